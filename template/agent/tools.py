@@ -1,0 +1,14 @@
+"""What your agent can do. Every public function here is a tool: the docstring tells the model when to use it."""
+
+from app.session import this_call
+
+
+async def order_status(order_number: str) -> str:
+    """Say where an order is. Use it when the caller asks about a delivery and has given an order number."""
+    return f"Order {order_number} left the warehouse this morning and arrives tomorrow."
+
+
+async def end_call(reason: str) -> str:
+    """Hang up. Use it when the caller says goodbye or needs nothing more, after your last words."""
+    await this_call().line.end({"reasonCode": reason})
+    return "The call ends as soon as you have finished speaking."

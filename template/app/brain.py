@@ -1,0 +1,216 @@
+"""The prompt, the tools and the models. Words go in, words come out: always some, always in time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from pydantic_ai import Agent, FunctionToolset, ModelRetry, ModelSettings, RunContext, capture_run_messages
+from pydantic_ai import messages as m
+from pydantic_ai.models import Model, infer_model
+from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
+
+import agent
+from agent import tools, words
+from app.capability import Capability, each
+from app.session import Session, working_for
+
+log = structlog.get_logger()
+
+TOOL_FAILED = "The tool failed ({}). Tell the caller plainly that this did not work, and offer another way."
+TOOL_UNFINISHED = "The caller interrupted before this finished. Its outcome is not known."
+
+
+def own_prompt() -> str:
+    """The text of `agent/prompt.md`."""
+    return Path(str(agent.__file__)).with_name("prompt.md").read_text(encoding="utf-8")
+
+
+def own_tools() -> list[Callable[..., Any]]:
+    """Every public function that `agent/tools.py` defines."""
+    functions = inspect.getmembers(tools, inspect.isfunction)
+    return [tool for name, tool in functions if not name.startswith("_") and tool.__module__ == tools.__name__]
+
+
+@dataclass
+class Turn:
+    """What the caller asked and what came of it. `heard` stays None unless the caller interrupts."""
+
+    asked: str
+    said: str = ""
+    heard: str | None = None
+    exchanged: list[m.ModelMessage] = field(default_factory=list)
+    tools: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    answer: asyncio.Task[None] | None = None
+    complete: bool = False
+    stopped: bool = False
+
+    def history(self) -> list[m.ModelMessage]:
+        """The turn as the model should remember it: the words that the caller heard, and no others."""
+        if self.complete and self.heard is None:
+            return self.exchanged
+        history: list[m.ModelMessage] = []
+        for message in self.exchanged or [m.ModelRequest.user_text_prompt(self.asked)]:
+            parts = [part for part in message.parts if not isinstance(part, m.TextPart)]
+            if parts:
+                history.append(replace(message, parts=parts))  # type: ignore[arg-type]
+        answered = {
+            part.tool_call_id for message in history for part in message.parts if isinstance(part, m.ToolReturnPart)
+        }
+        for message in [message for message in history if isinstance(message, m.ModelResponse)]:
+            unanswered = [call for call in message.tool_calls if call.tool_call_id not in answered]
+            if unanswered:
+                history.append(m.ModelRequest([self.outcome(call) for call in unanswered]))
+        heard = self.said if self.heard is None else self.heard
+        return [*history, m.ModelResponse([m.TextPart(heard)])] if heard.strip() else history
+
+    def outcome(self, call: m.ToolCallPart) -> m.ToolReturnPart:
+        """A tool that was at work when the caller interrupted has finished by now, as a rule."""
+        task = self.tools.get(call.tool_call_id)
+        known = task and task.done() and not task.cancelled() and not task.exception()
+        return m.ToolReturnPart(call.tool_name, task.result() if task and known else TOOL_UNFINISHED, call.tool_call_id)
+
+
+class Tools(WrapperToolset[Session]):
+    """Tools that finish what they began, and whose failures reach the model as a sentence."""
+
+    async def call_tool(
+        self, name: str, tool_args: dict[str, Any], ctx: RunContext[Session], tool: ToolsetTool[Session]
+    ) -> Any:
+        task = asyncio.ensure_future(self._attempt(name, tool_args, ctx, tool))
+        if ctx.deps.turn and ctx.tool_call_id:
+            ctx.deps.turn.tools[ctx.tool_call_id] = task
+        return await asyncio.shield(task)
+
+    async def _attempt(self, name: str, *call: Any) -> Any:
+        try:
+            return await super().call_tool(name, *call)
+        except ModelRetry:
+            raise
+        except Exception as error:
+            log.exception("tool.failed", tool=name)
+            return TOOL_FAILED.format(type(error).__name__)
+
+
+class Brain:
+    """Answers turns. `deadline` is how long, in seconds, a model may be silent; a tool may take twice as long."""
+
+    def __init__(
+        self,
+        models: Sequence[Model | str],
+        prompt: str,
+        tools: Sequence[Callable[..., Any]],
+        capabilities: Sequence[Capability],
+        deadline: float,
+    ) -> None:
+        first, *others = [infer_model(model) for model in models]
+        self.model = FallbackModel(first, *others, fallback_on=(Exception,)) if others else first
+        self.prompt = prompt
+        self.tools = tools
+        self.capabilities = capabilities
+        self.deadline = deadline
+        self.agent = Agent(
+            deps_type=Session,
+            model_settings=ModelSettings(first_event_timeout=deadline, request_timeout=4 * deadline),
+        )
+
+    async def warm(self) -> None:
+        """Pay for the first run before the first caller does."""
+        await self.agent.run("", model=TestModel(call_tools=[]))  # type: ignore[call-overload]
+
+    async def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
+        """Yield the words of one turn as the model gives them. Never raises; an apology is the last resort."""
+        self.settle(session)
+        turn = session.turn = Turn(text)
+        told: asyncio.Queue[str | None] = asyncio.Queue()
+        turn.answer = asyncio.create_task(self._answer(session, turn, told))
+        patience = [f"{words.HOLD} "]
+        try:
+            while True:
+                try:
+                    token = await asyncio.wait_for(told.get(), self.deadline if patience else None)
+                except TimeoutError:
+                    token = patience.pop()
+                if token is None:
+                    break
+                turn.said += token
+                yield token
+            if not (turn.complete or turn.stopped or session.ending):
+                turn.said += (sorry := f" {words.APOLOGY}" if turn.said else words.APOLOGY)
+                yield sorry
+        finally:
+            turn.answer.cancel()
+
+    async def _answer(self, session: Session, turn: Turn, told: asyncio.Queue[str | None]) -> None:
+        """Run the model with its tools; tell every word, then None."""
+
+        async def listen(_: RunContext[Session], events: AsyncIterable[m.AgentStreamEvent]) -> None:
+            async for event in events:
+                match event:
+                    case m.PartStartEvent(part=m.TextPart(content=token)):
+                        told.put_nowait(token)
+                    case m.PartDeltaEvent(delta=m.TextPartDelta(content_delta=token)):
+                        told.put_nowait(token)
+
+        working_for(session)
+        run_id = uuid4().hex
+        with capture_run_messages() as messages:
+            try:
+                extra = [tool for capability in self.capabilities for tool in capability.tools(session)]
+                result = await self.agent.run(
+                    turn.asked,
+                    model=self.model,
+                    message_history=session.history,
+                    instructions=await self._instructions(session, turn.asked),
+                    deps=session,
+                    toolsets=[Tools(FunctionToolset([*self.tools, *extra], timeout=2 * self.deadline))],
+                    event_stream_handler=listen,
+                    run_id=run_id,
+                )
+                turn.complete = bool(result.output.strip() or turn.said.strip() or session.ending)
+            except Exception as error:
+                log.error("model.failed", call=session.call_sid, error=reason(error))
+            finally:
+                turn.exchanged = [message for message in messages if message.run_id == run_id]
+                told.put_nowait(None)
+
+    async def _instructions(self, session: Session, text: str) -> str:
+        known = await each(self.capabilities, "context", session, text)
+        now = f"It is {session.now():%A, %d %B %Y, %H:%M} UTC."
+        return "\n\n".join([self.prompt, f"You answered the call with: {session.greeting}", *filter(None, known), now])
+
+    def interrupted(self, session: Session, heard: str) -> None:
+        """The caller spoke over the agent and had heard this much of the last thing that it said."""
+        self.stop(session)
+        if session.turn:
+            session.turn.heard = heard
+        else:
+            session.greeting = heard
+
+    def stop(self, session: Session) -> None:
+        """Ask the model no more. A tool that is at work finishes."""
+        if session.turn and session.turn.answer:
+            session.turn.stopped = True
+            session.turn.answer.cancel()
+
+    def settle(self, session: Session) -> None:
+        """Close the last turn and write it into the history."""
+        self.stop(session)
+        if session.turn:
+            session.history = [*session.history, *session.turn.history()]
+            session.turn = None
+
+
+def reason(error: BaseException) -> str:
+    """Why a model failed, without what a provider may have quoted of the conversation."""
+    if isinstance(error, BaseExceptionGroup):
+        return ", ".join(reason(each) for each in error.exceptions)
+    return " ".join([type(error).__name__, *([str(error.status_code)] if hasattr(error, "status_code") else [])])

@@ -1,0 +1,68 @@
+"""The wiring, read from top to bottom: settings → brain → calls → path."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic_ai.models import Model
+
+from app.action import apology
+from app.brain import Brain, own_prompt, own_tools
+from app.calls import Calls
+from app.features import CAPABILITIES, connect
+from app.settings import Settings
+
+
+def create_app(
+    settings: Settings | None = None,
+    models: Sequence[Model | str] | None = None,
+    tools: Sequence[Callable[..., Any]] | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> FastAPI:
+    """Build the agent. Nothing is read, connected or checked before this is called.
+
+    `models` are asked in order, the next one when one is silent or fails; `tools` replace those of `agent/tools.py`.
+    """
+    settings = settings or Settings.load()
+    capabilities = [capability.build(settings) for capability in CAPABILITIES]
+    brain = Brain(
+        models=models or [model for model in (settings.model, settings.fallback_model) if model],
+        prompt=own_prompt(),
+        tools=own_tools() if tools is None else tools,
+        capabilities=capabilities,
+        deadline=settings.deadline,
+    )
+    calls = Calls(brain, capabilities, now)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        await brain.warm()
+        yield
+        await calls.end_all()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.state.calls = calls
+    app.add_api_route("/healthz", health, methods=["GET"])
+    app.add_exception_handler(Exception, speak_of_a_defect)
+    for capability in capabilities:
+        app.include_router(capability.routes())
+    connect(app, settings, calls)
+    return app
+
+
+async def health(request: Request) -> JSONResponse:
+    """200 while calls are welcome, 503 while the last ones finish."""
+    calls: Calls = request.app.state.calls
+    return JSONResponse(
+        {"status": "draining" if calls.draining else "ok", "calls": calls.active}, 503 if calls.draining else 200
+    )
+
+
+async def speak_of_a_defect(request: Request, error: Exception) -> Response:
+    """A defect in a Twilio route is spoken: an empty 500 would be silence. The server logs the error all the same."""
+    return Response(apology(), media_type="application/xml")

@@ -1,0 +1,109 @@
+"""Every ConversationRelay message: lenient with what Twilio sends, strict with what we send.
+
+Source: https://www.twilio.com/docs/voice/conversationrelay/websocket-messages (2026-08). Twilio drops a message that it
+cannot read (error 64107) and the caller hears nothing, so a frame that cannot be built correctly is not built at all.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+
+class Received(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
+
+
+class Setup(Received):
+    type: Literal["setup"]
+    session_id: str = ""
+    account_sid: str = ""
+    call_sid: str
+    caller: str = Field("", alias="from")
+    called: str = Field("", alias="to")
+    direction: str = "inbound"
+    custom_parameters: dict[str, str] = {}
+
+
+class Prompt(Received):
+    type: Literal["prompt"]
+    voice_prompt: str
+    lang: str = ""
+    last: bool = True
+
+
+class Dtmf(Received):
+    type: Literal["dtmf"]
+    digit: str
+
+
+class Interrupt(Received):
+    type: Literal["interrupt"]
+    utterance_until_interrupt: str = ""
+    duration_until_interrupt_ms: int = 0
+
+
+class Error(Received):
+    type: Literal["error"]
+    description: str = ""
+
+
+class Other(Received):
+    """A type that we do not know yet. Twilio has added some twice in a year."""
+
+    type: str
+
+
+Frame = Setup | Prompt | Dtmf | Interrupt | Error | Other
+_known: TypeAdapter[Frame] = TypeAdapter(
+    Annotated[Setup | Prompt | Dtmf | Interrupt | Error, Field(discriminator="type")]
+)
+
+
+def read(text: str) -> Frame:
+    """Raises ValueError, without the content, for what is not a ConversationRelay message."""
+    try:
+        return _known.validate_json(text)
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_context=False)[0]
+    if problem["type"] == "union_tag_invalid":
+        return Other.model_validate(json.loads(text))
+    raise ValueError(f"{'.'.join(map(str, problem['loc'])) or 'message'}: {problem['type']}")
+
+
+class Sent(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+class Text(Sent):
+    type: Literal["text"] = "text"
+    token: str
+    last: bool = False
+    lang: str | None = None
+    interruptible: bool | None = None
+    preemptible: bool | None = None
+
+
+class Play(Sent):
+    type: Literal["play"] = "play"
+    source: str = Field(pattern="^https?://")
+    loop: int = Field(1, ge=0)
+
+
+class SendDigits(Sent):
+    type: Literal["sendDigits"] = "sendDigits"
+    digits: str = Field(pattern=r"^[0-9w#*]+$")
+
+
+class Language(Sent):
+    type: Literal["language"] = "language"
+    tts_language: str
+    transcription_language: str
+
+
+class End(Sent):
+    type: Literal["end"] = "end"
+    handoff_data: str | None = None

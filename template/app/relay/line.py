@@ -1,0 +1,146 @@
+"""One WebSocket with Twilio: frames in, words out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+from fastapi import WebSocket, WebSocketDisconnect
+
+from app import answers
+from app.calls import Calls, Refused
+from app.relay import frames
+from app.session import Line, Session
+
+log = structlog.get_logger()
+
+KEYPAD_PAUSE = 2.0  # seconds without a key after which the digits are taken as complete
+
+
+class RelayLine(Line):
+    """A ConversationRelay session. At most one turn runs at a time."""
+
+    def __init__(self, websocket: WebSocket, calls: Calls, account_sid: str) -> None:
+        self.websocket = websocket
+        self.calls = calls
+        self.account_sid = account_sid
+        self.session: Session | None = None
+        self.turn: asyncio.Task[None] | None = None
+        self.keypad: asyncio.Task[None] | None = None
+        self.digits = ""
+        self.farewell: frames.End | None = None
+
+    async def serve(self) -> None:
+        """Read frames until the caller or Twilio hangs up. A frame that makes no sense is logged and left out."""
+        try:
+            while True:
+                message = await self.websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                try:
+                    await self.take(frames.read(message.get("text") or ""))
+                except ValueError as error:
+                    log.warning("frame.ignored", reason=str(error))
+        except (WebSocketDisconnect, Refused) as end:
+            log.warning("line.closed", reason=str(end))
+        finally:
+            await self.hush()
+            if self.session and self.session.line is self:
+                self.calls.dropped(self.session)
+
+    async def take(self, frame: frames.Frame) -> None:
+        if isinstance(frame, frames.Setup):
+            await self.begin(frame)
+        elif self.session is None:
+            raise ValueError(f"{frame.type} came before setup")
+        elif isinstance(frame, frames.Prompt) and frame.last:
+            await self.answer(frame.voice_prompt)
+        elif isinstance(frame, frames.Dtmf):
+            await self.press(frame.digit)
+        elif isinstance(frame, frames.Interrupt):
+            await self.hush()
+            self.calls.brain.interrupted(self.session, frame.utterance_until_interrupt)
+        elif isinstance(frame, frames.Error):
+            log.error("twilio.error", call=self.session.call_sid, description=frame.description)
+
+    async def begin(self, setup: frames.Setup) -> None:
+        """A second setup on the same socket changes nothing."""
+        if self.session:
+            return
+        if setup.account_sid != self.account_sid:
+            await self.websocket.close(1008, "another account")
+            raise Refused("setup names another account")
+        try:
+            self.session = await self.calls.start(
+                setup.call_sid, caller=setup.caller, called=setup.called, line=self, parameters=setup.custom_parameters
+            )
+        except Refused:
+            await self.websocket.close(1008, "call refused")
+            raise
+
+    async def answer(self, text: str) -> None:
+        await self.hush()
+        self.turn = asyncio.create_task(self.speak(text))
+
+    async def speak(self, text: str) -> None:
+        assert self.session
+        try:
+            async with aclosing(self.calls.reply(self.session, text)) as reply:
+                async for token in reply:
+                    await self.send(frames.Text(token=token))
+        finally:
+            # Whatever happened: an open turn would leave the caller waiting for the rest of it.
+            await self.send(frames.Text(token="", last=True))
+        if self.farewell:
+            await self.send(self.farewell)
+
+    async def hush(self) -> None:
+        """Stop talking. The turn that was being spoken is closed before anything else is said."""
+        for task in (self.turn, self.keypad):
+            if task and not task.done() and task is not asyncio.current_task():
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def press(self, digit: str) -> None:
+        """Collect digits until # or a pause; together they are one turn."""
+        await self.hush()
+        self.digits += digit
+        self.keypad = asyncio.create_task(self.finish_digits(0 if digit == "#" else KEYPAD_PAUSE))
+
+    async def finish_digits(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        digits, self.digits = self.digits.rstrip("#") or "#", ""
+        await self.answer(f"(The caller pressed {' '.join(digits)} on the keypad.)")
+
+    async def send(self, frame: frames.Sent) -> None:
+        """Send a frame. To a caller who has hung up it says nothing."""
+        if not self.open:
+            return
+        try:
+            await self.websocket.send_text(frame.model_dump_json(by_alias=True, exclude_none=True))
+        except (WebSocketDisconnect, RuntimeError):
+            self.open = False
+
+    async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
+        assert self.session
+        self.session.ending = True
+        self.farewell = frames.End(handoff_data=None if handoff is None else json.dumps(dict(handoff)))
+
+    async def play(self, source: str, loop: int = 1) -> None:
+        await self.send(frames.Play(source=source, loop=loop))
+
+    async def send_digits(self, digits: str) -> None:
+        await self.send(frames.SendDigits(digits=digits))
+
+    async def switch_language(self, code: str) -> None:
+        if code not in answers.LANGUAGES:
+            raise ValueError(
+                f"{code} is not one of {', '.join(answers.LANGUAGES)}: add it to the languages of the project"
+            )
+        assert self.session
+        self.session.language = code
+        await self.send(frames.Language(tts_language=code, transcription_language=code))

@@ -1,0 +1,65 @@
+"""The server, which finishes the calls in progress before it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from types import FrameType
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from app.log import configure_logging
+from app.main import create_app
+from app.settings import Settings
+
+log = structlog.get_logger()
+
+
+class DrainingServer(uvicorn.Server):
+    """Uvicorn closes every WebSocket on SIGTERM. A call is a WebSocket: this waits for them, `drain` seconds at most.
+
+    Meanwhile `/healthz` answers 503, so that a load balancer sends new calls elsewhere. A second signal stops at once.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, host=settings.host, port=settings.port, log_config=None, access_log=False, ws="websockets-sansio"
+            )
+        )
+        self.calls = app.state.calls
+        self.drain = settings.drain
+        self.draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.calls.draining:
+            super().handle_exit(sig, frame)
+        else:
+            self.calls.draining = True
+            asyncio.get_running_loop().call_soon_threadsafe(self._start_draining)
+
+    def _start_draining(self) -> None:
+        self.draining = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        log.info("server.draining", calls=self.calls.active, seconds=self.drain)
+        try:
+            async with asyncio.timeout(self.drain):
+                while self.calls.active:
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            log.warning("server.cut_off", calls=self.calls.active)
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes. Exits with 1 when the port is taken."""
+    configure_logging(settings.log_level)
+    server = DrainingServer(create_app(settings), settings)
+    server.run()
+    logging.shutdown()
+    if not server.started:
+        sys.exit(1)

@@ -1,0 +1,56 @@
+"""Speech takes time. This clock decides how much of a reply the caller has heard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+CHARACTERS_PER_SECOND = 15.0  # about 150 English words a minute
+
+
+class Playback:
+    """One utterance: text comes in as the agent sends it and goes out at the pace of a voice."""
+
+    def __init__(self, pace: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rate = CHARACTERS_PER_SECOND * pace
+        self.clock = clock
+        self.text = ""
+        self.spoken = 0.0
+        self.started = self.seen = clock()
+        self.interrupted = False
+
+    def say(self, token: str) -> None:
+        self.advance()
+        if not self.text:
+            self.started = self.clock()
+        self.text += token
+
+    def advance(self) -> None:
+        now = self.clock()
+        self.spoken = min(float(len(self.text)), self.spoken + (now - self.seen) * self.rate)
+        self.seen = now
+
+    def heard(self) -> str:
+        """The whole words that have been spoken so far."""
+        self.advance()
+        position = int(self.spoken)
+        if position >= len(self.text):
+            return self.text
+        spoken, rest = self.text[:position], self.text[position:]
+        if spoken[-1:].isalnum() and rest[:1].isalnum() and " " in self.text:
+            spoken = spoken.rpartition(" ")[0]  # in the middle of a word
+        return spoken.rstrip()
+
+    def skip_past(self, phrase: str) -> None:
+        """Let the clock run until `phrase` has just been spoken. Raises ValueError when it is not there."""
+        self.spoken = max(self.spoken, float(self.text.index(phrase) + len(phrase)))
+
+    @property
+    def remaining(self) -> float:
+        """Seconds of speech that are still to come."""
+        self.advance()
+        return 0.0 if self.interrupted else (len(self.text) - self.spoken) / self.rate
+
+    @property
+    def elapsed_ms(self) -> int:
+        return int(1000 * self.spoken / self.rate)

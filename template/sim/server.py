@@ -1,0 +1,36 @@
+"""The real app on a real socket of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # Ctrl-C belongs to whoever runs the simulation
+
+
+@asynccontextmanager
+async def serve(app: FastAPI) -> AsyncGenerator[str]:
+    """Serve `app` on a free port of 127.0.0.1 and yield its address, host and port."""
+    server = _Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="on", ws="websockets-sansio")
+    )
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        if task.done():
+            await task
+            raise RuntimeError("the app did not start; see the log above")
+        await asyncio.sleep(0.005)
+    try:
+        host, port = server.servers[0].sockets[0].getsockname()[:2]
+        yield f"{host}:{port}"
+    finally:
+        server.should_exit = True
+        await task

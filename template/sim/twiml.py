@@ -1,0 +1,169 @@
+"""TwiML as Twilio reads it, but loud: Twilio ignores an attribute that it does not know; here it is an error.
+
+Source: https://www.twilio.com/docs/voice/twiml/connect/conversationrelay (read in November 2026).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from xml.etree import ElementTree
+
+ANY = re.compile(r".*", re.S)
+BOOL = re.compile("true|false")
+URL = re.compile(r"https://[^\s]+")
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?|multi")
+VOICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+INPUT = re.compile("none|dtmf|speech|any|true|false")
+THRESHOLD = re.compile(r"0\.[3-9]\d*")
+STT = re.compile("Deepgram|Google")
+TTS = re.compile("ElevenLabs|Google|Amazon")
+
+LANGUAGE_ATTRIBUTES = {
+    "code": LANGUAGE,
+    "ttsProvider": TTS,
+    "voice": VOICE,
+    "transcriptionProvider": STT,
+    "speechModel": re.compile("nova-[23]-general|flux|telephony|long"),
+    "hints": ANY,
+    "asrSmartFormat": BOOL,
+    "ttsTextNormalization": re.compile("on|auto|off"),
+    "ttsLanguageTextNormalization": ANY,
+}
+
+# element -> attribute -> what its value must match
+TABLE: dict[str, dict[str, re.Pattern[str]]] = {
+    "Response": {},
+    "Connect": {"action": URL, "method": re.compile("GET|POST")},
+    "ConversationRelay": {
+        **{name: value for name, value in LANGUAGE_ATTRIBUTES.items() if name != "code"},
+        "url": re.compile(r"wss://[^\s?#]+"),
+        "welcomeGreeting": re.compile(r".*\S.*", re.S),
+        "welcomeGreetingInterruptible": INPUT,
+        "language": LANGUAGE,
+        "ttsLanguage": LANGUAGE,
+        "transcriptionLanguage": LANGUAGE,
+        "eotThreshold": re.compile(r"0\.[5-9]\d*"),
+        "eagerEotThreshold": THRESHOLD,
+        "partialPrompts": BOOL,
+        "partialPromptOnHangup": BOOL,
+        "speechTimeout": re.compile(r"auto|[6-9]\d\d|[1-4]\d{3}|5000"),
+        "interruptible": INPUT,
+        "interruptSensitivity": re.compile("low|medium|high"),
+        "reportInputDuringAgentSpeech": INPUT,
+        "ignoreBackchannel": BOOL,
+        "preemptible": BOOL,
+        "dtmfDetection": BOOL,
+        "profanityFilter": BOOL,
+        "deepgramSmartFormat": BOOL,
+        "elevenlabsTextNormalization": re.compile("on|auto|off"),
+        "elevenlabsLanguageTextNormalization": ANY,
+        "backgroundNoiseReduction": ANY,
+        "echoPromptFiltering": BOOL,
+        "turnDetection": BOOL,
+        "includeInPrompt": re.compile("turn-state|prompt-segments"),
+        "events": re.compile(
+            r"(speaker-events|tokens-played|config-updated)( (speaker-events|tokens-played|config-updated))*"
+        ),
+        "debug": re.compile("debugging"),
+        "intelligenceService": re.compile("GA[0-9a-f]{32}"),
+        "conversationConfiguration": re.compile("conv_configuration_[A-Za-z0-9]+"),
+        "conversationId": re.compile("conv_conversation_[A-Za-z0-9]+"),
+        "customerName": ANY,
+        "applicationReconnect": BOOL,
+    },
+    "Language": LANGUAGE_ATTRIBUTES,
+    "Parameter": {"name": re.compile(r"\S+"), "value": ANY},
+    "Say": {"language": LANGUAGE, "voice": ANY, "loop": re.compile(r"\d+")},
+    "Play": {"loop": re.compile(r"\d+"), "digits": ANY},
+    "Pause": {"length": re.compile(r"\d+")},
+    "Hangup": {},
+    "Redirect": {"method": re.compile("GET|POST")},
+}
+CHILDREN = {
+    "Response": {"Connect", "Say", "Play", "Pause", "Hangup", "Redirect"},
+    "Connect": {"ConversationRelay"},
+    "ConversationRelay": {"Language", "Parameter"},
+}
+REQUIRED = {"ConversationRelay": "url", "Language": "code", "Parameter": "name"}
+
+
+class TwimlError(Exception):
+    """TwiML that Twilio would refuse, or would silently read otherwise than it was meant."""
+
+
+@dataclass
+class Relay:
+    """A `<ConversationRelay>` that passed the check."""
+
+    url: str
+    action: str | None
+    greeting: str
+    attributes: dict[str, str]
+    languages: list[str] = field(default_factory=list)
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Document:
+    """What a TwiML document does: speak, connect, hang up. `relay` is the session that it opens, if any."""
+
+    verbs: list[str]
+    said: str
+    relay: Relay | None
+
+
+def read(text: str) -> Document:
+    """Raises TwimlError with every problem, one a line."""
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise TwimlError(f"not XML ({error}): {text[:80]!r}") from None
+    if problems := list(_problems(root)):
+        raise TwimlError("\n".join(problems))
+    relay = None
+    if (element := root.find("Connect/ConversationRelay")) is not None:
+        connect = root.find("Connect")
+        relay = Relay(
+            url=element.attrib["url"],
+            action=connect.get("action") if connect is not None else None,
+            greeting=element.get("welcomeGreeting", ""),
+            attributes=dict(element.attrib),
+            languages=[child.attrib["code"] for child in element.findall("Language")],
+            parameters={child.attrib["name"]: child.get("value", "") for child in element.findall("Parameter")},
+        )
+    said = " ".join(element.text or "" for element in root.findall("Say"))
+    return Document([element.tag for element in root], said, relay)
+
+
+def _problems(element: ElementTree.Element) -> list[str]:
+    name = element.tag
+    if name not in TABLE:
+        return [f"<{name}> is not a verb that this simulator knows"]
+    problems = [
+        f"<{name} {attribute}> is not an attribute; Twilio would ignore it without a word"
+        if attribute not in TABLE[name]
+        else f"<{name} {attribute}={value!r}> is not a value; it must match {TABLE[name][attribute].pattern}"
+        for attribute, value in element.attrib.items()
+        if attribute not in TABLE[name] or not TABLE[name][attribute].fullmatch(value)
+    ]
+    if (required := REQUIRED.get(name)) and required not in element.attrib:
+        problems.append(f"<{name}> needs the attribute {required}")
+    if name == "ConversationRelay":
+        problems += _multi(element)
+    for child in element:
+        if child.tag in TABLE and child.tag not in CHILDREN.get(name, set()):
+            problems.append(f"<{child.tag}> cannot stand in <{name}>")
+        problems += _problems(child)
+    return problems
+
+
+def _multi(relay: ElementTree.Element) -> list[str]:
+    if relay.get("language") != "multi":
+        return []
+    needs = {"transcriptionProvider": "Deepgram", "ttsProvider": "ElevenLabs"}
+    return [
+        f"<ConversationRelay language='multi'> needs {name}={value}"
+        for name, value in needs.items()
+        if relay.get(name, value) != value
+    ]

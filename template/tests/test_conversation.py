@@ -1,0 +1,138 @@
+"""What callers may expect of a conversation, on every path."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+
+from agent import words
+from app.main import create_app
+from sim import world
+from sim.call import Call, caller_on
+from sim.model import scripted
+from sim.server import serve
+from tests.conftest import Dial
+
+LONG = {"hears": "", "says": "One moment please, here is a long story about many things.", "word_delay": 0.02}
+
+
+def spoken(history: list[ModelMessage]) -> list[str]:
+    """The conversation as the model would be told of it, without tools."""
+    parts = [part for message in history for part in message.parts]
+    return [str(part.content) for part in parts if isinstance(part, TextPart | UserPromptPart)]
+
+
+async def test_the_caller_is_greeted_and_answered(call: Call) -> None:
+    assert call.greeting == words.GREETING
+    turn = await call.says("Hello")
+    assert turn.text == "You said something."
+
+
+async def test_the_first_word_leaves_before_the_last_one_is_known(dial: Dial) -> None:
+    call = await dial({"says": "one two three four five", "word_delay": 0.05})
+    turn = await call.says("Count")
+    assert turn.first is not None and turn.total is not None
+    assert turn.first < turn.total / 2
+    assert [frame.get("last") for frame in call.frames] == [False] * 5 + [True]
+
+
+async def test_the_history_holds_what_the_caller_heard(dial: Dial) -> None:
+    call = await dial(LONG)
+    await call.says("Hello")
+    await call.begins("Tell me everything")
+    assert await call.interrupts(after="One moment") == "One moment"
+    await call.says("Stop")
+    assert spoken(call.session.history)[2:4] == ["Tell me everything", "One moment"]
+
+
+async def test_an_interruption_after_the_last_word_was_sent_shortens_the_history_too(dial: Dial) -> None:
+    call = await dial({"says": "First this. Then that."})
+    call.playback.skip_past(words.GREETING)
+    turn = await call.says("Tell me")
+    turn.playback.spoken = len("First this.")
+    turn.playback.rate = 0.0001
+    await call.interrupts()
+    await call.says("Go on")
+    assert spoken(call.session.history) == ["Tell me", "First this."]
+
+
+async def test_a_reply_of_which_nothing_was_heard_is_not_remembered(dial: Dial) -> None:
+    call = await dial({"hears": "first", "says": "never heard", "delay": 0.3}, {"hears": "", "says": "Yes."})
+    await call.begins("first")
+    await call.interrupts()
+    await call.says("second")
+    await call.says("third")
+    assert spoken(call.session.history) == ["first", "second", "Yes."]
+
+
+async def test_an_interrupted_greeting_is_known_to_the_model(dial: Dial) -> None:
+    call = await dial(LONG)
+    call.playback.rate = 0.0001
+    call.playback.spoken = len(words.GREETING.split()[0])
+    heard = await call.interrupts()
+    assert heard and heard != words.GREETING
+    await call.says("Hello")
+    assert call.session.greeting == heard
+
+
+async def test_new_words_end_the_old_reply_and_close_its_turn(dial: Dial) -> None:
+    call = await dial(
+        {"hears": "long", "says": "a b c d e f g h", "word_delay": 0.05}, {"hears": "short", "says": "Yes."}
+    )
+    await call.begins("long")
+    await call.hears("a b")
+    await call.begins("short")
+    await call.hears("Yes.")
+    await asyncio.sleep(0.1)
+    text = "".join("|" if frame["last"] else frame["token"] for frame in call.frames)
+    assert text.count("|") == 2
+    assert text.endswith("|Yes.|")
+    assert "h" not in text
+
+
+async def test_hanging_up_stops_the_model(dial: Dial) -> None:
+    call = await dial(LONG)
+    await call.begins("Tell me")
+    await call.hears("One")
+    session = call.session
+    await call.hangs_up()
+    said = session.history
+    await asyncio.sleep(0.2)
+    assert session.history == said and "things" not in spoken(session.history)[-1]
+    assert call.app.state.calls.active == 0
+
+
+async def test_two_calls_at_once_do_not_mix() -> None:
+    rules = [
+        {"hears": name, "says": f"Hello {name}, hello {name}, hello {name}.", "word_delay": 0.01}
+        for name in ("Ada", "Bob")
+    ]
+    app = create_app(world.settings(), [scripted(*rules)], [])
+    async with (
+        serve(app) as address,
+        caller_on(app, address, caller="+15005550007") as ada,
+        caller_on(app, address, caller="+15005550008") as bob,
+    ):
+        one, two = await asyncio.gather(ada.says("I am Ada"), bob.says("I am Bob"))
+        assert (one.text, two.text) == ("Hello Ada, hello Ada, hello Ada.", "Hello Bob, hello Bob, hello Bob.")
+        assert ada.session.caller == "+15005550007" and bob.session.caller == "+15005550008"
+
+
+async def test_the_model_is_told_prompt_greeting_and_time(dial: Dial) -> None:
+    call = await dial({"says": "Yes."})
+    await call.says("Hello")
+    request = next(message for message in call.session.turn.exchanged if isinstance(message, ModelRequest))
+    assert request.instructions
+    for known in (words.GREETING, "UTC", "phone"):
+        assert known in request.instructions
+
+
+async def test_a_conversation_alternates_between_caller_and_agent(dial: Dial) -> None:
+    call = await dial(LONG)
+    for _ in range(3):
+        await call.begins("Hello")
+        await call.interrupts(after="One moment")
+    await call.says("Hello")
+    kinds = [type(message) for message in call.session.history]
+    assert kinds == [ModelRequest, ModelResponse] * 3
