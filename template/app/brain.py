@@ -124,12 +124,15 @@ class Brain:
 
     async def warm(self) -> None:
         """Pay for the first run before the first caller does."""
-        await self.agent.run("", model=TestModel(call_tools=[]))  # type: ignore[call-overload]
+        await self.agent.run("", model=TestModel(call_tools=[]))
 
-    async def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
-        """Yield the words of one turn as the model gives them. Never raises; an apology is the last resort."""
+    def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
+        """The words of one turn as the model gives them. Never raises; an apology is the last resort."""
         self.settle(session)
-        turn = session.turn = Turn(text)
+        session.turn = Turn(text)  # at once: what the caller said counts even if nobody waits for the answer
+        return self._words(session, session.turn)
+
+    async def _words(self, session: Session, turn: Turn) -> AsyncGenerator[str]:
         told: asyncio.Queue[str | None] = asyncio.Queue()
         turn.answer = asyncio.create_task(self._answer(session, turn, told))
         patience = [f"{words.HOLD} "]

@@ -28,7 +28,7 @@ def create_app(
 
     `models` are asked in order, the next one when one is silent or fails; `tools` replace those of `agent/tools.py`.
     """
-    settings = settings or Settings.load()
+    settings = settings or Settings()
     capabilities = [capability.build(settings) for capability in CAPABILITIES]
     brain = Brain(
         models=models or [model for model in (settings.model, settings.fallback_model) if model],

@@ -1,28 +1,17 @@
-"""What the project reads from the environment. A wrong value names itself and the fix, all of them at once."""
+"""What the project reads from the environment."""
 
 from __future__ import annotations
 
-import os
-from typing import Self
-
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app import answers
 
 
-class SettingsError(Exception):
-    """The environment cannot be used. `problems` holds one line per variable."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
 class Settings(BaseSettings):
-    """Each description is the fix that a wrong value is answered with."""
+    """Every description is the fix that `agent serve` answers a wrong value with."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True)
 
     account_sid: str = Field(
         alias="TWILIO_ACCOUNT_SID",
@@ -57,38 +46,3 @@ class Settings(BaseSettings):
         pattern="^(debug|info|warning|error)$",
         description="Write debug, info, warning or error.",
     )
-
-    @classmethod
-    def load(cls) -> Self:
-        """Read the environment, or raise SettingsError with every problem that it has."""
-        problems: list[str] = []
-        settings = None
-        try:
-            settings = cls()
-        except ValidationError as errors:
-            problems += [cls._problem(error["loc"][0], error["type"]) for error in errors.errors()]
-        problems += [f"{name} is missing. {fix}" for name, fix in missing_model_keys(settings).items()]
-        if settings is None or problems:
-            raise SettingsError(problems)
-        return settings
-
-    @classmethod
-    def _problem(cls, name: int | str, kind: str) -> str:
-        field = next(f for f in cls.model_fields.values() if f.alias == name)
-        if kind == "missing" or not os.environ.get(str(name)):
-            return f"{name} is missing. {field.description}"
-        shown = "is malformed" if field.annotation is SecretStr else f"is {os.environ[str(name)]!r}"
-        return f"{name} {shown}. {field.description}"
-
-
-def missing_model_keys(settings: Settings | None = None) -> dict[str, str]:
-    """The variables that the chosen models need and the environment lacks, each with its fix."""
-    chosen = {settings.model, settings.fallback_model} if settings else {answers.MODEL, answers.FALLBACK_MODEL}
-    providers = {model.partition(":")[0] for model in chosen if model}
-    return {
-        name: f"The {provider} models need it; see {address}."
-        for provider, (names, address) in answers.MODEL_KEYS.items()
-        if provider in providers
-        for name in names
-        if not os.environ.get(name)
-    }

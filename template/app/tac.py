@@ -192,7 +192,7 @@ class TacLine(Line):
         if conversation:
             self.session.ending = True
             data = None if handoff is None else json.dumps(dict(handoff))
-            conversation.pending_handoff_data = PendingHandoffData(handoff_data=data or "{}")
+            conversation.pending_handoff_data = PendingHandoffData.model_validate({"handoffData": data or "{}"})
 
 
 class PublicAddress:

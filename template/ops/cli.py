@@ -25,11 +25,11 @@ def environment() -> None:
 @app.command()
 def serve() -> None:
     """Answer real calls. Refuses to start, with code 2, when a setting is missing or wrong."""
-    from app.settings import Settings, SettingsError
+    from ops.environment import SettingsError, load
     from ops.serve import serve
 
     try:
-        serve(Settings.load())
+        serve(load())
     except SettingsError as error:
         for problem in error.problems:
             typer.secho(problem, fg="red", err=True)
@@ -42,12 +42,13 @@ def call(
     script: Annotated[bool, typer.Option("--script", help="Use the script even if a model key is set.")] = False,
 ) -> None:
     """Talk to the agent in this terminal. Needs no account; with a model key the real model answers."""
-    from app import answers
-    from app.settings import missing_model_keys
+    from ops.environment import missing_model_keys, models
+    from ops.log import configure_logging
     from sim.console import talk
     from sim.model import understudy
 
-    chosen = [model for model in (os.environ.get("AGENT_MODEL", answers.MODEL), answers.FALLBACK_MODEL) if model]
+    configure_logging("error")
+    chosen = models()
     if missing := missing_model_keys():
         typer.echo(f"No {', '.join(missing)}: a script answers instead of {chosen[0]}.")
     if missing or script:
@@ -68,16 +69,17 @@ def scenario(
     junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML to this file.")] = None,
 ) -> None:
     """Play scripted conversations. Exits with 1 when one is not as expected, with 2 when a file is wrong."""
-    from app import answers
-    from app.settings import missing_model_keys
+    from ops.environment import missing_model_keys, models
+    from ops.log import configure_logging
     from sim import scenario as scenarios
     from sim.console import Terminal, show
 
+    configure_logging("error" if model else "critical")
     paths = files or sorted(Path("scenarios").glob("*.yml"))
     if model and (missing := missing_model_keys()):
         typer.secho(f"--model needs {', '.join(missing)}.", fg="red", err=True)
         raise typer.Exit(2)
-    chosen = [name for name in (os.environ.get("AGENT_MODEL", answers.MODEL), answers.FALLBACK_MODEL) if name]
+    chosen = models()
     terminal = Terminal()
     results: list[scenarios.Result] = []
     try:

@@ -11,9 +11,9 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from app.log import configure_logging
 from app.main import create_app
 from app.settings import Settings
+from ops.log import configure_logging
 
 log = structlog.get_logger()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Call:
         self.farewell = ""
         self.ended_by: str | None = None
         self.problems: list[str] = []
-        self._open_turn: Turn | None = None
+        self._open: deque[Turn] = deque()  # turns that the app has not closed yet, in order
         self._broke_in = False
         self._news = asyncio.Condition()
         self._socket: ClientConnection | None = None
@@ -133,11 +134,10 @@ class Call:
         """
         if after is not None:
             await self.hears(after)
-            self.playback.skip_past(after)
         playback, turn = self.playback, self.turns[-1] if self.turns else None
         if self.attribute("interruptible" if turn else "welcomeGreetingInterruptible", "any") not in HEARS_SPEECH:
             return playback.text
-        heard = playback.heard()
+        heard = playback.heard() if after is None else playback.heard_until(after)
         self._broke_in = True
         await self.sends(
             {"type": "interrupt", "utteranceUntilInterrupt": heard, "durationUntilInterruptMs": playback.elapsed_ms}
@@ -145,7 +145,7 @@ class Call:
         playback.interrupted = True
         if turn:
             turn.heard = heard
-            if self._open_turn is turn:
+            if turn in self._open:
                 await self.hears_out(turn)
         return heard
 
@@ -253,7 +253,7 @@ class Call:
     def _expect(self, asked: str) -> Turn:
         turn = Turn(asked, Playback(self.pace))
         self.turns.append(turn)
-        self._open_turn = turn
+        self._open.append(turn)
         return turn
 
     @property
@@ -307,9 +307,9 @@ class Call:
         return dict(frame)
 
     def _take(self, frame: dict[str, Any]) -> None:
-        turn = self._open_turn
-        if frame["type"] != "text" or turn is None:
+        if frame["type"] != "text" or not self._open:
             return
+        turn = self._open[0]
         if frame["token"]:
             if turn.first is None:
                 turn.first = turn.elapsed()
@@ -317,7 +317,7 @@ class Call:
         if frame.get("last"):
             turn.total = turn.elapsed()
             turn.tools = self.tools_called()
-            self._open_turn = None
+            self._open.popleft()
 
     def tools_called(self) -> list[str]:
         """The tools that the model called in the running turn."""
@@ -332,8 +332,9 @@ class Call:
         await socket.close()
         if self._reader:
             await asyncio.wait([self._reader])
-        if turn := self._open_turn:  # nobody is listening any more
-            turn.total, self._open_turn = turn.elapsed(), None
+        for turn in self._open:  # nobody is listening any more
+            turn.total = turn.elapsed()
+        self._open.clear()
         await self._follow(await self._action(session_status, call_status, **more))
 
     async def _action(self, session_status: str, call_status: str, **more: str) -> str:

@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -73,12 +73,13 @@ async def talk(model: Model | str | Sequence[Model | str], name: str, *, local: 
     """A conversation with whoever types. Returns the exit code: 1 when the agent was silent or sent nonsense."""
     models = [model] if isinstance(model, Model | str) else list(model)
     interactive = sys.stdin.isatty()
+    refused: list[str] = []
     terminal = Terminal(pace=1.0 if interactive else 8.0)
     terminal.note(f"Answering: {name}. The caller, the phone network and Twilio are simulated; the app is yours.")
     terminal.note(HELP)
     try:
         async with AsyncExitStack() as stack:
-            refused = stack.enter_context(offline() if local else nullcontext([]))
+            refused = stack.enter_context(offline()) if local else []
             line = await stack.enter_async_context(call(create_app(world.settings(), models), pace=terminal.pace))
             terminal.agent(line.greeting)
             async with typed(line, interactive) as lines:
@@ -115,7 +116,8 @@ async def converse(line: Call, lines: AsyncIterator[str], terminal: Terminal) ->
             break
         speaking = reply is not None and not reply.done()
         if speaking and (command == "/interrupt" or not command.startswith("/")):
-            reply = await interrupt(line, reply, terminal, argument if command == "/interrupt" else "")
+            await interrupt(line, reply, terminal, argument if command == "/interrupt" else "")
+            reply = None
         if command == "/interrupt" and not speaking:
             heard = await line.interrupts()
             terminal.note(f"interrupted after {heard!r}")
@@ -199,7 +201,8 @@ async def typed(line: Call, interactive: bool) -> AsyncGenerator[AsyncIterator[s
 async def show(terminal: Terminal, line: Call, turn: Turn | None, until: str) -> None:
     """Watch one step of a scenario at the pace of a voice. `until` is where the caller will break in."""
     if turn is None:
-        terminal.agent(line.greeting) if not line.turns and not line.ended_by else terminal.note("")
+        if not line.turns and not line.ended_by:
+            terminal.agent(line.greeting)
         playback = line.playback
         while playback.remaining > 0 and not line.ended_by:
             await asyncio.sleep(0.05)

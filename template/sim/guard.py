@@ -19,7 +19,7 @@ def offline() -> Iterator[list[str]]:
     """Refuse every connection and look-up beyond loopback. Yields what was refused, swallowed errors included."""
     refused: list[str] = []
     connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
-    sendto = socket.socket.sendto
+    sendto: Any = socket.socket.sendto
 
     def check(host: Any) -> None:
         name = host.decode() if isinstance(host, bytes) else host
@@ -39,7 +39,7 @@ def offline() -> Iterator[list[str]]:
     patched: Any = socket.socket
     patched.connect = lambda sock, target: connect(sock, address(sock, target))
     patched.connect_ex = lambda sock, target: connect_ex(sock, address(sock, target))
-    patched.sendto = lambda sock, data, *rest: sendto(sock, data, *rest[:-1], address(sock, rest[-1]))
+    patched.sendto = lambda sock, *args: sendto(sock, *args[:-1], address(sock, args[-1]))
     socket.getaddrinfo = guarded_getaddrinfo
     try:
         yield refused

@@ -103,7 +103,8 @@ def arguments_for(schema: dict[str, Any], asked: str) -> dict[str, Any] | None:
 
 def last_exchange(messages: list[m.ModelMessage]) -> tuple[str, list[str]]:
     """What the caller said last, and what tools have returned since."""
-    asked, results = "", []
+    asked = ""
+    results: list[str] = []
     for part in (part for message in messages if isinstance(message, m.ModelRequest) for part in message.parts):
         if isinstance(part, m.UserPromptPart):
             asked, results = str(part.content), []

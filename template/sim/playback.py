@@ -35,15 +35,16 @@ class Playback:
         self.advance()
         position = int(self.spoken)
         if position >= len(self.text):
-            return self.text
+            return self.text.rstrip()
         spoken, rest = self.text[:position], self.text[position:]
         if spoken[-1:].isalnum() and rest[:1].isalnum() and " " in self.text:
             spoken = spoken.rpartition(" ")[0]  # in the middle of a word
         return spoken.rstrip()
 
-    def skip_past(self, phrase: str) -> None:
-        """Let the clock run until `phrase` has just been spoken. Raises ValueError when it is not there."""
-        self.spoken = max(self.spoken, float(self.text.index(phrase) + len(phrase)))
+    def heard_until(self, phrase: str) -> str:
+        """What has been heard when `phrase` has just been spoken. Raises ValueError when it is not there."""
+        self.spoken = float(self.text.index(phrase) + len(phrase))
+        return self.text[: int(self.spoken)]
 
     @property
     def remaining(self) -> float:

@@ -199,7 +199,6 @@ async def _do(line: Call, step: Step, watch: Watch | None) -> Turn | None:
         await watch(line, turn, step.interrupt_after or step.hangup_after or "")
     if step.hangup_after is not None:
         await line.hears(step.hangup_after)
-        line.playback.skip_past(step.hangup_after)
         await line.hangs_up()
     elif step.interrupt_after is not None:
         await line.interrupts(after=step.interrupt_after)

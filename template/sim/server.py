@@ -15,6 +15,10 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield  # Ctrl-C belongs to whoever runs the simulation
 
+    async def main_loop(self) -> None:
+        while not self.should_exit:  # uvicorn's own looks only ten times a second
+            await asyncio.sleep(0.005)
+
 
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncGenerator[str]:

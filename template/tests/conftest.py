@@ -20,7 +20,7 @@ from sim.call import call as dial_app
 from sim.guard import offline
 from sim.model import scripted
 
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(60))
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -32,6 +32,7 @@ class RelayLine(Line):
         self.turn: asyncio.Task[None] | None = None
         self.keypad: asyncio.Task[None] | None = None
         self.digits = ""
+        self.turn_is_open = False
         self.farewell: frames.End | None = None
 
     async def serve(self) -> None:
@@ -84,26 +85,31 @@ class RelayLine(Line):
 
     async def answer(self, text: str) -> None:
         await self.hush()
-        self.turn = asyncio.create_task(self.speak(text))
-
-    async def speak(self, text: str) -> None:
+        self.turn_is_open = True
         assert self.session
-        try:
-            async with aclosing(self.calls.reply(self.session, text)) as reply:
-                async for token in reply:
-                    await self.send(frames.Text(token=token))
-        finally:
-            # Whatever happened: an open turn would leave the caller waiting for the rest of it.
-            await self.send(frames.Text(token="", last=True))
+        self.turn = asyncio.create_task(self.speak(self.calls.reply(self.session, text)))
+
+    async def speak(self, reply: AsyncGenerator[str]) -> None:
+        async with aclosing(reply):
+            async for token in reply:
+                await self.send(frames.Text(token=token))
+        await self.close_turn()
         if self.farewell:
             await self.send(self.farewell)
 
     async def hush(self) -> None:
-        """Stop talking. The turn that was being spoken is closed before anything else is said."""
+        """Stop talking. The turn that was open is closed before anything else is said."""
         for task in (self.turn, self.keypad):
             if task and not task.done() and task is not asyncio.current_task():
                 task.cancel()
                 await asyncio.wait([task])
+        await self.close_turn()
+
+    async def close_turn(self) -> None:
+        """Every turn ends with `last: true`: without it the caller would wait for the rest."""
+        if self.turn_is_open:
+            self.turn_is_open = False
+            await self.send(frames.Text(token="", last=True))
 
     async def press(self, digit: str) -> None:
         """Collect digits until # or a pause; together they are one turn."""

@@ -7,7 +7,7 @@ import re
 import sys
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 # E.164, and long runs of digits that could be one. Ids such as a CallSid are longer or have letters around.
 PHONE = re.compile(r"(?<![\w+])\+?[1-9]\d{6,14}(?!\w)")
@@ -23,7 +23,7 @@ def without_phone_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventD
 
 def configure_logging(level: str) -> None:
     """Send structlog's and the libraries' logs to stdout."""
-    shared = [
+    shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
         structlog.processors.dict_tracebacks,

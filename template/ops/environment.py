@@ -1,0 +1,62 @@
+"""The environment, read once. A wrong value names itself and the fix, all of them at once."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import SecretStr, ValidationError
+
+from app import answers
+from app.settings import Settings
+
+
+class SettingsError(Exception):
+    """The environment cannot be used. `problems` holds one line per variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load() -> Settings:
+    """Read the environment, or raise SettingsError with every problem that it has."""
+    problems: list[str] = []
+    settings = None
+    try:
+        settings = Settings()
+    except ValidationError as errors:
+        problems = [problem(str(error["loc"][0])) for error in errors.errors()]
+    problems += [f"{name} is missing. {fix}" for name, fix in missing_model_keys(settings).items()]
+    if settings is None or problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def problem(name: str) -> str:
+    """One line: the variable, its value unless that is a secret, and the fix."""
+    field = next(field for field in Settings.model_fields.values() if field.alias == name)
+    value = os.environ.get(name)
+    wrong = "missing" if not value else "malformed" if field.annotation is SecretStr else repr(value)
+    return f"{name} is {wrong}. {field.description}"
+
+
+def missing_model_keys(settings: Settings | None = None) -> dict[str, str]:
+    """The variables that the chosen models need and the environment lacks, each with its fix."""
+    chosen = [settings.model, settings.fallback_model] if settings else models()
+    providers = {model.partition(":")[0] for model in chosen if model}
+    return {
+        name: f"The {provider} models need it; see {address}."
+        for provider, (names, address) in answers.MODEL_KEYS.items()
+        if provider in providers
+        for name in names
+        if not os.environ.get(name)
+    }
+
+
+def models() -> list[str]:
+    """The models to ask, in order, as settings or answers have them."""
+    chosen = (
+        os.environ.get("AGENT_MODEL", answers.MODEL),
+        os.environ.get("AGENT_FALLBACK_MODEL", answers.FALLBACK_MODEL),
+    )
+    return [model for model in chosen if model]
