@@ -9,10 +9,10 @@ from datetime import datetime
 import structlog
 
 from agent import words
-from app import answers
 from app.brain import Brain
 from app.capability import Capability, each
 from app.session import Line, Session
+from app.speech import FIRST_LANGUAGE
 
 log = structlog.get_logger()
 
@@ -34,8 +34,7 @@ class Calls:
         self.draining = False
         self._sessions: dict[str, Session] = {}
         self._ended: dict[str, None] = {}
-        self._expiry: dict[str, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._expiry: dict[str, asyncio.Task[None]] = {}
 
     @property
     def active(self) -> int:
@@ -63,7 +62,7 @@ class Calls:
             call_sid,
             caller,
             called,
-            language=next(iter(answers.LANGUAGES)),
+            language=FIRST_LANGUAGE,
             now=self.now,
             line=line,
             parameters=parameters or {},
@@ -82,13 +81,12 @@ class Calls:
         session.line.open = False
         self.brain.stop(session)
         if session.call_sid in self._sessions:
-            loop = asyncio.get_running_loop()
-            self._expiry[session.call_sid] = loop.call_later(GRACE, self._expire, session.call_sid)
+            self._expiry[session.call_sid] = asyncio.create_task(self._expire(session.call_sid))
 
-    def _expire(self, call_sid: str) -> None:
-        task = asyncio.ensure_future(self.end(call_sid))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _expire(self, call_sid: str) -> None:
+        await asyncio.sleep(GRACE)
+        del self._expiry[call_sid]
+        await self.end(call_sid)
 
     async def end(self, call_sid: str) -> None:
         """The call is over: forget it, and let the capabilities do what they do afterwards."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import structlog
 from fastapi import APIRouter
-from pydantic_settings import BaseSettings
 
 from app.session import Session
 from app.settings import Settings
@@ -17,8 +16,6 @@ log = structlog.get_logger()
 
 class Capability:
     """A rung of the ladder. Every hook is optional; a hook that raises is logged and the call goes on."""
-
-    settings: ClassVar[type[BaseSettings] | None] = None
 
     @classmethod
     def build(cls, settings: Settings) -> Self:
@@ -45,14 +42,6 @@ class Capability:
     async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
         """TwiML that takes the caller further after the agent ended with `handoff`, or None."""
         return None
-
-    def checks(self) -> Sequence[Callable[[], Any]]:
-        """What `agent doctor` should look at."""
-        return ()
-
-    def resources(self) -> Sequence[Any]:
-        """What `agent setup` should create at Twilio."""
-        return ()
 
 
 async def each(capabilities: Sequence[Capability], hook: str, *args: Any) -> list[Any]:

@@ -11,7 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic_ai.models import Model
 
-from app.action import apology
+from agent import words
+from app.action import say
 from app.brain import Brain, own_prompt, own_tools
 from app.calls import Calls
 from app.features import CAPABILITIES, connect
@@ -65,4 +66,4 @@ async def health(request: Request) -> JSONResponse:
 
 async def speak_of_a_defect(request: Request, error: Exception) -> Response:
     """A defect in a Twilio route is spoken: an empty 500 would be silence. The server logs the error all the same."""
-    return Response(apology(), media_type="application/xml")
+    return Response(say(words.UNAVAILABLE), media_type="application/xml")

@@ -46,3 +46,7 @@ class Settings(BaseSettings):
         pattern="^(debug|info|warning|error)$",
         description="Write debug, info, warning or error.",
     )
+
+    @property
+    def websocket_url(self) -> str:
+        return f"wss{self.public_url.removeprefix('https')}"

@@ -19,11 +19,11 @@ from tac.models.session import ConversationSession
 from tac.server import TACFastAPIServer, TACServerConfig, build_http_signature_dependency
 
 from agent import words
-from app import answers
 from app.action import after_relay
 from app.calls import Calls, Refused
 from app.session import Line, Session
 from app.settings import Settings
+from app.speech import LANGUAGES, relay_attributes
 
 log = structlog.get_logger()
 
@@ -62,22 +62,11 @@ def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
 
 
 def twiml_options(settings: Settings, greeting: str) -> VoiceTwiMLOptionsConversationRelay:
-    """`<ConversationRelay>` as the answers want it. No partial prompts: TAC 2.5 takes each of them for a whole one."""
-    first = next(iter(answers.LANGUAGES))
-    speech = {"transcription_provider": answers.TRANSCRIPTION_PROVIDER, "tts_provider": answers.TTS_PROVIDER}
-    return VoiceTwiMLOptionsConversationRelay.model_validate(
-        {
-            **speech,
-            "action_url": f"{settings.public_url}/connect-action",
-            "welcome_greeting": greeting,
-            "welcome_greeting_interruptible": "any" if answers.GREETING_INTERRUPTIBLE else "none",
-            "language": first,
-            "voice": answers.LANGUAGES[first],
-            "interruptible": "any",
-            # Since May 2025 the default is "none": the words that interrupt the agent would never reach it.
-            "report_input_during_agent_speech": "speech",
-            "languages": [LanguageConfig(code=code, voice=name, **speech) for code, name in answers.LANGUAGES.items()],
-        }
+    """No partial prompts: TAC 2.5 takes each of them for a whole one."""
+    return VoiceTwiMLOptionsConversationRelay(
+        action_url=f"{settings.public_url}/connect-action",
+        languages=[LanguageConfig(**language) for language in LANGUAGES],
+        **relay_attributes(greeting),
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from fastapi import FastAPI
+
+PATIENCE = 2.0  # seconds that a request may take to finish at the end
 
 
 class _Server(uvicorn.Server):
@@ -19,12 +22,28 @@ class _Server(uvicorn.Server):
         while not self.should_exit:  # uvicorn's own looks only ten times a second
             await asyncio.sleep(0.005)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(0.001)  # uvicorn's own waits a tenth of a second in any case
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
+
 
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncGenerator[str]:
     """Serve `app` on a free port of 127.0.0.1 and yield its address, host and port."""
     server = _Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="on", ws="websockets-sansio")
+        uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="on", ws="websockets-sansio"
+        )
     )
     task = asyncio.create_task(server.serve())
     while not server.started:

@@ -6,21 +6,36 @@ import os
 
 os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+import httpx2
 import pytest
 import structlog
+from fastapi import FastAPI
+from pydantic_ai.models import Model
+from twilio.request_validator import RequestValidator
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
 
 from app.main import create_app
+from ops.log import configure_logging
 from sim import world
 from sim.call import Call
 from sim.call import call as dial_app
 from sim.guard import offline
 from sim.model import scripted
+from sim.server import serve
 
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+
+def quiet() -> None:
+    structlog.reset_defaults()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+quiet()
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +46,22 @@ def network_blocked() -> Iterator[list[str]]:
     assert refused == []
 
 
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What was written since one last asked, with everything logged that `LOG_LEVEL=debug` would log."""
+    configure_logging("debug")
+    yield lambda: "".join(capsys.readouterr())
+    logging.getLogger().handlers.clear()
+    logging.getLogger().setLevel(logging.WARNING)
+    quiet()
+
+
 class Dial(Protocol):
     async def __call__(
         self,
         *rules: dict[str, Any],
         fallback: list[dict[str, Any]] | None = None,
+        models: Sequence[Model] = (),
         tools: list[Callable[..., Any]] | None = None,
         **settings: Any,
     ) -> Call: ...
@@ -52,11 +78,12 @@ async def dial() -> AsyncGenerator[Dial]:
         async def ring(
             *rules: dict[str, Any],
             fallback: list[dict[str, Any]] | None = None,
+            models: Sequence[Model] = (),
             tools: list[Callable[..., Any]] | None = None,
             **settings: Any,
         ) -> Call:
-            models = [scripted(*rules), *([scripted(*fallback)] if fallback is not None else [])]
-            app = create_app(world.settings(**settings), models, tools or [])
+            scripts = [scripted(*rules), *([scripted(*fallback)] if fallback is not None else [])]
+            app = create_app(world.settings(**settings), models or scripts, tools or [])
             return await calls.enter_async_context(dial_app(app))
 
         yield ring
@@ -64,5 +91,55 @@ async def dial() -> AsyncGenerator[Dial]:
 
 @pytest.fixture
 async def call(dial: Dial) -> Call:
-    """A call to an agent that repeats what it hears."""
+    """A call to an agent that always says the same."""
     return await dial({"hears": "", "says": "You said something."})
+
+
+class Wire:
+    """The app on a socket, for requests that the simulated Twilio would never send."""
+
+    def __init__(self, app: FastAPI, address: str, http: httpx2.AsyncClient) -> None:
+        self.app = app
+        self.address = address
+        self.http = http
+
+    async def post(
+        self,
+        path: str,
+        form: Mapping[str, str],
+        *,
+        signed: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """POST a form, with Twilio's signature unless `signed` says otherwise; an empty one is left out."""
+        signature = sign(f"{world.PUBLIC_URL}{path}", form) if signed is None else signed
+        signature_header = {"X-Twilio-Signature": signature} if signature else {}
+        return await self.http.post(path, data=dict(form), headers={**signature_header, **(headers or {})})
+
+    async def websocket(
+        self, *, signed: str | None = None, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> ClientConnection:
+        """Open the WebSocket. Raises InvalidStatus when the handshake is refused."""
+        signature = sign(WEBSOCKET_URL) if signed is None else signed
+        signature_header = {"X-Twilio-Signature": signature} if signature else {}
+        return await open_websocket(
+            f"ws://{self.address}/ws",
+            additional_headers={**signature_header, **(headers or {})},
+            proxy=None,
+            **options,
+        )
+
+
+WEBSOCKET_URL = f"wss{world.PUBLIC_URL.removeprefix('https')}/ws"
+
+
+def sign(url: str, form: Mapping[str, str] | None = None, token: str = world.AUTH_TOKEN) -> str:
+    """The signature that Twilio would send."""
+    return str(RequestValidator(token).compute_signature(url, dict(form or {})))
+
+
+@pytest.fixture
+async def wire() -> AsyncGenerator[Wire]:
+    app = create_app(world.settings(), [scripted({"hears": "", "says": "Yes."})], [])
+    async with serve(app) as address, httpx2.AsyncClient(base_url=f"http://{address}", verify=False) as http:
+        yield Wire(app, address, http)

@@ -48,7 +48,7 @@ def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
 
     @app.websocket("/ws")
     async def websocket(websocket: WebSocket) -> None:
-        url = f"wss{settings.public_url.removeprefix('https')}{websocket.url.path}"
+        url = f"{settings.websocket_url}{websocket.url.path}"
         if not signed(url, {}, websocket.headers.get("X-Twilio-Signature")):
             await websocket.close(1008)  # before accept(): the handshake is answered with 403
             return

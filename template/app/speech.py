@@ -1,0 +1,27 @@
+"""How Twilio hears and speaks: the attributes of `<ConversationRelay>` that both kinds of TwiML share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import answers
+
+FIRST_LANGUAGE = next(iter(answers.LANGUAGES))
+PROVIDERS = {"transcription_provider": answers.TRANSCRIPTION_PROVIDER, "tts_provider": answers.TTS_PROVIDER}
+LANGUAGES: list[dict[str, Any]] = [
+    {"code": code, "voice": voice, **PROVIDERS} for code, voice in answers.LANGUAGES.items()
+]
+
+
+def relay_attributes(greeting: str) -> dict[str, Any]:
+    """In snake_case, as Twilio's helper library and TAC take them."""
+    return {
+        **PROVIDERS,
+        "language": FIRST_LANGUAGE,
+        "voice": answers.LANGUAGES[FIRST_LANGUAGE],
+        "welcome_greeting": greeting,
+        "welcome_greeting_interruptible": "any" if answers.GREETING_INTERRUPTIBLE else "none",
+        "interruptible": "any",
+        # Since May 2025 the default is "none": the words that interrupt the agent would never reach it.
+        "report_input_during_agent_speech": "any",
+    }
