@@ -47,18 +47,25 @@ class Turn:
     asked: str
     said: str = ""
     heard: str | None = None
-    exchanged: list[m.ModelMessage] = field(default_factory=list)
+    run_id: str = field(default_factory=lambda: uuid4().hex)
+    messages: Sequence[m.ModelMessage] = ()  # pydantic-ai's own list, which grows while the model works
     tools: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     answer: asyncio.Task[None] | None = None
     complete: bool = False
     stopped: bool = False
+
+    @property
+    def exchanged(self) -> list[m.ModelMessage]:
+        """What caller, model and tools have exchanged in this turn so far."""
+        own = [message for message in self.messages if message.run_id == self.run_id and message.parts]
+        return own or [m.ModelRequest.user_text_prompt(self.asked)]
 
     def history(self) -> list[m.ModelMessage]:
         """The turn as the model should remember it: the words that the caller heard, and no others."""
         if self.complete and self.heard is None:
             return self.exchanged
         history: list[m.ModelMessage] = []
-        for message in self.exchanged or [m.ModelRequest.user_text_prompt(self.asked)]:
+        for message in self.exchanged:
             parts = [part for part in message.parts if not isinstance(part, m.TextPart)]
             if parts:
                 history.append(replace(message, parts=parts))  # type: ignore[arg-type]
@@ -151,6 +158,7 @@ class Brain:
                 yield sorry
         finally:
             turn.answer.cancel()
+            await asyncio.wait([turn.answer])  # the history needs what it has done so far
 
     async def _answer(self, session: Session, turn: Turn, told: asyncio.Queue[str | None]) -> None:
         """Run the model with its tools; tell every word, then None."""
@@ -164,10 +172,9 @@ class Brain:
                         told.put_nowait(token)
 
         working_for(session)
-        run_id = uuid4().hex
-        with capture_run_messages() as messages:
+        with capture_run_messages() as turn.messages:
             try:
-                extra = [tool for capability in self.capabilities for tool in capability.tools(session)]
+                extra = [tool for offered in await each(self.capabilities, "tools", session) for tool in offered]
                 result = await self.agent.run(
                     turn.asked,
                     model=self.model,
@@ -176,13 +183,12 @@ class Brain:
                     deps=session,
                     toolsets=[Tools(FunctionToolset([*self.tools, *extra], timeout=2 * self.deadline))],
                     event_stream_handler=listen,
-                    run_id=run_id,
+                    run_id=turn.run_id,
                 )
                 turn.complete = bool(result.output.strip() or turn.said.strip() or session.ending)
             except Exception as error:
                 log.error("model.failed", call=session.call_sid, error=reason(error))
             finally:
-                turn.exchanged = [message for message in messages if message.run_id == run_id]
                 told.put_nowait(None)
 
     async def _instructions(self, session: Session, text: str) -> str:

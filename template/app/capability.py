@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
 import structlog
@@ -49,7 +49,8 @@ async def each(capabilities: Sequence[Capability], hook: str, *args: Any) -> lis
     results = []
     for capability in capabilities:
         try:
-            results.append(await getattr(capability, hook)(*args))
+            result = getattr(capability, hook)(*args)
+            results.append(await result if isinstance(result, Awaitable) else result)
         except Exception:
             log.exception("capability.failed", capability=type(capability).__name__, hook=hook)
     return results

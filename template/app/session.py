@@ -42,7 +42,7 @@ class Line:
 
 @dataclass
 class Session:
-    """One call: who, since when, and what was said. Numbers are E.164; `now` is the project's clock, in UTC."""
+    """One call. Numbers are E.164; `now` is the project's clock (UTC); `hearing` is what the caller is just saying."""
 
     call_sid: str
     caller: str
@@ -52,6 +52,7 @@ class Session:
     line: Line = field(default_factory=Line)
     parameters: Mapping[str, str] = field(default_factory=dict)
     greeting: str = ""
+    hearing: str = ""
     history: list[ModelMessage] = field(default_factory=list)
     turn: Turn | None = None
     ending: bool = False

@@ -1,13 +1,15 @@
-"""Logs as JSON lines, without phone numbers. What callers and the agent say is never logged."""
+"""Logs as JSON lines, without phone numbers. What callers and the agent say is never logged, not even by an error."""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
+import traceback
+from collections.abc import Iterator
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 # E.164, and long runs of digits that could be one. Ids such as a CallSid are longer or have letters around.
 PHONE = re.compile(r"(?<![\w+])\+?[1-9]\d{6,14}(?!\w)")
@@ -21,12 +23,25 @@ def without_phone_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventD
     }
 
 
+def places(error: ExcInfo) -> list[str]:
+    """The types of an error and of those before it, and where each came from. Their texts may quote the caller."""
+    return list(_places(error[1]))
+
+
+def _places(error: BaseException | None) -> Iterator[str]:
+    if error:
+        yield from _places(error.__cause__ or error.__context__)
+        yield type(error).__name__
+        for frame in traceback.extract_tb(error.__traceback__):
+            yield f"  {frame.filename}:{frame.lineno} in {frame.name}"
+
+
 def configure_logging(level: str) -> None:
-    """Send structlog's and the libraries' logs to stdout."""
+    """Send structlog's and the libraries' logs to stdout. Libraries get no lower than info: below it they quote."""
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(places),
         without_phone_numbers,
     ]
     structlog.configure(
@@ -38,4 +53,4 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=structlog.processors.JSONRenderer())
     )
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler], force=True)

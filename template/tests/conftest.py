@@ -6,7 +6,9 @@ import os
 
 os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
 
+import io
 import logging
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
@@ -47,10 +49,13 @@ def network_blocked() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """What was written since one last asked, with everything logged that `LOG_LEVEL=debug` would log."""
-    configure_logging("debug")
-    yield lambda: "".join(capsys.readouterr())
+def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """What the project and its libraries have written so far, at `LOG_LEVEL=debug`."""
+    log = io.StringIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", log)
+        configure_logging("debug")
+    yield lambda: "".join([log.getvalue(), *capsys.readouterr()])
     logging.getLogger().handlers.clear()
     logging.getLogger().setLevel(logging.WARNING)
     quiet()

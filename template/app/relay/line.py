@@ -58,8 +58,10 @@ class RelayLine(Line):
             await self.begin(frame)
         elif self.session is None:
             raise ValueError(f"{frame.type} came before setup")
-        elif isinstance(frame, frames.Prompt) and frame.last:
-            await self.answer(frame.voice_prompt)
+        elif isinstance(frame, frames.Prompt):
+            self.session.hearing = "" if frame.last else frame.voice_prompt
+            if frame.last:
+                await self.answer(frame.voice_prompt)
         elif isinstance(frame, frames.Dtmf):
             await self.press(frame.digit)
         elif isinstance(frame, frames.Interrupt):
