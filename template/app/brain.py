@@ -146,9 +146,9 @@ class Brain:
         try:
             while True:
                 try:
-                    token = await asyncio.wait_for(told.get(), self.deadline if patience else None)
+                    token = await asyncio.wait_for(told.get(), self.deadline if patience else 4 * self.deadline)
                 except TimeoutError:
-                    token = patience.pop()
+                    token = patience.pop() if patience else None
                 if token is None:
                     break
                 turn.said += token
@@ -158,7 +158,6 @@ class Brain:
                 yield sorry
         finally:
             turn.answer.cancel()
-            await asyncio.wait([turn.answer])  # the history needs what it has done so far
 
     async def _answer(self, session: Session, turn: Turn, told: asyncio.Queue[str | None]) -> None:
         """Run the model with its tools; tell every word, then None."""

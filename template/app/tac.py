@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -42,6 +44,8 @@ def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
             log_level=settings.log_level.upper(),
         )
     )
+    logging.getLogger("tac").handlers.clear()  # TAC's own writes past ours
+    logging.getLogger("tac").propagate = True
     voice = Voice(tac, calls)
     tac.on_message_ready(voice.answer)
 
@@ -83,7 +87,8 @@ class Voice(VoiceChannel):
         try:
             await super().handle_websocket(line)
         finally:
-            if line.session:
+            line.closed.set()
+            if line.session and line.session.line is line:
                 self.lines.pop(line.session.call_sid)
                 self.calls.dropped(line.session)
 
@@ -112,6 +117,7 @@ class TacLine(Line):
         self.websocket = websocket
         self.session: Session | None = None
         self.turn_is_open = False
+        self.closed = asyncio.Event()
 
     async def accept(self) -> None:
         await self.websocket.accept()
@@ -123,26 +129,25 @@ class TacLine(Line):
         while True:
             try:
                 frame = await self.websocket.receive_json()
-            except (ValueError, KeyError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 log.warning("frame.ignored", reason=type(error).__name__)
                 continue
             match frame:
                 case {"type": "setup", "callSid": str(call_sid)} if self.session is None:
                     await self.begin(call_sid, frame)
-                case {"type": "setup"} | {"type": "prompt", "last": False}:
+                    return {"type": "setup", "callSid": call_sid}
+                case {"type": "setup"} | {"type": "prompt", "last": False} | {"type": "dtmf"} | {"type": "info"}:
                     continue
+                case {"type": "prompt", "voicePrompt": str(text)} if self.session:
+                    self.turn_is_open = True
+                    return {"type": "prompt", "voicePrompt": text}
                 case {"type": "interrupt"} if self.session:
                     self.voice.calls.brain.interrupted(self.session, str(frame.get("utteranceUntilInterrupt") or ""))
-                case {"type": "error"}:
-                    log.error("twilio.error", description=frame.get("description"))
-                case {"type": "prompt", "voicePrompt": str()}:
-                    self.turn_is_open = True
-                case {"type": "dtmf"} | {"type": "info"}:
-                    continue  # TAC 2.5 has no use for them
+                    return {"type": "interrupt"}
+                case {"type": "error", "description": str(text)}:
+                    log.error("twilio.error", description=text.partition("{")[0])  # the rest quotes our words
                 case _:
                     log.warning("frame.ignored", reason="malformed")
-                    continue
-            return frame
 
     async def begin(self, call_sid: str, frame: Mapping[str, Any]) -> None:
         try:
@@ -159,6 +164,10 @@ class TacLine(Line):
             log.warning("line.closed", reason=str(refusal))
             await self.websocket.close()
             raise WebSocketDisconnectError(str(refusal)) from None
+        if old := self.voice.lines.get(call_sid):  # nobody noticed that it dropped; TAC would mix up the two
+            with suppress(RuntimeError):
+                await old.close()
+            await old.closed.wait()
         self.voice.lines[call_sid] = self
 
     async def send_text(self, data: str) -> None:

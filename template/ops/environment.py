@@ -27,9 +27,25 @@ def load() -> Settings:
     except ValidationError as errors:
         problems = [problem(str(error["loc"][0])) for error in errors.errors()]
     problems += [f"{name} is missing. {fix}" for name, fix in missing_model_keys(settings).items()]
+    if settings and not problems:
+        problems = [*unknown_model("AGENT_MODEL", settings.model)]
+        problems += unknown_model("AGENT_FALLBACK_MODEL", settings.fallback_model)
     if settings is None or problems:
         raise SettingsError(problems)
     return settings
+
+
+def unknown_model(name: str, model: str | None) -> list[str]:
+    """The problem, if pydantic-ai does not know the model or cannot reach its provider from here."""
+    from pydantic_ai.exceptions import UserError
+    from pydantic_ai.models import infer_model
+
+    try:
+        if model:
+            infer_model(model)
+    except (UserError, ValueError, ImportError) as error:
+        return [f"{name} is {model!r}. {str(error).splitlines()[0]}"]
+    return []
 
 
 def problem(name: str) -> str:
@@ -56,7 +72,7 @@ def missing_model_keys(settings: Settings | None = None) -> dict[str, str]:
 def models() -> list[str]:
     """The models to ask, in order, as settings or answers have them."""
     chosen = (
-        os.environ.get("AGENT_MODEL", answers.MODEL),
-        os.environ.get("AGENT_FALLBACK_MODEL", answers.FALLBACK_MODEL),
+        os.environ.get("AGENT_MODEL") or answers.MODEL,
+        os.environ.get("AGENT_FALLBACK_MODEL") or answers.FALLBACK_MODEL,
     )
     return [model for model in chosen if model]

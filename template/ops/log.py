@@ -23,9 +23,9 @@ def without_phone_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventD
     }
 
 
-def places(error: ExcInfo) -> list[str]:
+def places(exc_info: ExcInfo) -> list[str]:
     """The types of an error and of those before it, and where each came from. Their texts may quote the caller."""
-    return list(_places(error[1]))
+    return list(_places(exc_info[1]))
 
 
 def _places(error: BaseException | None) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from types import FrameType
 
@@ -56,10 +55,10 @@ class DrainingServer(uvicorn.Server):
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal comes. Exits with 1 when the port is taken."""
+    """Serve until a signal comes. Exits with 1 when the port is taken or the app does not start."""
     configure_logging(settings.log_level)
     server = DrainingServer(create_app(settings), settings)
-    server.run()
-    logging.shutdown()
-    if not server.started:
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's 3, which it has explained in the log
         sys.exit(1)

@@ -109,6 +109,11 @@ class Call:
         if self._broke_in and self.attribute("reportInputDuringAgentSpeech", "none") not in HEARS_SPEECH:
             raise CallProblem("Twilio does not deliver words that interrupt: set reportInputDuringAgentSpeech")
         self._broke_in = False
+        if self.attribute("partialPrompts", "false") == "true":
+            said = text.split()
+            for count in range(1, len(said)):
+                partial = " ".join(said[:count])
+                await self.sends({"type": "prompt", "voicePrompt": partial, "lang": lang, "last": False})
         turn = self._expect(text)
         await self.sends({"type": "prompt", "voicePrompt": text, "lang": lang, "last": True})
         return turn
@@ -231,11 +236,14 @@ class Call:
         await self._until(lambda: self.app.state.calls.get(self.sid) or self._closed, "the app did not take the call")
         self.session = self.app.state.calls.get(self.sid)
 
-    async def sends(self, frame: Mapping[str, Any] | str) -> None:
-        """Send a frame, or any text, over the WebSocket."""
+    async def sends(self, frame: Mapping[str, Any] | str | bytes) -> None:
+        """Send a frame, or anything else, over the WebSocket."""
         if self._socket is None:
             raise CallProblem(f"the call is over ({self.ended_by or 'dropped'}); nobody hears this")
-        await self._socket.send(frame if isinstance(frame, str) else json.dumps(frame))
+        try:
+            await self._socket.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
+        except ConnectionClosed:
+            raise CallProblem("the line is dead: the app has closed the WebSocket without an end") from None
 
     async def hears_out(self, turn: Turn) -> Turn:
         """Wait for the end of a reply. Anything a caller would hear as silence raises CallProblem."""
@@ -346,7 +354,9 @@ class Call:
 
     async def over(self) -> None:
         """Wait until the agent has ended the call."""
-        await self._until(lambda: self.ended_by, "the call did not end")
+        await self._until(lambda: self.ended_by or self.problems, "the call did not end")
+        if self.problems:
+            raise CallProblem("; ".join(self.problems))
 
     async def aclose(self) -> None:
         if self._socket:

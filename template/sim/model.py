@@ -6,12 +6,23 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+
+
+def compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(compiles)]
 
 
 class Rule(BaseModel):
@@ -19,7 +30,7 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    hears: str = Field("", description="a regular expression, searched in the caller's words")
+    hears: Pattern = Field("", description="a regular expression, searched in the caller's words")
     says: str = Field("", description="spoken at once")
     calls: dict[str, dict[str, Any]] = Field({}, description="tool name: arguments")
     then: str = Field("{result}", description="spoken after the tools; {result} is what they returned")

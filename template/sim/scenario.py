@@ -22,9 +22,19 @@ from app.main import create_app
 from sim import world
 from sim.call import Call, CallProblem, Turn, call
 from sim.guard import offline
-from sim.model import Rule, scripted
+from sim.model import Pattern, Rule, scripted
 
-Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+def listed(value: Any) -> Any:
+    """One text is a list of one, and 4711 is a text too."""
+    values = value if isinstance(value, list) else [value]
+    return [str(item) if type(item) is int else item for item in values]
+
+
+Texts = Annotated[list[str], BeforeValidator(listed)]
+
+
+NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Strict(BaseModel):
@@ -36,7 +46,7 @@ class Expect(Strict):
 
     contains: Texts = Field([], description="the reply has each of these")
     absent: Texts = Field([], description="the reply has none of these")
-    regex: str | None = Field(None, description="the reply matches")
+    regex: Pattern | None = Field(None, description="the reply matches")
     words: Literal["GREETING", "HOLD", "APOLOGY", "RECONNECTED", "GOODBYE", "UNAVAILABLE"] | None = Field(
         None, description="the reply has this sentence of agent/words.py"
     )
@@ -262,5 +272,6 @@ def junit(results: Sequence[Result]) -> str:
             suite, "testcase", classname="scenarios", name=result.name, time=f"{result.seconds:.3f}"
         )
         if result.failures:
-            ElementTree.SubElement(case, "failure", message=result.failures[0]).text = "\n".join(result.failures)
+            failures = [NOT_XML.sub("\ufffd", failure) for failure in result.failures]
+            ElementTree.SubElement(case, "failure", message=failures[0]).text = "\n".join(failures)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)

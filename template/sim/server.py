@@ -18,6 +18,12 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield  # Ctrl-C belongs to whoever runs the simulation
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().serve(sockets)
+        except SystemExit:  # uvicorn's answer to an app that does not start; it would end whoever simulates
+            raise RuntimeError("the app did not start; see the log above") from None
+
     async def main_loop(self) -> None:
         while not self.should_exit:  # uvicorn's own looks only ten times a second
             await asyncio.sleep(0.005)
@@ -49,7 +55,6 @@ async def serve(app: FastAPI) -> AsyncGenerator[str]:
     while not server.started:
         if task.done():
             await task
-            raise RuntimeError("the app did not start; see the log above")
         await asyncio.sleep(0.005)
     try:
         host, port = server.servers[0].sockets[0].getsockname()[:2]

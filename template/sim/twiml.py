@@ -119,7 +119,10 @@ def read(text: str) -> Document:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise TwimlError(f"not XML ({error}): {text[:80]!r}") from None
-    if problems := list(_problems(root)):
+    problems = _problems(root)
+    if root.tag in TABLE and root.tag != "Response":
+        problems.append(f"a document must be <Response>, not <{root.tag}>")
+    if problems:
         raise TwimlError("\n".join(problems))
     relay = None
     if (element := root.find("Connect/ConversationRelay")) is not None:

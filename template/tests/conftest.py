@@ -122,20 +122,24 @@ class Wire:
         return await self.http.post(path, data=dict(form), headers={**signature_header, **(headers or {})})
 
     async def websocket(
-        self, *, signed: str | None = None, headers: Mapping[str, str] | None = None, **options: Any
+        self, *, signed: str | None = None, headers: Mapping[str, str] | None = None
     ) -> ClientConnection:
         """Open the WebSocket. Raises InvalidStatus when the handshake is refused."""
-        signature = sign(WEBSOCKET_URL) if signed is None else signed
-        signature_header = {"X-Twilio-Signature": signature} if signature else {}
-        return await open_websocket(
-            f"ws://{self.address}/ws",
-            additional_headers={**signature_header, **(headers or {})},
-            proxy=None,
-            **options,
-        )
+        return await websocket(self.address, signed=signed, headers=headers)
 
 
 WEBSOCKET_URL = f"wss{world.PUBLIC_URL.removeprefix('https')}/ws"
+
+
+async def websocket(
+    address: str, *, signed: str | None = None, headers: Mapping[str, str] | None = None
+) -> ClientConnection:
+    """A WebSocket to the app, with Twilio's signature unless `signed` says otherwise; an empty one is left out."""
+    signature = sign(WEBSOCKET_URL) if signed is None else signed
+    signature_header = {"X-Twilio-Signature": signature} if signature else {}
+    return await open_websocket(
+        f"ws://{address}/ws", additional_headers={**signature_header, **(headers or {})}, proxy=None
+    )
 
 
 def sign(url: str, form: Mapping[str, str] | None = None, token: str = world.AUTH_TOKEN) -> str:

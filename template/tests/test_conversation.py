@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
 from agent import words
+from app import answers
 from app.main import create_app
 from sim import world
 from sim.call import Call, caller_on
@@ -14,7 +16,7 @@ from sim.model import scripted
 from sim.server import serve
 from tests.conftest import Dial
 
-LONG = {"hears": "", "says": "One moment please, here is a long story about many things.", "word_delay": 0.02}
+LONG = {"hears": "", "says": "One moment please, here is a long story about many things.", "word_delay": 0.01}
 
 
 def spoken(history: list[ModelMessage]) -> list[str]:
@@ -30,7 +32,7 @@ async def test_the_caller_is_greeted_and_answered(call: Call) -> None:
 
 
 async def test_the_first_word_leaves_before_the_last_one_is_known(dial: Dial) -> None:
-    call = await dial({"says": "one two three four five", "word_delay": 0.05})
+    call = await dial({"says": "one two three four five", "word_delay": 0.03})
     turn = await call.says("Count")
     assert turn.first is not None and turn.total is not None
     assert turn.first < turn.total / 2
@@ -57,7 +59,7 @@ async def test_an_interruption_after_the_last_word_was_sent_shortens_the_history
 
 
 async def test_a_reply_of_which_nothing_was_heard_is_not_remembered(dial: Dial) -> None:
-    call = await dial({"hears": "first", "says": "never heard", "delay": 0.3}, {"hears": "", "says": "Yes."})
+    call = await dial({"hears": "first", "says": "never heard", "delay": 0.1}, {"hears": "", "says": "Yes."})
     await call.begins("first")
     await call.interrupts()
     await call.says("second")
@@ -65,7 +67,8 @@ async def test_a_reply_of_which_nothing_was_heard_is_not_remembered(dial: Dial) 
     assert spoken(call.session.history) == ["first", "second", "Yes."]
 
 
-async def test_an_interrupted_greeting_is_known_to_the_model(dial: Dial) -> None:
+async def test_an_interrupted_greeting_is_known_to_the_model(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "GREETING_INTERRUPTIBLE", True)
     call = await dial(LONG)
     call.playback.rate = 0.0001
     call.playback.spoken = len(words.GREETING.split()[0])
@@ -77,7 +80,7 @@ async def test_an_interrupted_greeting_is_known_to_the_model(dial: Dial) -> None
 
 async def test_new_words_end_the_old_reply_and_close_its_turn(dial: Dial) -> None:
     call = await dial(
-        {"hears": "long", "says": "a b c d e f g h", "word_delay": 0.05}, {"hears": "short", "says": "Yes."}
+        {"hears": "long", "says": "a b c d e f g h", "word_delay": 0.02}, {"hears": "short", "says": "Yes."}
     )
     await call.begins("long")
     await call.hears("a b")
@@ -97,7 +100,7 @@ async def test_hanging_up_stops_the_model(dial: Dial) -> None:
     session = call.session
     await call.hangs_up()
     said = session.history
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.1)
     assert session.history == said and "things" not in spoken(session.history)[-1]
     assert call.app.state.calls.active == 0
 

@@ -68,7 +68,8 @@ class RelayLine(Line):
             await self.hush()
             self.calls.brain.interrupted(self.session, frame.utterance_until_interrupt)
         elif isinstance(frame, frames.Error):
-            log.error("twilio.error", call=self.session.call_sid, description=frame.description)
+            reason = frame.description.partition("{")[0]  # the rest quotes our words
+            log.error("twilio.error", call=self.session.call_sid, description=reason)
 
     async def begin(self, setup: frames.Setup) -> None:
         """A second setup on the same socket changes nothing."""

@@ -1,0 +1,46 @@
+# Everything here runs on a machine with git, Python 3.11 or newer, and the internet.
+
+PYTHON ?= python3
+JOBS ?= 2
+BIN := $(CURDIR)/.venv/bin
+
+# What `make demo` renders, and the call that you watch there.
+DEMO := build/demo
+DEMO_SCENARIO := scenarios/barge-in.yml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo new test matrix lint bench
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/ready ## Render a project, install it, and watch a caller talk to it
+	rm -rf $(DEMO)
+	"$(BIN)/copier" copy --quiet --defaults --vcs-ref HEAD "$(CURDIR)" $(DEMO)
+	git init --quiet $(DEMO)
+	cd $(DEMO) && "$(BIN)/uv" sync --quiet
+	cd $(DEMO) && "$(BIN)/uv" run agent scenario --watch $(DEMO_SCENARIO)
+
+new: .venv/ready ## Start your project: make new DEST=../my-agent [ARGS='--defaults -d path=manual']
+	@test -n "$(DEST)" || { echo "Say where: make new DEST=../my-agent"; exit 2; }
+	"$(BIN)/copier" copy $(ARGS) "$(CURDIR)" "$(DEST)"
+
+test: lint ## Test everything, in some minutes
+	"$(BIN)/pytest" -n $(JOBS) --dist loadgroup
+
+matrix: lint ## Test everything, and install every pair of choices
+	"$(BIN)/pytest" -n $(JOBS) --dist loadgroup -m ""
+
+lint: .venv/ready ## Check style and types of the template and of its tests
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
+
+bench: .venv/ready ## Compare generating a project with copying its files
+	"$(BIN)/python" benchmarks/generate.py
+
+.venv/ready: pyproject.toml
+	"$(PYTHON)" -m venv .venv
+	"$(BIN)/pip" install --quiet uv
+	"$(BIN)/uv" sync --quiet --inexact
+	@touch $@

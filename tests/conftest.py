@@ -1,0 +1,171 @@
+"""Every test works on a snapshot of the working tree, with a git, a Copier and a network of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import copier
+import pytest
+import yaml
+from copier import VcsRef
+
+from tests import shortcuts
+from tests.guard import sitecustomize as guard  # from here on, this process reaches nothing but this machine
+from tests.offline import wall
+from tests.questionnaire import ASKED, ROOT
+
+Note = Callable[[str], None]
+assert guard
+
+
+class Render(Protocol):
+    def __call__(self, project: Path, **answers: Any) -> Path: ...
+
+
+class Update(Protocol):
+    def __call__(self, project: Path, **answers: Any) -> None: ...
+
+
+def git(where: Path, *command: str) -> str:
+    done = subprocess.run(["git", *command], cwd=where, check=True, capture_output=True, encoding="utf-8")
+    return done.stdout
+
+
+def commit(project: Path) -> Path:
+    """Put everything in `project` into git, as a user does before an update."""
+    git(project, "init", "-q")
+    git(project, "add", "--all")
+    git(project, "commit", "-q", "--allow-empty", "-m", "Everything")
+    return project
+
+
+def files(project: Path) -> dict[str, bytes]:
+    """Every file of a project by its path, except git's own."""
+    paths = (path for path in project.rglob("*") if path.is_file())
+    relative = {path.relative_to(project).as_posix(): path for path in paths}
+    return {name: path.read_bytes() for name, path in relative.items() if not name.startswith(".git/")}
+
+
+def recorded(project: Path) -> dict[str, Any]:
+    """The answers that a project remembers, without those that Copier adds."""
+    answers = yaml.load((project / ".copier-answers.yml").read_bytes(), Loader=yaml.CSafeLoader)
+    return {name: value for name, value in answers.items() if not name.startswith("_")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_machine_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No setting of the user's reaches a test, and nothing of a test reaches the user."""
+    home = tmp_path_factory.mktemp("machine")
+    (home / "gitconfig").write_text("[user]\nname = Ada\nemail = ada@example.com\n[init]\ndefaultBranch = main\n")
+    (home / "settings.yml").write_text("{}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("GIT_")] + ["VIRTUAL_ENV"]:
+            patch.delenv(name, raising=False)
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("COPIER_SETTINGS_PATH", str(home / "settings.yml"))
+        patch.setenv("COPIER_CACHE_DIR", str(home / "copier"))
+        patch.setenv("NETWORK_GUARD_LOG", str(home / "refused"))
+        yield home
+
+
+@pytest.fixture(autouse=True)
+def network_blocked(a_machine_of_its_own: Path) -> Iterator[None]:
+    """Fail a test that tries to leave the machine, even if the code swallows the error."""
+    refused = a_machine_of_its_own / "refused"
+    refused.unlink(missing_ok=True)
+    yield
+    assert not refused.exists(), f"left this machine for {refused.read_text()}"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a plain folder: what a commit of the working tree would hold."""
+    snapshot = tmp_path_factory.mktemp("template")
+    listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, snapshot / name)
+    return snapshot
+
+
+@pytest.fixture(scope="session")
+def repository(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a released one: a git repository with a tag."""
+    released = tmp_path_factory.mktemp("released") / "copier-twilio-agent"
+    shutil.copytree(folder, released)
+    commit(released)
+    git(released, "tag", "v0.1.0")
+    return released
+
+
+@pytest.fixture(scope="module")
+def quick(folder: Path) -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        shortcuts.compile_once(patch)
+        shortcuts.parse_once(patch)
+        shortcuts.without_git(patch, folder)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def render(folder: Path, quick: pytest.MonkeyPatch) -> Render:
+    """Copy the plain folder, without trust. Fast, but such a project cannot be updated."""
+
+    def copy(project: Path, **answers: Any) -> Path:
+        assert answers.keys() <= ASKED.keys()
+        copier.run_copy(str(folder), project, answers, defaults=True, unsafe=False, quiet=True)
+        return project
+
+    return copy
+
+
+@pytest.fixture(scope="module")
+def create(repository: Path, quick: pytest.MonkeyPatch) -> Render:
+    """Copy the released template, without trust, and commit the project."""
+
+    def copy(project: Path, **answers: Any) -> Path:
+        assert answers.keys() <= ASKED.keys()
+        copier.run_copy(str(repository), project, answers, defaults=True, unsafe=False, quiet=True)
+        return commit(project)
+
+    return copy
+
+
+@pytest.fixture(scope="module")
+def update(quick: pytest.MonkeyPatch) -> Update:
+    """Answer differently, on the template version that the project has."""
+
+    def change(project: Path, **answers: Any) -> None:
+        copier.run_update(
+            project, answers, defaults=True, overwrite=True, unsafe=False, quiet=True, vcs_ref=VcsRef.CURRENT
+        )
+
+    return change
+
+
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Note:
+    """Say something in the summary at the end of the run."""
+    return lambda text: record_property("note", text)
+
+
+def pytest_report_header() -> str:
+    return f"wall between commands and the network: {wall()}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = [report for kind in terminalreporter.stats.values() for report in kind if hasattr(report, "when")]
+    notes = {text for report in reports if report.when == "call" for name, text in report.user_properties}
+    if notes:
+        terminalreporter.section("notes")
+    for text in sorted(notes):
+        terminalreporter.line(text)

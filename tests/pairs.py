@@ -1,0 +1,94 @@
+"""Which projects are installed and run: every two answers that can occur together do so in one of them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import uv
+
+from tests.questionnaire import DEFAULTS, STRUCTURAL, Answers, choices, is_valid, serves
+
+LANGUAGES: list[Any] = [["en-US"], ["es-MX", "en-US"], ["zh-HK"], "multi"]
+Pair = frozenset[tuple[str, str]]
+
+
+@functools.cache
+def interpreter(version: str) -> str | None:
+    """A Python of this version on this machine. Versions that pyenv installed but did not activate count too."""
+    find = [uv.find_uv_bin(), "python", "find", "--no-python-downloads", version]
+    found = subprocess.run(find, capture_output=True, encoding="utf-8")
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    inactive = sorted(pyenv.glob(f"versions/{version}.*/bin/python"))
+    return found.stdout.strip() or next(map(str, inactive), None)
+
+
+def options() -> dict[str, list[Any]]:
+    """The questions that give a project its shape, and what can be answered on this machine."""
+    listed = {name: choices(name) for name in STRUCTURAL if len(choices(name)) > 1} | {"languages": LANGUAGES}
+    return listed | {"python_version": [python for python in listed["python_version"] if interpreter(python)]}
+
+
+def completable(answers: Answers) -> bool:
+    """Whether answers to some of the questions go together, for some answers to the others."""
+    loose = ["model_provider", "fallback_provider", "path", "stt_provider", "tts_provider"]
+    open_to = [[answers[name]] if name in answers else choices(name) for name in loose]
+    codes = answers.get("languages", DEFAULTS["languages"])
+    for model, fallback, path, stt, tts in itertools.product(*open_to):
+        full = {"model_provider": model, "fallback_provider": fallback, "path": path, "stt_provider": stt}
+        spoken = all(serves(stt, tts, code) for code in ([codes] if isinstance(codes, str) else codes))
+        if spoken and is_valid({"partial_prompts": False} | answers | full):
+            return True
+    return False
+
+
+def pairs(answers: Answers) -> set[Pair]:
+    named = [(name, str(value)) for name, value in answers.items()]
+    return {frozenset(pair) for pair in itertools.combinations(named, 2)}
+
+
+def every_pair() -> set[Pair]:
+    """Whatever two answers some valid combination holds."""
+    together: set[Pair] = set()
+    for (one, first), (two, second) in itertools.combinations(options().items(), 2):
+        for a, b in itertools.product(first, second):
+            if completable({one: a, two: b}):
+                together |= pairs({one: a, two: b})
+    return together
+
+
+def covering(shuffled: Random) -> list[Answers]:
+    """Greedy: a row starts with a pair that is missing, and takes, answer by answer, what brings most other ones."""
+    offered, missing, rows = options(), every_pair(), list[Answers]()
+    while missing:
+        start = dict(shuffled.choice(sorted(sorted(pair) for pair in missing)))
+        row = {name: next(value for value in offered[name] if str(value) == start[name]) for name in start}
+        for name in shuffled.sample(sorted(offered.keys() - start.keys()), len(offered) - len(start)):
+            fitting = [value for value in offered[name] if completable(row | {name: value})]
+            gains = [len(missing & pairs(row | {name: value})) for value in fitting]
+            row[name] = fitting[gains.index(max(gains))]
+        missing -= pairs(row)
+        rows.append({name: row[name] for name in offered})
+    return rows
+
+
+@functools.cache
+def pairwise() -> list[Answers]:
+    """The same rows in every process."""
+    return min((covering(Random(seed)) for seed in range(10)), key=len)
+
+
+def each_answer_once(rows: Iterable[Answers]) -> list[Answers]:
+    """The first few of `rows` in which every answer occurs."""
+    left, kept = list(rows), list[Answers]()
+    missing = {(name, str(value)) for row in left for name, value in row.items()}
+    while missing:
+        kept.append(max(left, key=lambda row: len(missing & {(name, str(value)) for name, value in row.items()})))
+        missing -= {(name, str(value)) for name, value in kept[-1].items()}
+    return kept

@@ -1,0 +1,68 @@
+"""What copier.yml asks, read from the file itself, so that a new question or choice is tested from its first day."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+Answers = dict[str, Any]
+
+CONFIG: Answers = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+QUESTIONS: dict[str, Answers] = {name: details for name, details in CONFIG.items() if not name.startswith("_")}
+ASKED: dict[str, Answers] = {name: details for name, details in QUESTIONS.items() if details.get("when", True)}
+COMPUTED = QUESTIONS.keys() - ASKED.keys()
+DEFAULTS: Answers = {name: details["default"] for name, details in ASKED.items()}
+
+PROVIDERS: dict[str, Answers] = QUESTIONS["provider_table"]["default"]
+LANGUAGES: dict[str, Answers] = QUESTIONS["language_table"]["default"]
+
+
+def choices(question: str) -> list[Any]:
+    """What may be answered to a question with choices or with yes and no."""
+    offered = ASKED[question].get("choices", [True, False])
+    values = offered.values() if isinstance(offered, dict) else offered
+    return [value["value"] if isinstance(value, dict) else value for value in values]
+
+
+STRUCTURAL = [name for name, details in ASKED.items() if "choices" in details or details["type"] == "bool"]
+"""The questions with a countable number of answers. Their product is rendered whole."""
+
+
+def is_valid(answers: Answers) -> bool:
+    """The rules among the structural answers; `serves` is the one that ties languages to providers."""
+    partial = not answers["partial_prompts"] or (answers["path"], answers["stt_provider"]) == ("manual", "Deepgram")
+    return partial and answers["fallback_provider"] != answers["model_provider"]
+
+
+def combinations(**fixed: Any) -> Iterator[Answers]:
+    """Every valid combination of the structural answers; `fixed` holds some of them."""
+    options = [[fixed[name]] if name in fixed else choices(name) for name in STRUCTURAL]
+    for values in itertools.product(*options):
+        answers = dict(zip(STRUCTURAL, values, strict=True))
+        if is_valid(answers):
+            yield answers
+
+
+def serves(stt: str, tts: str, code: str) -> bool:
+    """Whether a language has speech in and speech out from these providers."""
+    if code == "multi":
+        return (stt, tts) == ("Deepgram", "ElevenLabs")
+    return stt in LANGUAGES[code]["stt"] and tts in LANGUAGES[code]["tts"]
+
+
+def changes() -> list[Answers]:
+    """One other answer to each question: what a switch may be turned to, away from the defaults."""
+    texts: list[Answers] = [
+        {"project_name": "Front Desk"},
+        {"description": "Books appointments."},
+        {"languages": ["es-MX", "en-US"]},
+        {"languages": "multi"},
+        {"voice": "some.Voice-1"},
+    ]
+    countable = [{name: value} for name in STRUCTURAL for value in choices(name) if value != DEFAULTS[name]]
+    return texts + [change for change in countable if is_valid(DEFAULTS | change)]

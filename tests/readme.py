@@ -1,0 +1,55 @@
+"""Runs a README: what a reader would paste, block after block, in one shell.
+
+A fenced `sh` block is run. One that cannot be is marked, directly above it: `<!-- not run: reason -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pexpect
+
+FENCE = re.compile(
+    r"(?:^[ ]*<!-- not run: (?P<reason>[^\n]+?) -->\n)?"
+    r"^(?P<indent>[ ]*)```(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)```$",
+    re.DOTALL | re.MULTILINE,
+)
+SHELLS = {"bash", "shell", "console", "zsh", "shell-session"}
+
+
+@dataclass
+class Block:
+    body: str
+    reason: str | None
+
+
+def blocks(readme: Path) -> list[Block]:
+    found = list(FENCE.finditer(readme.read_text(encoding="utf-8")))
+    wrong = [match["language"] for match in found if match["language"] in SHELLS]
+    assert not wrong, f"{readme.name} has a block of {wrong[0]}, which nothing runs: call it sh"
+    return [Block(textwrap.dedent(match["body"]), match["reason"]) for match in found if match["language"] == "sh"]
+
+
+def run(readme: Path, where: Path, timeout: float = 600) -> list[str]:
+    """Run every block that is not marked, for a reader who presses Enter at every question.
+
+    Returns the reasons of the blocks that are marked.
+    """
+    listed = blocks(readme)
+    script = "\n".join(["set -euo pipefail", *(block.body for block in listed if block.reason is None)])
+    reader = pexpect.spawn("bash", ["-c", script], cwd=str(where), encoding="utf-8", echo=False, dimensions=(50, 200))
+    seen, deadline = "", time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        try:
+            seen += reader.read_nonblocking(10_000, timeout=0.5)
+        except pexpect.TIMEOUT:
+            reader.send("\r")
+        except pexpect.EOF:
+            break
+    reader.close(force=True)
+    assert reader.exitstatus == 0, f"{readme.name} ended with {reader.exitstatus}:\n{seen[-6000:]}"
+    return [block.reason for block in listed if block.reason is not None]

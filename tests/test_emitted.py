@@ -1,0 +1,87 @@
+"""Emitted projects, installed for real and then cut off from the network: they pass their own tests."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uv
+
+from tests.conftest import Note, Render, commit, git
+from tests.offline import offline, wall
+from tests.pairs import each_answer_once, every_pair, interpreter, options, pairs, pairwise
+from tests.questionnaire import DEFAULTS, Answers, choices
+from tests.readme import run
+
+UV = uv.find_uv_bin()
+
+
+def install(project: Path, python: str) -> Path:
+    """What the README says first. Packages come from uv's cache where it has them."""
+    commit(project)
+    sync = [UV, "sync", "--quiet", "--python", interpreter(python) or python]
+    done = subprocess.run(sync, cwd=project, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+def run_offline(project: Path, command: str) -> str:
+    log = project.parent / "refused"
+    wrapped, environment = offline([UV, "run", "--no-sync", *shlex.split(command)], log)
+    done = subprocess.run(wrapped, cwd=project, env=environment, capture_output=True, encoding="utf-8", timeout=300)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
+    assert not log.exists(), f"{command} left this machine for {log.read_text()}"
+    return done.stdout
+
+
+def grouped(path: str) -> object:
+    """One process installs the project, and the same one tests it."""
+    return pytest.param(path, marks=pytest.mark.xdist_group(path))
+
+
+@pytest.fixture(scope="module", params=map(grouped, choices("path")))
+def project(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The default project of a path."""
+    place = tmp_path_factory.mktemp(request.param) / "project"
+    yield install(render(place, path=request.param), DEFAULTS["python_version"])
+
+
+@pytest.mark.parametrize("command", ["pytest -q", "agent scenario", "ruff check .", "ruff format --check .", "mypy"])
+def test_a_new_project_is_green_offline(project: Path, command: str, note: Note) -> None:
+    run_offline(project, command)
+    note(f"emitted projects ran behind {wall()}")
+
+
+def test_the_readme_does_what_it_says(project: Path, note: Note) -> None:
+    skipped = run(project / "README.md", project)
+    note(f"emitted README: {len(skipped)} blocks not run: {'; '.join(skipped)}")
+
+
+def test_using_a_project_leaves_only_its_lock_file_behind(project: Path) -> None:
+    run_offline(project, "pytest -q -k greeted")
+    assert git(project, "status", "--porcelain").split() == ["??", "uv.lock"]
+
+
+def test_the_pairs_are_complete() -> None:
+    covered = set().union(*map(pairs, pairwise()))
+    assert covered == every_pair()
+
+
+def test_every_python_is_tried(note: Note) -> None:
+    absent = [python for python in choices("python_version") if python not in options()["python_version"]]
+    note(f"Pythons that this machine has not: {', '.join(absent) or 'none'}")
+    assert len(absent) < len(choices("python_version"))
+
+
+FEW = each_answer_once(pairwise())
+ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for row in pairwise()]
+
+
+@pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
+def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path) -> None:
+    project = install(render(tmp_path / "project", **answers), answers["python_version"])
+    run_offline(project, "pytest -q")
+    run_offline(project, "agent scenario")

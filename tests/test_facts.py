@@ -1,0 +1,95 @@
+"""The tables in copier.yml agree with the packages that they speak of, and the repository with itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import dotenv
+import pytest
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models import infer_model, known_model_names
+
+from tests.conftest import Render
+from tests.questionnaire import LANGUAGES, PROVIDERS, ROOT, choices
+
+PLACEHOLDERS = {"AWS_DEFAULT_REGION": "us-east-1", "AZURE_OPENAI_ENDPOINT": "https://example.com"}
+every_provider = pytest.mark.parametrize("provider", PROVIDERS)
+
+
+def test_the_tables_hold_what_is_offered() -> None:
+    assert set(PROVIDERS) == set(choices("model_provider")) == set(choices("fallback_provider")) - {"none"}
+    assert {stt for row in LANGUAGES.values() for stt in row["stt"]} == set(choices("stt_provider"))
+    assert {tts for row in LANGUAGES.values() for tts in row["tts"]} == set(choices("tts_provider"))
+
+
+@every_provider
+def test_a_model_is_known(provider: str) -> None:
+    """Azure names deployments, not models: no list can know them."""
+    kind, _, name = PROVIDERS[provider]["model"].partition(":")
+    assert kind == provider
+    assert f"{'openai' if kind == 'azure' else kind}:{name}" in known_model_names()
+
+
+@every_provider
+def test_the_variables_are_those_that_the_model_needs(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = PROVIDERS[provider]
+    for name in row["env"]:
+        monkeypatch.setenv(name, PLACEHOLDERS.get(name, "placeholder"))
+    infer_model(row["model"])
+    for name in row["env"]:
+        with monkeypatch.context() as patch, pytest.raises(UserError):
+            patch.delenv(name)
+            infer_model(row["model"])
+
+
+@every_provider
+def test_the_extra_exists(provider: str) -> None:
+    assert PROVIDERS[provider]["extra"] in importlib.metadata.metadata("pydantic-ai-slim").get_all("Provides-Extra", [])
+    assert PROVIDERS[provider]["keys"].startswith("https://")
+
+
+@every_provider
+def test_env_example_names_the_variables(provider: str, render: Render, tmp_path: Path) -> None:
+    other = next(name for name in PROVIDERS if name != provider)
+    project = render(tmp_path / "project", model_provider=provider, fallback_provider=other)
+    named = dotenv.dotenv_values(project / ".env.example")
+    assert {*PROVIDERS[provider]["env"], *PROVIDERS[other]["env"]} <= named.keys()
+    assert not [name for name in named if named[name] and name != "TAC_ANALYTICS_DISABLED"]
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_a_language_is_heard_and_spoken(code: str) -> None:
+    row = LANGUAGES[code]
+    assert row["name"] and row["stt"] and row["tts"]
+    assert all(voice is None or not voice.isspace() for voice in row["tts"].values())
+
+
+def test_both_repositories_are_linted_alike(render: Render, tmp_path: Path) -> None:
+    emitted = tomllib.loads((render(tmp_path / "project") / "pyproject.toml").read_text())["tool"]
+    ours = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert ours["tool"]["ruff"] == emitted["ruff"]
+    assert "ruff>=0.17,<0.18" in ours["dependency-groups"]["dev"]
+
+
+def workflows(where: Path) -> list[str]:
+    return sorted(str(path) for path in (where / ".github" / "workflows").glob("*.yml"))
+
+
+def validate(files: list[str]) -> None:
+    command = ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert files and done.returncode == 0, done.stdout
+
+
+def test_the_workflows_are_valid() -> None:
+    assert len(workflows(ROOT)) == 2
+    validate(workflows(ROOT))
+
+
+@pytest.mark.parametrize("answers", [{"path": path} for path in choices("path")], ids=str)
+def test_the_emitted_workflows_are_valid(answers: dict[str, Any], render: Render, tmp_path: Path) -> None:
+    validate(workflows(render(tmp_path / "project", **answers)))

@@ -1,0 +1,201 @@
+"""Every rule of copier.yml refuses what it is for, in one line with the way out, and nothing beside it."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import copier
+import pytest
+
+from tests.conftest import Render, Update, files, git, recorded
+from tests.questionnaire import ASKED, COMPUTED, LANGUAGES, PROVIDERS, QUESTIONS, Answers, choices, serves
+
+DOCS = QUESTIONS["language_docs"]["default"]
+# Copier hands the answers file's own entries to the questionnaire during an update.
+COPIERS_OWN = ["_src_path", "_commit"]
+
+
+def known_options() -> list[str]:
+    """The list in the first validator."""
+    listed = re.search(r"set known = (\[.*?\])", ASKED["project_name"]["validator"], re.DOTALL)
+    assert listed
+    return list(ast.literal_eval(listed[1]))
+
+
+def providers(stt: str, tts: str, *codes: str) -> Answers:
+    return {"stt_provider": stt, "tts_provider": tts, "languages": list(codes)}
+
+
+def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
+    """What is refused, what the message has to name, and the nearest that is not refused."""
+    for provider in PROVIDERS:
+        other = next(name for name in PROVIDERS if name != provider)
+        yield (
+            f"{provider} as its own fallback",
+            {"model_provider": provider, "fallback_provider": provider},
+            [f"fallback_provider={provider}", f"model_provider={provider}", "none"],
+            {"model_provider": provider, "fallback_provider": other},
+        )
+    for code in [*LANGUAGES, "multi"]:
+        for stt, tts in itertools.product(choices("stt_provider"), choices("tts_provider")):
+            if not serves(stt, tts, code):
+                near = next(
+                    providers(a, b, code)
+                    for a, b in itertools.product(choices("stt_provider"), choices("tts_provider"))
+                    if serves(a, b, code)
+                )
+                yield f"{code} by {stt} and {tts}", providers(stt, tts, code), [f"languages={code}", DOCS], near
+    for wrong, fragment in [
+        ({"path": "tac"}, "partial_prompts=true needs path=manual, not tac"),
+        ({"path": "manual", "stt_provider": "Google"}, "partial_prompts=true needs stt_provider=Deepgram, not Google"),
+    ]:
+        near = {"path": "manual", "partial_prompts": True}
+        yield f"partial prompts by {wrong}", wrong | {"partial_prompts": True}, [fragment], near
+    for word in ["maybe", "flase"]:
+        yield f"{word} as yes or no", {"greeting_interruptible": word}, [word], {"greeting_interruptible": "no"}
+    english = {"languages": ["en-US"]}
+    for name, languages, fragment in [
+        ("a language that nobody confirmed", ["tlh"], f"languages=tlh is not confirmed for ConversationRelay ({DOCS})"),
+        ("a language in the wrong case", ["en-us"], "Take one of en-US"),
+        ("a language after a good one", ["en-US", "tlh"], "languages=tlh"),
+        ("a language twice", ["en-US", "es-MX", "en-US"], "languages=en-US stands twice. Name each language once."),
+        ("multi beside a language", ["multi", "en-US"], "Write languages=multi alone"),
+        ("multi after a language", ["en-US", "multi"], "Write languages=multi alone"),
+        ("no language", [], "languages=[]"),
+        ("a mapping of languages", {"en-US": 1}, "Write languages=[en-US]"),
+        ("a number as language", 5, "languages=5"),
+        ("nothing as language", None, "languages=null"),
+        ("a list in the list", [["en-US"]], "Write languages=[en-US]"),
+    ]:
+        yield name, {"languages": languages}, [fragment], english
+    for voice in ["two words", "a\nb", "ends\n", "-x", "é", '"><Say>']:
+        yield f"voice {voice!r}", {"voice": voice}, ["voice=", "Use letters, digits"], {"voice": "Joanna-Generative"}
+    for question, most in [("project_name", 60), ("description", 300)]:
+        for text in ["", "   ", "x" * (most + 1)]:
+            fix = [f"has {len(text)} characters. Take 1 to {most}."]
+            yield f"{question} of {len(text)} blanks or letters", {question: text}, fix, {question: "x" * most}
+
+
+RULES = {name: rule for name, *rule in rules()}
+ENUMERATED = [name for name, details in ASKED.items() if "choices" in details]
+
+
+def refusal(render: Render, project: Path, **answers: Any) -> str:
+    """The reason for which the answers are refused. Nothing of the project is there after it."""
+    with pytest.raises(ValueError) as refused:
+        render(project, **answers)
+    assert not project.exists()
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("wrong", "named", "near"), RULES.values(), ids=RULES)
+def test_a_rule_refuses_and_spares_the_nearest(
+    wrong: Answers, named: list[str], near: Answers, render: Render, tmp_path: Path
+) -> None:
+    reason = refusal(render, tmp_path / "refused", **wrong)
+    assert "\n" not in reason and reason.endswith((".", "multi", ")"))
+    for fragment in named:
+        assert fragment in reason
+    assert (render(tmp_path / "accepted", **near) / "pyproject.toml").is_file()
+
+
+def test_every_validator_has_a_rule_here() -> None:
+    tried = {question for wrong, _, _ in RULES.values() for question in wrong}
+    assert {name for name, details in ASKED.items() if "validator" in details} <= tried
+
+
+@pytest.mark.parametrize("question", ENUMERATED)
+def test_a_choice_that_is_not_offered_is_refused(question: str, render: Render, tmp_path: Path) -> None:
+    reason = refusal(render, tmp_path / "project", **{question: "something-else"})
+    for fragment in [question, "something-else", str(choices(question)[0])]:
+        assert fragment in reason
+
+
+def test_the_known_options_are_the_questions() -> None:
+    assert known_options() == [*ASKED, *COPIERS_OWN]
+
+
+@pytest.mark.parametrize("option", ["projectname", "modelprovider", "level", *sorted(COMPUTED)])
+def test_an_option_that_nobody_asks_for_is_refused(option: str, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"Unknown option: {option}. Known options: project_name, .*python_version"):
+        copier.run_copy(str(folder), tmp_path / "project", {option: True}, defaults=True, quiet=True)
+    assert not (tmp_path / "project").exists()
+
+
+@pytest.mark.parametrize("option", ["modelprovider", "has_tac", "provider_table"])
+def test_an_update_refuses_it_too(option: str, create: Render, update: Update, tmp_path: Path) -> None:
+    project = create(tmp_path / "project")
+    before = files(project)
+    with pytest.raises(ValueError, match=f"Unknown option: {option}"):
+        update(project, **{option: "manual"})
+    assert files(project) == before and git(project, "status", "--porcelain") == ""
+
+
+def test_a_refusal_leaves_an_existing_folder_as_it_was(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("Mine.")
+    with pytest.raises(ValueError):
+        copier.run_copy(str(folder), tmp_path, {"languages": ["tlh"]}, defaults=True, quiet=True)
+    assert files(tmp_path) == {"mine.txt": b"Mine."}
+
+
+def test_the_command_ends_with_the_reason(folder: Path, tmp_path: Path) -> None:
+    copy = ["copier", "copy", "--defaults", "-d", "languages=[tlh]", str(folder), str(tmp_path / "project")]
+    done = subprocess.run(copy, capture_output=True, encoding="utf-8")
+    assert done.returncode != 0 and not (tmp_path / "project").exists()
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ValueError: Validation error for question 'languages': languages=tlh is not confirmed")
+    assert DOCS in last
+
+
+BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
+    ({"languages": ["de-DE"]}, {"stt_provider": "Google"}, "languages=de-DE"),
+    ({"languages": ["en-US", "de-DE"]}, {"stt_provider": "Google"}, "languages=de-DE"),
+    ({"languages": "multi"}, {"stt_provider": "Google"}, "languages=multi"),
+    ({"languages": "multi"}, {"tts_provider": "Amazon"}, "languages=multi"),
+    ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "ElevenLabs"}, "languages=zh-HK"),
+    ({"stt_provider": "Google"}, {"languages": ["de-DE"]}, "stt_provider=Google"),
+    ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic"}, "fallback_provider=anthropic"),
+    ({"model_provider": "google"}, {"fallback_provider": "google"}, "model_provider=google"),
+    ({"path": "manual", "partial_prompts": True}, {"path": "tac"}, "partial_prompts=true"),
+    ({"path": "manual", "partial_prompts": True}, {"stt_provider": "Google"}, "partial_prompts=true"),
+    ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google"}, "voice=Joanna-Generative"),
+]
+
+
+@pytest.mark.parametrize(("given", "change", "named"), BREAKING_CHANGES)
+def test_an_update_never_resets_a_recorded_answer_in_silence(
+    given: Answers, change: Answers, named: str, create: Render, update: Update, tmp_path: Path
+) -> None:
+    """Copier drops a recorded answer that has become invalid, and takes the default: a validator has to be faster."""
+    project = create(tmp_path / "project", **given)
+    before = files(project)
+    with pytest.raises(ValueError) as refused:
+        update(project, **change)
+    assert named in str(refused.value) and "\n" not in str(refused.value)
+    assert files(project) == before and git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "change"),
+    [
+        ({"languages": ["de-DE"]}, {"stt_provider": "Google", "languages": ["en-US"]}),
+        ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic", "fallback_provider": "openai"}),
+        ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic", "fallback_provider": "none"}),
+        ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google", "voice": ""}),
+        ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "Amazon"}),
+        ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
+    ],
+)
+def test_both_answers_at_once_are_taken(
+    given: Answers, change: Answers, create: Render, update: Update, tmp_path: Path
+) -> None:
+    project = create(tmp_path / "project", **given)
+    update(project, **change)
+    answers = recorded(project)
+    assert {name: answers[name] for name in given | change} == given | change

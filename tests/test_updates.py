@@ -1,0 +1,187 @@
+"""An update to other answers leads where a fresh copy leads, and leaves alone what is the user's.
+
+The user's zone is written once: an update brings files there and takes its own away again, but it
+changes none.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Render, Update, commit, files, git, recorded
+from tests.questionnaire import DEFAULTS, Answers, changes
+
+OWN = ("agent/", "scenarios/", "tests/test_agent.py")
+FURTHER: list[tuple[Answers, Answers]] = [
+    ({"path": "manual"}, {"partial_prompts": True}),
+    ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
+    ({"model_provider": "azure"}, {"model_provider": "bedrock", "fallback_provider": "openai"}),
+    ({"fallback_provider": "google"}, {"fallback_provider": "azure", "path": "manual"}),
+    ({"path": "manual", "languages": ["zh-HK"], "tts_provider": "Google"}, {"tts_provider": "Amazon"}),
+    ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
+]
+SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER
+
+
+def restored(before: Answers, after: Answers) -> Answers:
+    """The answers that lead back."""
+    return {name: (DEFAULTS | before)[name] for name in after}
+
+
+def own_zone(tree: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: body for name, body in tree.items() if name.startswith(OWN)}
+
+
+def machinery(tree: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: body for name, body in tree.items() if not name.startswith(OWN)}
+
+
+def assert_clean(project: Path) -> None:
+    """No conflict, in no form that Copier gives it."""
+    assert not list(project.rglob("*.rej"))
+    assert not [name for name, body in files(project).items() if b"<<<<<<< " in body or b">>>>>>> " in body]
+    assert "U" not in {line[:2].strip() for line in git(project, "status", "--porcelain").splitlines()}
+
+
+@pytest.fixture(scope="module")
+def fresh(create: Render, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Answers], dict[str, bytes]]:
+    """The files of a fresh copy of the released template."""
+    known: dict[str, dict[str, bytes]] = {}
+
+    def copy(answers: Answers) -> dict[str, bytes]:
+        key = json.dumps(DEFAULTS | answers, sort_keys=True)
+        if key not in known:
+            known[key] = files(create(tmp_path_factory.mktemp("fresh") / "project", **answers))
+        return known[key]
+
+    return copy
+
+
+@pytest.mark.parametrize(("before", "after"), SWITCHES, ids=lambda answers: json.dumps(answers))
+def test_a_switch_and_back_equal_fresh_copies(
+    before: Answers,
+    after: Answers,
+    create: Render,
+    update: Update,
+    fresh: Callable[[Answers], dict[str, bytes]],
+    tmp_path: Path,
+) -> None:
+    project = create(tmp_path / "project", **before)
+    start = files(project)
+    for change, target in [(after, before | after), (restored(before, after), before)]:
+        update(project, **change)
+        now, wanted = files(project), fresh(target)
+        assert_clean(project)
+        assert machinery(now) == machinery(wanted)
+        assert own_zone(now).keys() == own_zone(wanted).keys()
+        for name, body in own_zone(now).items():
+            assert body == start.get(name, wanted[name]), f"{name} is the user's"
+        commit(project)
+    assert recorded(project) == DEFAULTS | before
+
+
+def edited(project: Path) -> dict[str, bytes]:
+    """What people do to a project in their first week. Returns the files that are theirs alone."""
+    pyproject = project / "pyproject.toml"
+    text = pyproject.read_text()
+    anchor = "    # Yours below this line.\n"
+    assert text.count(anchor) == 2
+    text = text.replace(anchor, f'{anchor}    "phonenumbers>=9,<10",\n', 1)
+    head, tail = text.rsplit(anchor, 1)
+    pyproject.write_text(f'{head}{anchor}    "hypothesis>=6,<7",\n{tail}\n[tool.hypothesis]\nmine = true\n')
+    for name in [".env.example", ".gitignore", "README.md"]:
+        with (project / name).open("a") as end:
+            end.write("\n# Mine\nMINE=1\n")
+    (project / "agent" / "prompt.md").write_text("You are Ada.\n")
+    (project / "agent" / "words.py").write_text((project / "agent" / "words.py").read_text().replace("Hello", "Hi"))
+    (project / "agent" / "tools.py").write_text(
+        'async def add(a: int, b: int) -> int:\n    """Add."""\n    return a + b\n'
+    )
+    (project / "agent" / "prices.py").write_text("PRICES = {'tea': 3}\n")
+    (project / "app" / "crm.py").write_text("CRM = None\n")
+    (project / "tests" / "test_prices.py").write_text("def test_tea() -> None: ...\n")
+    (project / "scenarios" / "tea.yml").write_text("description: Tea.\n")
+    (project / "scenarios" / "barge-in.yml").write_text("description: Mine now.\n")
+    own = {"app/crm.py", "tests/test_prices.py"}
+    return {name: body for name, body in files(project).items() if name in own or name.startswith(OWN)}
+
+
+@pytest.mark.parametrize("start", ["tac", "manual"])
+@pytest.mark.parametrize("change", changes(), ids=json.dumps)
+def test_the_edits_of_a_first_week_survive_every_switch(
+    start: str, change: Answers, create: Render, update: Update, tmp_path: Path
+) -> None:
+    project = create(tmp_path / "project", path=start)
+    mine = edited(project)
+    commit(project)
+    change = {"path": "tac"} if start == "manual" and "path" in change else change
+    update(project, **change)
+    assert_clean(project)
+    after = files(project)
+    switched_off = {"scenarios/keypad.yml"} if start == "manual" and "path" in change else set()
+    for name in mine.keys() - switched_off:
+        assert after[name] == mine[name], name
+    pyproject = after["pyproject.toml"].decode()
+    assert pyproject.count('    # Yours below this line.\n    "phonenumbers>=9,<10",\n]') == 1
+    assert pyproject.count('    # Yours below this line.\n    "hypothesis>=6,<7",\n]') == 1
+    for name in [".env.example", ".gitignore", "README.md"]:
+        assert after[name].endswith(b"\n# Mine\nMINE=1\n")
+    assert recorded(project) == DEFAULTS | {"path": start} | change
+
+
+def test_what_the_user_deleted_from_the_machinery_stays_deleted(create: Render, update: Update, tmp_path: Path) -> None:
+    project = create(tmp_path / "project")
+    (project / "Dockerfile").unlink()
+    commit(project)
+    update(project, model_provider="anthropic")
+    assert_clean(project)
+    assert not (project / "Dockerfile").exists()
+
+
+@pytest.mark.parametrize("secret", ["PUBLIC_URL=https://example.com\n"])
+def test_an_update_never_touches_env(secret: str, create: Render, update: Update, tmp_path: Path) -> None:
+    project = create(tmp_path / "project")
+    (project / ".env").write_text(secret)
+    assert git(project, "status", "--porcelain") == ""
+    update(project, path="manual", model_provider="anthropic")
+    assert (project / ".env").read_text() == secret
+
+
+def test_the_real_command_does_the_same(create: Render, update: Update, tmp_path: Path) -> None:
+    """`copier update` as the README shows it, without any of the shortcuts of these tests."""
+    projects = [create(tmp_path / name, path="manual") for name in ("fast", "real")]
+    update(projects[0], path="tac", fallback_provider="anthropic")
+    answers = ["-d", "path=tac", "-d", "fallback_provider=anthropic"]
+    subprocess.run(
+        ["copier", "update", "--quiet", "--vcs-ref=:current:", "--defaults", *answers], cwd=projects[1], check=True
+    )
+    assert files(projects[0]) == files(projects[1])
+
+
+def test_a_new_release_reaches_a_project(
+    repository: Path, create: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a tag to the next one: a new line of the template's arrives beside the user's own."""
+    project = create(tmp_path / "project")
+    mine = edited(project)
+    commit(project)
+    source = tmp_path / "template"
+    subprocess.run(["git", "clone", "-q", str(repository), str(source)], check=True)
+    for name in ["template/app/main.py", "template/agent/tools.py"]:
+        with (source / name).open("a") as end:
+            end.write("\n# New in v0.2.0\n")
+    commit(source)
+    git(source, "tag", "v0.2.0")
+    answers = project / ".copier-answers.yml"
+    answers.write_text(answers.read_text().replace(str(repository), str(source)))
+    commit(project)
+    subprocess.run(["copier", "update", "--quiet", "--defaults"], cwd=project, check=True)
+    assert_clean(project)
+    after = files(project)
+    assert after["app/main.py"].endswith(b"# New in v0.2.0\n")
+    assert {name: after[name] for name in mine} == mine
