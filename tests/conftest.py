@@ -112,6 +112,7 @@ def quick(folder: Path) -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         shortcuts.compile_once(patch)
         shortcuts.parse_once(patch)
+        shortcuts.plain_text_as_it_is(patch)
         shortcuts.without_git(patch, folder)
         yield patch
 

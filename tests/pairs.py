@@ -67,7 +67,7 @@ def covering(shuffled: Random) -> list[Answers]:
     """Greedy: a row starts with a pair that is missing, and takes, answer by answer, what brings most other ones."""
     offered, missing, rows = options(), every_pair(), list[Answers]()
     while missing:
-        start = dict(shuffled.choice(sorted(sorted(pair) for pair in missing)))
+        start = dict(shuffled.choice(sorted(tuple(sorted(pair)) for pair in missing)))
         row = {name: next(value for value in offered[name] if str(value) == start[name]) for name in start}
         for name in shuffled.sample(sorted(offered.keys() - start.keys()), len(offered) - len(start)):
             fitting = [value for value in offered[name] if completable(row | {name: value})]

@@ -50,6 +50,18 @@ def parse_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(copier._template, "load_template_config", lambda *args: pickle.loads(pickled(*args)))
 
 
+def plain_text_as_it_is(patch: pytest.MonkeyPatch) -> None:
+    """Almost every part of a path is plain text, and so is the name of the answers file, which is asked for each."""
+    worker = copier._main.Worker
+    render = worker._render_string
+
+    def rendered(self: Any, text: str, extra_context: Any = None) -> str:
+        return render(self, text, extra_context) if "{" in text else text
+
+    patch.setattr(worker, "_render_string", rendered)
+    patch.setattr(worker, "answers_relpath", property(lambda self: self.template.answers_relpath))
+
+
 def without_git(patch: pytest.MonkeyPatch, template: Path) -> None:
     """`template` is a plain folder, and so is what is rendered: nothing to ask git about either."""
     address: Any = copier._template

@@ -37,6 +37,7 @@ def test_a_model_is_known(provider: str) -> None:
 @every_provider
 def test_the_variables_are_those_that_the_model_needs(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
     row = PROVIDERS[provider]
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in row["env"]:
         monkeypatch.setenv(name, PLACEHOLDERS.get(name, "placeholder"))
     infer_model(row["model"])

@@ -24,7 +24,7 @@ from tests.questionnaire import ASKED, DEFAULTS, LANGUAGES, ROOT, Answers, choic
 
 EMITTED: dict[str, list[str]] = yaml.safe_load((ROOT / "tests" / "emitted_files.yml").read_text())
 # GitHub's own expressions are `${{ … }}`.
-JINJA = re.compile(rb"(?<!\$)\{\{ *[a-z_]|\{%|\{#|#\}")
+JINJA = re.compile(rb"(?<!\$)\{\{-? +[a-z_]|\{%|\{#")
 
 
 def expected_files(path: str) -> set[str]:

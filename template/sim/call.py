@@ -274,7 +274,7 @@ class Call:
             async with asyncio.timeout(PATIENCE), self._news:
                 while not condition():
                     try:
-                        await asyncio.wait_for(self._news.wait(), 0.005)
+                        await asyncio.wait_for(self._news.wait(), 0.002)
                     except TimeoutError:
                         continue
         except TimeoutError:

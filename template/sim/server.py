@@ -26,7 +26,7 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         while not self.should_exit:  # uvicorn's own looks only ten times a second
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.002)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -55,7 +55,7 @@ async def serve(app: FastAPI) -> AsyncGenerator[str]:
     while not server.started:
         if task.done():
             await task
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.001)
     try:
         host, port = server.servers[0].sockets[0].getsockname()[:2]
         yield f"{host}:{port}"

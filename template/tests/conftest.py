@@ -8,9 +8,11 @@ os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
 
 import io
 import logging
+import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Protocol
 
 import httpx2
@@ -100,12 +102,18 @@ async def call(dial: Dial) -> Call:
     return await dial({"hears": "", "says": "You said something."})
 
 
-class Wire:
-    """The app on a socket, for requests that the simulated Twilio would never send."""
+WEBSOCKET_URL = f"wss{world.PUBLIC_URL.removeprefix('https')}/ws"
 
-    def __init__(self, app: FastAPI, address: str, http: httpx2.AsyncClient) -> None:
-        self.app = app
-        self.address = address
+
+def sign(url: str, form: Mapping[str, str] | None = None, token: str = world.AUTH_TOKEN) -> str:
+    """The signature that Twilio would send."""
+    return str(RequestValidator(token).compute_signature(url, dict(form or {})))
+
+
+class Web:
+    """The app as webhooks see it, also those that Twilio would never send."""
+
+    def __init__(self, http: httpx2.AsyncClient) -> None:
         self.http = http
 
     async def post(
@@ -121,15 +129,6 @@ class Wire:
         signature_header = {"X-Twilio-Signature": signature} if signature else {}
         return await self.http.post(path, data=dict(form), headers={**signature_header, **(headers or {})})
 
-    async def websocket(
-        self, *, signed: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> ClientConnection:
-        """Open the WebSocket. Raises InvalidStatus when the handshake is refused."""
-        return await websocket(self.address, signed=signed, headers=headers)
-
-
-WEBSOCKET_URL = f"wss{world.PUBLIC_URL.removeprefix('https')}/ws"
-
 
 async def websocket(
     address: str, *, signed: str | None = None, headers: Mapping[str, str] | None = None
@@ -142,13 +141,55 @@ async def websocket(
     )
 
 
-def sign(url: str, form: Mapping[str, str] | None = None, token: str = world.AUTH_TOKEN) -> str:
-    """The signature that Twilio would send."""
-    return str(RequestValidator(token).compute_signature(url, dict(form or {})))
+def yes() -> FastAPI:
+    """An app whose model says yes to everything."""
+    return create_app(world.settings(), [scripted({"hears": "", "says": "Yes."})], [])
 
 
 @pytest.fixture
-async def wire() -> AsyncGenerator[Wire]:
-    app = create_app(world.settings(), [scripted({"hears": "", "says": "Yes."})], [])
-    async with serve(app) as address, httpx2.AsyncClient(base_url=f"http://{address}", verify=False) as http:
-        yield Wire(app, address, http)
+async def web() -> AsyncGenerator[Web]:
+    """The app without a server, which is all that a webhook needs."""
+    transport = httpx2.ASGITransport(yes(), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as http:
+        yield Web(http)
+
+
+@pytest.fixture
+async def address() -> AsyncGenerator[str]:
+    """Where an app is being served that says yes to everything."""
+    async with serve(yes()) as address:
+        yield address
+
+
+# --- processes of their own ------------------------------------------------------------------------------------
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "process(script): run the script in a process, started before the first test")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def processes(request: pytest.FixtureRequest) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Start the scripts of all tests marked `process`: a new interpreter needs seconds for its imports."""
+    started = {
+        item.name: subprocess.Popen(
+            [sys.executable, "-B", "-c", mark.args[0]],
+            cwd=Path(__file__).parents[1],
+            env={name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for item in request.session.items
+        if (mark := item.get_closest_marker("process"))
+    }
+    yield started
+    for process in started.values():
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def process(processes: dict[str, subprocess.Popen[str]], request: pytest.FixtureRequest) -> subprocess.Popen[str]:
+    """The process of the test that asks for it. Its environment is empty."""
+    return processes[request.node.name]

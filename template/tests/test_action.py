@@ -16,7 +16,7 @@ from app.session import Session
 from sim import twiml, world
 from sim.call import Call
 from sim.twiml import Document
-from tests.conftest import Dial, Wire, websocket
+from tests.conftest import Dial, Web, websocket
 from tests.test_security import setup
 
 UP = {"CallStatus": "in-progress"}
@@ -62,8 +62,8 @@ async def test_an_unknown_call_is_answered_too(call: Call, status: str) -> None:
 
 
 @pytest.mark.parametrize("form", [{"CallSid": ""}, {"SessionStatus": "failed"}, {"HandoffData": "{}"}, UP])
-async def test_missing_fields_are_answered_too(wire: Wire, form: dict[str, str]) -> None:
-    answer = await wire.post("/connect-action", form)
+async def test_missing_fields_are_answered_too(web: Web, form: dict[str, str]) -> None:
+    answer = await web.post("/connect-action", form)
     assert twiml.read(answer.text).verbs == ["Say", "Hangup"]
 
 

@@ -16,7 +16,7 @@ from app.calls import Calls
 from sim import twiml
 from sim.call import Call
 from sim.model import ModelDown, last_exchange, tool_calls
-from tests.conftest import Dial, Wire
+from tests.conftest import Dial, Web
 
 IN_TIME = 2000  # milliseconds: ten times the deadline of these tests, for machines under load
 
@@ -256,10 +256,10 @@ async def test_every_tool_call_in_the_history_has_exactly_one_return(dial: Dial,
 
 
 @pytest.mark.parametrize("path", ["/twiml", "/connect-action"])
-async def test_a_defect_in_a_twilio_route_is_spoken(wire: Wire, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+async def test_a_defect_in_a_twilio_route_is_spoken(web: Web, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.delattr(words, "GREETING")
     monkeypatch.delattr(Calls, "end")
-    answer = await wire.post(path, {"CallSid": "CA1", "CallStatus": "in-progress"})
+    answer = await web.post(path, {"CallSid": "CA1", "CallStatus": "in-progress"})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/xml")
     assert twiml.read(answer.text).said == words.UNAVAILABLE
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 import structlog
 from websockets.asyncio.client import ClientConnection
@@ -16,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from ops.environment import SettingsError, load
 from sim import world
 from sim.call import Call
-from tests.conftest import WEBSOCKET_URL, Dial, Wire, sign, websocket
+from tests.conftest import WEBSOCKET_URL, Dial, Web, sign, websocket
 
 FORM = {"AccountSid": world.ACCOUNT_SID, "CallSid": "CA" + "1" * 32, "CallStatus": "in-progress", "From": world.CALLER}
 PATHS = ["/twiml", "/connect-action"]
@@ -41,37 +42,35 @@ WRONG: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_what_twilio_has_signed_is_answered(wire: Wire, path: str) -> None:
-    assert (await wire.post(path, FORM)).status_code == 200
+async def test_what_twilio_has_signed_is_answered(web: Web, path: str) -> None:
+    assert (await web.post(path, FORM)).status_code == 200
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
-async def test_a_request_without_a_valid_signature_is_refused(
-    wire: Wire, path: str, wrong: Callable[[str], str]
-) -> None:
-    answer = await wire.post(path, FORM, signed=wrong(f"{world.PUBLIC_URL}{path}"))
+async def test_a_request_without_a_valid_signature_is_refused(web: Web, path: str, wrong: Callable[[str], str]) -> None:
+    answer = await web.post(path, FORM, signed=wrong(f"{world.PUBLIC_URL}{path}"))
     assert answer.status_code == 403
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_body_that_is_no_form_is_refused(wire: Wire, path: str) -> None:
+async def test_a_body_that_is_no_form_is_refused(web: Web, path: str) -> None:
     headers = {"X-Twilio-Signature": sign(f"{world.PUBLIC_URL}{path}"), "Content-Type": "application/json"}
-    answer = await wire.http.post(path, content=b"\xff\xfe{", headers=headers)
+    answer = await web.http.post(path, content=b"\xff\xfe{", headers=headers)
     assert answer.status_code < 500 and answer.status_code != 200 or "<Response" in answer.text
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("headers", [FORGED, {"Host": "evil.example"}], ids=["forwarded", "host"])
-async def test_a_proxy_cannot_break_a_valid_request(wire: Wire, path: str, headers: dict[str, str]) -> None:
-    assert (await wire.post(path, FORM, headers=headers)).status_code == 200
+async def test_a_proxy_cannot_break_a_valid_request(web: Web, path: str, headers: dict[str, str]) -> None:
+    assert (await web.post(path, FORM, headers=headers)).status_code == 200
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("headers", [FORGED, {"Host": "evil.example"}], ids=["forwarded", "host"])
-async def test_forged_headers_do_not_make_another_address_valid(wire: Wire, path: str, headers: dict[str, str]) -> None:
-    for url in (f"https://evil.example{path}", f"http://evil.example{path}", f"http://{wire.address}{path}"):
-        assert (await wire.post(path, FORM, headers=headers, signed=sign(url, FORM))).status_code == 403
+async def test_forged_headers_do_not_make_another_address_valid(web: Web, path: str, headers: dict[str, str]) -> None:
+    for url in (f"https://evil.example{path}", f"http://evil.example{path}", f"http://10.0.0.7:8000{path}"):
+        assert (await web.post(path, FORM, headers=headers, signed=sign(url, FORM))).status_code == 403
 
 
 WRONG_HANDSHAKES: dict[str, str] = {
@@ -84,25 +83,25 @@ WRONG_HANDSHAKES: dict[str, str] = {
 
 
 @pytest.mark.parametrize("signature", WRONG_HANDSHAKES.values(), ids=WRONG_HANDSHAKES.keys())
-async def test_a_handshake_without_a_valid_signature_is_refused(wire: Wire, signature: str) -> None:
+async def test_a_handshake_without_a_valid_signature_is_refused(address: str, signature: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        await wire.websocket(signed=signature)
+        await websocket(address, signed=signature)
     assert refused.value.response.status_code == 403
 
 
-async def test_a_refused_handshake_is_no_error_of_the_server(wire: Wire, logged: Callable[[], str]) -> None:
+async def test_a_refused_handshake_is_no_error_of_the_server(address: str, logged: Callable[[], str]) -> None:
     with pytest.raises(InvalidStatus):
-        await wire.websocket(signed="")
+        await websocket(address, signed="")
     await asyncio.sleep(0.02)
     log = logged()
     assert "Exception" not in log and "Traceback" not in log and '"level": "error"' not in log
 
 
-async def test_forged_headers_neither_break_nor_open_the_websocket(wire: Wire) -> None:
-    socket = await wire.websocket(headers=FORGED)
+async def test_forged_headers_neither_break_nor_open_the_websocket(address: str) -> None:
+    socket = await websocket(address, headers=FORGED)
     await socket.close()
     with pytest.raises(InvalidStatus):
-        await wire.websocket(headers=FORGED, signed=sign("wss://evil.example/ws"))
+        await websocket(address, headers=FORGED, signed=sign("wss://evil.example/ws"))
 
 
 # --- the same call again, and calls of others ---------------------------------------------------------
@@ -122,16 +121,12 @@ async def closed(socket: ClientConnection) -> bool:
     return False
 
 
-async def test_the_setup_of_a_finished_call_is_refused(wire: Wire) -> None:
-    call_sid = "CA" + uuid4().hex
-    socket = await wire.websocket()
-    await socket.send(setup(call_sid))
-    await socket.close()
-    await wire.post("/connect-action", {**FORM, "CallSid": call_sid, "CallStatus": "completed"})
-    again = await wire.websocket()
-    await again.send(setup(call_sid))
+async def test_the_setup_of_a_finished_call_is_refused(call: Call) -> None:
+    await call.hangs_up()
+    again = await websocket(call.address)
+    await again.send(setup(call.sid))
     assert await closed(again)
-    assert wire.app.state.calls.get(call_sid) is None
+    assert call.app.state.calls.get(call.sid) is None
 
 
 async def test_the_setup_of_a_call_being_served_is_refused(call: Call) -> None:
@@ -148,11 +143,11 @@ async def test_a_refused_second_setup_does_not_disturb_the_call(call: Call) -> N
     assert call.app.state.calls.active == 1
 
 
-async def test_the_setup_of_another_account_is_refused(wire: Wire) -> None:
-    socket = await wire.websocket()
+async def test_the_setup_of_another_account_is_refused(call: Call) -> None:
+    socket = await websocket(call.address)
     await socket.send(setup("CA" + uuid4().hex, accountSid="AC" + "9" * 32))
     assert await closed(socket)
-    assert wire.app.state.calls.active == 0
+    assert call.app.state.calls.active == 1
 
 
 # --- nonsense ------------------------------------------------------------------------------------------
@@ -185,38 +180,38 @@ async def test_a_frame_that_makes_no_sense_does_not_end_the_call(call: Call, fra
     assert (await call.says("Hello")).text == "You said something."
 
 
-@pytest.mark.parametrize("frame", NONSENSE.values(), ids=NONSENSE.keys())
-async def test_a_frame_that_makes_no_sense_before_setup_does_not_end_the_call(wire: Wire, frame: str | bytes) -> None:
-    await greeted_after(wire, frame)
-
-
-@pytest.mark.parametrize("kind", ["prompt", "interrupt", "dtmf", "error", "info"])
-async def test_a_frame_before_setup_does_not_end_the_call(wire: Wire, kind: str) -> None:
-    await greeted_after(wire, json.dumps({"type": kind, "voicePrompt": "Hello", "digit": "1", "description": "late"}))
-
-
-async def greeted_after(wire: Wire, frame: str | bytes) -> None:
-    socket = await wire.websocket()
-    await socket.send(frame)
-    await socket.send(setup("CA" + uuid4().hex))
-    await socket.send('{"type": "prompt", "voicePrompt": "Hello", "last": true}')
-    answer = json.loads(await asyncio.wait_for(socket.recv(), 1))
-    assert answer["token"] == "Yes."
-    await socket.close()
-
-
 async def test_many_frames_that_make_no_sense_do_not_end_the_call(call: Call) -> None:
     for frame in NONSENSE.values():
         await call.sends(frame)
     assert (await call.says("Hello")).text == "You said something."
 
 
+@pytest.mark.parametrize("kind", ["prompt", "interrupt", "dtmf", "error", "info"])
+async def test_a_frame_before_setup_does_not_end_the_call(address: str, kind: str) -> None:
+    frame = {"type": kind, "voicePrompt": "Hello", "digit": "1", "description": "too early"}
+    assert await answered_after(address, json.dumps(frame))
+
+
+async def test_frames_that_make_no_sense_before_setup_do_not_end_the_call(address: str) -> None:
+    assert await answered_after(address, *NONSENSE.values())
+
+
+async def answered_after(address: str, *frames: str | bytes) -> bool:
+    """Whether the agent answers on a socket on which these frames have come before the setup."""
+    socket = await websocket(address)
+    for frame in (*frames, setup("CA" + uuid4().hex), '{"type": "prompt", "voicePrompt": "Hello", "last": true}'):
+        await socket.send(frame)
+    answer = json.loads(await asyncio.wait_for(socket.recv(), 1))
+    await socket.close()
+    return bool(answer["token"] == "Yes.")
+
+
 # --- what stays inside ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
-async def test_nobody_can_read_the_api_description(wire: Wire, path: str) -> None:
-    assert (await wire.http.get(path)).status_code == 404
+async def test_nobody_can_read_the_api_description(web: Web, path: str) -> None:
+    assert (await web.http.get(path)).status_code == 404
 
 
 async def test_neither_numbers_nor_words_are_logged(dial: Dial, logged: Callable[[], str]) -> None:
@@ -248,13 +243,14 @@ async def test_neither_numbers_nor_words_are_logged(dial: Dial, logged: Callable
 
 
 async def test_a_defect_is_logged_with_its_place_and_without_its_text(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+    address: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     def breaks(*_: object) -> None:
         raise RuntimeError(f"{world.CALLER} said pineapple")
 
     monkeypatch.setattr("app.calls.Calls.get", breaks)
-    await wire.post("/connect-action", FORM)
+    async with httpx2.AsyncClient(base_url=f"http://{address}", verify=False) as http:
+        await Web(http).post("/connect-action", FORM)
     log = logged()
     assert "RuntimeError" in log and "test_security.py" in log
     assert "pineapple" not in log and world.CALLER not in log

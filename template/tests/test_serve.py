@@ -7,10 +7,8 @@ import re
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,17 +35,6 @@ configure_logging("info")
 settings = world.settings(host="127.0.0.1", port=0, drain=20)
 DrainingServer(create_app(settings, [scripted(*{RULES!r})], []), settings).run()
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def process() -> Iterator[subprocess.Popen[str]]:
-    """A server in a process of its own. It needs seconds to start, so it starts before the first test here."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROCESS], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True
-    )
-    yield process
-    process.kill()
-    process.communicate()
 
 
 async def health(address: str) -> tuple[int, Any]:
@@ -142,6 +129,7 @@ def test_a_port_that_is_taken_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) ->
     assert exit.value.code == 1
 
 
+@pytest.mark.process(PROCESS)
 async def test_a_process_that_is_told_to_stop_ends_with_its_last_call(process: subprocess.Popen[str]) -> None:
     address = await asyncio.to_thread(address_of, process)
     app: Any = SimpleNamespace(state=SimpleNamespace(calls=SimpleNamespace(get=lambda sid: SimpleNamespace(turn=None))))

@@ -13,45 +13,44 @@ from app.main import create_app
 from sim import twiml, world
 from sim.call import Call
 from sim.model import scripted
-from sim.server import serve
 from sim.twiml import Relay, TwimlError
-from tests.conftest import Wire, sign
+from tests.conftest import Web, sign
 
 
-async def opened(wire: Wire) -> Relay:
+async def opened(web: Web) -> Relay:
     """The session that the app wants for a new call."""
-    answer = await wire.post("/twiml", {"CallSid": "CA1", "AccountSid": world.ACCOUNT_SID})
+    answer = await web.post("/twiml", {"CallSid": "CA1", "AccountSid": world.ACCOUNT_SID})
     relay = twiml.read(answer.text).relay
     assert relay
     return relay
 
 
-async def test_a_call_is_connected_and_nothing_else(wire: Wire) -> None:
-    answer = await wire.post("/twiml", {"CallSid": "CA1"})
+async def test_a_call_is_connected_and_nothing_else(web: Web) -> None:
+    answer = await web.post("/twiml", {"CallSid": "CA1"})
     assert answer.headers["content-type"] == "application/xml"
     assert twiml.read(answer.text).verbs == ["Connect"]
 
 
-async def test_the_caller_is_greeted_with_our_words(wire: Wire) -> None:
-    assert (await opened(wire)).greeting == words.GREETING
+async def test_the_caller_is_greeted_with_our_words(web: Web) -> None:
+    assert (await opened(web)).greeting == words.GREETING
 
 
 @pytest.mark.parametrize(("answer", "value"), [(True, "any"), (False, "none")])
 async def test_the_greeting_can_be_interrupted_if_the_answers_say_so(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch, answer: bool, value: str
+    web: Web, monkeypatch: pytest.MonkeyPatch, answer: bool, value: str
 ) -> None:
     monkeypatch.setattr(answers, "GREETING_INTERRUPTIBLE", answer)
-    assert (await opened(wire)).attributes["welcomeGreetingInterruptible"] == value
+    assert (await opened(web)).attributes["welcomeGreetingInterruptible"] == value
 
 
-async def test_words_that_interrupt_are_delivered(wire: Wire) -> None:
-    attributes = (await opened(wire)).attributes
+async def test_words_that_interrupt_are_delivered(web: Web) -> None:
+    attributes = (await opened(web)).attributes
     assert attributes["interruptible"] == "any"
     assert attributes["reportInputDuringAgentSpeech"] in ("any", "speech")
 
 
-async def test_the_answered_languages_and_providers_are_used(wire: Wire) -> None:
-    relay = await opened(wire)
+async def test_the_answered_languages_and_providers_are_used(web: Web) -> None:
+    relay = await opened(web)
     assert relay.languages == list(answers.LANGUAGES)
     assert relay.attributes["language"] == relay.languages[0]
     assert relay.attributes["transcriptionProvider"] == answers.TRANSCRIPTION_PROVIDER
@@ -65,9 +64,9 @@ async def test_the_answered_languages_and_providers_are_used(wire: Wire) -> None
 async def test_every_address_is_built_from_the_public_url(public_url: str) -> None:
     app = create_app(world.settings(public_url=public_url), [scripted({"says": "Yes."})], [])
     form = {"CallSid": "CA1"}
-    async with serve(app) as address, httpx2.AsyncClient(verify=False) as http:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
         headers = {"X-Twilio-Signature": sign(f"{public_url}/twiml", form)}
-        answer = await http.post(f"http://{address}/twiml", data=form, headers=headers)
+        answer = await http.post("/twiml", data=form, headers=headers)
     relay = twiml.read(answer.text).relay
     assert relay and relay.action == f"{public_url}/connect-action"
     assert relay.url == f"{public_url.replace('https', 'wss')}/ws"
