@@ -39,7 +39,7 @@ def completable(answers: Answers) -> bool:
     """Whether answers to some of the questions go together, for some answers to the others."""
     loose = ["model_provider", "fallback_provider", "path", "stt_provider", "tts_provider"]
     open_to = [[answers[name]] if name in answers else choices(name) for name in loose]
-    codes = answers.get("languages", DEFAULTS["languages"])
+    codes: Any = answers.get("languages", DEFAULTS["languages"])
     for model, fallback, path, stt, tts in itertools.product(*open_to):
         full = {"model_provider": model, "fallback_provider": fallback, "path": path, "stt_provider": stt}
         spoken = all(serves(stt, tts, code) for code in ([codes] if isinstance(codes, str) else codes))

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, StrictUndefined
 
 from tests.conftest import Render, Update, commit, files, git, recorded
-from tests.questionnaire import DEFAULTS, Answers, changes
+from tests.questionnaire import CONFIG, DEFAULTS, Answers, changes
 
 OWN = ("agent/", "scenarios/", "tests/test_agent.py")
 FURTHER: list[tuple[Answers, Answers]] = [
@@ -132,6 +133,13 @@ def test_the_edits_of_a_first_week_survive_every_switch(
     for name in [".env.example", ".gitignore", "README.md"]:
         assert after[name].endswith(b"\n# Mine\nMINE=1\n")
     assert recorded(project) == DEFAULTS | {"path": start} | change
+
+
+@pytest.mark.parametrize("entry", CONFIG["_exclude"], ids=str.strip)
+def test_the_manifest_needs_no_answer(entry: str) -> None:
+    """An update renders the new manifest with the old answers, which know nothing of a new question."""
+    strict = Environment(**{**CONFIG["_envops"], "undefined": StrictUndefined})
+    strict.from_string(entry).render()
 
 
 def test_what_the_user_deleted_from_the_machinery_stays_deleted(create: Render, update: Update, tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ class Brain:
     def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
         """The words of one turn as the model gives them. Never raises; an apology is the last resort."""
         self.settle(session)
+        session.ending = False  # whoever speaks over a goodbye wants to stay
         session.turn = Turn(text)  # at once: what the caller said counts even if nobody waits for the answer
         return self._words(session, session.turn)
 
@@ -200,7 +201,7 @@ class Brain:
         self.stop(session)
         if session.turn:
             session.turn.heard = heard
-        else:
+        elif not session.history:
             session.greeting = heard
 
     def stop(self, session: Session) -> None:

@@ -56,6 +56,7 @@ class Calls:
             if timer := self._expiry.pop(call_sid, None):
                 timer.cancel()
             session.line = line
+            self.brain.settle(session)  # whoever interrupts now interrupts the second greeting
             log.info("call.resumed", call=call_sid)
             return session
         session = self._sessions[call_sid] = Session(

@@ -95,6 +95,7 @@ class Voice(VoiceChannel):
     async def answer(self, text: str, conversation: ConversationSession, memory: object) -> None:
         """One turn. TAC cancels it when the caller interrupts, says something else or hangs up."""
         line = self.lines[str(conversation.call_sid)]
+        conversation.pending_handoff_data = None  # of a goodbye that the caller spoke over
         assert line.session
         reply = self.calls.reply(line.session, text)
         try:

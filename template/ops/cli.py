@@ -20,6 +20,7 @@ def environment() -> None:
     """Read `.env` once, for every command. What is set already wins."""
     load_dotenv(Path.cwd() / ".env")
     os.environ.setdefault("TAC_ANALYTICS_DISABLED", "true")
+    os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
 
 
 @app.command()

@@ -76,6 +76,7 @@ class Call:
         self.greeting = ""
         self.relay: twiml.Relay | None = None
         self.turns: list[Turn] = []
+        self.turn: Turn | None = None  # None while the caller is being greeted, at first and after a reconnect
         self.frames: list[dict[str, Any]] = []
         self.handoff: Any = None
         self.farewell = ""
@@ -83,7 +84,6 @@ class Call:
         self.problems: list[str] = []
         self._open: deque[Turn] = deque()  # turns that the app has not closed yet, in order
         self._broke_in = False
-        self._news = asyncio.Condition()
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._validator = RequestValidator(AUTH_TOKEN)
@@ -120,18 +120,26 @@ class Call:
 
     async def presses(self, digits: str) -> Turn:
         """Press keys and hear what the agent makes of them."""
+        return await self.hears_out(await self.types(digits))
+
+    async def types(self, digits: str) -> Turn:
+        """Press keys and do not wait."""
         if not self.listens_to_keys:
             raise CallProblem("Twilio does not deliver keys on this call: dtmfDetection is off")
         turn = self._expect(f"[{digits}]")
         for digit in digits:
             await self.sends({"type": "dtmf", "digit": digit})
-        await self.hears_out(turn)
         return turn
 
     async def hears(self, phrase: str) -> None:
         """Wait until the agent has sent `phrase` in the running reply, or in the greeting."""
-        playback = self.playback
-        await self._until(lambda: phrase in playback.text, f"the agent never said {phrase!r}")
+        turn, playback = self.turn, self.playback
+        await self._until(
+            lambda: phrase in playback.text or turn is None or turn.total is not None or self._closed,
+            f"the agent never said {phrase!r}",
+        )
+        if phrase not in playback.text:
+            raise CallProblem(f"the agent never said {phrase!r}, but {playback.text.strip()!r}")
 
     async def interrupts(self, after: str | None = None) -> str:
         """Speak over the agent: right now, or once `after` has been spoken. Returns what was heard of it.
@@ -140,7 +148,7 @@ class Call:
         """
         if after is not None:
             await self.hears(after)
-        playback, turn = self.playback, self.turns[-1] if self.turns else None
+        turn, playback = self.turn, self.playback
         if self.attribute("interruptible" if turn else "welcomeGreetingInterruptible", "any") not in HEARS_SPEECH:
             return playback.text
         heard = playback.heard() if after is None else playback.heard_until(after)
@@ -153,6 +161,10 @@ class Call:
             turn.heard = heard
             if turn in self._open:
                 await self.hears_out(turn)
+            noticed = self.session.turn
+            await self._until(
+                lambda: noticed is None or noticed.heard is not None or self._closed, "the interruption was ignored"
+            )
         return heard
 
     async def stays_silent(self, seconds: float) -> None:
@@ -171,7 +183,8 @@ class Call:
 
     @property
     def playback(self) -> Playback:
-        return self.turns[-1].playback if self.turns else self._greeting_playback
+        """What is being spoken, or was at last."""
+        return self.turn.playback if self.turn else self._greeting_playback
 
     def attribute(self, name: str, default: str) -> str:
         """An attribute of the `<ConversationRelay>` that carries the call."""
@@ -209,6 +222,7 @@ class Call:
         self.relay, self.greeting = document.relay, document.relay.greeting
         self._greeting_playback = Playback(self.pace)
         self._greeting_playback.say(self.greeting)
+        self.turn = None
         await self._connect(document.relay)
 
     async def _connect(self, relay: twiml.Relay) -> None:
@@ -260,7 +274,7 @@ class Call:
         return turn
 
     def _expect(self, asked: str) -> Turn:
-        turn = Turn(asked, Playback(self.pace))
+        turn = self.turn = Turn(asked, Playback(self.pace))
         self.turns.append(turn)
         self._open.append(turn)
         return turn
@@ -271,12 +285,9 @@ class Call:
 
     async def _until(self, condition: Any, problem: str) -> None:
         try:
-            async with asyncio.timeout(PATIENCE), self._news:
+            async with asyncio.timeout(PATIENCE):
                 while not condition():
-                    try:
-                        await asyncio.wait_for(self._news.wait(), 0.002)
-                    except TimeoutError:
-                        continue
+                    await asyncio.sleep(0.002)
         except TimeoutError:
             raise CallProblem(f"{problem} (waited {PATIENCE:.0f} s)") from None
 
@@ -288,8 +299,6 @@ class Call:
                 if frame is not None:
                     self.frames.append(frame)
                     self._take(frame)
-                async with self._news:
-                    self._news.notify_all()
                 if frame is not None and frame["type"] == "end":
                     await socket.close()
                     more = {"HandoffData": frame["handoffData"]} if "handoffData" in frame else {}

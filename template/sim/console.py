@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import statistics
 import sys
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
 from pydantic_ai.models import Model
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from app.main import create_app
@@ -20,20 +22,29 @@ from sim import world
 from sim.call import Call, CallProblem, Turn, call
 from sim.guard import offline
 
-HELP = "/interrupt  speak over it · /dtmf 12#  press keys · /silence 5  say nothing · /drop  lose the socket · /hangup"
+HELP = """\
+To type while the agent speaks is to speak over it. Also:
+/interrupt     speak over the agent; with words behind it, after these
+/dtmf 12#      press keys
+/silence 5     say nothing for 5 seconds
+/drop          lose the WebSocket
+/hangup        put the phone down, like Ctrl-D"""
 
 
 class Terminal:
     """Prints a call. `pace` 1 is the speed of a voice."""
 
     def __init__(self, pace: float = 1.0) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
         self.pace = pace
-        self.began = time.monotonic()
 
     def line(self, who: str, text: str, note: str = "", style: str = "") -> None:
-        shown = Text.assemble((f"{who:>8}  ", f"bold {style}"), (text, ""), (f"  {note}" if note else "", "dim"))
-        self.console.print(shown)
+        row = Table.grid(padding=(0, 2))
+        row.add_column(width=8, justify="right", no_wrap=True)
+        row.add_column()
+        said = Text.assemble(text, (f"  ({note})" if note else "", "dim"))
+        row.add_row(Text(who, f"bold {style}"), said if who else Text(text, "dim"))
+        self.console.print(row)
 
     def caller(self, text: str) -> None:
         self.line("caller", text, style="cyan")
@@ -42,31 +53,29 @@ class Terminal:
         self.line("agent", text, note, style="green")
 
     def note(self, text: str) -> None:
-        self.line("", text, style="dim")
+        self.line("", text)
+
+    def problem(self, text: str) -> None:
+        self.line("problem", text, style="red")
 
     def reply(self, turn: Turn) -> None:
         """A reply as the caller heard it, with its times."""
-        text = turn.text if turn.heard is None else f"{turn.heard} —"
-        times = [f"first word {turn.first:.0f} ms"] if turn.first is not None else []
-        times += [f"all {turn.total:.0f} ms"] if turn.total is not None else []
-        times += [f"tools: {', '.join(turn.tools)}"] if turn.tools else []
-        times += ["interrupted"] if turn.heard is not None else []
-        self.agent(text, f"({', '.join(times)})")
+        text = turn.text.strip() if turn.heard is None else f"{turn.heard} —".lstrip()
+        notes = [f"first word {turn.first:.0f} ms"] if turn.first is not None else []
+        notes += [f"all {turn.total:.0f} ms"] if turn.total is not None and turn.heard is None else []
+        notes += [f"tools: {', '.join(turn.tools)}"] if turn.tools else []
+        notes += ["cut off"] if turn.heard is not None else []
+        self.agent(text, ", ".join(notes))
 
     def summary(self, line: Call, model: str) -> None:
-        first = [turn.first for turn in line.turns if turn.first is not None]
-        middle = (
-            f", first word {statistics.median(first):.0f} ms in the middle, {max(first):.0f} ms at worst"
-            if first
-            else ""
-        )
-        interrupted = sum(turn.heard is not None for turn in line.turns)
         if line.farewell:
-            self.agent(line.farewell, "(spoken by Twilio)")
-        self.note(
-            f"{len(line.turns)} turns, {interrupted} interrupted, ended by the {line.ended_by or 'caller'}{middle}. "
-            f"Answered by {model}."
-        )
+            self.agent(line.farewell, "spoken by Twilio")
+        turns, cut_off = len(line.turns), sum(turn.heard is not None for turn in line.turns)
+        count = f"{turns} turn{'s' * (turns != 1)}{f', {cut_off} cut off' * bool(cut_off)}"
+        self.note(f"{count}. The {line.ended_by or 'caller'} ended the call.")
+        if first := [turn.first for turn in line.turns if turn.first is not None]:
+            self.note(f"First word after {statistics.median(first):.0f} ms (median), {max(first):.0f} ms at worst.")
+        self.note(f"Answered by {model}.")
 
 
 async def talk(model: Model | str | Sequence[Model | str], name: str, *, local: bool) -> int:
@@ -76,126 +85,199 @@ async def talk(model: Model | str | Sequence[Model | str], name: str, *, local: 
     refused: list[str] = []
     terminal = Terminal(pace=1.0 if interactive else 8.0)
     terminal.note(f"Answering: {name}. The caller, the phone network and Twilio are simulated; the app is yours.")
-    terminal.note(HELP)
+    terminal.note("Type what the caller says; /help shows what else a caller can do.")
     try:
         async with AsyncExitStack() as stack:
             refused = stack.enter_context(offline()) if local else []
             line = await stack.enter_async_context(call(create_app(world.settings(), models), pace=terminal.pace))
             terminal.agent(line.greeting)
-            async with typed(line, interactive) as lines:
-                await converse(line, lines, terminal)
+            await Conversation(line, terminal, interactive).run()
             if line.ended_by is None:
                 await line.hangs_up()
     except CallProblem as problem:
-        terminal.line("problem", str(problem), style="red")
+        terminal.problem(str(problem))
         return 1
     terminal.summary(line, name)
     if refused:
-        terminal.line("problem", f"something tried to reach {', '.join(sorted(set(refused)))}", style="red")
+        terminal.problem(f"something tried to reach {', '.join(sorted(set(refused)))}")
     return 1 if refused else 0
 
 
-async def converse(line: Call, lines: AsyncIterator[str], terminal: Terminal) -> None:
-    """Do what is typed until somebody hangs up. To type while the agent speaks is to speak over it."""
-    reply: asyncio.Task[None] | None = None
+class Conversation:
+    """Does what is typed and shows what is heard, until somebody hangs up."""
 
-    async def listen(turn: Turn) -> None:
-        await line.hears_out(turn)
-        while line.playback.remaining > 0:
-            await asyncio.sleep(min(0.05, line.playback.remaining))
-        terminal.reply(turn)
-        if line.session.ending:
-            await line.over()
+    def __init__(self, line: Call, terminal: Terminal, interactive: bool) -> None:
+        self.line = line
+        self.terminal = terminal
+        self.interactive = interactive
+        self.reply: asyncio.Task[None] | None = None
 
-    async for typed_line in lines:
-        text = typed_line.strip()
+    async def run(self) -> None:
+        async with typed(self.line, self.over) if self.interactive else piped() as lines:
+            async for text in lines:
+                if not (self.interactive or text.startswith("/interrupt")):
+                    await self.catch_up()
+                if self.over():
+                    break
+                await self.obey(text)
+        if self.reply:
+            await self.reply
+
+    async def catch_up(self) -> None:
+        """A file is typed faster than anybody speaks."""
+        if self.reply:
+            await self.reply
+        await played(self.line)
+
+    def over(self) -> bool:
+        """Somebody has hung up, or something is wrong with the reply."""
+        broken = self.reply and self.reply.done() and not self.reply.cancelled() and self.reply.exception()
+        return bool(self.line.ended_by or broken)
+
+    @property
+    def speaking(self) -> bool:
+        return self.reply is not None and not self.reply.done() or self.line.playback.remaining > 0
+
+    async def obey(self, text: str) -> None:
         command, _, argument = text.partition(" ")
-        if reply and not sys.stdin.isatty() and command != "/interrupt":
-            await reply  # a file is typed faster than anybody speaks
-        if line.ended_by:
-            break
-        speaking = reply is not None and not reply.done()
-        if speaking and (command == "/interrupt" or not command.startswith("/")):
-            await interrupt(line, reply, terminal, argument if command == "/interrupt" else "")
-            reply = None
-        if command == "/interrupt" and not speaking:
-            heard = await line.interrupts()
-            terminal.note(f"interrupted after {heard!r}")
-        elif command == "/hangup":
-            if reply:
-                reply.cancel()
-            await line.hangs_up()
-            break
-        elif command == "/drop":
-            await line.drops()
-            terminal.note("the WebSocket broke; Twilio asked the action route what to do")
-            if line.ended_by:
-                break
-            terminal.agent(line.greeting, "(reconnected)")
-        elif command == "/silence":
-            await line.stays_silent(
-                float(argument or 3) if argument.replace(".", "", 1).isdigit() or not argument else 3
-            )
-        elif command == "/dtmf" and argument and not line.listens_to_keys:
-            terminal.note("nobody hears the keys on this call: TAC cannot take them; the manual path can")
-        elif command == "/dtmf" and argument:
-            terminal.caller(f"[{argument}]")
-            reply = asyncio.create_task(listen(await line.presses(argument)))
-        elif command.startswith("/") and command != "/interrupt":
-            terminal.note(HELP)
-        elif text and command != "/interrupt":
-            terminal.caller(text)
-            reply = asyncio.create_task(listen(await line.begins(text)))
-    if reply and not reply.cancelled():
-        await asyncio.wait([reply])
-        if not reply.cancelled() and (error := reply.exception()):
-            raise error
+        match command, argument.strip():
+            case "", _:
+                pass
+            case "/interrupt", after:
+                await self.interrupt(after)
+            case "/dtmf", digits if re.fullmatch(r"[0-9*#]+", digits):
+                await self.press(digits)
+            case "/silence", seconds if re.fullmatch(r"\d{0,3}(\.\d+)?", seconds):
+                await self.line.stays_silent(float(seconds or 3))
+            case "/drop", "":
+                await self.drop()
+            case "/hangup", "":
+                self.cut_off()
+                await self.line.hangs_up()
+            case _ if command.startswith("/"):
+                for hint in HELP.splitlines():
+                    self.terminal.note(hint)
+            case _:
+                await self.say(text)
 
+    async def say(self, text: str) -> None:
+        if self.speaking:
+            await self.interrupt()
+        self.terminal.caller(text)
+        self.listen_to(await self.line.begins(text))
 
-async def interrupt(line: Call, reply: asyncio.Task[None] | None, terminal: Terminal, after: str) -> None:
-    """Speak over a running reply: now, or after the words that were named."""
-    if reply:
+    async def press(self, digits: str) -> None:
+        if not self.line.listens_to_keys:
+            self.terminal.note("Nobody hears keys on this call: TAC cannot take them, the manual path can.")
+            return
+        if self.speaking:
+            await self.interrupt()
+        self.terminal.caller(f"[{digits}]")
+        self.listen_to(await self.line.types(digits))
+
+    async def interrupt(self, after: str = "") -> None:
+        """Speak over the agent: now, or after the words that are named."""
+        if not self.speaking:
+            self.terminal.note("The agent is not speaking.")
+            return
         if after:
-            await line.hears(after)
-        elif not sys.stdin.isatty():
-            await asyncio.sleep(2 / terminal.pace)  # a file would interrupt before the first word
-        reply.cancel()
-    await line.interrupts(after=after or None)
-    terminal.reply(line.turns[-1])
+            try:
+                await self.line.hears(after)
+                while after not in self.line.playback.heard():
+                    await asyncio.sleep(0.02)
+            except CallProblem as problem:
+                self.terminal.note(f"Not interrupted: {problem}.")
+                return
+        elif not self.interactive:
+            await asyncio.sleep(2 / self.terminal.pace)  # a file would interrupt before the first word
+        if self.reply:
+            self.reply.cancel()
+            self.reply = None
+        turn = self.line.turn
+        heard = await self.line.interrupts(after=after or None)
+        if turn:
+            self.terminal.reply(turn)
+        elif heard != self.line.greeting:
+            self.terminal.note(
+                f"The greeting was cut off after {heard!r}." if heard else "You did not let it greet you."
+            )
+
+    async def drop(self) -> None:
+        self.cut_off()
+        await self.line.drops()
+        self.terminal.note("The WebSocket broke. Twilio asked the action route what to do.")
+        if self.line.ended_by is None:
+            self.terminal.agent(self.line.greeting, "connected again")
+
+    def cut_off(self) -> None:
+        """Show how far a reply got that nobody hears any more."""
+        if self.reply and not self.reply.done():
+            self.reply.cancel()
+            turn = self.line.turns[-1]
+            turn.heard = turn.playback.heard()
+            self.terminal.reply(turn)
+        self.reply = None
+
+    def listen_to(self, turn: Turn) -> None:
+        self.reply = asyncio.create_task(self.hear_out(turn))
+
+    async def hear_out(self, turn: Turn) -> None:
+        await self.line.hears_out(turn)
+        await played(self.line)
+        self.terminal.reply(turn)
+        if self.line.session.ending:
+            await self.line.over()
+
+
+async def played(line: Call) -> None:
+    """Wait until what the agent has sent so far has been spoken."""
+    while (remaining := line.playback.remaining) > 0:
+        await asyncio.sleep(min(0.05, remaining))
 
 
 @asynccontextmanager
-async def typed(line: Call, interactive: bool) -> AsyncGenerator[AsyncIterator[str]]:
-    """The lines that somebody types, or that stand in a file."""
+async def typed(line: Call, over: Callable[[], bool]) -> AsyncGenerator[AsyncIterator[str]]:
+    """The lines that somebody types, with the agent's words as they are spoken below."""
+    entered: asyncio.Queue[str] = asyncio.Queue()
 
-    async def from_terminal() -> AsyncIterator[str]:
-        def speaking() -> str:
-            heard = line.playback.heard()
-            return f" agent: {heard[-100:]}…" if line.playback.remaining > 0 else " your turn"
+    def toolbar() -> str:
+        width = os.get_terminal_size().columns - 12
+        heard = line.playback.heard()[-width:]
+        return f"   agent  {heard}" if line.playback.remaining > 0 else "          Your turn. Ctrl-D hangs up."
 
-        session: PromptSession[str] = PromptSession(bottom_toolbar=speaking, refresh_interval=0.1)
-        prompt: asyncio.Task[str] | None = None
-        while not line.ended_by:
-            prompt = prompt or asyncio.create_task(session.prompt_async("     you  "))
-            done, _ = await asyncio.wait([prompt], timeout=0.2)
-            if done:
-                try:
-                    yield prompt.result()
-                except (EOFError, KeyboardInterrupt):
-                    return
-                prompt = None
-        if prompt:
-            prompt.cancel()
+    async def enter() -> None:
+        session: PromptSession[str] = PromptSession(bottom_toolbar=toolbar, refresh_interval=0.1, erase_when_done=True)
+        try:
+            while True:
+                entered.put_nowait((await session.prompt_async("     you  ")).strip())
+        except (EOFError, KeyboardInterrupt):
+            entered.put_nowait("/hangup")
 
-    async def from_file() -> AsyncIterator[str]:
+    async def lines() -> AsyncIterator[str]:
+        while not over():
+            if entered.empty():
+                await asyncio.sleep(0.05)
+            else:
+                yield entered.get_nowait()
+
+    with patch_stdout(raw=True):
+        entering = asyncio.create_task(enter())
+        try:
+            yield lines()
+        finally:
+            entering.cancel()
+            await asyncio.wait([entering])
+
+
+@asynccontextmanager
+async def piped() -> AsyncGenerator[AsyncIterator[str]]:
+    """The lines of a file or of another program."""
+
+    async def lines() -> AsyncIterator[str]:
         while text := await asyncio.to_thread(sys.stdin.readline):
-            yield text
+            yield text.strip()
 
-    if interactive:
-        with patch_stdout(raw=True):
-            yield from_terminal()
-    else:
-        yield from_file()
+    yield lines()
 
 
 async def show(terminal: Terminal, line: Call, turn: Turn | None, until: str) -> None:
@@ -203,18 +285,17 @@ async def show(terminal: Terminal, line: Call, turn: Turn | None, until: str) ->
     if turn is None:
         if not line.turns and not line.ended_by:
             terminal.agent(line.greeting)
-        playback = line.playback
-        while playback.remaining > 0 and not line.ended_by:
-            await asyncio.sleep(0.05)
+        if not line.ended_by:
+            await played(line)
         return
     terminal.caller(turn.asked)
     if until:
         await line.hears(until)
         while until not in line.playback.heard():
             await asyncio.sleep(0.02)
-        terminal.agent(f"{line.playback.heard()} —", "(the caller breaks in)")
+        heard, phrase, _ = line.playback.text.partition(until)
+        terminal.agent(f"{heard}{phrase} —", "the caller breaks in")
         return
     await line.hears_out(turn)
-    while line.playback.remaining > 0:
-        await asyncio.sleep(0.05)
+    await played(line)
     terminal.reply(turn)

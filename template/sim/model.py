@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
+WORD_DELAY = 0.02  # seconds between the understudy's words
+
 
 def compiles(pattern: str) -> str:
     try:
@@ -82,7 +84,7 @@ def understudy() -> FunctionModel:
         if results:
             for word in words(" ".join(results)):
                 yield word
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(WORD_DELAY)
             return
         for tool in info.function_tools:
             arguments = arguments_for(tool.parameters_json_schema, asked)
@@ -95,7 +97,7 @@ def understudy() -> FunctionModel:
             f'I heard "{asked}". I am only a script: with a model key in the environment a real model answers.'
         ):
             yield word
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(WORD_DELAY)
 
     return FunctionModel(stream_function=stream, model_name="understudy")
 

@@ -28,6 +28,8 @@ from sim.model import Pattern, Rule, scripted
 def listed(value: Any) -> Any:
     """One text is a list of one, and 4711 is a text too."""
     values = value if isinstance(value, list) else [value]
+    if any(isinstance(item, bool) for item in values):
+        raise ValueError("YAML takes yes, no, on and off for true and false: put the text in quotes")
     return [str(item) if type(item) is int else item for item in values]
 
 
@@ -198,7 +200,7 @@ async def _do(line: Call, step: Step, watch: Watch | None) -> Turn | None:
     if step.caller is not None:
         turn = await line.begins(step.caller)
     elif step.dtmf is not None:
-        turn = await line.presses(step.dtmf)
+        turn = await line.types(step.dtmf)
     elif step.silence is not None:
         await line.stays_silent(step.silence)
     elif step.drop:

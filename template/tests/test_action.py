@@ -11,6 +11,7 @@ from pydantic_ai import messages as m
 from twilio.twiml.voice_response import VoiceResponse
 
 from agent import words
+from app import answers
 from app.capability import Capability
 from app.session import Session
 from sim import twiml, world
@@ -102,6 +103,21 @@ async def test_a_line_that_drops_in_the_middle_of_a_reply_leaves_a_history_that_
     await call.drops()
     assert (await call.says("Go on")).text == "Yes."
     assert asked(call.session) == ["Tell me a story"]
+
+
+async def test_to_speak_over_the_second_greeting_does_not_shorten_the_last_answer(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "GREETING_INTERRUPTIBLE", True)
+    await call.says("Hello")
+    await call.drops()
+    call.playback.rate = 0.0001
+    call.playback.spoken = len(words.RECONNECTED.split()[0])
+    await call.interrupts()
+    await call.says("Go on")
+    answer = call.session.history[-1]
+    assert [part.content for part in answer.parts] == ["You said something."]
+    assert call.session.greeting == words.GREETING
 
 
 async def test_the_second_drop_ends_the_call(call: Call) -> None:

@@ -10,6 +10,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from agent import words
 from app import answers
 from app.main import create_app
+from app.session import this_call
 from sim import world
 from sim.call import Call, caller_on
 from sim.model import scripted
@@ -138,3 +139,25 @@ async def test_a_conversation_alternates_between_caller_and_agent(dial: Dial) ->
     await call.says("Hello")
     kinds = [type(message) for message in call.session.history]
     assert kinds == [ModelRequest, ModelResponse] * 3
+
+
+async def leave() -> str:
+    """Hang up."""
+    await this_call().line.end({"reasonCode": "done"})
+    return "The call ends."
+
+
+async def test_whoever_speaks_over_the_goodbye_stays_on_the_line(dial: Dial) -> None:
+    call = await dial(
+        {"hears": "bye", "calls": {"leave": {}}, "then": "Goodbye and have a nice day.", "word_delay": 0.05},
+        {"hears": "wait", "says": "I am here."},
+        tools=[leave],
+    )
+    await call.begins("bye")
+    await call.interrupts(after="Goodbye and")
+    turn = await call.says("wait")
+    assert turn.text == "I am here."
+    assert (await call.says("wait, still here?")).text == "I am here." and call.ended_by is None
+    await call.begins("bye")
+    await call.over()
+    assert call.ended_by == "agent" and call.handoff == {"reasonCode": "done"}

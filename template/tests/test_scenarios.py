@@ -62,6 +62,10 @@ WRONG: dict[str, tuple[str, str]] = {
     "a number that is none": ("given:\n  caller: '0800'\nturns: [{answer: true}]\n", ":2: given.caller: "),
     "a pattern that is none": ("turns:\n  - answer: true\n    expect: {regex: '('}\n", ":3: turns.0.expect.regex: "),
     "a rule that can match nothing": ("model:\n  - hears: '('\nturns: [{answer: true}]\n", ":2: model.0.hears: "),
+    "a text that is none in YAML": (
+        "turns:\n  - answer: true\n    expect: {contains: yes}\n",
+        ":3: turns.0.expect.contains: Value error, YAML takes yes",
+    ),
     "no turns": ("description: nothing\n", ":1: turns: "),
     "an empty file": ("", ":1: turns: "),
     "a list": ("- answer: true\n", ":1: "),

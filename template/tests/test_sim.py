@@ -169,7 +169,6 @@ async def test_a_call_that_the_agent_does_not_end_is_a_problem(call: Call) -> No
         await call.over()
 
 
-@pytest.mark.usefixtures("impatient")
 async def test_words_that_are_never_said_are_a_problem(call: Call) -> None:
     await call.says("Hello")
     with pytest.raises(CallProblem, match="never said 'pineapple'"):
@@ -407,26 +406,31 @@ def count(number: int) -> str:
     return f"Counted to {number}."
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.model.WORD_DELAY", 0.001)
+
+
 async def answered(dial: Dial, text: str, tools: list[Callable[..., Any]]) -> Any:
     call = await dial(models=[understudy()], tools=tools)
     return await call.says(text)
 
 
-async def test_the_understudy_repeats_and_says_that_it_is_a_script(dial: Dial) -> None:
+async def test_the_understudy_repeats_and_says_that_it_is_a_script(quick: None, dial: Dial) -> None:
     turn = await answered(dial, "Nice weather", [])
     assert "Nice weather" in turn.text and "script" in turn.text
 
 
-async def test_the_understudy_calls_a_tool_that_it_recognises(dial: Dial) -> None:
+async def test_the_understudy_calls_a_tool_that_it_recognises(quick: None, dial: Dial) -> None:
     turn = await answered(dial, "Where is my order 4711?", [order_status])
     assert (turn.tools, turn.text) == (["order_status"], "Order 4711 is on its way.")
 
 
-async def test_the_understudy_does_not_call_a_tool_without_its_arguments(dial: Dial) -> None:
+async def test_the_understudy_does_not_call_a_tool_without_its_arguments(quick: None, dial: Dial) -> None:
     assert (await answered(dial, "Where is my order?", [order_status])).tools == []
 
 
-async def test_the_understudy_gives_numbers_where_numbers_are_wanted(dial: Dial) -> None:
+async def test_the_understudy_gives_numbers_where_numbers_are_wanted(quick: None, dial: Dial) -> None:
     assert (await answered(dial, "Please count to 12", [count])).text == "Counted to 12."
 
 

@@ -88,6 +88,8 @@ class RelayLine(Line):
 
     async def answer(self, text: str) -> None:
         await self.hush()
+        if keys := self.digits.rstrip("#") or self.digits:
+            text, self.digits = f"(The caller pressed {' '.join(keys)} on the keypad.) {text}".strip(), ""
         self.turn_is_open = True
         assert self.session
         self.turn = asyncio.create_task(self.speak(self.calls.reply(self.session, text)))
@@ -97,7 +99,7 @@ class RelayLine(Line):
             async for token in reply:
                 await self.send(frames.Text(token=token))
         await self.close_turn()
-        if self.farewell:
+        if self.session and self.session.ending and self.farewell:
             await self.send(self.farewell)
 
     async def hush(self) -> None:
@@ -122,8 +124,7 @@ class RelayLine(Line):
 
     async def finish_digits(self, pause: float) -> None:
         await asyncio.sleep(pause)
-        digits, self.digits = self.digits.rstrip("#") or "#", ""
-        await self.answer(f"(The caller pressed {' '.join(digits)} on the keypad.)")
+        await self.answer("")
 
     async def send(self, frame: frames.Sent) -> None:
         """Send a frame. To a caller who has hung up it says nothing."""
