@@ -1,4 +1,4 @@
-"""What the Dockerfile says is done here without an engine: its installation, its command, its health check, its stop."""
+"""What the Dockerfile says is done here without an engine: install, serve, answer the health check, stop."""
 
 from __future__ import annotations
 

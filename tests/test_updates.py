@@ -171,16 +171,14 @@ def test_the_real_command_does_the_same(create: Render, update: Update, tmp_path
     assert files(projects[0]) == files(projects[1])
 
 
-def test_a_new_release_reaches_a_project(
-    repository: Path, create: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_release_reaches_a_project(repository: Path, create: Render, tmp_path: Path) -> None:
     """From a tag to the next one: a new line of the template's arrives beside the user's own."""
     project = create(tmp_path / "project")
     mine = edited(project)
     commit(project)
     source = tmp_path / "template"
     subprocess.run(["git", "clone", "-q", str(repository), str(source)], check=True)
-    for name in ["template/app/main.py", "template/agent/tools.py"]:
+    for name in ["template/app/main.py", "template/agent/tools.py", "template/scenarios/barge-in.yml"]:
         with (source / name).open("a") as end:
             end.write("\n# New in v0.2.0\n")
     commit(source)

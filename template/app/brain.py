@@ -166,9 +166,9 @@ class Brain:
         async def listen(_: RunContext[Session], events: AsyncIterable[m.AgentStreamEvent]) -> None:
             async for event in events:
                 match event:
-                    case m.PartStartEvent(part=m.TextPart(content=token)):
+                    case m.PartStartEvent(part=m.TextPart(content=token)) if token:
                         told.put_nowait(token)
-                    case m.PartDeltaEvent(delta=m.TextPartDelta(content_delta=token)):
+                    case m.PartDeltaEvent(delta=m.TextPartDelta(content_delta=token)) if token:
                         told.put_nowait(token)
 
         working_for(session)

@@ -3,62 +3,81 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic_ai import messages as m
 from twilio.twiml.voice_response import VoiceResponse
 
 from agent import words
 from app import answers
+from app.calls import Calls
 from app.capability import Capability
-from app.session import Session
+from app.session import Line, Session
 from sim import twiml, world
 from sim.call import Call
 from sim.twiml import Document
-from tests.conftest import Dial, Web, websocket
+from tests.conftest import Dial, Web, websocket, yes
 from tests.test_security import setup
 
 UP = {"CallStatus": "in-progress"}
+KNOWN = "CA" + "1" * 32
 
 
-async def after(call: Call, **form: str) -> Document:
-    """What Twilio is told to do with `call` after its session has ended like this."""
-    return twiml.read(await call.post("/connect-action", call.form(**form)))
+@dataclass
+class Known:
+    """An app with a call in progress, as far as the action route is concerned."""
+
+    calls: Calls
+    web: Web
 
 
-async def test_nothing_is_left_to_do_when_the_caller_has_hung_up(call: Call) -> None:
-    assert (await after(call, CallStatus="completed", SessionStatus="completed")).verbs == []
+@pytest.fixture
+async def known() -> AsyncGenerator[Known]:
+    app = yes()
+    await app.state.calls.start(KNOWN, caller=world.CALLER, called=world.CALLED, line=Line())
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
+        yield Known(app.state.calls, Web(http))
 
 
-async def test_a_call_that_the_agent_has_ended_is_said_goodbye_to(call: Call) -> None:
-    document = await after(call, **UP, SessionStatus="ended")
+async def after(known: Known, *, call_sid: str = KNOWN, **form: str) -> Document:
+    """What Twilio is told to do with the call after its session has ended like this."""
+    return twiml.read((await known.web.post("/connect-action", {"CallSid": call_sid, **form})).text)
+
+
+async def test_nothing_is_left_to_do_when_the_caller_has_hung_up(known: Known) -> None:
+    assert (await after(known, CallStatus="completed", SessionStatus="completed")).verbs == []
+
+
+async def test_a_call_that_the_agent_has_ended_is_said_goodbye_to(known: Known) -> None:
+    document = await after(known, **UP, SessionStatus="ended")
     assert (document.said, document.verbs) == (words.GOODBYE, ["Say", "Hangup"])
 
 
 @pytest.mark.parametrize("data", ['{"reasonCode": "done"}', "{not json", "", "null", "[1]", '"text"'])
-async def test_a_handoff_that_nobody_takes_ends_in_a_goodbye(call: Call, data: str) -> None:
-    document = await after(call, **UP, SessionStatus="ended", HandoffData=data)
+async def test_a_handoff_that_nobody_takes_ends_in_a_goodbye(known: Known, data: str) -> None:
+    document = await after(known, **UP, SessionStatus="ended", HandoffData=data)
     assert (document.said, document.verbs) == (words.GOODBYE, ["Say", "Hangup"])
 
 
-async def test_a_failed_session_is_opened_again(call: Call) -> None:
-    document = await after(call, **UP, SessionStatus="failed", ErrorCode="64105")
+async def test_a_failed_session_is_opened_again(known: Known) -> None:
+    document = await after(known, **UP, SessionStatus="failed", ErrorCode="64105")
     assert document.verbs == ["Connect"]
     assert document.relay and document.relay.greeting == words.RECONNECTED
 
 
-async def test_a_session_that_fails_twice_is_apologised_for(call: Call) -> None:
-    await after(call, **UP, SessionStatus="failed")
-    document = await after(call, **UP, SessionStatus="failed")
+async def test_a_session_that_fails_twice_is_apologised_for(known: Known) -> None:
+    await after(known, **UP, SessionStatus="failed")
+    document = await after(known, **UP, SessionStatus="failed")
     assert (document.said, document.verbs) == (words.UNAVAILABLE, ["Say", "Hangup"])
 
 
 @pytest.mark.parametrize("status", ["completed", "ended", "failed", "new-in-2027"])
-async def test_an_unknown_call_is_answered_too(call: Call, status: str) -> None:
-    form = {**call.form(**UP, SessionStatus=status), "CallSid": "CA" + "f" * 32}
-    document = twiml.read(await call.post("/connect-action", form))
+async def test_an_unknown_call_is_answered_too(known: Known, status: str) -> None:
+    document = await after(known, call_sid="CA" + "f" * 32, **UP, SessionStatus=status)
     assert document.verbs == ["Say", "Hangup"]
 
 
@@ -76,9 +95,9 @@ async def test_missing_fields_are_answered_too(web: Web, form: dict[str, str]) -
         {**UP, "SessionStatus": "ended", "HandoffData": "{}"},
     ],
 )
-async def test_a_call_that_is_over_is_forgotten(call: Call, form: dict[str, str]) -> None:
-    await after(call, **form)
-    assert call.app.state.calls.get(call.sid) is None
+async def test_a_call_that_is_over_is_forgotten(known: Known, form: dict[str, str]) -> None:
+    await after(known, **form)
+    assert known.calls.get(KNOWN) is None
 
 
 # --- the line drops --------------------------------------------------------------------------------------
@@ -170,16 +189,14 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.main.CAPABILITIES", [Capability, Desk, Capability])
 
 
-async def test_a_capability_decides_where_a_handed_off_caller_goes(desk: None, dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    document = await after(call, **UP, SessionStatus="ended", HandoffData='{"wants": "a person"}')
+async def test_a_capability_decides_where_a_handed_off_caller_goes(desk: None, known: Known) -> None:
+    document = await after(known, **UP, SessionStatus="ended", HandoffData='{"wants": "a person"}')
     assert document.verbs == ["Redirect"]
 
 
 @pytest.mark.parametrize("data", ['{"wants": "nothing"}', "{}", "[]", "7"])
-async def test_a_capability_that_does_not_know_further_leaves_a_goodbye(desk: None, dial: Dial, data: str) -> None:
-    call = await dial({"says": "Yes."})
-    document = await after(call, **UP, SessionStatus="ended", HandoffData=data)
+async def test_a_capability_that_does_not_know_further_leaves_a_goodbye(desk: None, known: Known, data: str) -> None:
+    document = await after(known, **UP, SessionStatus="ended", HandoffData=data)
     assert document.said == words.GOODBYE
 
 

@@ -32,8 +32,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.environ", dict(os.environ))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sim.playback.CHARACTERS_PER_SECOND", 2000.0)
-    monkeypatch.setattr("sim.model.WORD_DELAY", 0.005)
+    monkeypatch.setattr("sim.playback.CHARACTERS_PER_SECOND", 10_000.0)
+    monkeypatch.setattr("sim.model.WORD_DELAY", 0.001)
     yield
     logging.getLogger().handlers.clear()
     logging.getLogger().setLevel(logging.WARNING)

@@ -149,7 +149,7 @@ async def leave() -> str:
 
 async def test_whoever_speaks_over_the_goodbye_stays_on_the_line(dial: Dial) -> None:
     call = await dial(
-        {"hears": "bye", "calls": {"leave": {}}, "then": "Goodbye and have a nice day.", "word_delay": 0.05},
+        {"hears": "bye", "calls": {"leave": {}}, "then": "Goodbye and have a nice day.", "word_delay": 0.02},
         {"hears": "wait", "says": "I am here."},
         tools=[leave],
     )

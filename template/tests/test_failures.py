@@ -18,7 +18,7 @@ from sim.call import Call
 from sim.model import ModelDown, last_exchange, tool_calls
 from tests.conftest import Dial, Web
 
-IN_TIME = 2000  # milliseconds: ten times the deadline of these tests, for machines under load
+IN_TIME = 2000  # milliseconds: far more than the deadline of these tests, for machines under load
 
 BROKEN = {
     "an error": {"fails": True},
@@ -30,7 +30,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("rule", BROKEN.values(), ids=BROKEN.keys())
 async def test_a_broken_model_is_apologised_for_in_time(dial: Dial, rule: dict[str, Any]) -> None:
-    call = await dial(rule, deadline=0.2)
+    call = await dial(rule, deadline=0.1)
     turn = await call.says("Hello")
     assert words.APOLOGY in turn.text
     assert turn.first is not None and turn.first < IN_TIME
@@ -39,14 +39,14 @@ async def test_a_broken_model_is_apologised_for_in_time(dial: Dial, rule: dict[s
 
 @pytest.mark.parametrize("rule", BROKEN.values(), ids=BROKEN.keys())
 async def test_the_turn_after_a_broken_one_works(dial: Dial, rule: dict[str, Any]) -> None:
-    call = await dial({"hears": "first", **rule}, {"hears": "second", "says": "Yes."}, deadline=0.2)
+    call = await dial({"hears": "first", **rule}, {"hears": "second", "says": "Yes."}, deadline=0.1)
     await call.says("first")
     assert (await call.says("second")).text == "Yes."
 
 
 @pytest.mark.parametrize("rule", [*BROKEN.values(), {"says": "One two", "breaks_off": True}])
 async def test_a_broken_turn_is_closed_exactly_once(dial: Dial, rule: dict[str, Any]) -> None:
-    call = await dial(rule, deadline=0.2)
+    call = await dial(rule, deadline=0.1)
     await call.says("Hello")
     assert [frame["last"] for frame in call.frames].count(True) == 1
     assert call.frames[-1]["last"] is True
@@ -66,7 +66,7 @@ async def test_a_reply_that_breaks_off_is_remembered_with_the_apology(dial: Dial
 
 @pytest.mark.parametrize("rule", [{"fails": True}, {"hangs": True}], ids=["error", "no answer"])
 async def test_the_second_model_answers_when_the_first_does_not(dial: Dial, rule: dict[str, Any]) -> None:
-    call = await dial(rule, fallback=[{"says": "From the second."}], deadline=0.2)
+    call = await dial(rule, fallback=[{"says": "From the second."}], deadline=0.1)
     turn = await call.says("Hello")
     assert turn.text.removeprefix(f"{words.HOLD} ") == "From the second."
     assert turn.total is not None and turn.total < IN_TIME
@@ -152,7 +152,7 @@ async def test_a_tool_that_hangs_is_held_for_and_then_given_up(dial: Dial) -> No
         await asyncio.Event().wait()
         return "never"
 
-    call = await dial({"calls": {"hang": {}}, "then": "Sorry, that did not work."}, tools=[hang], deadline=0.1)
+    call = await dial({"calls": {"hang": {}}, "then": "Sorry, that did not work."}, tools=[hang], deadline=0.05)
     turn = await call.says("Look it up")
     assert turn.text == f"{words.HOLD} Sorry, that did not work."
     assert turn.total is not None and turn.total < IN_TIME
@@ -161,10 +161,10 @@ async def test_a_tool_that_hangs_is_held_for_and_then_given_up(dial: Dial) -> No
 async def test_a_slow_tool_is_waited_for(dial: Dial) -> None:
     async def slow() -> str:
         """Look something up."""
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.08)
         return "found"
 
-    call = await dial({"calls": {"slow": {}}}, tools=[slow], deadline=0.1)
+    call = await dial({"calls": {"slow": {}}}, tools=[slow], deadline=0.05)
     assert (await call.says("Look it up")).text == f"{words.HOLD} found"
 
 

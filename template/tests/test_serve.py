@@ -21,7 +21,7 @@ from sim import world
 from sim.call import caller_on
 from sim.model import scripted
 
-STORY = {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.04}
+STORY = {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.02}
 RULES = [STORY, {"hears": "", "says": "Yes."}]
 
 PROCESS = f"""
@@ -73,25 +73,20 @@ async def stopping(server: DrainingServer) -> bool:
     return False
 
 
-async def test_a_server_is_healthy_and_counts_its_calls() -> None:
+async def test_health_tells_calls_and_draining() -> None:
     async with serving() as (server, address):
         assert await health(address) == (200, {"status": "ok", "calls": 0})
         async with caller_on(server.config.app, address):
             assert await health(address) == (200, {"status": "ok", "calls": 1})
-        signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            assert await health(address) == (503, {"status": "draining", "calls": 1})
 
 
 async def test_a_server_without_calls_stops_at_once() -> None:
     async with serving() as (server, _):
         signal.raise_signal(signal.SIGTERM)
         assert await stopping(server)
-
-
-async def test_a_server_that_drains_is_not_healthy() -> None:
-    async with serving() as (server, address), caller_on(server.config.app, address):
-        signal.raise_signal(signal.SIGTERM)
-        await asyncio.sleep(0.01)
-        assert await health(address) == (503, {"status": "draining", "calls": 1})
 
 
 async def test_a_call_in_progress_goes_on_while_the_server_drains() -> None:

@@ -59,7 +59,7 @@ def fake(serving: Serving | None = None, twiml: str = "", status: int = 200, act
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller who gives up soon, for the tests that wait for it."""
-    monkeypatch.setattr("sim.call.PATIENCE", 0.3)
+    monkeypatch.setattr("sim.call.PATIENCE", 0.2)
 
 
 async def problem_of(app: FastAPI, text: str = "Hello") -> str:

@@ -7,14 +7,19 @@ cannot read (error 64107) and the caller hears nothing, so a frame that cannot b
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 
 class Received(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
+
+    @model_validator(mode="before")
+    @classmethod
+    def null_is_missing(cls, frame: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in frame.items() if value is not None}
 
 
 class Setup(Received):
