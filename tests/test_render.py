@@ -119,6 +119,17 @@ def test_every_file_is_clean_for_every_python(path: str, python: str, render: Re
     check(project, project / "pyproject.toml")
 
 
+def test_caches_in_a_clone_stay_there(folder: Path, tmp_path: Path) -> None:
+    """Whoever works on the template leaves such things in it."""
+    clone = shutil.copytree(folder, tmp_path / "clone")
+    for name in ["app/__pycache__/main.pyc", ".ruff_cache/x", "tests/.pytest_cache/x", ".venv/bin/python", ".DS_Store"]:
+        stray = clone / "template" / name
+        stray.parent.mkdir(parents=True, exist_ok=True)
+        stray.write_text("stray")
+    run_copy(str(clone), tmp_path / "project", {"path": "tac"}, defaults=True, quiet=True, unsafe=False)
+    assert files(tmp_path / "project").keys() == expected_files("tac")
+
+
 def spoken_lists() -> Iterator[Answers]:
     for stt in choices("stt_provider"):
         for tts in choices("tts_provider"):

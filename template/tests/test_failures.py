@@ -72,6 +72,12 @@ async def test_the_second_model_answers_when_the_first_does_not(dial: Dial, rule
     assert turn.total is not None and turn.total < IN_TIME
 
 
+async def test_a_silent_model_is_given_up_at_the_deadline_and_not_later(dial: Dial) -> None:
+    call = await dial({"hangs": True}, fallback=[{"says": "Yes."}], deadline=0.3)
+    turn = await call.says("Hello")
+    assert turn.total is not None and 300 <= turn.total < 1100
+
+
 async def test_the_caller_hears_an_apology_when_both_models_are_down(dial: Dial) -> None:
     call = await dial({"fails": True}, fallback=[{"fails": True}])
     assert (await call.says("Hello")).text == words.APOLOGY
