@@ -80,8 +80,9 @@ def covering(shuffled: Random) -> list[Answers]:
 
 @functools.cache
 def pairwise() -> list[Answers]:
-    """The same rows in every process."""
-    return min((covering(Random(seed)) for seed in range(10)), key=len)
+    """The same rows in every process: the fewest of some tries, and few to begin with."""
+    tries = (covering(Random(seed)) for seed in range(20))
+    return min(tries, key=lambda rows: (len(rows), len(each_answer_once(rows))))
 
 
 def each_answer_once(rows: Iterable[Answers]) -> list[Answers]:

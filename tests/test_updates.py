@@ -112,19 +112,17 @@ def edited(project: Path) -> dict[str, bytes]:
     return {name: body for name, body in files(project).items() if name in own or name.startswith(OWN)}
 
 
-@pytest.mark.parametrize("start", ["tac", "manual"])
-@pytest.mark.parametrize("change", changes(), ids=json.dumps)
+@pytest.mark.parametrize(("before", "change"), SWITCHES, ids=json.dumps)
 def test_the_edits_of_a_first_week_survive_every_switch(
-    start: str, change: Answers, create: Render, update: Update, tmp_path: Path
+    before: Answers, change: Answers, create: Render, update: Update, tmp_path: Path
 ) -> None:
-    project = create(tmp_path / "project", path=start)
+    project = create(tmp_path / "project", **before)
     mine = edited(project)
     commit(project)
-    change = {"path": "tac"} if start == "manual" and "path" in change else change
     update(project, **change)
     assert_clean(project)
     after = files(project)
-    switched_off = {"scenarios/keypad.yml"} if start == "manual" and "path" in change else set()
+    switched_off = {"scenarios/keypad.yml"} if change.get("path") == "tac" else set()
     for name in mine.keys() - switched_off:
         assert after[name] == mine[name], name
     pyproject = after["pyproject.toml"].decode()
@@ -132,7 +130,7 @@ def test_the_edits_of_a_first_week_survive_every_switch(
     assert pyproject.count('    # Yours below this line.\n    "hypothesis>=6,<7",\n]') == 1
     for name in [".env.example", ".gitignore", "README.md"]:
         assert after[name].endswith(b"\n# Mine\nMINE=1\n")
-    assert recorded(project) == DEFAULTS | {"path": start} | change
+    assert recorded(project) == DEFAULTS | before | change
 
 
 @pytest.mark.parametrize("entry", CONFIG["_exclude"], ids=str.strip)

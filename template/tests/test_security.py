@@ -229,6 +229,7 @@ async def test_neither_numbers_nor_words_are_logged(dial: Dial, logged: Callable
     await call.interrupts(after="Rhubarb")
     await call.says("my order, calling from +1 500 555 0006")
     await call.says("it is broken")
+    await call.sends('{"type": "interrupt", "utteranceUntilInterrupt": ["pineapple"]}')
     await call.sends('{"type": "prompt", "voicePrompt": 7, "lang": "pineapple"}')
     await call.sends(
         '{"type": "error", "description": "Invalid message: {\\"token\\": \\"Rhubarb\\"} to +15005550006"}'
