@@ -54,6 +54,7 @@ class Turn:
     total: float | None = None
     heard: str | None = None
     tools: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -335,6 +336,7 @@ class Call:
         if frame.get("last"):
             turn.total = turn.elapsed()
             turn.tools = self.tools_called()
+            turn.models = self.models_asked()
             self._open.popleft()
 
     def tools_called(self) -> list[str]:
@@ -342,6 +344,12 @@ class Call:
         turn = self.session and self.session.turn
         parts = [part for message in turn.exchanged for part in message.parts] if turn else []
         return [part.tool_name for part in parts if isinstance(part, m.ToolCallPart)]
+
+    def models_asked(self) -> list[str]:
+        """The models that answered in the running turn, by the names that their providers give them."""
+        turn = self.session and self.session.turn
+        answers = [message for message in turn.exchanged if isinstance(message, m.ModelResponse)] if turn else []
+        return [answer.model_name for answer in answers if answer.model_name]
 
     async def _close(self, session_status: str, call_status: str, **more: str) -> None:
         if self._socket is None:

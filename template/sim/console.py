@@ -77,6 +77,11 @@ class Terminal:
             self.note(f"First word after {statistics.median(first):.0f} ms (median), {max(first):.0f} ms at worst.")
         self.note(f"Answered by {model}.")
 
+    def answered(self, line: Call) -> str:
+        """Who really answered: the first model, its fallback, or neither."""
+        models = sorted({name for turn in line.turns for name in turn.models})
+        return ", ".join(models) or "no model: the log says why"
+
 
 async def talk(model: Model | str | Sequence[Model | str], name: str, *, local: bool) -> int:
     """A conversation with whoever types. Returns the exit code: 1 when the agent was silent or sent nonsense."""
@@ -97,7 +102,7 @@ async def talk(model: Model | str | Sequence[Model | str], name: str, *, local: 
     except CallProblem as problem:
         terminal.problem(str(problem))
         return 1
-    terminal.summary(line, name)
+    terminal.summary(line, name if local else terminal.answered(line))
     if refused:
         terminal.problem(f"something tried to reach {', '.join(sorted(set(refused)))}")
     return 1 if refused else 0
