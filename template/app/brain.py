@@ -185,7 +185,8 @@ class Brain:
                     event_stream_handler=listen,
                     run_id=turn.run_id,
                 )
-                turn.complete = bool(result.output.strip() or turn.said.strip() or session.ending)
+                answered = (turn.said.replace(words.HOLD, "") + result.output).strip()  # to hold is not to answer
+                turn.complete = bool(answered or session.ending)
             except Exception as error:
                 log.error("model.failed", call=session.call_sid, error=reason(error))
             finally:

@@ -174,6 +174,17 @@ async def test_a_slow_tool_is_waited_for(dial: Dial) -> None:
     assert (await call.says("Look it up")).text == f"{words.HOLD} found"
 
 
+async def test_to_hold_is_not_to_answer(dial: Dial) -> None:
+    async def slow() -> str:
+        """Look something up."""
+        await asyncio.sleep(0.08)
+        return "found"
+
+    call = await dial({"calls": {"slow": {}}, "then": " "}, tools=[slow], deadline=0.05)
+    turn = await call.says("Look it up")
+    assert turn.text.startswith(words.HOLD) and turn.text.endswith(words.APOLOGY)
+
+
 class SlowTool:
     """A tool that works until it is told to finish."""
 
