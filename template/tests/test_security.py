@@ -239,7 +239,8 @@ async def test_neither_numbers_nor_words_are_logged(dial: Dial, logged: Callable
     await call.hangs_up()
     log = logged()
     assert "call.ended" in log and "twilio.error" in log
-    for secret in ("pineapple", "Rhubarb", "marzipan", "Timbuktu", "Sauerkraut", "0006", "0001", world.AUTH_TOKEN):
+    numbers = ("5550006", "555 0006", "5550001")  # not fewer digits: a time may have four of them
+    for secret in ("pineapple", "Rhubarb", "marzipan", "Timbuktu", "Sauerkraut", *numbers, world.AUTH_TOKEN):
         assert secret not in log
 
 
