@@ -1,9 +1,9 @@
-"""The calls in progress, and the one way from a caller's words to the agent's."""
+"""The calls in progress: who begins, drops, comes back and ends."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -72,10 +72,6 @@ class Calls:
         log.info("call.started", call=call_sid)
         await each(self.capabilities, "on_start", session)
         return session
-
-    def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
-        """The agent's words in answer to the caller's, as they come. Never raises, never stays silent."""
-        return self.brain.reply(session, text)
 
     def dropped(self, session: Session) -> None:
         """The line is gone. The call is over unless it comes back in time."""

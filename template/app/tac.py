@@ -97,7 +97,7 @@ class Voice(VoiceChannel):
         line = self.lines[str(conversation.call_sid)]
         conversation.pending_handoff_data = None  # of a goodbye that the caller spoke over
         assert line.session
-        reply = self.calls.reply(line.session, text)
+        reply = self.calls.brain.reply(line.session, text)
         try:
             await self.send_response(conversation.conversation_id, reply)
         except asyncio.CancelledError:

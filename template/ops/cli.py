@@ -6,11 +6,15 @@ import asyncio
 import os
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from dotenv import load_dotenv
+
+if TYPE_CHECKING:
+    from sim.scenario import Result
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -113,10 +117,7 @@ def scenario(
     raise typer.Exit(0 if passed == len(results) else 1)
 
 
-def report(result: object) -> None:
-    from sim.scenario import Result
-
-    assert isinstance(result, Result)
+def report(result: Result) -> None:
     first = f", first word {statistics.median(result.first_ms):.0f} ms" if result.first_ms else ""
     mark, color = ("ok  ", "green") if result.passed else ("FAIL", "red")
     typer.secho(f"{mark} {result.name} ({result.seconds:.2f} s{first})", fg=color)
@@ -124,7 +125,7 @@ def report(result: object) -> None:
         typer.echo(f"     {failure}")
 
 
-def rates(results: list) -> None:  # type: ignore[type-arg]
+def rates(results: Sequence[Result]) -> None:
     runs = Counter(result.name for result in results)
     passed = Counter(result.name for result in results if result.passed)
     for name, count in runs.items():

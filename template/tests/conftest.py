@@ -25,6 +25,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 
 from app.main import create_app
+from app.session import this_call
 from ops.log import configure_logging
 from sim import world
 from sim.call import Call
@@ -61,6 +62,18 @@ def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     logging.getLogger().handlers.clear()
     logging.getLogger().setLevel(logging.WARNING)
     quiet()
+
+
+async def leave(reason: str) -> str:
+    """Hang up."""
+    await this_call().line.end({"reasonCode": reason})
+    return "The call ends."
+
+
+async def leave_without_a_word() -> str:
+    """Hang up."""
+    await this_call().line.end()
+    return "The call ends."
 
 
 class Dial(Protocol):

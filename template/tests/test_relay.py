@@ -16,7 +16,7 @@ from app.relay import frames
 from app.session import this_call
 from sim import twiml, world
 from sim.call import Call
-from tests.conftest import Dial, Web
+from tests.conftest import Dial, Web, leave, leave_without_a_word
 
 # --- what Twilio sends -------------------------------------------------------------------------------------------
 
@@ -265,18 +265,6 @@ async def speak_swedish() -> str:
     """Switch to Swedish."""
     await this_call().line.switch_language("sv-SE")
     return "switched"
-
-
-async def leave(reason: str) -> str:
-    """Hang up."""
-    await this_call().line.end({"reasonCode": reason})
-    return "The call ends."
-
-
-async def leave_without_a_word() -> str:
-    """Hang up."""
-    await this_call().line.end()
-    return "The call ends."
 
 
 async def using(dial: Dial, tool: Callable[..., Any], **arguments: str) -> Call:

@@ -17,11 +17,11 @@ from websockets.asyncio.client import ClientConnection
 
 from agent import words
 from app import answers
-from app.session import NotOffered, this_call
+from app.session import NotOffered
 from app.tac import PublicAddress
 from sim import twiml, world
 from sim.call import Call
-from tests.conftest import Dial, Web, sign, websocket, yes
+from tests.conftest import Dial, Web, leave, leave_without_a_word, sign, websocket, yes
 from tests.test_security import setup
 
 LONG = {"hears": "", "says": "One moment please, here is a long story.", "word_delay": 0.01}
@@ -176,18 +176,6 @@ async def test_the_twiml_does_not_ask_for_what_tac_cannot_take(web: Web) -> None
 
 
 # --- what tools can do to a call -----------------------------------------------------------------------------------
-
-
-async def leave(reason: str) -> str:
-    """Hang up."""
-    await this_call().line.end({"reasonCode": reason})
-    return "The call ends."
-
-
-async def leave_without_a_word() -> str:
-    """Hang up."""
-    await this_call().line.end()
-    return "The call ends."
 
 
 async def test_a_tool_ends_the_call_after_the_last_words(dial: Dial) -> None:

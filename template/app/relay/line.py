@@ -92,7 +92,7 @@ class RelayLine(Line):
             text, self.digits = f"(The caller pressed {' '.join(keys)} on the keypad.) {text}".strip(), ""
         self.turn_is_open = True
         assert self.session
-        self.turn = asyncio.create_task(self.speak(self.calls.reply(self.session, text)))
+        self.turn = asyncio.create_task(self.speak(self.calls.brain.reply(self.session, text)))
 
     async def speak(self, reply: AsyncGenerator[str]) -> None:
         async with aclosing(reply):
