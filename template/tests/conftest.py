@@ -178,31 +178,20 @@ async def address() -> AsyncGenerator[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "process(script): run the script in a process, started before the first test")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def processes(request: pytest.FixtureRequest) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """Start the scripts of all tests marked `process`: a new interpreter needs seconds for its imports."""
-    started = {
-        item.name: subprocess.Popen(
-            [sys.executable, "-B", "-c", mark.args[0]],
-            cwd=Path(__file__).parents[1],
-            env={name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for item in request.session.items
-        if (mark := item.get_closest_marker("process"))
-    }
-    yield started
-    for process in started.values():
-        process.kill()
-        process.communicate()
+    config.addinivalue_line("markers", "process(script): what the process of this test runs")
 
 
 @pytest.fixture
-def process(processes: dict[str, subprocess.Popen[str]], request: pytest.FixtureRequest) -> subprocess.Popen[str]:
-    """The process of the test that asks for it. Its environment is empty."""
-    return processes[request.node.name]
+def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """A new interpreter with an empty environment, which runs the script of the test's marker."""
+    started = subprocess.Popen(
+        [sys.executable, "-B", "-c", request.node.get_closest_marker("process").args[0]],
+        cwd=Path(__file__).parents[1],
+        env={name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    yield started
+    started.kill()
+    started.communicate()
