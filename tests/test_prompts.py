@@ -10,8 +10,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.conftest import recorded
-from tests.questionnaire import ASKED, DEFAULTS
+from tests.conftest import Render, Update, recorded
+from tests.questionnaire import ASKED, DEFAULTS, Answers
 
 ENTER, DOWN, UP, ERASE = "\r", "\x1b[B", "\x1b[A", "\x15"
 
@@ -19,13 +19,13 @@ ENTER, DOWN, UP, ERASE = "\r", "\x1b[B", "\x1b[A", "\x15"
 class Terminal:
     """What a person sees, and what they type."""
 
-    def __init__(self, template: Path, project: Path) -> None:
+    def __init__(self, *command: str) -> None:
         self.process = pexpect.spawn(
             str(Path(sys.executable).parent / "copier"),
-            ["copy", str(template), str(project)],
+            list(command),
             encoding="utf-8",
             timeout=30,
-            dimensions=(50, 200),
+            dimensions=(50, 250),
             env={**os.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"},
         )
 
@@ -52,7 +52,7 @@ Dial = Callable[[], tuple[Terminal, Path]]
 
 @pytest.fixture
 def copy(folder: Path, tmp_path: Path) -> Dial:
-    return lambda: (Terminal(folder, tmp_path / "project"), tmp_path / "project")
+    return lambda: (Terminal("copy", str(folder), str(tmp_path / "project")), tmp_path / "project")
 
 
 def test_enter_all_the_way_takes_the_defaults(copy: Dial) -> None:
@@ -100,3 +100,42 @@ def test_a_choice_that_does_not_fit_says_why_and_cannot_be_taken(copy: Dial) -> 
         terminal.types(ENTER)
     terminal.finishes()
     assert recorded(project)["fallback_provider"] == "anthropic"
+
+
+@pytest.mark.parametrize(
+    ("question", "other", "given"),
+    [
+        ("path", "tac", {"path": "manual", "partial_prompts": True}),
+        ("model_provider", "anthropic", {"fallback_provider": "anthropic"}),
+        ("stt_provider", "Google", {"path": "manual", "partial_prompts": True}),
+        ("stt_provider", "Google", {"languages": ["en-US", "de-DE"]}),
+        ("tts_provider", "Google", {"languages": "multi"}),
+        ("tts_provider", "ElevenLabs", {"tts_provider": "Amazon", "voice": "Joanna-Generative"}),
+    ],
+)
+def test_a_prompt_refuses_what_recorded_answers_cannot_go_with(
+    question: str, other: str, given: Answers, create: Render, update: Update, tmp_path: Path
+) -> None:
+    """In the words in which `-d` is refused. Copier would reset those recorded answers in silence."""
+    project = create(tmp_path / "project", **given)
+    with pytest.raises(ValueError) as refused:
+        update(project, **{question: other})
+    terminal = Terminal("update", "--defaults", "--vcs-ref=:current:", "--ask", question, str(project))
+    terminal.asks(question)
+    terminal.shows(f"{question}={str(refused.value).partition(f'{question}=')[2]}")
+    terminal.types(DOWN, ENTER)
+    terminal.finishes()
+    answers = recorded(project)
+    assert answers[question] != other
+    assert {name: answers[name] for name in given} == given
+
+
+def test_two_answers_are_swapped_at_their_prompts(create: Render, tmp_path: Path) -> None:
+    """A recorded answer that is asked for anew does not bind the question before it."""
+    project = create(tmp_path / "project", fallback_provider="anthropic")
+    terminal = Terminal("update", "--vcs-ref=:current:", str(project))
+    for question in PROMPTS:
+        terminal.asks(question)
+        terminal.types(*[DOWN] * question.endswith("_provider"), ENTER)
+    terminal.finishes()
+    assert recorded(project) == DEFAULTS | {"model_provider": "anthropic", "fallback_provider": "openai"}

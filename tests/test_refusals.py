@@ -14,7 +14,7 @@ import copier
 import pytest
 
 from tests.conftest import Render, Update, files, git, recorded
-from tests.questionnaire import ASKED, COMPUTED, LANGUAGES, PROVIDERS, QUESTIONS, Answers, choices, serves
+from tests.questionnaire import ASKED, COMPUTED, DEFAULTS, LANGUAGES, PROVIDERS, QUESTIONS, Answers, choices, serves
 
 DOCS = QUESTIONS["language_docs"]["default"]
 # Copier hands the answers file's own entries to the questionnaire during an update.
@@ -107,7 +107,7 @@ def test_a_rule_refuses_and_spares_the_nearest(
 
 def test_every_validator_has_a_rule_here() -> None:
     tried = {question for wrong, _, _ in RULES.values() for question in wrong}
-    assert {name for name, details in ASKED.items() if "validator" in details} <= tried
+    assert {name for name, details in ASKED.items() if "validator" in str(details)} <= tried
 
 
 @pytest.mark.parametrize("question", ENUMERATED)
@@ -165,6 +165,12 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
     ({"path": "manual", "partial_prompts": True}, {"path": "tac"}, "partial_prompts=true"),
     ({"path": "manual", "partial_prompts": True}, {"stt_provider": "Google"}, "partial_prompts=true"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google"}, "voice=Joanna-Generative"),
+    ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"languages": ["de-DE"]}, "voice=Joanna-Generative"),
+    (
+        {"tts_provider": "Google", "voice": "en-US-Standard-A"},
+        {"languages": ["es-ES", "en-US"]},
+        "voice=en-US-Standard-A",
+    ),
 ]
 
 
@@ -188,6 +194,10 @@ def test_an_update_never_resets_a_recorded_answer_in_silence(
         ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic", "fallback_provider": "openai"}),
         ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic", "fallback_provider": "none"}),
         ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google", "voice": ""}),
+        (
+            {"tts_provider": "Amazon", "voice": "Joanna-Generative"},
+            {"languages": ["de-DE"], "voice": "Vicki-Generative"},
+        ),
         ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "Amazon"}),
         ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
     ],
@@ -199,3 +209,20 @@ def test_both_answers_at_once_are_taken(
     update(project, **change)
     answers = recorded(project)
     assert {name: answers[name] for name in given | change} == given | change
+
+
+@pytest.mark.parametrize(
+    ("given", "change"),
+    [
+        ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Amazon", "languages": ["en-US"]}),
+        ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"languages": ["en-US", "de-DE"]}),
+        ({"voice": "some.Voice-1"}, {"languages": ["de-DE"]}),
+    ],
+)
+def test_a_voice_stays_where_it_can_speak(
+    given: Answers, change: Answers, create: Render, update: Update, tmp_path: Path
+) -> None:
+    """The same provider and first language, or ElevenLabs, whose voices speak every language."""
+    project = create(tmp_path / "project", **given)
+    update(project, **change)
+    assert recorded(project) == DEFAULTS | given | change
