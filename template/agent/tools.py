@@ -1,6 +1,6 @@
 """What your agent can do. Every public function here is a tool: the docstring tells the model when to use it."""
 
-from app.session import this_call
+from app.session import this_session
 
 
 async def order_status(order_number: str) -> str:
@@ -10,5 +10,5 @@ async def order_status(order_number: str) -> str:
 
 async def end_call(reason: str) -> str:
     """Hang up. Use it when the caller says goodbye or needs nothing more, after your last words."""
-    await this_call().line.end({"reasonCode": reason})
+    await this_session().line.end({"reasonCode": reason})
     return "The call ends as soon as you have finished speaking."

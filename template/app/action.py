@@ -12,14 +12,12 @@ import structlog
 from twilio.twiml.voice_response import VoiceResponse
 
 from agent import words
-from app.calls import Calls
+from app.calls import LONGEST, Calls
 from app.capability import each
 from app.session import Session
 from app.speech import FIRST_LANGUAGE
 
 log = structlog.get_logger()
-
-RECONNECTS = 1
 
 
 def say(text: str) -> str:
@@ -33,12 +31,11 @@ def say(text: str) -> str:
 async def after_relay(form: Mapping[str, str], calls: Calls, reconnect: Callable[[], Awaitable[str]]) -> str:
     """TwiML for each way in which a session can end. `reconnect` gives the TwiML that opens a new one."""
     call_sid = form.get("CallSid", "")
-    session = calls.get(call_sid)
+    session = await calls.find(call_sid)
     failed = form.get("SessionStatus") == "failed"
     if form.get("CallStatus", "in-progress") != "in-progress":
         twiml = str(VoiceResponse())  # the caller has hung up
-    elif failed and session and session.reconnects < RECONNECTS:
-        session.reconnects += 1
+    elif failed and session and await calls.store.claim(f"reconnect:{call_sid}", LONGEST):
         session.line.open = False
         log.warning("call.reconnecting", call=call_sid, error=form.get("ErrorCode"))
         return await reconnect()
@@ -58,6 +55,6 @@ async def handed_off(session: Session | None, data: str | None, calls: Calls) ->
     try:
         handoff = json.loads(data)
     except ValueError:
-        log.error("handoff.malformed", call=session.call_sid)
+        log.error("handoff.malformed", call=session.id)
         return None
     return next(filter(None, await each(calls.capabilities, "on_handoff", session, handoff)), None)

@@ -188,14 +188,15 @@ class Brain:
                 answered = (turn.said.replace(words.HOLD, "") + result.output).strip()  # to hold is not to answer
                 turn.complete = bool(answered or session.ending)
             except Exception as error:
-                log.error("model.failed", call=session.call_sid, error=reason(error))
+                log.error("model.failed", call=session.id, error=reason(error))
             finally:
                 told.put_nowait(None)
 
     async def _instructions(self, session: Session, text: str) -> str:
         known = await each(self.capabilities, "context", session, text)
         now = f"It is {session.now():%A, %d %B %Y, %H:%M} UTC."
-        return "\n\n".join([self.prompt, f"You answered the call with: {session.greeting}", *filter(None, known), now])
+        greeting = f"You answered the call with: {session.greeting}"
+        return "\n\n".join([self.prompt, greeting, *filter(None, known), *session.guidance, now])
 
     def interrupted(self, session: Session, heard: str) -> None:
         """The caller spoke over the agent and had heard this much of the last thing that it said."""

@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
+import httpx2
 import structlog
 from fastapi import APIRouter
+from pydantic import create_model
 
 from app.session import Session
 from app.settings import Settings
+from app.store import Store
 
 log = structlog.get_logger()
 
+PATIENCE = 2.0  # seconds that a hook may keep a caller waiting
+
+
+@dataclass
+class Services:
+    """What a capability is built from. `transport` carries its requests to Twilio; None is the network."""
+
+    settings: Any
+    store: Store
+    now: Callable[[], datetime]
+    transport: httpx2.AsyncBaseTransport | None = None
+
 
 class Capability:
-    """A rung of the ladder. Every hook is optional; a hook that raises is logged and the call goes on."""
+    """A rung of the ladder. Every hook is optional; one that raises or hangs is logged and the call goes on."""
+
+    settings: type[Settings] = Settings
 
     @classmethod
-    def build(cls, settings: Settings) -> Self:
+    def build(cls, services: Services) -> Self:
         return cls()
 
     def routes(self) -> APIRouter:
         """Webhooks of its own."""
         return APIRouter()
 
+    def relay(self) -> Mapping[str, str]:
+        """Attributes of `<ConversationRelay>`, in snake_case."""
+        return {}
+
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         """What the model may call during this call."""
         return ()
 
+    async def open(self) -> None:
+        """The server starts."""
+
+    async def close(self) -> None:
+        """The server stops; the calls are over."""
+
     async def on_start(self, session: Session) -> None:
         """The call has arrived; nobody has spoken yet."""
+
+    async def on_resume(self, session: Session) -> None:
+        """The call has come back after its line dropped, perhaps from another worker."""
 
     async def context(self, session: Session, text: str) -> str | None:
         """What the model should know before it answers `text`."""
@@ -44,13 +77,22 @@ class Capability:
         return None
 
 
-async def each(capabilities: Sequence[Capability], hook: str, *args: Any) -> list[Any]:
-    """What every capability's hook returned. One that raises is logged and left out."""
+async def each(capabilities: Sequence[Capability], hook: str, *args: Any, within: float | None = None) -> list[Any]:
+    """What every capability's hook returned. One that raises, or takes longer than `within` seconds, is left out."""
     results = []
     for capability in capabilities:
         try:
-            result = getattr(capability, hook)(*args)
-            results.append(await result if isinstance(result, Awaitable) else result)
+            async with asyncio.timeout(within or PATIENCE):
+                result = getattr(capability, hook)(*args)
+                results.append(await result if isinstance(result, Awaitable) else result)
         except Exception:
             log.exception("capability.failed", capability=type(capability).__name__, hook=hook)
     return results
+
+
+def combined(*parts: type[Settings]) -> type[Settings]:
+    """The settings of everything that is switched on, as one class: read at once, refused at once."""
+    own = [
+        part for part in dict.fromkeys(parts) if not any(part is not more and issubclass(more, part) for more in parts)
+    ]
+    return create_model("ProjectSettings", __base__=tuple(own) or (Settings,))

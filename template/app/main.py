@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx2
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic_ai.models import Model
@@ -15,8 +16,12 @@ from agent import words
 from app.action import say
 from app.brain import Brain, own_prompt, own_tools
 from app.calls import Calls
-from app.features import CAPABILITIES, connect
+from app.capability import Services, each
+from app.features import CAPABILITIES, STORE, ProjectSettings, connect
 from app.settings import Settings
+from app.store import Store
+
+STARTUP = 30.0  # seconds that a capability may take to open what it needs
 
 
 def create_app(
@@ -24,13 +29,18 @@ def create_app(
     models: Sequence[Model | str] | None = None,
     tools: Sequence[Callable[..., Any]] | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    store: Store | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
 ) -> FastAPI:
     """Build the agent. Nothing is read, connected or checked before this is called.
 
     `models` are asked in order, the next one when one is silent or fails; `tools` replace those of `agent/tools.py`.
+    `transport` carries what the capabilities ask Twilio; without one, the network does.
     """
-    settings = settings or Settings()
-    capabilities = [capability.build(settings) for capability in CAPABILITIES]
+    settings = settings or ProjectSettings()
+    store = store or STORE.build(settings)
+    services = Services(settings, store, now, transport)
+    capabilities = [capability.build(services) for capability in CAPABILITIES]
     brain = Brain(
         models=models or [model for model in (settings.model, settings.fallback_model) if model],
         prompt=own_prompt(),
@@ -38,13 +48,16 @@ def create_app(
         capabilities=capabilities,
         deadline=settings.deadline,
     )
-    calls = Calls(brain, capabilities, now)
+    calls = Calls(brain, capabilities, store, now)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         await brain.warm()
+        await each(capabilities, "open", within=STARTUP)
         yield
         await calls.end_all()
+        await each(capabilities, "close")
+        await store.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.state.calls = calls

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 
+if TYPE_CHECKING:
     from app.brain import Turn
 
 
@@ -22,6 +22,10 @@ class Line:
     """The call itself. A path overrides what Twilio lets it do; the rest says so by raising NotOffered."""
 
     open = True
+
+    async def say(self, text: str) -> None:
+        """Say something at once, between the agent's turns or after the words that are being spoken."""
+        raise NotOffered("say")
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         """Leave the call after the words of this turn. `handoff` reaches the `<Connect action>` route."""
@@ -42,9 +46,13 @@ class Line:
 
 @dataclass
 class Session:
-    """One call. Numbers are E.164; `now` is the project's clock (UTC); `hearing` is what the caller is just saying."""
+    """One call; `id` is its CallSid. Numbers are E.164; `now` is the project's clock (UTC).
 
-    call_sid: str
+    `guidance` is what the model heeds from its next turn on, `hearing` what the caller is just saying, `state` what the
+    capabilities keep: JSON, under a name of their own. All up to `guidance` survives a change of worker.
+    """
+
+    id: str
     caller: str
     called: str
     language: str
@@ -52,17 +60,31 @@ class Session:
     line: Line = field(default_factory=Line)
     parameters: Mapping[str, str] = field(default_factory=dict)
     greeting: str = ""
-    hearing: str = ""
     history: list[ModelMessage] = field(default_factory=list)
+    conversation_id: str | None = None
+    profile_id: str | None = None
+    state: dict[str, Any] = field(default_factory=dict)
+    guidance: list[str] = field(default_factory=list)
+    hearing: str = ""
     turn: Turn | None = None
     ending: bool = False
-    reconnects: int = 0
+    offers: dict[str, Callable[..., Awaitable[bool]]] = field(default_factory=dict)
+
+    async def say(self, text: str) -> None:
+        """Say something at once, and have the model know that it was said."""
+        await self.line.say(text)
+        self.history.append(ModelResponse([TextPart(text)]))
+
+    async def escalate(self, reason_code: str, summary: str = "") -> bool:
+        """Bring a human into the conversation. False when this project has none to offer."""
+        offer = self.offers.get("escalate")
+        return await offer(reason_code, summary) if offer else False
 
 
-_this_call: ContextVar[Session] = ContextVar("this_call")
-working_for = _this_call.set
+_this_session: ContextVar[Session] = ContextVar("this_session")
+working_for = _this_session.set
 
 
-def this_call() -> Session:
-    """The call that the running tool works for. Raises LookupError outside a call."""
-    return _this_call.get()
+def this_session() -> Session:
+    """The conversation that the running tool works for. Raises LookupError outside of one."""
+    return _this_session.get()

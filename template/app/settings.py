@@ -9,23 +9,26 @@ from app import answers
 
 
 class Settings(BaseSettings):
-    """Every description is the fix that `agent serve` answers a wrong value with."""
+    """A description is the fix that `agent serve` answers a wrong value with; an example serves the simulator."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True)
 
     account_sid: str = Field(
         alias="TWILIO_ACCOUNT_SID",
         pattern=r"^AC[0-9a-f]{32}$",
+        examples=["AC" + "0" * 32],
         description="Copy the Account SID (AC and 32 characters) from the Twilio Console's start page.",
     )
     auth_token: SecretStr = Field(
         alias="TWILIO_AUTH_TOKEN",
         min_length=1,
+        examples=["an-auth-token-of-nobody"],
         description="Copy the Auth Token from the Twilio Console's start page. An API key secret does not work here.",
     )
     public_url: str = Field(
         alias="PUBLIC_URL",
         pattern=r"^https://[^\s/?#]+(/[^\s?#]+)*$",
+        examples=["https://agent.example"],
         description="Write the https address at which Twilio reaches this server, without a slash at the end.",
     )
     model: str = Field(answers.MODEL, alias="AGENT_MODEL", description="Write provider:model, as in openai:gpt-6-luna.")

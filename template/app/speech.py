@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from app import answers
+from app.capability import Capability
 
 FIRST_LANGUAGE = next(iter(answers.LANGUAGES))
 PROVIDERS = {"transcription_provider": answers.TRANSCRIPTION_PROVIDER, "tts_provider": answers.TTS_PROVIDER}
@@ -13,8 +15,9 @@ LANGUAGES: list[dict[str, Any]] = [
 ]
 
 
-def relay_attributes(greeting: str) -> dict[str, Any]:
+def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[str, Any]:
     """In snake_case, as Twilio's helper library and TAC take them."""
+    more = {name: value for capability in capabilities for name, value in capability.relay().items()}
     return {
         **PROVIDERS,
         "language": FIRST_LANGUAGE,
@@ -24,4 +27,5 @@ def relay_attributes(greeting: str) -> dict[str, Any]:
         "interruptible": "any",
         # Since May 2025 the default is "none": the words that interrupt the agent would never reach it.
         "report_input_during_agent_speech": "any",
+        **more,
     }

@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -23,11 +24,14 @@ from tac.server import TACFastAPIServer, TACServerConfig, build_http_signature_d
 from agent import words
 from app.action import after_relay
 from app.calls import Calls, Refused
+from app.capability import Capability
 from app.session import Line, Session
 from app.settings import Settings
 from app.speech import LANGUAGES, relay_attributes
 
 log = structlog.get_logger()
+
+_reconnecting: ContextVar[bool] = ContextVar("reconnecting", default=False)  # while TwiML is written
 
 
 def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
@@ -50,8 +54,7 @@ def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
     tac.on_message_ready(voice.answer)
 
     async def options(request: TwiMLRequest) -> VoiceTwiMLOptionsConversationRelay:
-        session = calls.get(request.call_sid or "")
-        return twiml_options(settings, words.RECONNECTED if session and session.reconnects else words.GREETING)
+        return twiml_options(settings, words.RECONNECTED if _reconnecting.get() else words.GREETING, calls.capabilities)
 
     voice.on_inbound_call_twiml(options)
     TACFastAPIServer(tac, voice, config=TACServerConfig(), app=app)
@@ -61,16 +64,23 @@ def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
     @app.post("/connect-action", dependencies=[Depends(build_http_signature_dependency(tac.config.auth_token))])
     async def connect_action(request: Request) -> Response:
         form = {key: str(value) for key, value in (await request.form()).items()}
-        twiml = await after_relay(form, calls, lambda: voice.handle_incoming_call(TwiMLRequest.from_form(form)))
+
+        async def reconnect() -> str:
+            _reconnecting.set(True)
+            return await voice.handle_incoming_call(TwiMLRequest.from_form(form))
+
+        twiml = await after_relay(form, calls, reconnect)
         return Response(twiml, media_type="application/xml")
 
 
-def twiml_options(settings: Settings, greeting: str) -> VoiceTwiMLOptionsConversationRelay:
+def twiml_options(
+    settings: Settings, greeting: str, capabilities: Sequence[Capability]
+) -> VoiceTwiMLOptionsConversationRelay:
     """No partial prompts: TAC 2.5 takes each of them for a whole one."""
     return VoiceTwiMLOptionsConversationRelay(
         action_url=f"{settings.public_url}/connect-action",
         languages=[LanguageConfig(**language) for language in LANGUAGES],
-        **relay_attributes(greeting),
+        **relay_attributes(greeting, capabilities),
     )
 
 
@@ -89,7 +99,7 @@ class Voice(VoiceChannel):
         finally:
             line.closed.set()
             if line.session and line.session.line is line:
-                self.lines.pop(line.session.call_sid)
+                self.lines.pop(line.session.id)
                 self.calls.dropped(line.session)
 
     async def answer(self, text: str, conversation: ConversationSession, memory: object) -> None:
@@ -97,7 +107,7 @@ class Voice(VoiceChannel):
         line = self.lines[str(conversation.call_sid)]
         conversation.pending_handoff_data = None  # of a goodbye that the caller spoke over
         assert line.session
-        reply = self.calls.brain.reply(line.session, text)
+        reply = self.calls.reply(line.session, text)
         try:
             await self.send_response(conversation.conversation_id, reply)
         except asyncio.CancelledError:
@@ -185,9 +195,12 @@ class TacLine(Line):
         except (WebSocketDisconnectError, RuntimeError):
             self.open = False
 
+    async def say(self, text: str) -> None:
+        await self.websocket.send_text(json.dumps({"type": "text", "token": text, "last": not self.turn_is_open}))
+
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         assert self.session
-        conversation = self.voice.get_conversation_session_by_call_sid(self.session.call_sid)
+        conversation = self.voice.get_conversation_session_by_call_sid(self.session.id)
         if conversation:
             self.session.ending = True
             data = None if handoff is None else json.dumps(dict(handoff))

@@ -7,6 +7,7 @@ import os
 from pydantic import SecretStr, ValidationError
 
 from app import answers
+from app.features import ProjectSettings
 from app.settings import Settings
 
 
@@ -23,7 +24,7 @@ def load() -> Settings:
     problems: list[str] = []
     settings = None
     try:
-        settings = Settings()
+        settings = ProjectSettings()
     except ValidationError as errors:
         problems = [problem(str(error["loc"][0])) for error in errors.errors()]
     problems += [f"{name} is missing. {fix}" for name, fix in missing_model_keys(settings).items()]
@@ -50,7 +51,7 @@ def unknown_model(name: str, model: str | None) -> list[str]:
 
 def problem(name: str) -> str:
     """One line: the variable, its value unless that is a secret, and the fix."""
-    field = next(field for field in Settings.model_fields.values() if field.alias == name)
+    field = next(field for field in ProjectSettings.model_fields.values() if field.alias == name)
     value = os.environ.get(name)
     wrong = "missing" if not value else "malformed" if field.annotation is SecretStr else repr(value)
     return f"{name} is {wrong}. {field.description}"

@@ -21,6 +21,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed
 
 from sim import twiml
+from sim.features import Cloud
 from sim.playback import Playback
 from sim.server import serve
 from sim.world import ACCOUNT_SID, AUTH_TOKEN, CALLED, CALLER, PUBLIC_URL
@@ -67,8 +68,9 @@ class Turn:
 class Call:
     """A caller's end of one call. Every wait is bounded; silence raises CallProblem."""
 
-    def __init__(self, app: FastAPI, address: str, pace: float, caller: str, called: str) -> None:
+    def __init__(self, app: FastAPI, address: str, pace: float, caller: str, called: str, cloud: Cloud | None) -> None:
         self.app = app
+        self.cloud = cloud or Cloud(pace)
         self.address = address
         self.pace = pace
         self.caller = caller
@@ -248,6 +250,7 @@ class Call:
                 "customParameters": relay.parameters,
             }
         )
+        await self.cloud.connected(self)
         await self._until(lambda: self.app.state.calls.get(self.sid) or self._closed, "the app did not take the call")
         self.session = self.app.state.calls.get(self.sid)
 
@@ -385,19 +388,28 @@ class Call:
 
 @asynccontextmanager
 async def call(
-    app: FastAPI, *, pace: float = 1000.0, caller: str = CALLER, called: str = CALLED
+    app: FastAPI, *, pace: float = 1000.0, caller: str = CALLER, called: str = CALLED, cloud: Cloud | None = None
 ) -> AsyncGenerator[Call]:
     """Serve `app`, ring it and hang up at the end. `pace` is how much faster than a voice the caller listens."""
-    async with serve(app) as address, caller_on(app, address, pace=pace, caller=caller, called=called) as line:
+    async with (
+        serve(app) as address,
+        caller_on(app, address, pace=pace, caller=caller, called=called, cloud=cloud) as line,
+    ):
         yield line
 
 
 @asynccontextmanager
 async def caller_on(
-    app: FastAPI, address: str, *, pace: float = 1000.0, caller: str = CALLER, called: str = CALLED
+    app: FastAPI,
+    address: str,
+    *,
+    pace: float = 1000.0,
+    caller: str = CALLER,
+    called: str = CALLED,
+    cloud: Cloud | None = None,
 ) -> AsyncGenerator[Call]:
     """A caller for an app that is being served already: two of them are two calls at once."""
-    line = Call(app, address, pace, caller, called)
+    line = Call(app, address, pace, caller, called, cloud)
     try:
         await line.dial()
         yield line

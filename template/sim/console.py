@@ -20,6 +20,7 @@ from rich.text import Text
 from app.main import create_app
 from sim import world
 from sim.call import Call, CallProblem, Turn, call
+from sim.features import Cloud
 from sim.guard import offline
 
 HELP = """\
@@ -94,7 +95,9 @@ async def talk(model: Model | str | Sequence[Model | str], name: str, *, local: 
     try:
         async with AsyncExitStack() as stack:
             refused = stack.enter_context(offline()) if local else []
-            line = await stack.enter_async_context(call(create_app(world.settings(), models), pace=terminal.pace))
+            cloud = Cloud(terminal.pace)
+            app = create_app(world.settings(), models, transport=cloud.transport)
+            line = await stack.enter_async_context(call(app, pace=terminal.pace, cloud=cloud))
             terminal.agent(line.greeting)
             await Conversation(line, terminal, interactive).run()
             if line.ended_by is None:

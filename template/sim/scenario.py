@@ -21,6 +21,7 @@ from agent import words
 from app.main import create_app
 from sim import world
 from sim.call import Call, CallProblem, Turn, call
+from sim.features import Cloud
 from sim.guard import offline
 from sim.model import Pattern, Rule, scripted
 
@@ -59,6 +60,9 @@ class Expect(Strict):
     forgets: Texts = Field([], description="the model's history has none of these: the caller never heard them")
 
 
+ACTIONS = ("answer", "caller", "dtmf", "silence", "drop", "hangup", "twilio")
+
+
 class Step(Strict):
     """One thing that the caller does, and what must come of it."""
 
@@ -68,21 +72,16 @@ class Step(Strict):
     silence: float | None = Field(None, gt=0, le=60, description="say nothing for so many seconds")
     drop: Literal[True] | None = Field(None, description="lose the WebSocket")
     hangup: Literal[True] | None = Field(None, description="put the phone down")
+    twilio: dict[str, Any] | None = Field(None, description="something happens at Twilio")
     interrupt_after: str | None = Field(None, description="speak over the reply after these words of it")
     hangup_after: str | None = Field(None, description="put the phone down after these words of the reply")
     expect: Expect = Field(default_factory=lambda: Expect.model_validate({}))
 
     @model_validator(mode="after")
     def does_one_thing(self) -> Step:
-        actions = [
-            name
-            for name in ("answer", "caller", "dtmf", "silence", "drop", "hangup")
-            if getattr(self, name) is not None
-        ]
+        actions = [name for name in ACTIONS if getattr(self, name) is not None]
         if len(actions) != 1:
-            raise ValueError(
-                f"a step does one of answer, caller, dtmf, silence, drop, hangup; this one has {actions or 'none'}"
-            )
+            raise ValueError(f"a step does one of {', '.join(ACTIONS)}; this one has {actions or 'none'}")
         return self
 
 
@@ -91,6 +90,7 @@ class Given(Strict):
     called: str = Field(world.CALLED, pattern=r"^\+[1-9]\d{6,14}$")
     now: datetime = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
     deadline: float = Field(5.0, gt=0, le=30, description="AGENT_DEADLINE")
+    twilio: dict[str, Any] = Field({}, description="what the simulated account knows, and where it is slow or fails")
 
 
 class Ending(Strict):
@@ -169,11 +169,17 @@ async def play(
     """Play a scenario: with its own script and no network, or with real `models`."""
     scenario, result, started = load(path), Result(path.stem), time.monotonic()
     script = [scripted(*scenario.model), *([scripted(*scenario.fallback)] if scenario.fallback is not None else [])]
-    app = create_app(world.settings(deadline=scenario.given.deadline), models or script, now=lambda: scenario.given.now)
-    given = scenario.given
+    given, cloud = scenario.given, Cloud(pace)
+    try:
+        cloud.given(dict(given.twilio))
+    except ValueError as error:
+        raise ScenarioError(f"{path}: given.twilio: {error}") from None
+    app = create_app(
+        world.settings(deadline=given.deadline), models or script, now=lambda: given.now, transport=cloud.transport
+    )
 
     async def converse() -> None:
-        async with call(app, pace=pace, caller=given.caller, called=given.called) as line:
+        async with call(app, pace=pace, caller=given.caller, called=given.called, cloud=cloud) as line:
             for number, step in enumerate(scenario.turns, start=1):
                 turn = await _do(line, step, watch)
                 if turn and turn.first is not None:
@@ -207,6 +213,8 @@ async def _do(line: Call, step: Step, watch: Watch | None) -> Turn | None:
         await line.drops()
     elif step.hangup:
         await line.hangs_up()
+    elif step.twilio:
+        await line.cloud.happens(line, step.twilio)
     if watch:
         await watch(line, turn, step.interrupt_after or step.hangup_after or "")
     if step.hangup_after is not None:

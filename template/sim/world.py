@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
+from app.features import ProjectSettings
 from app.settings import Settings
 
-ACCOUNT_SID = "AC" + "0" * 32
-AUTH_TOKEN = "an-auth-token-of-nobody"
-PUBLIC_URL = "https://agent.example"
+if TYPE_CHECKING:
+    from sim.call import Call
+
 CALLER = "+15005550006"
 CALLED = "+15005550001"
 
 
 def settings(**changes: Any) -> Settings:
-    """Settings that are complete without an environment."""
-    return Settings(
-        **{
-            "account_sid": ACCOUNT_SID,
-            "auth_token": SecretStr(AUTH_TOKEN),
-            "public_url": PUBLIC_URL,
-            "log_level": "error",
-            **changes,
-        }
-    )
+    """Settings that are complete without an environment: the examples of those that have no default."""
+    examples = {name: field.examples[0] for name, field in ProjectSettings.model_fields.items() if field.examples}
+    return ProjectSettings(**{**examples, "log_level": "error", **changes})
+
+
+ACCOUNT_SID: str = settings().account_sid
+AUTH_TOKEN: str = settings().auth_token.get_secret_value()
+PUBLIC_URL: str = settings().public_url
+
+
+class NoCloud:
+    """Twilio's REST APIs, for a project that asks them nothing."""
+
+    transport = None
+
+    def __init__(self, pace: float = 1000.0) -> None: ...
+
+    def given(self, facts: dict[str, Any]) -> None:
+        """What a scenario says of Twilio."""
+        if facts:
+            raise ValueError("this project asks Twilio nothing: there is nothing to be given")
+
+    async def connected(self, call: Call) -> None:
+        """ConversationRelay has connected a call."""
+
+    async def happens(self, call: Call, event: dict[str, Any]) -> None:
+        """Something happens at Twilio during a call."""
+        raise ValueError("this project asks Twilio nothing: nothing can happen there")

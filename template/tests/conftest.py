@@ -25,11 +25,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 
 from app.main import create_app
-from app.session import this_call
+from app.session import this_session
+from app.store import Store
 from ops.log import configure_logging
 from sim import world
 from sim.call import Call
 from sim.call import call as dial_app
+from sim.features import Cloud
 from sim.guard import offline
 from sim.model import scripted
 from sim.server import serve
@@ -66,13 +68,13 @@ def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 async def leave(reason: str) -> str:
     """Hang up."""
-    await this_call().line.end({"reasonCode": reason})
+    await this_session().line.end({"reasonCode": reason})
     return "The call ends."
 
 
 async def leave_without_a_word() -> str:
     """Hang up."""
-    await this_call().line.end()
+    await this_session().line.end()
     return "The call ends."
 
 
@@ -83,6 +85,8 @@ class Dial(Protocol):
         fallback: list[dict[str, Any]] | None = None,
         models: Sequence[Model] = (),
         tools: list[Callable[..., Any]] | None = None,
+        cloud: Cloud | None = None,
+        store: Store | None = None,
         **settings: Any,
     ) -> Call: ...
 
@@ -100,11 +104,16 @@ async def dial() -> AsyncGenerator[Dial]:
             fallback: list[dict[str, Any]] | None = None,
             models: Sequence[Model] = (),
             tools: list[Callable[..., Any]] | None = None,
+            cloud: Cloud | None = None,
+            store: Store | None = None,
             **settings: Any,
         ) -> Call:
             scripts = [scripted(*rules), *([scripted(*fallback)] if fallback is not None else [])]
-            app = create_app(world.settings(**settings), models or scripts, tools or [])
-            return await calls.enter_async_context(dial_app(app))
+            cloud = cloud or Cloud()
+            app = create_app(
+                world.settings(**settings), models or scripts, tools or [], store=store, transport=cloud.transport
+            )
+            return await calls.enter_async_context(dial_app(app, cloud=cloud))
 
         yield ring
 
@@ -156,7 +165,7 @@ async def websocket(
 
 def yes() -> FastAPI:
     """An app whose model says yes to everything."""
-    return create_app(world.settings(), [scripted({"hears": "", "says": "Yes."})], [])
+    return create_app(world.settings(), [scripted({"hears": "", "says": "Yes."})], [], transport=Cloud().transport)
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ class Desk(Capability):
         if handoff["wants"] != "a person":
             return None
         response = VoiceResponse()
-        response.redirect(f"{world.PUBLIC_URL}/desk/{session.call_sid}")
+        response.redirect(f"{world.PUBLIC_URL}/desk/{session.id}")
         return str(response)
 
 

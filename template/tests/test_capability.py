@@ -13,12 +13,12 @@ from fastapi import APIRouter
 from pydantic_ai.messages import ModelRequest
 
 from agent import words
-from app.capability import Capability
+from app.capability import Capability, Services
 from app.main import create_app
 from app.session import Line, Session
-from app.settings import Settings
 from sim import world
 from sim.call import Call
+from sim.features import Cloud
 from sim.model import scripted
 from tests.conftest import Dial
 
@@ -34,8 +34,8 @@ class Watching(Capability):
         self.account_sid = account_sid
 
     @classmethod
-    def build(cls, settings: Settings) -> Self:
-        return cls(settings.account_sid)
+    def build(cls, services: Services) -> Self:
+        return cls(services.settings.account_sid)
 
     def routes(self) -> APIRouter:
         router = APIRouter()
@@ -52,6 +52,9 @@ class Watching(Capability):
 
     async def on_start(self, session: Session) -> None:
         seen.append(f"{self.name}.on_start")
+
+    async def on_resume(self, session: Session) -> None:
+        seen.append(f"{self.name}.on_resume")
 
     async def context(self, session: Session, text: str) -> str | None:
         seen.append(f"{self.name}.context {text}")
@@ -110,7 +113,8 @@ async def test_hooks_are_called_in_the_order_in_which_a_call_lives(dial: Dial) -
 async def test_a_call_that_comes_back_does_not_start_again(dial: Dial) -> None:
     call = await dial({"says": "Yes."})
     await call.drops()
-    assert seen == ["first.on_start", "second.on_start"]
+    await call.says("Hello")
+    assert seen[:4] == ["first.on_start", "second.on_start", "first.on_resume", "second.on_resume"]
 
 
 async def test_context_reaches_the_model(dial: Dial) -> None:
@@ -147,13 +151,32 @@ async def test_a_call_goes_on_when_a_hook_raises(broken: None, dial: Dial) -> No
     assert seen == ["first.on_start", "first.context Who am I?", "first.on_end after 4 messages"]
 
 
-async def test_a_hook_that_hangs_ends_in_an_apology(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Hanging(Capability):
-        async def context(self, session: Session, text: str) -> str | None:
-            await asyncio.Event().wait()
-            return None
+class Hanging(Capability):
+    """Takes forever wherever it can."""
 
+    async def on_start(self, session: Session) -> None:
+        await asyncio.Event().wait()
+
+    async def context(self, session: Session, text: str) -> str | None:
+        await asyncio.Event().wait()
+        return None
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.main.CAPABILITIES", [Hanging])
+
+
+async def test_a_call_goes_on_when_a_hook_hangs(
+    hanging: None, dial: Dial, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    monkeypatch.setattr("app.capability.PATIENCE", 0.05)
+    call = await dial({"says": "Yes."})
+    assert (await call.says("Hello")).text == "Yes."
+    assert logged().count("capability.failed") == 2
+
+
+async def test_a_caller_is_told_to_hold_while_a_hook_hangs(hanging: None, dial: Dial) -> None:
     call = await dial({"says": "Yes."}, deadline=0.05)
     turn = await call.says("Hello")
     assert turn.text.startswith(words.HOLD) and turn.text.endswith(words.APOLOGY)
@@ -169,7 +192,7 @@ async def test_a_hook_that_raises_is_logged(broken: None, dial: Dial, logged: Ca
 
 
 async def test_routes_are_mounted() -> None:
-    app = create_app(world.settings(), [scripted({"says": "Yes."})], [])
+    app = create_app(world.settings(), [scripted({"says": "Yes."})], [], transport=Cloud().transport)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
         for name in ("first", "second"):
             assert (await http.get(f"/{name}")).json() == {"account": world.ACCOUNT_SID}
@@ -182,7 +205,7 @@ async def test_a_capability_without_hooks_changes_nothing(dial: Dial, monkeypatc
 
 
 async def test_calls_in_progress_are_ended_when_the_server_stops() -> None:
-    app = create_app(world.settings(), [scripted({"says": "Yes."})], [])
+    app = create_app(world.settings(), [scripted({"says": "Yes."})], [], transport=Cloud().transport)
     async with app.router.lifespan_context(app):
         await app.state.calls.start("CA1", caller="+1500", called="+1501", line=Line())
     assert seen[-1] == "second.on_end after 0 messages"

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from agent import words
 from app import answers
 from app.main import create_app
-from app.session import this_call
+from app.session import this_session
 from ops import cli
 from sim.model import scripted
 from tests.conftest import quiet
@@ -131,7 +131,7 @@ def test_an_empty_line_is_nothing() -> None:
 def test_an_agent_that_ends_the_call_is_heard_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     async def leave() -> str:
         """End the call."""
-        await this_call().line.end({"reasonCode": "done"})
+        await this_session().line.end({"reasonCode": "done"})
         return "Goodbye."
 
     agent_with(monkeypatch, [{"calls": {"leave": {}}}], [leave])
@@ -160,7 +160,9 @@ def test_an_agent_that_leaves_the_machine_is_exit_code_1(monkeypatch: pytest.Mon
 
 def agent_with(monkeypatch: pytest.MonkeyPatch, rules: list[dict[str, Any]], tools: list[Any]) -> None:
     """Let `agent call` ring an agent with this script and these tools."""
-    monkeypatch.setattr("sim.console.create_app", lambda settings, _: create_app(settings, [scripted(*rules)], tools))
+    monkeypatch.setattr(
+        "sim.console.create_app", lambda settings, _, **more: create_app(settings, [scripted(*rules)], tools, **more)
+    )
 
 
 async def silence(*_: object) -> AsyncGenerator[str]:

@@ -10,9 +10,10 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from agent import words
 from app import answers
 from app.main import create_app
-from app.session import this_call
+from app.session import this_session
 from sim import world
 from sim.call import Call, caller_on
+from sim.features import Cloud
 from sim.model import scripted
 from sim.server import serve
 from tests.conftest import Dial
@@ -111,7 +112,7 @@ async def test_two_calls_at_once_do_not_mix() -> None:
         {"hears": name, "says": f"Hello {name}, hello {name}, hello {name}.", "word_delay": 0.01}
         for name in ("Ada", "Bob")
     ]
-    app = create_app(world.settings(), [scripted(*rules)], [])
+    app = create_app(world.settings(), [scripted(*rules)], [], transport=Cloud().transport)
     async with (
         serve(app) as address,
         caller_on(app, address, caller="+15005550007") as ada,
@@ -143,7 +144,7 @@ async def test_a_conversation_alternates_between_caller_and_agent(dial: Dial) ->
 
 async def leave() -> str:
     """Hang up."""
-    await this_call().line.end({"reasonCode": "done"})
+    await this_session().line.end({"reasonCode": "done"})
     return "The call ends."
 
 

@@ -13,7 +13,7 @@ from pydantic_ai.messages import ModelMessage, UserPromptPart
 
 from app import answers
 from app.relay import frames
-from app.session import this_call
+from app.session import this_session
 from sim import twiml, world
 from sim.call import Call
 from tests.conftest import Dial, Web, leave, leave_without_a_word
@@ -245,25 +245,25 @@ async def test_parameters_of_the_twiml_reach_the_session(dial: Dial, monkeypatch
 
 async def play() -> str:
     """Play the jingle."""
-    await this_call().line.play("https://agent.example/jingle.mp3", loop=2)
+    await this_session().line.play("https://agent.example/jingle.mp3", loop=2)
     return "played"
 
 
 async def play_nonsense() -> str:
     """Play the jingle."""
-    await this_call().line.play("jingle.mp3")
+    await this_session().line.play("jingle.mp3")
     return "played"
 
 
 async def dial_extension() -> str:
     """Dial the extension."""
-    await this_call().line.send_digits("ww12#")
+    await this_session().line.send_digits("ww12#")
     return "dialled"
 
 
 async def speak_swedish() -> str:
     """Switch to Swedish."""
-    await this_call().line.switch_language("sv-SE")
+    await this_session().line.switch_language("sv-SE")
     return "switched"
 
 
@@ -329,7 +329,7 @@ async def test_two_calls_have_two_lines(dial: Dial) -> None:
 
     async def remember() -> str:
         """Remember this call."""
-        lines.append(this_call().line)
+        lines.append(this_session().line)
         return "remembered"
 
     one, two = await using(dial, remember), await using(dial, remember)

@@ -250,7 +250,7 @@ async def test_a_defect_is_logged_with_its_place_and_without_its_text(
     def breaks(*_: object) -> None:
         raise RuntimeError(f"{world.CALLER} said pineapple")
 
-    monkeypatch.setattr("app.calls.Calls.get", breaks)
+    monkeypatch.setattr("app.calls.Calls.find", breaks)
     async with httpx2.AsyncClient(base_url=f"http://{address}", verify=False) as http:
         await Web(http).post("/connect-action", FORM)
     log = logged()

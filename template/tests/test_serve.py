@@ -19,6 +19,7 @@ from app.main import create_app
 from ops.serve import DrainingServer, serve
 from sim import world
 from sim.call import caller_on
+from sim.features import Cloud
 from sim.model import scripted
 
 STORY = {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.02}
@@ -29,11 +30,12 @@ from app.main import create_app
 from ops.log import configure_logging
 from ops.serve import DrainingServer
 from sim import world
+from sim.features import Cloud
 from sim.model import scripted
 
 configure_logging("info")
 settings = world.settings(host="127.0.0.1", port=0, drain=20)
-DrainingServer(create_app(settings, [scripted(*{RULES!r})], []), settings).run()
+DrainingServer(create_app(settings, [scripted(*{RULES!r})], [], transport=Cloud().transport), settings).run()
 """
 
 
@@ -47,7 +49,7 @@ async def health(address: str) -> tuple[int, Any]:
 async def serving(**settings: Any) -> AsyncGenerator[tuple[DrainingServer, str]]:
     """The server of `agent serve`, in this process. Signals that it passes on reach nobody."""
     chosen = world.settings(host="127.0.0.1", port=0, **settings)
-    server = DrainingServer(create_app(chosen, [scripted(*RULES)], []), chosen)
+    server = DrainingServer(create_app(chosen, [scripted(*RULES)], [], transport=Cloud().transport), chosen)
     before = {sig: signal.signal(sig, lambda *_: None) for sig in (signal.SIGTERM, signal.SIGINT)}
     task = asyncio.create_task(server.serve())
     try:

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app import answers
+from app.features import ProjectSettings
 from app.settings import Settings
 from ops import cli
 from ops.environment import SettingsError, load, models
@@ -20,11 +21,9 @@ from sim import world
 
 PROJECT = Path(__file__).parents[1]
 KEYS = [name for names, _ in answers.MODEL_KEYS.values() for name in names]
-NAMES = [str(field.alias) for field in Settings.model_fields.values()]
+FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.values()}
 VALID = {
-    "TWILIO_ACCOUNT_SID": world.ACCOUNT_SID,
-    "TWILIO_AUTH_TOKEN": world.AUTH_TOKEN,
-    "PUBLIC_URL": world.PUBLIC_URL,
+    **{name: str(field.examples[0]) for name, field in FIELDS.items() if field.is_required() and field.examples},
     "AGENT_MODEL": "test",
     "AGENT_FALLBACK_MODEL": "test",
 }
@@ -33,7 +32,7 @@ VALID = {
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable and no .env of whoever runs the tests."""
-    for name in (*NAMES, *KEYS):
+    for name in (*FIELDS, *KEYS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -61,7 +60,7 @@ def test_a_complete_environment_is_taken(valid: pytest.MonkeyPatch) -> None:
 def test_everything_that_is_missing_is_named_at_once() -> None:
     missing = [problem.split()[0] for problem in problems()]
     needed = [name for name in KEYS if name in str(missing)]
-    assert missing == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "PUBLIC_URL", *needed]
+    assert missing == [*(name for name, field in FIELDS.items() if field.is_required()), *needed]
     assert set(needed) == set(KEYS)
 
 
@@ -96,11 +95,11 @@ def test_a_blank_value_is_a_missing_one(valid: pytest.MonkeyPatch, name: str) ->
     assert problem.startswith(f"{name} is missing. ")
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - set(VALID)))
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - set(VALID)))
 def test_a_blank_optional_value_is_the_default(valid: pytest.MonkeyPatch, name: str) -> None:
     valid.setenv(name, "")
-    field = next(field for field in Settings.model_fields if Settings.model_fields[field].alias == name)
-    assert getattr(load(), field) == Settings.model_fields[field].default
+    field = next(field for field in ProjectSettings.model_fields if ProjectSettings.model_fields[field].alias == name)
+    assert getattr(load(), field) == ProjectSettings.model_fields[field].default
 
 
 def test_a_blank_model_is_the_answered_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,9 +186,10 @@ def test_importing_the_app_does_nothing_and_needs_nothing(process: subprocess.Po
 
 def test_settings_are_not_needed_to_build_the_app_with_others() -> None:
     from app.main import create_app
+    from sim.features import Cloud
     from sim.model import scripted
 
-    create_app(world.settings(), [scripted({"says": "Yes."})], [])
+    create_app(world.settings(), [scripted({"says": "Yes."})], [], transport=Cloud().transport)
 
 
 # --- the example ------------------------------------------------------------------------------------------------
@@ -202,11 +202,11 @@ def documented() -> dict[str, Any]:
 
 def test_the_example_names_every_variable_and_no_other() -> None:
     sdk = ["TAC_ANALYTICS_DISABLED"] if importlib.util.find_spec("app.tac") else []
-    assert set(documented()) == {*NAMES, *KEYS, *sdk}
+    assert set(documented()) == {*FIELDS, *KEYS, *sdk}
 
 
 def test_the_example_shows_the_defaults() -> None:
-    for field in Settings.model_fields.values():
+    for field in ProjectSettings.model_fields.values():
         if not field.is_required():
             shown = documented()[str(field.alias)]
             default = "" if field.default is None else field.default
@@ -214,5 +214,5 @@ def test_the_example_shows_the_defaults() -> None:
 
 
 def test_the_example_holds_no_secret() -> None:
-    for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "PUBLIC_URL", *KEYS):
+    for name in (*(name for name, field in FIELDS.items() if field.is_required()), *KEYS):
         assert documented()[name] == ""

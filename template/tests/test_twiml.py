@@ -12,6 +12,7 @@ from app import answers
 from app.main import create_app
 from sim import twiml, world
 from sim.call import Call
+from sim.features import Cloud
 from sim.model import scripted
 from sim.twiml import Relay, TwimlError
 from tests.conftest import Web, sign
@@ -62,7 +63,9 @@ async def test_the_answered_languages_and_providers_are_used(web: Web) -> None:
     "public_url", ["https://agent.example", "https://host.example:8443", "https://host.example/voice"]
 )
 async def test_every_address_is_built_from_the_public_url(public_url: str) -> None:
-    app = create_app(world.settings(public_url=public_url), [scripted({"says": "Yes."})], [])
+    app = create_app(
+        world.settings(public_url=public_url), [scripted({"says": "Yes."})], [], transport=Cloud().transport
+    )
     form = {"CallSid": "CA1"}
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
         headers = {"X-Twilio-Signature": sign(f"{public_url}/twiml", form)}

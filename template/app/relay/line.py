@@ -69,7 +69,7 @@ class RelayLine(Line):
             self.calls.brain.interrupted(self.session, frame.utterance_until_interrupt)
         elif isinstance(frame, frames.Error):
             reason = frame.description.partition("{")[0]  # the rest quotes our words
-            log.error("twilio.error", call=self.session.call_sid, description=reason)
+            log.error("twilio.error", call=self.session.id, description=reason)
 
     async def begin(self, setup: frames.Setup) -> None:
         """A second setup on the same socket changes nothing."""
@@ -92,7 +92,7 @@ class RelayLine(Line):
             text, self.digits = f"(The caller pressed {' '.join(keys)} on the keypad.) {text}".strip(), ""
         self.turn_is_open = True
         assert self.session
-        self.turn = asyncio.create_task(self.speak(self.calls.brain.reply(self.session, text)))
+        self.turn = asyncio.create_task(self.speak(self.calls.reply(self.session, text)))
 
     async def speak(self, reply: AsyncGenerator[str]) -> None:
         async with aclosing(reply):
@@ -134,6 +134,9 @@ class RelayLine(Line):
             await self.websocket.send_text(frame.model_dump_json(by_alias=True, exclude_none=True))
         except (WebSocketDisconnect, RuntimeError):
             self.open = False
+
+    async def say(self, text: str) -> None:
+        await self.send(frames.Text(token=text, last=not self.turn_is_open))
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         assert self.session

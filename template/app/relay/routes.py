@@ -37,12 +37,12 @@ def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
 
     @app.post("/twiml")
     async def twiml(form: Annotated[dict[str, str], Depends(signed_form)]) -> Response:
-        return Response(connect_twiml(settings, words.GREETING), media_type="application/xml")
+        return Response(connect_twiml(settings, words.GREETING, calls.capabilities), media_type="application/xml")
 
     @app.post("/connect-action")
     async def connect_action(form: Annotated[dict[str, str], Depends(signed_form)]) -> Response:
         async def reconnect() -> str:
-            return connect_twiml(settings, words.RECONNECTED)
+            return connect_twiml(settings, words.RECONNECTED, calls.capabilities)
 
         return Response(await after_relay(form, calls, reconnect), media_type="application/xml")
 
