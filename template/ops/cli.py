@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from dotenv import load_dotenv
 
+from ops.features import COMMANDS
+
 if TYPE_CHECKING:
     from sim.scenario import Result
 
@@ -130,6 +132,10 @@ def rates(results: Sequence[Result]) -> None:
     passed = Counter(result.name for result in results if result.passed)
     for name, count in runs.items():
         typer.echo(f"{name}: {passed[name]} of {count} ({passed[name] / count:.0%})")
+
+
+for command in COMMANDS:
+    app.command()(command)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections import deque
@@ -211,6 +212,13 @@ class Call:
         if answer.status_code != 200:
             raise CallProblem(f"POST {path} answered {answer.status_code}; the caller hears nothing")
         return answer.text
+
+    async def post_json(self, path: str, body: Any) -> httpx2.Response:
+        """A signed webhook with a JSON body."""
+        content = json.dumps(body).encode()
+        target = f"{path}?bodySHA256={hashlib.sha256(content).hexdigest()}"
+        signed = {"Content-Type": "application/json", "X-Twilio-Signature": self.sign(f"{PUBLIC_URL}{target}")}
+        return await self._http.post(target, content=content, headers=signed)
 
     async def _follow(self, text: str) -> None:
         """Do what the TwiML says."""

@@ -1,10 +1,9 @@
 """The three addresses that Twilio calls. Each checks Twilio's signature against the public URL, proxy or not."""
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import structlog
-from fastapi import Depends, FastAPI, HTTPException, Request, Response, WebSocket
+from fastapi import Depends, FastAPI, Response, WebSocket
 from twilio.request_validator import RequestValidator
 
 from agent import words
@@ -13,6 +12,7 @@ from app.calls import Calls
 from app.relay.line import RelayLine
 from app.relay.twiml import connect_twiml
 from app.settings import Settings
+from app.webhook import signed
 
 log = structlog.get_logger()
 
@@ -21,19 +21,7 @@ def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
     """Put the routes of the manual path on `app`."""
     validator = RequestValidator(settings.auth_token.get_secret_value())
 
-    def signed(url: str, form: Mapping[str, str], signature: str | None) -> bool:
-        valid = bool(signature) and validator.validate(url, form, signature)
-        if not valid:
-            log.warning("signature.refused", url=url, hint="PUBLIC_URL and TWILIO_AUTH_TOKEN must be the number's own")
-        return valid
-
-    async def signed_form(request: Request) -> dict[str, str]:
-        form = {key: str(value) for key, value in (await request.form()).items()}
-        query = f"?{request.url.query}" if request.url.query else ""
-        url = f"{settings.public_url}{request.url.path}{query}"
-        if not signed(url, form, request.headers.get("X-Twilio-Signature")):
-            raise HTTPException(403, "Not signed by Twilio.")
-        return form
+    signed_form = signed(settings)
 
     @app.post("/twiml")
     async def twiml(form: Annotated[dict[str, str], Depends(signed_form)]) -> Response:
@@ -49,7 +37,8 @@ def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
     @app.websocket("/ws")
     async def websocket(websocket: WebSocket) -> None:
         url = f"{settings.websocket_url}{websocket.url.path}"
-        if not signed(url, {}, websocket.headers.get("X-Twilio-Signature")):
+        if not validator.validate(url, {}, websocket.headers.get("X-Twilio-Signature", "")):
+            log.warning("signature.refused", url=url, hint="PUBLIC_URL and TWILIO_AUTH_TOKEN must be the number's own")
             await websocket.close(1008)  # before accept(): the handshake is answered with 403
             return
         await websocket.accept()

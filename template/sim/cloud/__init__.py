@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sim.cloud.conversations import Conversations
-from sim.cloud.core import Fault, Transport
+from sim.cloud.core import Fault, Product, Transport
+from sim.cloud.intelligence import Intelligence
+from sim.cloud.memory import Memory
+from sim.cloud.taskrouter import TaskRouter
 from sim.world import settings
 
 if TYPE_CHECKING:
@@ -20,21 +23,23 @@ class Cloud:
     """`pace` divides every delay, as it does that of a voice."""
 
     def __init__(self, pace: float = 1000.0) -> None:
-        known: Any = settings()
         self.conversations = Conversations(pace=pace)
-        products = [self.conversations]
+        self.memory = Memory(pace=pace)
+        self.intelligence = Intelligence(pace=pace)
+        self.taskrouter = TaskRouter(pace=pace)
+        products = [self.conversations, self.memory, self.intelligence, self.taskrouter]
+        key, secret = getattr(settings(), "api_key", ""), getattr(settings(), "api_secret", None)
         self.transport = Transport(
-            {product.host: product for product in products}, (known.api_key, known.api_secret.get_secret_value())
+            {product.host: product for product in products}, (key, secret.get_secret_value() if secret else "")
         )
 
     def given(self, facts: dict[str, Any]) -> None:
-        """Make it so before the call: `slow` and `fails` name a product and seconds or a status."""
-        for name, seconds in facts.pop("slow", {}).items():
-            getattr(self, name).fault.delay = seconds
-        for name, status in facts.pop("fails", {}).items():
-            getattr(self, name).fault = Fault(status=status)
-        if facts:
-            raise ValueError(f"given.twilio knows no {', '.join(facts)}")
+        """Make it so before the call: what a product knows, and for each its `slow` (seconds) and `fails` (status)."""
+        for name, known in facts.items():
+            product = self._product(name)
+            product.fault = Fault(known.pop("slow", 0.0), known.pop("fails", 0))
+            if known:
+                product.given(known)
 
     async def connected(self, call: Call) -> None:
         """ConversationRelay has connected a call."""
@@ -42,5 +47,13 @@ class Cloud:
             self.conversations.begin(configuration, "VOICE", call.sid, call.caller, call.called)
 
     async def happens(self, call: Call, event: dict[str, Any]) -> None:
-        """Something happens at Twilio during a call."""
-        raise ValueError(f"nothing at Twilio is called {', '.join(event)}")
+        """Something happens at Twilio during a call: the name of a product, and what."""
+        for name, what in event.items():
+            await self._product(name).happens(call, what)
+
+    def _product(self, name: str) -> Product:
+        product = getattr(self, name, None)
+        if not isinstance(product, Product):
+            known = [each for each, value in vars(self).items() if isinstance(value, Product)]
+            raise ValueError(f"there is no {name} at Twilio; there are {', '.join(known)}")
+        return product

@@ -21,7 +21,6 @@ class Conversations(Product):
     """`known` maps ids to conversations; one that began just now is not listed yet."""
 
     host = "conversations.twilio.com"
-    pace: float = 1000.0
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
     people: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 

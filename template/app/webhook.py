@@ -1,0 +1,50 @@
+"""Webhooks that only Twilio can call: the signature must fit the public URL, whatever a proxy has sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from fastapi import HTTPException, Request
+from twilio.request_validator import RequestValidator
+
+from app.settings import Settings
+
+log = structlog.get_logger()
+
+
+def signed(settings: Settings) -> Callable[[Request], Awaitable[dict[str, Any]]]:
+    """A dependency that gives the fields of a signed form, or the object of signed JSON. 403 without a signature.
+
+    JSON is signed by the SHA-256 of the body in the query (`bodySHA256`).
+    Source: https://www.twilio.com/docs/usage/security#validating-requests
+    """
+    validator = RequestValidator(settings.auth_token.get_secret_value())
+
+    async def body(request: Request) -> dict[str, Any]:
+        query = f"?{request.url.query}" if request.url.query else ""
+        url = f"{settings.public_url}{request.url.path}{query}"
+        is_json = request.headers.get("Content-Type", "").startswith("application/json")
+        fields: Any = {}
+        if is_json and "bodySHA256" in request.query_params:
+            fields = (await request.body()).decode(errors="replace")
+        elif not is_json:
+            fields = {key: str(value) for key, value in (await request.form()).items()}
+        signature = request.headers.get("X-Twilio-Signature")
+        unproven = is_json and not isinstance(fields, str)
+        if unproven or not signature or not validator.validate(url, fields, signature):
+            log.warning("signature.refused", url=url, hint="PUBLIC_URL and TWILIO_AUTH_TOKEN must be the number's own")
+            raise HTTPException(403, "Not signed by Twilio.")
+        if not is_json:
+            return dict(fields)
+        try:
+            parsed = json.loads(fields)
+        except ValueError:
+            raise HTTPException(400, "Not JSON.") from None
+        if not isinstance(parsed, dict):
+            raise HTTPException(400, "Not a JSON object.")
+        return parsed
+
+    return body
