@@ -13,7 +13,7 @@ from typing import Any
 
 import uv
 
-from tests.questionnaire import DEFAULTS, STRUCTURAL, Answers, choices, is_valid, serves
+from tests.questionnaire import CUSTOM, DEFAULTS, STRUCTURAL, Answers, choices, is_valid, serves
 
 LANGUAGES: list[Any] = [["en-US"], ["es-MX", "en-US"], ["zh-HK"], "multi"]
 Pair = frozenset[tuple[str, str]]
@@ -42,8 +42,10 @@ def completable(answers: Answers) -> bool:
     codes: Any = answers.get("languages", DEFAULTS["languages"])
     for model, fallback, path, stt, tts in itertools.product(*open_to):
         full = {"model_provider": model, "fallback_provider": fallback, "path": path, "stt_provider": stt}
+        custom = any(answers.get(name) for name in CUSTOM)
+        plain = {"partial_prompts": False, "level": "custom" if custom else "1", **dict.fromkeys(CUSTOM, False)}
         spoken = all(serves(stt, tts, code) for code in ([codes] if isinstance(codes, str) else codes))
-        if spoken and is_valid({"partial_prompts": False} | answers | full):
+        if spoken and is_valid(plain | answers | full):
             return True
     return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ CONFIG: Answers = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8
 QUESTIONS: dict[str, Answers] = {name: details for name, details in CONFIG.items() if not name.startswith("_")}
 ASKED: dict[str, Answers] = {name: details for name, details in QUESTIONS.items() if details.get("when", True)}
 COMPUTED = QUESTIONS.keys() - ASKED.keys()
-DEFAULTS: Answers = {name: details["default"] for name, details in ASKED.items()}
+CUSTOM = [name for name, details in ASKED.items() if isinstance(details.get("when"), str)]
+"""Asked with `level=custom` only. Copier records them only then."""
+DEFAULTS: Answers = {name: False if name in CUSTOM else details["default"] for name, details in ASKED.items()}
 
 PROVIDERS: dict[str, Answers] = QUESTIONS["provider_table"]["default"]
 LANGUAGES: dict[str, Answers] = QUESTIONS["language_table"]["default"]
@@ -29,22 +31,45 @@ def choices(question: str) -> list[Any]:
     return [value["value"] if isinstance(value, dict) else value for value in values]
 
 
-STRUCTURAL = [name for name, details in ASKED.items() if "choices" in details or details["type"] == "bool"]
-"""The questions with a countable number of answers. Their product is rendered whole."""
+def asked(answers: Answers) -> Answers:
+    """The answers without those to questions that their level does not ask."""
+    return {name: value for name, value in answers.items() if answers.get("level") == "custom" or name not in CUSTOM}
+
+
+def record(answers: Answers) -> Answers:
+    """What a project that was copied with `answers` remembers."""
+    return asked(DEFAULTS | answers)
+
+
+STRUCTURAL = [
+    name
+    for name, details in ASKED.items()
+    if ("choices" in details and not details.get("multiselect")) or details["type"] == "bool"
+]
+"""The questions with a countable number of answers."""
+
+# Questions whose answers bind each other; `serves` ties languages to providers.
+RULES = [
+    {"path", "partial_prompts", "stt_provider"},
+    {"model_provider", "fallback_provider"},
+    {"level", *CUSTOM},
+]
 
 
 def is_valid(answers: Answers) -> bool:
-    """The rules among the structural answers; `serves` is the one that ties languages to providers."""
+    """The rules among the structural answers."""
     partial = not answers["partial_prompts"] or (answers["path"], answers["stt_provider"]) == ("manual", "Deepgram")
-    return partial and answers["fallback_provider"] != answers["model_provider"]
+    level = answers["level"] == "custom" or not any(answers[name] for name in CUSTOM)
+    return partial and level and answers["fallback_provider"] != answers["model_provider"]
 
 
-def combinations(**fixed: Any) -> Iterator[Answers]:
-    """Every valid combination of the structural answers; `fixed` holds some of them."""
-    options = [[fixed[name]] if name in fixed else choices(name) for name in STRUCTURAL]
-    for values in itertools.product(*options):
-        answers = dict(zip(STRUCTURAL, values, strict=True))
-        if is_valid(answers):
+def combinations(questions: Iterable[str]) -> Iterator[Answers]:
+    """Every valid combination of the answers to some structural questions, and to those that bind them."""
+    bound = {name for rule in RULES if rule & set(questions) for name in rule} | set(questions)
+    names = [name for name in STRUCTURAL if name in bound]
+    for values in itertools.product(*map(choices, names)):
+        answers = dict(zip(names, values, strict=True))
+        if is_valid(DEFAULTS | answers):
             yield answers
 
 

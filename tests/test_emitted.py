@@ -13,7 +13,7 @@ import uv
 from tests.conftest import Note, Render, commit, git
 from tests.offline import offline, wall
 from tests.pairs import each_answer_once, every_pair, interpreter, options, pairs, pairwise
-from tests.questionnaire import DEFAULTS, Answers, choices
+from tests.questionnaire import DEFAULTS, Answers, asked, choices
 from tests.readme import run
 
 UV = uv.find_uv_bin()
@@ -82,6 +82,6 @@ ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for ro
 
 @pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
 def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path) -> None:
-    project = install(render(tmp_path / "project", **answers), answers["python_version"])
+    project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
     run_offline(project, "pytest -q -n 0")
     run_offline(project, "agent scenario")

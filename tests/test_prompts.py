@@ -11,7 +11,7 @@ import pexpect
 import pytest
 
 from tests.conftest import Render, Update, recorded
-from tests.questionnaire import ASKED, DEFAULTS, Answers
+from tests.questionnaire import ASKED, CUSTOM, Answers, record
 
 ENTER, DOWN, UP, ERASE = "\r", "\x1b[B", "\x1b[A", "\x15"
 
@@ -46,7 +46,7 @@ class Terminal:
         assert self.process.exitstatus == 0
 
 
-PROMPTS = [name for name, details in ASKED.items() if details.get("ask", True)]
+PROMPTS = [name for name, details in ASKED.items() if details.get("ask", True) and name not in CUSTOM]
 Dial = Callable[[], tuple[Terminal, Path]]
 
 
@@ -62,7 +62,7 @@ def test_enter_all_the_way_takes_the_defaults(copy: Dial) -> None:
         terminal.asks(question)
         terminal.types(ENTER)
     terminal.finishes()
-    assert recorded(project) == DEFAULTS
+    assert recorded(project) == record({})
 
 
 def test_the_arrow_keys_choose(copy: Dial) -> None:
@@ -73,7 +73,7 @@ def test_the_arrow_keys_choose(copy: Dial) -> None:
         terminal.types(*keys.get(question, []), ENTER)
     terminal.finishes()
     chosen = {"path": "manual", "model_provider": "anthropic", "fallback_provider": "openai"}
-    assert recorded(project) == DEFAULTS | chosen
+    assert recorded(project) == record(chosen)
     assert (project / "app" / "relay").is_dir()
 
 
@@ -87,7 +87,7 @@ def test_a_refused_answer_is_explained_and_corrected_in_place(copy: Dial) -> Non
         terminal.asks(question)
         terminal.types(ENTER)
     terminal.finishes()
-    assert recorded(project) == DEFAULTS | {"project_name": "Front Desk"}
+    assert recorded(project) == record({"project_name": "Front Desk"})
 
 
 def test_a_choice_that_does_not_fit_says_why_and_cannot_be_taken(copy: Dial) -> None:
@@ -138,4 +138,4 @@ def test_two_answers_are_swapped_at_their_prompts(create: Render, tmp_path: Path
         terminal.asks(question)
         terminal.types(*[DOWN] * question.endswith("_provider"), ENTER)
     terminal.finishes()
-    assert recorded(project) == DEFAULTS | {"model_provider": "anthropic", "fallback_provider": "openai"}
+    assert recorded(project) == record({"model_provider": "anthropic", "fallback_provider": "openai"})

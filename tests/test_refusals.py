@@ -14,7 +14,18 @@ import copier
 import pytest
 
 from tests.conftest import Render, Update, files, git, recorded
-from tests.questionnaire import ASKED, COMPUTED, DEFAULTS, LANGUAGES, PROVIDERS, QUESTIONS, Answers, choices, serves
+from tests.questionnaire import (
+    ASKED,
+    COMPUTED,
+    CUSTOM,
+    LANGUAGES,
+    PROVIDERS,
+    QUESTIONS,
+    Answers,
+    choices,
+    record,
+    serves,
+)
 
 DOCS = QUESTIONS["language_docs"]["default"]
 # Copier hands the answers file's own entries to the questionnaire during an update.
@@ -59,6 +70,12 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         yield f"partial prompts by {wrong}", wrong | {"partial_prompts": True}, [fragment], near
     for word in ["maybe", "flase"]:
         yield f"{word} as yes or no", {"greeting_interruptible": word}, [word], {"greeting_interruptible": "no"}
+    for name in CUSTOM:
+        custom = {"level": "custom"}
+        yield f"maybe as {name}", custom | {name: "maybe"}, [f"{name}=maybe is neither"], custom | {name: "yes"}
+        for level in ["1", "4"]:
+            wrong = {"level": level, name: True}
+            yield f"{name} of level {level}", wrong, [f"{name}=true needs level=custom"], custom | {name: True}
     english = {"languages": ["en-US"]}
     for name, languages, fragment in [
         ("a language that nobody confirmed", ["tlh"], f"languages=tlh is not confirmed for ConversationRelay ({DOCS})"),
@@ -74,6 +91,13 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         ("a list in the list", [["en-US"]], "Write languages=[en-US]"),
     ]:
         yield name, {"languages": languages}, [fragment], english
+    for name, operators, fragment in [
+        ("an operator that does not exist", ["mood"], "operators=mood is no operator. Take one of sentiment, summary"),
+        ("an operator twice", ["summary", "summary"], "operators=summary stands twice"),
+        ("no operator", [], "operators=[]"),
+        ("a number as operator", 5, "Write operators=[sentiment]"),
+    ]:
+        yield name, {"operators": operators}, [fragment], {"operators": "summary"}
     for voice in ["two words", "a\nb", "ends\n", "-x", "é", '"><Say>']:
         yield f"voice {voice!r}", {"voice": voice}, ["voice=", "Use letters, digits"], {"voice": "Joanna-Generative"}
     for question, most in [("project_name", 60), ("description", 300)]:
@@ -121,7 +145,7 @@ def test_the_known_options_are_the_questions() -> None:
     assert known_options() == [*ASKED, *COPIERS_OWN]
 
 
-@pytest.mark.parametrize("option", ["projectname", "modelprovider", "level", *sorted(COMPUTED)])
+@pytest.mark.parametrize("option", ["projectname", "modelprovider", "tier", *sorted(COMPUTED)])
 def test_an_option_that_nobody_asks_for_is_refused(option: str, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"Unknown option: {option}. Known options: project_name, .*python_version"):
         copier.run_copy(str(folder), tmp_path / "project", {option: True}, defaults=True, quiet=True)
@@ -225,4 +249,4 @@ def test_a_voice_stays_where_it_can_speak(
     """The same provider and first language, or ElevenLabs, whose voices speak every language."""
     project = create(tmp_path / "project", **given)
     update(project, **change)
-    assert recorded(project) == DEFAULTS | given | change
+    assert recorded(project) == record(given | change)

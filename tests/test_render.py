@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
@@ -17,18 +18,37 @@ import dotenv
 import pytest
 import yaml
 from copier import Settings, run_copy
+from copier._main import Worker
+from jinja2 import Environment, meta
 
 from tests import shortcuts
 from tests.conftest import Render, files, recorded
-from tests.questionnaire import ASKED, DEFAULTS, LANGUAGES, ROOT, Answers, choices, combinations, serves
+from tests.questionnaire import (
+    ASKED,
+    COMPUTED,
+    CONFIG,
+    CUSTOM,
+    DEFAULTS,
+    LANGUAGES,
+    QUESTIONS,
+    ROOT,
+    STRUCTURAL,
+    Answers,
+    choices,
+    combinations,
+    record,
+    serves,
+)
 
 EMITTED: dict[str, list[str]] = yaml.safe_load((ROOT / "tests" / "emitted_files.yml").read_text())
 # GitHub's own expressions are `${{ … }}`.
 JINJA = re.compile(rb"(?<!\$)\{\{-? +[a-z_]|\{%|\{#")
 
 
-def expected_files(path: str) -> set[str]:
-    return {*EMITTED["always"], *EMITTED[path]}
+def expected_files(answers: Answers) -> set[str]:
+    """The list says which names of copier.yml bring a file."""
+    context = Computed(DEFAULTS | answers)
+    return {file for name, listed in EMITTED.items() if name == "always" or context[name] for file in listed}
 
 
 def parse(name: str, body: bytes) -> Any:
@@ -63,51 +83,75 @@ def check(distinct: Path, config: Path) -> None:
         assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
-@pytest.fixture(scope="module")
-def rendered_only(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template without the files that Copier copies byte for byte: a fifth of the work, and the same answers."""
-    lean = tmp_path_factory.mktemp("lean")
-    for name in files(folder):
-        if name.endswith(".jinja") or not name.startswith("template/"):
-            (lean / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(folder / name, lean / name)
-    return lean
+def copiers_environment() -> Environment:
+    """Jinja as Copier sets it up for this template."""
+    with pytest.MonkeyPatch.context() as patch:
+        shortcuts.without_git(patch, ROOT)
+        environment: Environment = Worker(src_path=str(ROOT), dst_path=Path("nowhere")).jinja_env
+    return environment
 
 
-@pytest.fixture(scope="module")
-def plain(folder: Path) -> set[str]:
-    """Those files."""
-    names = {name.removeprefix("template/") for name in files(folder) if name.startswith("template/")}
-    return {name for name in names if not name.endswith(".jinja")}
+ENVIRONMENT = copiers_environment()
+TEMPLATES = sorted(path.relative_to(ROOT / "template").as_posix() for path in (ROOT / "template").rglob("*.jinja"))
 
 
-@pytest.mark.parametrize("provider", choices("model_provider"))
+compiled = functools.cache(ENVIRONMENT.from_string)
+
+
+@functools.cache
+def names_in(source: str) -> set[str]:
+    return meta.find_undeclared_variables(ENVIRONMENT.parse(source))
+
+
+def questions_behind(names: set[str]) -> set[str]:
+    """The questions whose answers decide the values of `names`."""
+    found = names & ASKED.keys()
+    for name in names & COMPUTED:
+        found |= questions_behind(names_in(str(QUESTIONS[name]["default"])))
+    return found
+
+
+class Computed(dict[str, Any]):
+    """Answers, and what copier.yml computes from them."""
+
+    def __missing__(self, name: str) -> Any:
+        default, kind = QUESTIONS[name]["default"], QUESTIONS[name]["type"]
+        if isinstance(default, str):
+            names = names_in(default) & QUESTIONS.keys()
+            text = compiled(default).render({needed: self[needed] for needed in names}).strip()
+            default = yaml.safe_load(text) if kind in ("bool", "int", "yaml") else text
+        self[name] = default
+        return default
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if "answers_file" not in name])
+def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: Path) -> None:
+    """Each file with every answer that it depends on."""
+    source = (ROOT / "template" / name).read_text(encoding="utf-8")
+    template, names = ENVIRONMENT.from_string(source), names_in(source)
+    structural = questions_behind(names) & set(STRUCTURAL)
+    emitted, distinct = name.removesuffix(".jinja"), tmp_path / "distinct"
+    for answers in combinations(structural):
+        context = Computed(DEFAULTS | answers)
+        if emitted in expected_files(answers):
+            body = template.render({needed: context[needed] for needed in names & QUESTIONS.keys()})
+            kept = distinct / hashlib.sha256(body.encode()).hexdigest()[:12] / emitted
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(body, encoding="utf-8")
+    check(distinct, render(tmp_path / "project") / "pyproject.toml")
+
+
 @pytest.mark.parametrize("path", choices("path"))
-def test_every_combination_is_well_formed(
-    path: str, provider: str, rendered_only: Path, plain: set[str], tmp_path: Path, quick: pytest.MonkeyPatch
-) -> None:
-    shortcuts.without_git(quick, rendered_only)
-    project, distinct, seen, count = tmp_path / "project", tmp_path / "distinct", set(), 0
-    for answers in combinations(path=path, model_provider=provider):
-        worker = run_copy(
-            str(rendered_only), project, answers, defaults=True, quiet=True, settings=Settings(), unsafe=False
-        )
-        emitted = files(project)
-        names = emitted.keys() | {name for name in plain if not worker.match_exclude(Path(name))}
-        assert names == expected_files(path), answers
-        assert recorded(project) == DEFAULTS | answers
-        for name, body in emitted.items():
-            digest = hashlib.sha256(body).hexdigest()[:12]
-            if name != ".copier-answers.yml" and (name, digest) not in seen:
-                seen.add((name, digest))
-                kept = distinct / digest / name
-                kept.parent.mkdir(parents=True)
-                kept.write_bytes(body)
-        shutil.rmtree(project)
-        count += 1
-    assert count == sum(1 for _ in combinations(path=path, model_provider=provider)) > 100
-    run_copy(str(rendered_only), project, {"path": path}, defaults=True, quiet=True, unsafe=False)
-    check(distinct, project / "pyproject.toml")
+def test_every_file_belongs_to_an_answer(path: str, folder: Path, tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    shortcuts.without_git(quick, folder)
+    manifest = questions_behind({name for entry in CONFIG["_exclude"] for name in names_in(entry)})
+    for answers in combinations(manifest & set(STRUCTURAL)):
+        if answers["path"] == path:
+            project = tmp_path / "project"
+            run_copy(str(folder), project, answers, defaults=True, quiet=True, settings=Settings(), unsafe=False)
+            assert files(project).keys() == expected_files(answers), answers
+            assert recorded(project) == record(answers)
+            shutil.rmtree(project)
 
 
 @pytest.mark.parametrize("python", choices("python_version"))
@@ -115,7 +159,7 @@ def test_every_combination_is_well_formed(
 def test_every_file_is_clean_for_every_python(path: str, python: str, render: Render, tmp_path: Path) -> None:
     """Ruff has other wishes for other versions, and formats differently too."""
     project = render(tmp_path / "project", path=path, python_version=python)
-    assert files(project).keys() == expected_files(path)
+    assert files(project).keys() == expected_files({"path": path})
     check(project, project / "pyproject.toml")
 
 
@@ -127,7 +171,7 @@ def test_caches_in_a_clone_stay_there(folder: Path, tmp_path: Path) -> None:
         stray.parent.mkdir(parents=True, exist_ok=True)
         stray.write_text("stray")
     run_copy(str(clone), tmp_path / "project", {"path": "tac"}, defaults=True, quiet=True, unsafe=False)
-    assert files(tmp_path / "project").keys() == expected_files("tac")
+    assert files(tmp_path / "project").keys() == expected_files({})
 
 
 def spoken_lists() -> Iterator[Answers]:
@@ -144,7 +188,7 @@ def spoken_lists() -> Iterator[Answers]:
 def test_every_language_is_spoken(render: Render, tmp_path: Path) -> None:
     for number, answers in enumerate(spoken_lists()):
         project = render(tmp_path / "project", **answers)
-        assert recorded(project) == DEFAULTS | answers
+        assert recorded(project) == record(answers)
         module: dict[str, Any] = {}
         exec((project / "app" / "answers.py").read_text(), module)
         given = answers["languages"]
@@ -184,5 +228,5 @@ def test_the_fast_render_equals_the_real_command(
 
 
 def test_the_questions_are_few() -> None:
-    assert len([name for name, details in ASKED.items() if details.get("ask", True)]) <= 10
+    assert len([name for name, details in ASKED.items() if details.get("ask", True) and name not in CUSTOM]) <= 10
     assert all("default" in details for details in ASKED.values())

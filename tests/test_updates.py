@@ -15,7 +15,7 @@ import pytest
 from jinja2 import Environment, StrictUndefined
 
 from tests.conftest import Render, Update, commit, files, git, recorded
-from tests.questionnaire import CONFIG, DEFAULTS, Answers, changes
+from tests.questionnaire import CONFIG, DEFAULTS, Answers, asked, changes, record
 
 OWN = ("agent/", "scenarios/", "tests/test_agent.py")
 FURTHER: list[tuple[Answers, Answers]] = [
@@ -24,6 +24,12 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"model_provider": "azure"}, {"model_provider": "bedrock", "fallback_provider": "openai"}),
     ({"fallback_provider": "google"}, {"fallback_provider": "azure", "path": "manual"}),
     ({"path": "manual", "languages": ["zh-HK"], "tts_provider": "Google"}, {"tts_provider": "Amazon"}),
+    ({"level": "1", "path": "manual"}, {"level": "2"}),
+    ({"level": "2"}, {"level": "3"}),
+    ({"level": "3", "path": "manual"}, {"level": "4"}),
+    ({"level": "4", "path": "manual"}, {"level": "2", "memory_backend": "database"}),
+    ({"level": "3"}, {"level": "custom", "memory": True, "escalation": True}),
+    ({"level": "4"}, {"routing": "skills", "session_store": "redis"}),
     ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
 ]
 SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER
@@ -31,7 +37,7 @@ SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()]
 
 def restored(before: Answers, after: Answers) -> Answers:
     """The answers that lead back."""
-    return {name: (DEFAULTS | before)[name] for name in after}
+    return asked({name: (DEFAULTS | before)[name] for name in after})
 
 
 def own_zone(tree: dict[str, bytes]) -> dict[str, bytes]:
@@ -83,7 +89,7 @@ def test_a_switch_and_back_equal_fresh_copies(
         for name, body in own_zone(now).items():
             assert body == start.get(name, wanted[name]), f"{name} is the user's"
         commit(project)
-    assert recorded(project) == DEFAULTS | before
+    assert recorded(project) == record(before)
 
 
 def edited(project: Path) -> dict[str, bytes]:
@@ -130,7 +136,7 @@ def test_the_edits_of_a_first_week_survive_every_switch(
     assert pyproject.count('    # Yours below this line.\n    "hypothesis>=6,<7",\n]') == 1
     for name in [".env.example", ".gitignore", "README.md"]:
         assert after[name].endswith(b"\n# Mine\nMINE=1\n")
-    assert recorded(project) == DEFAULTS | before | change
+    assert recorded(project) == record(before | change)
 
 
 @pytest.mark.parametrize("entry", CONFIG["_exclude"], ids=str.strip)
