@@ -1,0 +1,67 @@
+"""A project with edits climbs the ladder and steps down again by the README's commands, and is green on every rung."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Render, commit, files, git, recorded
+from tests.questionnaire import ROOT, choices
+from tests.test_emitted import install, run_offline
+from tests.test_updates import assert_clean
+
+TOOL = '''
+
+async def opening_hours() -> str:
+    """Say when the shop is open."""
+    return "From nine to five."
+'''
+CLIMB = ["2", "3", "4", "3", "2", "1"]
+
+
+def edit(project: Path) -> dict[str, bytes]:
+    """A first week's work. Returns the files that an update must leave as they are."""
+    (project / "agent" / "prompt.md").write_text("You are Ada, who answers the phone of a tea shop.\n")
+    with (project / "agent" / "tools.py").open("a") as tools:
+        tools.write(TOOL)
+    with (project / "README.md").open("a") as readme:
+        readme.write("\n## Our tea\n\nGreen, mostly.\n")
+    pyproject = project / "pyproject.toml"
+    anchor = "    # Yours below this line.\n"
+    pyproject.write_text(pyproject.read_text().replace(anchor, f'{anchor}    "phonenumbers>=9,<10",\n', 1))
+    (project / "tests" / "test_tea.py").write_text("def test_tea() -> None:\n    assert 'tea'\n")
+    commit(project)
+    kept = ["agent/prompt.md", "agent/tools.py", "tests/test_tea.py"]
+    return {name: body for name, body in files(project).items() if name in kept}
+
+
+def command(level: str) -> list[str]:
+    """The README's, with the copier of this environment."""
+    shown = re.search(r"uvx (copier update .*?level=)\d", (ROOT / "README.md").read_text())
+    assert shown
+    return f"{shown[1]}{level}".split()
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=() if path == "manual" else pytest.mark.matrix) for path in choices("path")]
+)
+def test_a_project_climbs_and_steps_down(path: str, create: Render, tmp_path: Path) -> None:
+    project = create(tmp_path / "project", path=path)
+    mine = edit(project)
+    for level in CLIMB:
+        done = subprocess.run(command(level), cwd=project, capture_output=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        assert_clean(project)
+        now = files(project)
+        assert {name: now[name] for name in mine} == mine
+        assert now["README.md"].endswith(b"\n## Our tea\n\nGreen, mostly.\n")
+        assert now["pyproject.toml"].count(b'    "phonenumbers>=9,<10",\n') == 1
+        assert recorded(project)["level"] == level
+        install(project, "3.11")
+        for check in ["pytest -q", "agent scenario", "ruff check .", "ruff format --check .", "mypy"]:
+            run_offline(project, check)
+        git(project, "add", "--all")
+        git(project, "commit", "-q", "--allow-empty", "-m", f"Level {level}")
