@@ -36,8 +36,9 @@ lint: .venv/ready ## Check style and types of the template and of its tests
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/mypy"
 
-bench: .venv/ready ## Compare generating a project with copying its files
+bench: .venv/ready ## Compare generating with copying, and memory with none and with TAC's own
 	"$(BIN)/python" benchmarks/generate.py
+	"$(BIN)/python" benchmarks/first_turn.py
 
 .venv/ready: pyproject.toml
 	"$(PYTHON)" -m venv .venv

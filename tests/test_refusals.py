@@ -71,11 +71,11 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
     for word in ["maybe", "flase"]:
         yield f"{word} as yes or no", {"greeting_interruptible": word}, [word], {"greeting_interruptible": "no"}
     for name in CUSTOM:
-        custom = {"level": "custom"}
+        custom: Answers = {"level": "custom"}
         yield f"maybe as {name}", custom | {name: "maybe"}, [f"{name}=maybe is neither"], custom | {name: "yes"}
         for level in ["1", "4"]:
-            wrong = {"level": level, name: True}
-            yield f"{name} of level {level}", wrong, [f"{name}=true needs level=custom"], custom | {name: True}
+            decided: Answers = {"level": level, name: True}
+            yield f"{name} of level {level}", decided, [f"{name}=true needs level=custom"], custom | {name: True}
     english = {"languages": ["en-US"]}
     for name, languages, fragment in [
         ("a language that nobody confirmed", ["tlh"], f"languages=tlh is not confirmed for ConversationRelay ({DOCS})"),
