@@ -64,13 +64,17 @@ def is_valid(answers: Answers) -> bool:
 
 
 def combinations(questions: Iterable[str]) -> Iterator[Answers]:
-    """Every valid combination of the answers to some structural questions, and to those that bind them."""
-    bound = {name for rule in RULES if rule & set(questions) for name in rule} | set(questions)
-    names = [name for name in STRUCTURAL if name in bound]
+    """Every combination of the answers to some structural questions, with such others as make it valid."""
+    names = [name for name in STRUCTURAL if name in questions]
+    binding = {name for rule in RULES if rule & set(names) for name in rule} - set(names)
+    others = [sorted(choices(name), key=lambda value, name=name: value != DEFAULTS[name]) for name in binding]
     for values in itertools.product(*map(choices, names)):
         answers = dict(zip(names, values, strict=True))
-        if is_valid(DEFAULTS | answers):
-            yield answers
+        for more in itertools.product(*others):
+            full = answers | dict(zip(binding, more, strict=True))
+            if is_valid(DEFAULTS | full):
+                yield full
+                break
 
 
 def serves(stt: str, tts: str, code: str) -> bool:

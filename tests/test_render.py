@@ -34,6 +34,7 @@ from tests.questionnaire import (
     ROOT,
     STRUCTURAL,
     Answers,
+    asked,
     choices,
     combinations,
     record,
@@ -129,15 +130,20 @@ def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: P
     """Each file with every answer that it depends on."""
     source = (ROOT / "template" / name).read_text(encoding="utf-8")
     template, names = ENVIRONMENT.from_string(source), names_in(source)
-    structural = questions_behind(names) & set(STRUCTURAL)
     emitted, distinct = name.removesuffix(".jinja"), tmp_path / "distinct"
+    bringing = {condition for condition, listed in EMITTED.items() if emitted in listed} & QUESTIONS.keys()
+    structural = questions_behind(names | bringing) & set(STRUCTURAL)
+    seen: set[str] = set()
     for answers in combinations(structural):
         context = Computed(DEFAULTS | answers)
-        if emitted in expected_files(answers):
-            body = template.render({needed: context[needed] for needed in names & QUESTIONS.keys()})
-            kept = distinct / hashlib.sha256(body.encode()).hexdigest()[:12] / emitted
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            kept.write_text(body, encoding="utf-8")
+        values = {needed: context[needed] for needed in names & QUESTIONS.keys()}
+        if repr(values) in seen or emitted not in expected_files(answers):
+            continue
+        seen.add(repr(values))
+        body = template.render(values)
+        kept = distinct / hashlib.sha256(body.encode()).hexdigest()[:12] / emitted
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(body, encoding="utf-8")
     check(distinct, render(tmp_path / "project") / "pyproject.toml")
 
 
@@ -148,7 +154,8 @@ def test_every_file_belongs_to_an_answer(path: str, folder: Path, tmp_path: Path
     for answers in combinations(manifest & set(STRUCTURAL)):
         if answers["path"] == path:
             project = tmp_path / "project"
-            run_copy(str(folder), project, answers, defaults=True, quiet=True, settings=Settings(), unsafe=False)
+            given = asked(answers)
+            run_copy(str(folder), project, given, defaults=True, quiet=True, settings=Settings(), unsafe=False)
             assert files(project).keys() == expected_files(answers), answers
             assert recorded(project) == record(answers)
             shutil.rmtree(project)
