@@ -36,7 +36,7 @@ async def after_relay(form: Mapping[str, str], calls: Calls, reconnect: Callable
     if form.get("CallStatus", "in-progress") != "in-progress":
         twiml = str(VoiceResponse())  # the caller has hung up
     elif failed and session and await calls.store.claim(f"reconnect:{call_sid}", LONGEST):
-        session.line.open = False
+        await calls.lost(session)
         log.warning("call.reconnecting", call=call_sid, error=form.get("ErrorCode"))
         return await reconnect()
     elif failed:

@@ -143,11 +143,13 @@ class Brain:
     async def _words(self, session: Session, turn: Turn) -> AsyncGenerator[str]:
         told: asyncio.Queue[str | None] = asyncio.Queue()
         turn.answer = asyncio.create_task(self._answer(session, turn, told))
-        patience = [f"{words.HOLD} "]
+        patience = [f"{words.HOLD} "] if session.line.spoken else []
         try:
             while True:
                 try:
-                    token = await asyncio.wait_for(told.get(), self.deadline if patience else 4 * self.deadline)
+                    # Not wait_for: on Python 3.11 it loses a cancellation that meets a word, and the agent talks on.
+                    async with asyncio.timeout(self.deadline if patience else 4 * self.deadline):
+                        token = await told.get()
                 except TimeoutError:
                     token = patience.pop() if patience else None
                 if token is None:
@@ -174,7 +176,9 @@ class Brain:
         working_for(session)
         with capture_run_messages() as turn.messages:
             try:
-                extra = [tool for offered in await each(self.capabilities, "tools", session) for tool in offered]
+                offered = [tool for tools in await each(self.capabilities, "tools", session) for tool in tools]
+                own = {tool.__name__ for tool in self.tools}
+                extra = [tool for tool in offered if tool.__name__ not in own]  # a name of your own is yours
                 result = await self.agent.run(
                     turn.asked,
                     model=self.model,
@@ -195,8 +199,8 @@ class Brain:
     async def _instructions(self, session: Session, text: str) -> str:
         known = await each(self.capabilities, "context", session, text)
         now = f"It is {session.now():%A, %d %B %Y, %H:%M} UTC."
-        greeting = f"You answered the call with: {session.greeting}"
-        return "\n\n".join([self.prompt, greeting, *filter(None, known), *session.guidance, now])
+        greeting = f"You answered the call with: {session.greeting}" if session.greeting else None
+        return "\n\n".join(filter(None, [self.prompt, greeting, *known, *session.guidance, now]))
 
     def interrupted(self, session: Session, heard: str) -> None:
         """The caller spoke over the agent and had heard this much of the last thing that it said."""

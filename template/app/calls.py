@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -43,8 +44,8 @@ class Calls:
         self.store = store
         self.now = now
         self.draining = False
+        self._worker = uuid4().hex
         self._sessions: dict[str, Session] = {}
-        self._served: dict[str, str] = {}  # which of the lines of a call is ours
         self._expiry: dict[str, asyncio.Task[None]] = {}
         self._saving: set[asyncio.Task[None]] = set()
 
@@ -58,40 +59,53 @@ class Calls:
         return self._sessions.get(call_sid)
 
     async def find(self, call_sid: str) -> Session | None:
-        """A call in progress, also one whose worker was another."""
-        return self._sessions.get(call_sid) or self._thaw(call_sid, await self._stored(call_sid))
+        """A call in progress, as the worker that served it last has left it."""
+        return self._latest(call_sid, await self._stored(call_sid))
 
     async def start(
         self, call_sid: str, *, caller: str, called: str, line: Line, parameters: Mapping[str, str] | None = None
     ) -> Session:
         """Begin a call, or go on with one whose line dropped. Raises Refused for a call that is served or over."""
         stored = await self._stored(call_sid)
+        dropped = await self.store.get(f"dropped:{call_sid}")  # nothing is awaited between here and the new line
         if stored == OVER:
             raise Refused(f"{call_sid} is over")
-        session = self._sessions.get(call_sid)
-        if session and session.line.open:
+        session = self._latest(call_sid, stored)
+        if session and session.line.open and dropped is None:
             raise Refused(f"{call_sid} is being served")
         if timer := self._expiry.pop(call_sid, None):
             timer.cancel()
-        if session is None or (stored and stored["served"] != self._served[call_sid]):
-            session = self._thaw(call_sid, stored)  # as the worker that served it last has left it
         resumed = session is not None
         session = session or Session(
             call_sid, caller, called, language=FIRST_LANGUAGE, now=self.now, greeting=words.GREETING
         )
         session.line, session.parameters = line, parameters or {}
         self.brain.settle(session)  # whoever interrupts now interrupts the second greeting
-        self._sessions[call_sid], self._served[call_sid] = session, uuid4().hex
+        self._sessions[call_sid] = session
         log.info("call.resumed" if resumed else "call.started", call=call_sid)
-        await self._save(session)
+        await self._write(session)
         await each(self.capabilities, "on_resume" if resumed else "on_start", session)
         return session
 
     def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
-        """The words of one turn. What was said before it is kept meanwhile."""
+        """The words of one turn. What was said is kept before it and after it."""
         reply = self.brain.reply(session, text)
         self._in_background(self._save(session))
-        return reply
+        return self._kept(session, reply)
+
+    async def _kept(self, session: Session, reply: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        try:
+            async with aclosing(reply):
+                async for token in reply:
+                    yield token
+        finally:
+            self._in_background(self._save(session))
+
+    async def lost(self, session: Session) -> None:
+        """Twilio says that the line has dropped. Whoever serves it may not have noticed, here or on another worker."""
+        session.line.open = False
+        if self._sessions.get(session.id) is not session:
+            await self.store.put(f"dropped:{session.id}", "", GRACE)
 
     def dropped(self, session: Session) -> None:
         """The line is gone. The call is over unless it comes back in time."""
@@ -103,12 +117,9 @@ class Calls:
 
     async def _expire(self, session: Session) -> None:
         await asyncio.sleep(GRACE)
-        del self._expiry[session.id]
-        stored = await self._stored(session.id)
-        if stored and stored != OVER and stored["served"] == self._served.get(session.id):
-            await self.end(session.id)
-        else:
-            self._forget(session.id)
+        taken = await self._taken(session.id)
+        del self._expiry[session.id]  # a call that came back until now has cancelled this
+        self._forget(session.id) if taken else await self.end(session.id)
 
     async def end(self, call_sid: str) -> None:
         """The call is over: forget it, and let the capabilities do what they do afterwards."""
@@ -116,6 +127,7 @@ class Calls:
         if session is None or not await self.store.claim(f"ended:{call_sid}", LONGEST):
             self._forget(call_sid)
             return
+        await asyncio.gather(*self._saving)  # the last word is that it is over
         self._forget(call_sid)
         await self.store.put(f"call:{call_sid}", json.dumps(OVER), LONGEST)
         self.brain.settle(session)
@@ -123,13 +135,19 @@ class Calls:
         log.info("call.ended", call=call_sid)
 
     async def end_all(self) -> None:
+        """The server stops. A call that drops with it may come back on another worker, if there are others."""
         for call_sid in list(self._sessions):
-            await self.end(call_sid)
+            timer = self._expiry.get(call_sid)
+            if await self._taken(call_sid):
+                self._forget(call_sid)
+            elif timer and self.store.shared:
+                await asyncio.wait([timer])
+            else:
+                await self.end(call_sid)
         await asyncio.gather(*self._saving)
 
     def _forget(self, call_sid: str) -> None:
         self._sessions.pop(call_sid, None)
-        self._served.pop(call_sid, None)
         if timer := self._expiry.pop(call_sid, None):
             timer.cancel()
 
@@ -139,22 +157,42 @@ class Calls:
         task.add_done_callback(self._saving.discard)
 
     async def _save(self, session: Session) -> None:
-        served = self._served.get(session.id)
-        if served is None:
-            return
-        kept = {name: getattr(session, name) for name in KEPT}
-        history = [*session.history, *(session.turn.history() if session.turn else [])]
-        kept["history"] = json.loads(ModelMessagesTypeAdapter.dump_json(history))
-        await self.store.put(f"call:{session.id}", json.dumps({**kept, "served": served}), LONGEST)
+        """Keep a call, unless another worker has taken it meanwhile or it is over."""
+        if not await self._taken(session.id) and self._sessions.get(session.id) is session:
+            await self._write(session)
+
+    async def _write(self, session: Session) -> None:
+        await self.store.put(f"call:{session.id}", json.dumps({**freeze(session), "worker": self._worker}), LONGEST)
+
+    async def _taken(self, call_sid: str) -> bool:
+        """Whether another worker serves the call, or has ended it."""
+        stored = await self._stored(call_sid)
+        return stored == OVER or bool(stored and stored["worker"] != self._worker)
 
     async def _stored(self, call_sid: str) -> Any:
         text = await self.store.get(f"call:{call_sid}")
         return json.loads(text) if text else None
 
-    def _thaw(self, call_sid: str, stored: Any) -> Session | None:
-        if stored is None or stored == OVER:
+    def _latest(self, call_sid: str, stored: Any) -> Session | None:
+        """Our own session, or one made of what another worker has stored since."""
+        if stored == OVER:
             return None
-        session = Session(call_sid, now=self.now, **{name: stored[name] for name in KEPT})
-        session.history = ModelMessagesTypeAdapter.validate_python(stored["history"])
-        session.line.open = False
-        return session
+        session = self._sessions.get(call_sid)
+        if stored is None or (session and stored["worker"] == self._worker):
+            return session
+        return thaw(call_sid, stored, self.now)
+
+
+def freeze(session: Session) -> dict[str, Any]:
+    """What a store keeps of a conversation, as JSON."""
+    kept = {name: getattr(session, name) for name in KEPT}
+    history = [*session.history, *(session.turn.history() if session.turn else [])]
+    return {**kept, "history": json.loads(ModelMessagesTypeAdapter.dump_json(history))}
+
+
+def thaw(id: str, stored: Mapping[str, Any], now: Callable[[], datetime]) -> Session:
+    """A conversation as it was kept. Its line is closed until somebody gives it one."""
+    session = Session(id, now=now, **{name: stored[name] for name in KEPT})
+    session.history = ModelMessagesTypeAdapter.validate_python(stored["history"])
+    session.line.open = False
+    return session

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 import structlog
@@ -16,6 +16,9 @@ from pydantic import create_model
 from app.session import Session
 from app.settings import Settings
 from app.store import Store
+
+if TYPE_CHECKING:
+    from app.brain import Brain
 
 log = structlog.get_logger()
 
@@ -36,6 +39,7 @@ class Capability:
     """A rung of the ladder. Every hook is optional; one that raises or hangs is logged and the call goes on."""
 
     settings: type[Settings] = Settings
+    calls_only = False  # whether conversations in writing pass it by
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -44,6 +48,9 @@ class Capability:
     def routes(self) -> APIRouter:
         """Webhooks of its own."""
         return APIRouter()
+
+    def answered_by(self, brain: Brain) -> None:
+        """Who answers, for a capability that brings conversations of its own."""
 
     def relay(self) -> Mapping[str, str]:
         """Attributes of `<ConversationRelay>`, in snake_case."""
@@ -79,8 +86,11 @@ class Capability:
 
 async def each(capabilities: Sequence[Capability], hook: str, *args: Any, within: float | None = None) -> list[Any]:
     """What every capability's hook returned. One that raises, or takes longer than `within` seconds, is left out."""
+    written = any(isinstance(arg, Session) and not arg.line.spoken for arg in args)
     results = []
     for capability in capabilities:
+        if capability.calls_only and written:
+            continue
         try:
             async with asyncio.timeout(within or PATIENCE):
                 result = getattr(capability, hook)(*args)

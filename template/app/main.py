@@ -15,7 +15,7 @@ from pydantic_ai.models import Model
 from agent import words
 from app.action import say
 from app.brain import Brain, own_prompt, own_tools
-from app.calls import Calls
+from app.calls import FAREWELL, Calls
 from app.capability import Services, each
 from app.features import CAPABILITIES, STORE, ProjectSettings, connect
 from app.settings import Settings
@@ -48,6 +48,8 @@ def create_app(
         capabilities=capabilities,
         deadline=settings.deadline,
     )
+    for capability in capabilities:
+        capability.answered_by(brain)
     calls = Calls(brain, capabilities, store, now)
 
     @asynccontextmanager
@@ -56,7 +58,7 @@ def create_app(
         await each(capabilities, "open", within=STARTUP)
         yield
         await calls.end_all()
-        await each(capabilities, "close")
+        await each(capabilities, "close", within=FAREWELL)
         await store.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)

@@ -22,13 +22,18 @@ class Line:
     """The call itself. A path overrides what Twilio lets it do; the rest says so by raising NotOffered."""
 
     open = True
+    spoken = True  # a call; a conversation in writing has no silence to fill
+    turn_is_open = False  # the agent's words are being sent
 
     async def say(self, text: str) -> None:
         """Say something at once, between the agent's turns or after the words that are being spoken."""
         raise NotOffered("say")
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
-        """Leave the call after the words of this turn. `handoff` reaches the `<Connect action>` route."""
+        """Leave the call: after the words of this turn, or at once when the agent is silent.
+
+        `handoff` reaches the `<Connect action>` route.
+        """
         raise NotOffered("end")
 
     async def play(self, source: str, loop: int = 1) -> None:

@@ -200,11 +200,13 @@ class TacLine(Line):
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         assert self.session
+        self.session.ending = True
+        end = PendingHandoffData.model_validate({"handoffData": json.dumps(dict(handoff or {}))})
         conversation = self.voice.get_conversation_session_by_call_sid(self.session.id)
-        if conversation:
-            self.session.ending = True
-            data = None if handoff is None else json.dumps(dict(handoff))
-            conversation.pending_handoff_data = PendingHandoffData.model_validate({"handoffData": data or "{}"})
+        if conversation and self.turn_is_open:
+            conversation.pending_handoff_data = end  # TAC sends it after the words
+        else:
+            await self.websocket.send_text(end.model_dump_json(by_alias=True))
 
 
 class PublicAddress:

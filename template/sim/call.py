@@ -83,7 +83,11 @@ class Call:
         self.turn: Turn | None = None  # None while the caller is being greeted, at first and after a reconnect
         self.frames: list[dict[str, Any]] = []
         self.handoff: Any = None
-        self.farewell = ""
+        self.farewell = ""  # what Twilio itself has said
+        self.remarks: list[str] = []  # what the agent has said between its turns
+        self.queue: twiml.Queue | None = None  # where the call waits for a human
+        self.task: dict[str, Any] | None = None  # the attributes of its task
+        self.workflow = ""
         self.ended_by: str | None = None
         self.problems: list[str] = []
         self._open: deque[Turn] = deque()  # turns that the app has not closed yet, in order
@@ -153,6 +157,9 @@ class Call:
         if after is not None:
             await self.hears(after)
         turn, playback = self.turn, self.playback
+        if self._socket is None and self.task is not None:  # the end has been sent: nobody is told of it
+            playback.interrupted = True
+            return playback.heard() if after is None else playback.heard_until(after)
         if self.attribute("interruptible" if turn else "welcomeGreetingInterruptible", "any") not in HEARS_SPEECH:
             return playback.text
         heard = playback.heard() if after is None else playback.heard_until(after)
@@ -175,8 +182,12 @@ class Call:
         await asyncio.sleep(seconds / self.pace)
 
     async def hangs_up(self) -> None:
-        """Put the phone down. Twilio closes the socket and reports the end."""
+        """Put the phone down. Twilio closes the socket, or empties the place in the queue, and reports the end."""
         await self._close("completed", "completed")
+        if self._reader:
+            await asyncio.wait([self._reader], timeout=PATIENCE)
+        if self.queue:
+            await self.cloud.happens(self, {"taskrouter": "hangup"})
         self.ended_by = "caller"
 
     async def drops(self) -> None:
@@ -205,10 +216,14 @@ class Call:
         call = {"AccountSid": ACCOUNT_SID, "CallSid": self.sid, "From": self.caller, "To": self.called}
         return {**call, "Direction": "inbound", **more}
 
+    async def post_form(self, path: str, form: dict[str, str]) -> httpx2.Response:
+        """A signed webhook."""
+        signature = self.sign(f"{PUBLIC_URL}{path}", form)
+        return await self._http.post(path, data=form, headers={"X-Twilio-Signature": signature})
+
     async def post(self, path: str, form: dict[str, str]) -> str:
         """A signed webhook. Whatever is not TwiML with status 200 is a problem."""
-        signature = self.sign(f"{PUBLIC_URL}{path}", form)
-        answer = await self._http.post(path, data=form, headers={"X-Twilio-Signature": signature})
+        answer = await self.post_form(path, form)
         if answer.status_code != 200:
             raise CallProblem(f"POST {path} answered {answer.status_code}; the caller hears nothing")
         return answer.text
@@ -220,13 +235,34 @@ class Call:
         signed = {"Content-Type": "application/json", "X-Twilio-Signature": self.sign(f"{PUBLIC_URL}{target}")}
         return await self._http.post(target, content=content, headers=signed)
 
-    async def _follow(self, text: str) -> None:
-        """Do what the TwiML says."""
+    async def follow(self, text: str) -> twiml.Document:
+        """Do what the TwiML says, as far as a caller hears it."""
         try:
             document = twiml.read(text)
         except twiml.TwimlError as error:
             raise CallProblem(f"the TwiML is wrong: {error}") from None
-        self.farewell = document.said
+        self.farewell = f"{self.farewell} {document.said}".strip()
+        return document
+
+    async def fetch(self, url: str, **more: str) -> twiml.Document:
+        """Ask an address of the app for TwiML, as Twilio does during a call."""
+        return await self.follow(await self.post("/" + url.split("/", 3)[3], self.form(**more)))
+
+    async def _follow(self, text: str) -> None:
+        await self.goes_on(await self.follow(text))
+
+    async def goes_on(self, document: twiml.Document) -> None:
+        """Go where the TwiML leads: to an agent, into a queue, to a machine that takes a message, or nowhere."""
+        self.queue = document.queue
+        if document.queue:
+            self.task, self.workflow = document.queue.attributes, document.queue.workflow
+            await self.cloud.queued(self, document.queue)
+            return
+        if document.record and self.ended_by is None:
+            recording = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT_SID}/Recordings/RE{uuid4().hex}"
+            more = {"RecordingUrl": recording, "RecordingDuration": "7", "CallStatus": "in-progress"}
+            await self.goes_on(await self.fetch(document.record, **more))
+            return
         if document.relay is None:
             self.ended_by = self.ended_by or "agent"
             return
@@ -337,7 +373,10 @@ class Call:
         return dict(frame)
 
     def _take(self, frame: dict[str, Any]) -> None:
-        if frame["type"] != "text" or not self._open:
+        if frame["type"] != "text":
+            return
+        if not self._open:
+            self.remarks += [frame["token"]] if frame["token"].strip() else []
             return
         turn = self._open[0]
         if frame["token"]:
@@ -381,8 +420,10 @@ class Call:
         return await self.post(path, self.form(CallStatus=call_status, SessionStatus=session_status, **more))
 
     async def over(self) -> None:
-        """Wait until the agent has ended the call."""
-        await self._until(lambda: self.ended_by or self.problems, "the call did not end")
+        """Wait until the agent has ended the call, or the caller waits for a human."""
+        await self._until(
+            lambda: self.ended_by or (self.queue and self._closed) or self.problems, "the call did not end"
+        )
         if self.problems:
             raise CallProblem("; ".join(self.problems))
 

@@ -69,6 +69,11 @@ class Terminal:
         self.agent(text, ", ".join(notes))
 
     def summary(self, line: Call, model: str) -> None:
+        for remark in line.remarks:
+            self.agent(remark, "between two turns")
+        if line.task is not None:
+            why = line.task.get("reason_code", "no reason given")
+            self.note(f"-> queue (workflow {line.workflow}): {why}")
         if line.farewell:
             self.agent(line.farewell, "spoken by Twilio")
         turns, cut_off = len(line.turns), sum(turn.heard is not None for turn in line.turns)
@@ -140,7 +145,7 @@ class Conversation:
     def over(self) -> bool:
         """Somebody has hung up, or something is wrong with the reply."""
         broken = self.reply and self.reply.done() and not self.reply.cancelled() and self.reply.exception()
-        return bool(self.line.ended_by or broken)
+        return bool(self.line.ended_by or self.line.queue or broken)
 
     @property
     def speaking(self) -> bool:

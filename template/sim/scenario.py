@@ -20,10 +20,11 @@ from pydantic_ai.models import Model
 from agent import words
 from app.main import create_app
 from sim import world
-from sim.call import Call, CallProblem, Turn, call
-from sim.features import Cloud
+from sim.call import Call, CallProblem, Turn, caller_on
+from sim.features import Cloud, given_memory
 from sim.guard import offline
 from sim.model import Pattern, Rule, scripted
+from sim.server import serve
 
 
 def listed(value: Any) -> Any:
@@ -58,6 +59,8 @@ class Expect(Strict):
     within_ms: float | None = Field(None, gt=0, description="the first word came in time")
     remembers: Texts = Field([], description="the model's history has each of these")
     forgets: Texts = Field([], description="the model's history has none of these: the caller never heard them")
+    told: Texts = Field([], description="the model was told each of these before it answered")
+    not_told: Texts = Field([], description="the model was told none of these")
 
 
 ACTIONS = ("answer", "caller", "dtmf", "silence", "drop", "hangup", "twilio")
@@ -91,13 +94,16 @@ class Given(Strict):
     now: datetime = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
     deadline: float = Field(5.0, gt=0, le=30, description="AGENT_DEADLINE")
     twilio: dict[str, Any] = Field({}, description="what the simulated account knows, and where it is slow or fails")
+    memory: dict[str, Any] = Field({}, description="what earlier calls left, and whether it is slow or fails")
 
 
 class Ending(Strict):
     """How the call must end."""
 
-    ended_by: Literal["caller", "agent"] | None = None
+    ended_by: Literal["caller", "agent", "human"] | None = None
     handoff: dict[str, Any] | None = Field(None, description="the handoff data has at least these")
+    task: dict[str, Any] | None = Field(None, description="the task for a human has at least these attributes")
+    hears: Texts = Field([], description="Twilio itself says each of these, or the agent between its turns")
 
 
 class Scenario(Strict):
@@ -179,12 +185,18 @@ async def play(
     )
 
     async def converse() -> None:
-        async with call(app, pace=pace, caller=given.caller, called=given.called, cloud=cloud) as line:
-            for number, step in enumerate(scenario.turns, start=1):
-                turn = await _do(line, step, watch)
-                if turn and turn.first is not None:
-                    result.first_ms.append(turn.first)
-                result.failures += [f"turn {number}: {failure}" for failure in check(step.expect, line, turn)]
+        async with serve(app) as address:
+            try:
+                await given_memory(app, cloud, dict(given.memory))
+            except ValueError as error:
+                raise ScenarioError(f"{path}: given.memory: {error}") from None
+            dialled = caller_on(app, address, pace=pace, caller=given.caller, called=given.called, cloud=cloud)
+            async with dialled as line:
+                for number, step in enumerate(scenario.turns, start=1):
+                    turn = await _do(line, step, watch)
+                    if turn and turn.first is not None:
+                        result.first_ms.append(turn.first)
+                    result.failures += [f"turn {number}: {failure}" for failure in check(step.expect, line, turn)]
         result.failures += check_ending(scenario.expect, line)
 
     try:
@@ -237,6 +249,9 @@ def check(expect: Expect, line: Call, turn: Turn | None) -> list[str]:
     failures += [f"{text!r} must not be in {reply!r}" for text in expect.absent if text.lower() in reply.lower()]
     failures += [f"the history lacks {text!r}" for text in expect.remembers if text.lower() not in memory]
     failures += [f"the history has {text!r}, which nobody heard" for text in expect.forgets if text.lower() in memory]
+    told = instructions(line).lower() if expect.told or expect.not_told else ""
+    failures += [f"the model was not told {text!r}" for text in expect.told if text.lower() not in told]
+    failures += [f"the model was told {text!r}" for text in expect.not_told if text.lower() in told]
     if expect.regex and not re.search(expect.regex, reply, re.I):
         failures.append(f"/{expect.regex}/ does not match {reply!r}")
     if expect.words and getattr(words, expect.words) not in reply:
@@ -257,6 +272,10 @@ def check_ending(expect: Ending, line: Call) -> list[str]:
         failures.append(f"the call was ended by {line.ended_by}, expected: {expect.ended_by}")
     if expect.handoff is not None and not expect.handoff.items() <= (line.handoff or {}).items():
         failures.append(f"handoff data: {line.handoff}, expected at least: {expect.handoff}")
+    if expect.task is not None and not expect.task.items() <= (line.task or {}).items():
+        failures.append(f"task for a human: {line.task}, expected at least: {expect.task}")
+    heard = " ".join([*line.remarks, line.farewell])
+    failures += [f"{text!r} is missing in {heard!r}" for text in expect.hears if text.lower() not in heard.lower()]
     return failures
 
 
@@ -266,6 +285,14 @@ def remembered(line: Call) -> str:
     history = [*session.history, *(session.turn.history() if session.turn else [])]
     parts = [part for message in history for part in message.parts]
     return " ".join(str(part.content) for part in parts if isinstance(part, m.TextPart | m.UserPromptPart)).lower()
+
+
+def instructions(line: Call) -> str:
+    """What the model was told before its last answer, beside the conversation itself."""
+    session = line.session
+    history = [*session.history, *(session.turn.exchanged if session.turn else [])]
+    told = [message.instructions for message in history if isinstance(message, m.ModelRequest) and message.instructions]
+    return told[-1] if told else ""
 
 
 def junit(results: Sequence[Result]) -> str:

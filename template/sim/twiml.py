@@ -1,12 +1,15 @@
 """TwiML as Twilio reads it, but loud: Twilio ignores an attribute that it does not know; here it is an error.
 
-Source: https://www.twilio.com/docs/voice/twiml/connect/conversationrelay (read in November 2026).
+Source: https://www.twilio.com/docs/voice/twiml/connect/conversationrelay, and /enqueue, /leave, /record beside it
+(read in November 2026).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
+from typing import Any
 from xml.etree import ElementTree
 
 ANY = re.compile(r".*", re.S)
@@ -79,11 +82,37 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
     "Pause": {"length": re.compile(r"\d+")},
     "Hangup": {},
     "Redirect": {"method": re.compile("GET|POST")},
+    "Enqueue": {
+        "action": URL,
+        "method": re.compile("GET|POST"),
+        "waitUrl": URL,
+        "waitUrlMethod": re.compile("GET|POST"),
+        "workflowSid": re.compile("WW[0-9a-f]{32}"),
+        "maxQueueSize": re.compile(r"[1-9]\d*"),
+    },
+    "Task": {"priority": re.compile(r"\d+"), "timeout": re.compile(r"[1-9]\d*")},
+    "Leave": {},
+    "Record": {
+        "action": URL,
+        "method": re.compile("GET|POST"),
+        "timeout": re.compile(r"\d+"),
+        "finishOnKey": re.compile(r"[0-9*#]*"),
+        "maxLength": re.compile(r"[1-9]\d*"),
+        "playBeep": BOOL,
+        "trim": re.compile("trim-silence|do-not-trim"),
+        "recordingStatusCallback": URL,
+        "recordingStatusCallbackMethod": re.compile("GET|POST"),
+        "recordingStatusCallbackEvent": re.compile("(in-progress|completed|absent)( (in-progress|completed|absent))*"),
+        "transcribe": BOOL,
+        "transcribeCallback": URL,
+        "recordingConfigurationId": ANY,
+    },
 }
 CHILDREN = {
-    "Response": {"Connect", "Say", "Play", "Pause", "Hangup", "Redirect"},
+    "Response": {"Connect", "Say", "Play", "Pause", "Hangup", "Redirect", "Enqueue", "Leave", "Record"},
     "Connect": {"ConversationRelay"},
     "ConversationRelay": {"Language", "Parameter"},
+    "Enqueue": {"Task"},
 }
 REQUIRED = {"ConversationRelay": "url", "Language": "code", "Parameter": "name"}
 
@@ -105,12 +134,29 @@ class Relay:
 
 
 @dataclass
+class Queue:
+    """An `<Enqueue>` that makes the call a task of TaskRouter."""
+
+    workflow: str
+    action: str | None
+    wait_url: str | None
+    attributes: dict[str, Any]
+    priority: int = 0
+    timeout: int | None = None
+
+
+@dataclass
 class Document:
-    """What a TwiML document does: speak, connect, hang up. `relay` is the session that it opens, if any."""
+    """What a TwiML document does: speak, connect, queue, record, hang up.
+
+    `relay` is the session that it opens, `queue` where it puts the call, `record` where a message is reported.
+    """
 
     verbs: list[str]
     said: str
     relay: Relay | None
+    queue: Queue | None = None
+    record: str | None = None
 
 
 def read(text: str) -> Document:
@@ -136,7 +182,23 @@ def read(text: str) -> Document:
             parameters={child.attrib["name"]: child.get("value", "") for child in element.findall("Parameter")},
         )
     said = " ".join(element.text or "" for element in root.findall("Say"))
-    return Document([element.tag for element in root], said, relay)
+    record = next((element.get("action") for element in root.findall("Record")), None)
+    return Document([element.tag for element in root], said, relay, _queue(root.find("Enqueue")), record)
+
+
+def _queue(element: ElementTree.Element | None) -> Queue | None:
+    if element is None or "workflowSid" not in element.attrib:
+        return None
+    task = element.find("Task")
+    given = {} if task is None else dict(task.attrib)
+    return Queue(
+        workflow=element.attrib["workflowSid"],
+        action=element.get("action"),
+        wait_url=element.get("waitUrl"),
+        attributes={} if task is None else json.loads(task.text or "{}"),
+        priority=int(given.get("priority", 0)),
+        timeout=int(given["timeout"]) if "timeout" in given else None,
+    )
 
 
 def _problems(element: ElementTree.Element) -> list[str]:
@@ -154,11 +216,26 @@ def _problems(element: ElementTree.Element) -> list[str]:
         problems.append(f"<{name}> needs the attribute {required}")
     if name == "ConversationRelay":
         problems += _multi(element)
+    if name == "Enqueue" and element.find("Task") is not None and "workflowSid" not in element.attrib:
+        problems.append("<Enqueue> needs the attribute workflowSid to make a task")
+    if name == "Task":
+        problems += _task(element)
     for child in element:
         if child.tag in TABLE and child.tag not in CHILDREN.get(name, set()):
             problems.append(f"<{child.tag}> cannot stand in <{name}>")
         problems += _problems(child)
     return problems
+
+
+def _task(task: ElementTree.Element) -> list[str]:
+    try:
+        attributes = json.loads(task.text or "{}")
+    except ValueError:
+        attributes = None
+    if not isinstance(attributes, dict):
+        return ["<Task> must hold a JSON object"]
+    wrong = [name for name in attributes if not re.fullmatch(r"[A-Za-z_]\w*", name)]
+    return [f"<Task> has the attribute {name}, which no expression can name: use underscores" for name in wrong]
 
 
 def _multi(relay: ElementTree.Element) -> list[str]:

@@ -8,7 +8,10 @@ from app.features import ProjectSettings
 from app.settings import Settings
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from sim.call import Call
+    from sim.twiml import Queue
 
 CALLER = "+15005550006"
 CALLED = "+15005550001"
@@ -40,6 +43,15 @@ class NoCloud:
     async def connected(self, call: Call) -> None:
         """ConversationRelay has connected a call."""
 
+    async def queued(self, call: Call, queue: Queue) -> None:
+        """A call has come into the queue of a workflow."""
+
     async def happens(self, call: Call, event: dict[str, Any]) -> None:
         """Something happens at Twilio during a call."""
         raise ValueError("this project asks Twilio nothing: nothing can happen there")
+
+
+async def given_memory(app: FastAPI, cloud: object, facts: dict[str, Any]) -> None:
+    """What a scenario says of memory, for a project that has none."""
+    if facts:
+        raise ValueError("this project has no memory")

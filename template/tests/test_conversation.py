@@ -162,3 +162,23 @@ async def test_whoever_speaks_over_the_goodbye_stays_on_the_line(dial: Dial) -> 
     await call.begins("bye")
     await call.over()
     assert call.ended_by == "agent" and call.handoff == {"reasonCode": "done"}
+
+
+@pytest.mark.parametrize("spoken", [[], ["Hello"]], ids=["before the first words", "after a turn"])
+async def test_a_call_can_be_ended_while_nobody_speaks(dial: Dial, spoken: list[str]) -> None:
+    call = await dial(LONG)
+    for text in spoken:
+        await call.says(text)
+    await call.session.line.end({"reasonCode": "done"})
+    await call.over()
+    assert (call.ended_by, call.handoff) == ("agent", {"reasonCode": "done"})
+
+
+async def test_an_end_from_outside_waits_for_the_words(dial: Dial) -> None:
+    call = await dial(LONG)
+    turn = await call.begins("Hello")
+    await call.hears("One")
+    await call.session.line.end({"reasonCode": "done"})
+    await call.over()
+    assert turn.text == LONG["says"]
+    assert [frame["type"] for frame in call.frames].count("end") == 1

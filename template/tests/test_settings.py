@@ -210,6 +210,7 @@ def test_the_example_shows_the_defaults() -> None:
         if not field.is_required():
             shown = documented()[str(field.alias)]
             default = "" if field.default is None else field.default
+            default = default.get_secret_value() if isinstance(default, SecretStr) else default
             assert shown == (f"{default:g}" if isinstance(default, float) else str(default))
 
 

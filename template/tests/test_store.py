@@ -3,116 +3,292 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
-from app.calls import Refused
+from app.calls import Calls, Refused
+from app.capability import Capability
 from app.main import create_app
-from app.session import Line
+from app.session import Line, Session
 from app.store import InProcess, Store
 from sim import world
+from sim.call import Call
 from sim.features import Cloud
 from sim.model import scripted
+from sim.server import serve
 from tests.conftest import Dial
 
 
-@pytest.fixture
-def store() -> Store:
-    return InProcess()
+def worker(store: Store) -> FastAPI:
+    """Another process, as far as the calls can tell."""
+    return create_app(world.settings(), [scripted({"says": "Yes."})], [], store=store, transport=Cloud().transport)
 
 
-async def test_a_value_is_there_until_it_expires(store: Store) -> None:
-    await store.put("a", "1", 60)
-    await store.put("b", "2", 0.05)
-    assert (await store.get("a"), await store.get("b"), await store.get("c")) == ("1", "2", None)
-    await asyncio.sleep(0.1)
-    assert (await store.get("a"), await store.get("b")) == ("1", None)
+async def begin(calls: Calls, line: Line | None = None) -> Session:
+    return await calls.start("CA1", caller=world.CALLER, called=world.CALLED, line=line or Line())
 
 
-async def test_the_last_value_counts(store: Store) -> None:
-    await store.put("a", "1", 60)
-    await store.put("a", "2", 60)
-    assert await store.get("a") == "2"
+async def turn(calls: Calls, session: Session, text: str) -> None:
+    async for _ in calls.reply(session, text):
+        pass
 
 
-async def test_a_token_is_claimed_once(store: Store) -> None:
-    claims = await asyncio.gather(*(store.claim("token", 60) for _ in range(5)))
-    assert sorted(claims) == [False] * 4 + [True]
-    assert await store.claim("another", 60)
+async def settled(calls: Calls) -> None:
+    await asyncio.gather(*calls._saving)
 
 
-async def test_an_expired_token_can_be_claimed_again(store: Store) -> None:
-    assert await store.claim("token", 0.05)
-    await asyncio.sleep(0.1)
-    assert await store.claim("token", 60)
+def texts(session: Session) -> list[str]:
+    return [str(part.content) for message in session.history for part in message.parts if hasattr(part, "content")]
 
 
-async def test_a_queue_keeps_the_order(store: Store) -> None:
-    for value in ("1", "2", "3"):
-        await store.push("queue", value, 60)
-    assert [await store.pop("queue", 1) for _ in range(3)] == ["1", "2", "3"]
+def moves(call: Call, app: FastAPI, address: str) -> None:
+    """From now on the load balancer sends what belongs to this call elsewhere."""
+    call.app, call.address, call._http.base_url = app, address, f"http://{address}"
 
 
-async def test_a_queue_wakes_who_waits(store: Store) -> None:
-    waiting = asyncio.create_task(store.pop("queue", 5))
-    await asyncio.sleep(0.01)
-    await store.push("queue", "1", 60)
-    assert await asyncio.wait_for(waiting, 1) == "1"
+ended: list[list[str]] = []
 
 
-async def test_an_empty_queue_gives_nothing(store: Store) -> None:
-    assert await store.pop("queue", 0.05) is None
-    await store.push("queue", "1", 60)
-    assert await store.pop("another", 0.05) is None
+class Noting(Capability):
+    """Notes what had been said in the calls that ended."""
+
+    async def on_end(self, session: Session) -> None:
+        ended.append(texts(session))
 
 
-def test_a_process_does_not_keep_what_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.store.SWEEP", 10)
-    store = InProcess()
+@pytest.fixture(autouse=True)
+def noting(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended.clear()
+    monkeypatch.setattr("app.main.CAPABILITIES", [Noting])
 
-    async def fill() -> None:
+
+class EveryStore:
+    """The tests that every store has to pass. `elsewhere` is what another worker has."""
+
+    @pytest.fixture
+    def store(self) -> Any:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def elsewhere(self, store: Store) -> Any:
+        return store
+
+    # --- values, tokens and queues ------------------------------------------------------------------------
+
+    async def test_a_value_is_there_until_it_expires(self, store: Store, elsewhere: Store) -> None:
+        await store.put("a", "1", 60)
+        await store.put("b", "2", 0.05)
+        assert (await store.get("a"), await elsewhere.get("b"), await store.get("c")) == ("1", "2", None)
+        await asyncio.sleep(0.1)
+        assert (await elsewhere.get("a"), await store.get("b")) == ("1", None)
+
+    async def test_the_last_value_counts(self, store: Store, elsewhere: Store) -> None:
+        await store.put("a", "1", 60)
+        await elsewhere.put("a", "2", 60)
+        assert await store.get("a") == "2"
+
+    async def test_a_token_is_claimed_once(self, store: Store, elsewhere: Store) -> None:
+        claims = await asyncio.gather(*(each.claim("token", 60) for each in (store, elsewhere) * 5))
+        assert sorted(claims) == [False] * 9 + [True]
+        assert await elsewhere.claim("another", 60)
+
+    async def test_an_expired_token_can_be_claimed_again(self, store: Store, elsewhere: Store) -> None:
+        assert await store.claim("token", 0.05)
+        await asyncio.sleep(0.1)
+        assert await elsewhere.claim("token", 60)
+
+    async def test_a_token_that_is_given_back_can_be_claimed_again(self, store: Store, elsewhere: Store) -> None:
+        assert await store.claim("token", 60) and not await elsewhere.claim("token", 60)
+        await store.release("token")
+        assert await elsewhere.claim("token", 60) and not await store.claim("token", 60)
+
+    async def test_a_queue_keeps_the_order(self, store: Store, elsewhere: Store) -> None:
+        for value in ("1", "2", "3"):
+            await elsewhere.push("queue", value, 60)
+        assert [await store.pop("queue", 1) for _ in range(3)] == ["1", "2", "3"]
+
+    async def test_a_queue_wakes_who_waits(self, store: Store, elsewhere: Store) -> None:
+        another = asyncio.create_task(store.pop("another", 5))
+        waiting = asyncio.create_task(store.pop("queue", 5))
+        await asyncio.sleep(0.01)
+        await elsewhere.push("queue", "1", 60)
+        assert await asyncio.wait_for(waiting, 1) == "1"
+        another.cancel()
+
+    async def test_two_who_wait_get_one_each(self, store: Store, elsewhere: Store) -> None:
+        waiting = [asyncio.create_task(each.pop("queue", 1)) for each in (store, elsewhere)]
+        await asyncio.sleep(0.01)
+        for value in ("1", "2"):
+            await store.push("queue", value, 60)
+        assert sorted(await asyncio.gather(*waiting)) == ["1", "2"]
+
+    async def test_an_empty_queue_gives_nothing(self, store: Store) -> None:
+        assert await store.pop("queue", 0.05) is None
+        await store.push("queue", "1", 60)
+        assert await store.pop("another", 0.05) is None
+
+    async def test_who_does_not_wait_gets_what_is_there(self, store: Store) -> None:
+        await store.push("queue", "1", 60)
+        async with asyncio.timeout(0.5):
+            assert [await store.pop("queue", 0), await store.pop("queue", 0)] == ["1", None]
+
+    async def test_a_queue_expires(self, store: Store) -> None:
+        await store.push("queue", "1", 0.05)
+        await asyncio.sleep(0.1)
+        assert await store.pop("queue", 0) is None
+
+    async def test_a_queue_is_not_a_value(self, store: Store) -> None:
+        await store.put("same", "value", 60)
+        await store.push("same", "queued", 60)
+        assert (await store.get("same"), await store.pop("same", 0)) == ("value", "queued")
+
+    # --- a call and its workers ---------------------------------------------------------------------------
+
+    async def test_a_call_that_drops_goes_on_on_another_worker(
+        self, dial: Dial, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.calls.GRACE", 0.1)
+        call = await dial({"hears": "", "says": "You said something."}, store=store)
+        await call.says("I am Ada")
+        first, other = call.app.state.calls, worker(elsewhere)
+        async with serve(other) as address:
+            moves(call, other, address)
+            await call.drops()
+            await asyncio.sleep(0.2)
+            assert first.get(call.sid) is None and ended == []
+            assert (await call.says("And I like tea")).text == "Yes."
+            assert call.session.caller == world.CALLER
+            await call.hangs_up()
+        assert ended == [["I am Ada", "You said something.", "And I like tea", "Yes."]]
+
+    async def test_a_call_that_is_over_is_over_on_every_worker(
+        self, dial: Dial, store: Store, elsewhere: Store
+    ) -> None:
+        call = await dial({"says": "Yes."}, store=store)
+        await call.hangs_up()
+        with pytest.raises(Refused, match="is over"):
+            await worker(elsewhere).state.calls.start(call.sid, caller="", called="", line=Line())
+
+    async def test_the_last_reply_is_known_elsewhere_although_nobody_noticed_that_the_line_dropped(
+        self, store: Store, elsewhere: Store
+    ) -> None:
+        first, second = worker(store).state.calls, worker(elsewhere).state.calls
+        await turn(first, await begin(first), "I am Ada")
+        await settled(first)
+        assert texts(await begin(second)) == ["I am Ada", "Yes."]
+
+    async def test_a_worker_that_notices_late_leaves_the_call_to_who_has_it(
+        self, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.calls.GRACE", 0.05)
+        first, second = worker(store).state.calls, worker(elsewhere).state.calls
+        stale = await begin(first)
+        await turn(second, await begin(second), "I am Ada")
+        await settled(second)
+        first.dropped(stale)
+        await asyncio.sleep(0.15)
+        assert (first.get("CA1"), ended) == (None, [])
+        assert texts(await begin(worker(store).state.calls)) == ["I am Ada", "Yes."]
+
+    async def test_a_call_comes_back_to_a_worker_that_has_not_noticed(self, store: Store, elsewhere: Store) -> None:
+        first, second = worker(store).state.calls, worker(elsewhere).state.calls
+        await begin(first)
+        with pytest.raises(Refused, match="is being served"):
+            await begin(first)
+        session = await second.find("CA1")
+        assert session
+        await second.lost(session)  # Twilio has asked the other worker what to do
+        assert (await begin(first)).line.open
+
+    async def test_a_call_comes_back_with_what_was_said_elsewhere(self, store: Store, elsewhere: Store) -> None:
+        first, second = worker(store).state.calls, worker(elsewhere).state.calls
+        await begin(first)
+        await turn(second, await begin(second), "I am Ada")
+        await settled(second)
+        assert texts(await begin(first)) == ["I am Ada", "Yes."]
+
+    async def test_whoever_ends_a_call_knows_what_was_said_elsewhere(self, store: Store, elsewhere: Store) -> None:
+        first, second = worker(store).state.calls, worker(elsewhere).state.calls
+        first.dropped(await begin(first))
+        await turn(second, await begin(second), "I am Ada")
+        await settled(second)
+        await first.end("CA1")
+        await second.end("CA1")
+        assert ended == [["I am Ada", "Yes."]]
+
+    async def test_a_call_that_is_over_stays_over_when_its_worker_notices_late(
+        self, store: Store, elsewhere: Store
+    ) -> None:
+        first, second = worker(store).state.calls, worker(elsewhere).state.calls
+        session = await begin(first)
+        await second.end("CA1")
+        first.dropped(session)
+        await settled(first)
+        with pytest.raises(Refused, match="is over"):
+            await begin(second)
+        await first.end_all()
+
+    async def test_a_server_that_stops_does_not_end_calls_that_others_have_taken(
+        self, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.calls.GRACE", 0.05)
+        first, second = worker(store).state.calls, worker(elsewhere).state.calls
+        first.dropped(await begin(first))
+        session = await begin(second)
+        await first.end_all()
+        assert ended == []
+        await turn(second, session, "Are you there?")
+        await second.end("CA1")
+        assert ended == [["Are you there?", "Yes."]]
+
+    async def test_a_call_that_the_store_has_lost_still_ends(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.calls.GRACE", 0.05)
+        calls = worker(store).state.calls
+        session = await begin(calls)
+        await turn(calls, session, "I am Ada")
+        calls.dropped(session)
+        await settled(calls)
+        await store.put("call:CA1", "", 0)
+        await asyncio.sleep(0.15)
+        assert ended == [["I am Ada", "Yes."]]
+
+
+class TestInProcess(EveryStore):
+    @pytest.fixture
+    def store(self) -> InProcess:
+        return InProcess()
+
+    @pytest.mark.parametrize("keep", ["put", "push"])
+    async def test_what_has_expired_is_forgotten(self, store: InProcess, monkeypatch: Any, keep: str) -> None:
+        monkeypatch.setattr("app.store.SWEEP", 10)
+        store = InProcess()
+        fill: Callable[[str, str, float], Awaitable[None]] = getattr(store, keep)
         for number in range(100):
-            await store.put(str(number), "x", 0)
+            await fill(str(number), "x", 0)
+        assert len(store._values) + len(store._queues) <= 11
 
-    asyncio.run(fill())
-    assert len(store._values) <= 11
+    async def test_a_server_that_stops_ends_its_calls_at_once(self, store: InProcess) -> None:
+        calls = worker(store).state.calls
+        calls.dropped(await begin(calls))
+        await asyncio.wait_for(calls.end_all(), 1)
+        assert ended == [[]]
 
+    async def test_a_call_is_over_although_it_was_just_being_kept(self) -> None:
+        class Slow(InProcess):
+            async def put(self, key: str, value: str, seconds: float) -> None:
+                if "history" in value:
+                    await asyncio.sleep(0.05)
+                await super().put(key, value, seconds)
 
-async def test_a_call_that_drops_goes_on_on_another_worker(dial: Dial, store: Store) -> None:
-    call = await dial({"hears": "", "says": "You said something."}, store=store)
-    await call.says("I am Ada")
-    await call.says("I like tea")
-    await call.session.line.websocket.close()
-    async with asyncio.timeout(2):
-        while call.session.line.open:
-            await asyncio.sleep(0.005)
-    other = create_app(world.settings(), [scripted({"says": "Yes."})], [], store=store, transport=Cloud().transport)
-    session = await other.state.calls.start(call.sid, caller="", called="", line=Line())
-    assert session is not call.session and session.caller == world.CALLER
-    parts = [part.content for message in session.history for part in message.parts if hasattr(part, "content")]
-    assert parts == ["I am Ada", "You said something.", "I like tea", "You said something."]
-
-
-async def test_a_call_that_is_over_is_over_on_every_worker(dial: Dial, store: Store) -> None:
-    call = await dial({"says": "Yes."}, store=store)
-    await call.hangs_up()
-    other = create_app(world.settings(), [scripted({"says": "Yes."})], [], store=store, transport=Cloud().transport)
-    with pytest.raises(Refused, match="is over"):
-        await other.state.calls.start(call.sid, caller="", called="", line=Line())
-
-
-async def test_a_worker_does_not_end_the_call_that_another_has_taken(
-    dial: Dial, store: Store, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
-) -> None:
-    monkeypatch.setattr("app.calls.GRACE", 0.1)
-    call = await dial({"says": "Yes."}, store=store)
-    await call.session.line.websocket.close()
-    other = create_app(world.settings(), [scripted({"says": "Yes."})], [], store=store, transport=Cloud().transport)
-    async with asyncio.timeout(2):
-        while call.session.line.open:
-            await asyncio.sleep(0.005)
-    session = await other.state.calls.start(call.sid, caller="", called="", line=Line())
-    await asyncio.sleep(0.3)
-    assert other.state.calls.get(call.sid) is session and "call.ended" not in logged()
-    assert call.app.state.calls.get(call.sid) is None
+        calls = worker(Slow()).state.calls
+        await turn(calls, await begin(calls), "Bye")
+        await asyncio.sleep(0.01)
+        await calls.end("CA1")
+        await asyncio.sleep(0.1)
+        with pytest.raises(Refused, match="is over"):
+            await begin(calls)

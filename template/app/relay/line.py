@@ -99,8 +99,7 @@ class RelayLine(Line):
             async for token in reply:
                 await self.send(frames.Text(token=token))
         await self.close_turn()
-        if self.session and self.session.ending and self.farewell:
-            await self.send(self.farewell)
+        await self.leave()
 
     async def hush(self) -> None:
         """Stop talking. The turn that was open is closed before anything else is said."""
@@ -142,6 +141,14 @@ class RelayLine(Line):
         assert self.session
         self.session.ending = True
         self.farewell = frames.End(handoff_data=None if handoff is None else json.dumps(dict(handoff)))
+        if not self.turn_is_open:
+            await self.leave()
+
+    async def leave(self) -> None:
+        """Send the end that was asked for, unless the caller has spoken over the goodbye."""
+        farewell, self.farewell = self.farewell, None
+        if self.session and self.session.ending and farewell:
+            await self.send(farewell)
 
     async def play(self, source: str, loop: int = 1) -> None:
         await self.send(frames.Play(source=source, loop=loop))

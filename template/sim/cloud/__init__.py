@@ -17,14 +17,15 @@ from sim.world import settings
 
 if TYPE_CHECKING:
     from sim.call import Call
+    from sim.twiml import Queue
 
 
 class Cloud:
     """`pace` divides every delay, as it does that of a voice."""
 
     def __init__(self, pace: float = 1000.0) -> None:
-        self.conversations = Conversations(pace=pace)
         self.memory = Memory(pace=pace)
+        self.conversations = Conversations(pace=pace, memory=self.memory)
         self.intelligence = Intelligence(pace=pace)
         self.taskrouter = TaskRouter(pace=pace)
         products = [self.conversations, self.memory, self.intelligence, self.taskrouter]
@@ -45,6 +46,10 @@ class Cloud:
         """ConversationRelay has connected a call."""
         if configuration := call.attribute("conversationConfiguration", ""):
             self.conversations.begin(configuration, "VOICE", call.sid, call.caller, call.called)
+
+    async def queued(self, call: Call, queue: Queue) -> None:
+        """A call has come into the queue of a workflow."""
+        await self.taskrouter.enqueue(call, queue)
 
     async def happens(self, call: Call, event: dict[str, Any]) -> None:
         """Something happens at Twilio during a call: the name of a product, and what."""

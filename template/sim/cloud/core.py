@@ -106,7 +106,8 @@ class Transport(httpx2.AsyncBaseTransport):
         status, answer = await self.answer(
             request.method, request.url, request.headers.get("Authorization", ""), kind, content.decode()
         )
-        return httpx2.Response(status, json=answer) if answer is not None else httpx2.Response(status)
+        headers = {"Location": answer["location"]} if status == 308 else None
+        return httpx2.Response(status, headers=headers, json=answer) if answer is not None else httpx2.Response(status)
 
     async def answer(self, method: str, url: httpx2.URL, authorization: str, kind: str, content: str) -> Answer:
         product = self.products.get(url.host)

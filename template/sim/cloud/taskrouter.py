@@ -1,12 +1,240 @@
-"""TaskRouter."""
+"""TaskRouter: a call in a queue is a task; what becomes of it is told in events. There are no workers here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from sim.cloud.core import Product
+from sim.cloud.core import Answer, NotFound, Product, Request, route
+from sim.twiml import Queue
+from sim.world import ACCOUNT_SID
+
+if TYPE_CHECKING:
+    from sim.call import Call
+
+WORKSPACE = "WS" + "0" * 32
+EVENTS = "/webhooks/taskrouter"
+TTL = "Task TTL Exceeded"
+
+
+def sid(prefix: str) -> str:
+    return prefix + uuid4().hex
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass
 class TaskRouter(Product):
+    """`full` refuses the next calls; `repeats` is how often each event is sent, as Twilio may."""
+
     host = "taskrouter.twilio.com"
+    full: bool = False
+    repeats: int = 1
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    workflows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    queues: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def given(self, facts: dict[str, Any]) -> None:
+        if set(facts) - {"full", "repeats"}:
+            raise ValueError(f"TaskRouter can be given full and repeats, and is given {', '.join(facts)}")
+        self.full, self.repeats = facts.get("full", self.full), facts.get("repeats", self.repeats)
+
+    async def happens(self, call: Call, event: Any) -> None:
+        """What becomes of the call in the queue: accepted, completed, nobody, queue_full, error or hangup."""
+        known: dict[str, Callable[[Call], Awaitable[None]]] = {
+            "accepted": self._accepted,
+            "completed": self._completed,
+            "nobody": self._nobody,
+            "queue_full": self._full,
+            "error": self._error,
+            "hangup": self._hangup,
+        }
+        if event not in known:
+            raise ValueError(f"a task cannot be {event!r}; it can be {', '.join(known)}")
+        if call.queue is None:
+            raise ValueError("this call waits in no queue")
+        await known[event](call)
+
+    async def enqueue(self, call: Call, queue: Queue) -> None:
+        """A call arrives. It becomes a task, and hears what the wait URL says."""
+        if self.full:
+            await self._leaves(call, "queue-full")
+            return
+        task = self._create(queue.workflow, {**queue.attributes, **about(call)}, queue.priority, queue.timeout)
+        await self._tell(call, "task.created", task)
+        await self._tell(call, "task-queue.entered", task)
+        if queue.wait_url:
+            await call.fetch(queue.wait_url, QueueTime="0", QueuePosition="1", CallStatus="in-progress")
+
+    async def _accepted(self, call: Call) -> None:
+        """A worker takes the call. Nobody says anything to the caller but the worker."""
+        task = self._of(call)
+        task["assignment_status"] = "assigned"
+        await self._tell(call, "reservation.accepted", task, ReservationSid=sid("WR"), WorkerName="Alice")
+
+    async def _completed(self, call: Call) -> None:
+        """The worker hangs up."""
+        task = self._of(call)
+        task["assignment_status"] = "completed"
+        await self._tell(call, "task.completed", task)
+        call.ended_by = "human"
+        await self._leaves(call, "bridged")
+
+    async def _nobody(self, call: Call) -> None:
+        """The task is cancelled. The call itself waits on until the wait URL lets it leave."""
+        task = self._of(call)
+        await self._tell(call, "workflow.timeout", task)
+        await self._cancel(call, task, TTL)
+        queue = call.queue
+        waited = str(queue.timeout if queue and queue.timeout else 14 * 24 * 3600)
+        document = queue and queue.wait_url and await call.fetch(queue.wait_url, QueueTime=waited)
+        if not document or "Leave" not in document.verbs:
+            call.problems.append("nobody comes, and the caller waits for ever: the wait URL does not say <Leave>")
+            return
+        await self._leaves(call, "leave")
+
+    async def _full(self, call: Call) -> None:
+        await self._leaves(call, "queue-full")
+
+    async def _error(self, call: Call) -> None:
+        await self._leaves(call, "system-error")
+
+    async def _hangup(self, call: Call) -> None:
+        task = self._of(call)
+        await self._cancel(call, task, "hangup")
+        call.ended_by = "caller"
+        await self._leaves(call, "hangup", "completed")
+
+    async def _cancel(self, call: Call, task: dict[str, Any], reason: str) -> None:
+        task.update(assignment_status="canceled", reason=reason)
+        await self._tell(call, "task.canceled", task, TaskCanceledReason=reason)
+
+    async def _leaves(self, call: Call, result: str, status: str = "in-progress") -> None:
+        """The call leaves the queue, and the action URL is asked what to do with it."""
+        queue, call.queue = call.queue, None
+        if queue and queue.action:
+            more = {"QueueSid": sid("QU"), "QueueTime": "1"} if result != "queue-full" else {}
+            await call.goes_on(await call.fetch(queue.action, QueueResult=result, CallStatus=status, **more))
+        else:
+            call.ended_by = call.ended_by or "agent"
+
+    async def _tell(self, call: Call, event: str, task: dict[str, Any], **more: str) -> None:
+        """An event callback. TaskRouter wants 204, and drops what is refused."""
+        form = {
+            "Sid": sid("EV"),
+            "EventType": event,
+            "AccountSid": ACCOUNT_SID,
+            "WorkspaceSid": WORKSPACE,
+            "WorkspaceName": "Simulated",
+            "EventDescription": event,
+            "ResourceType": event.partition(".")[0],
+            "ResourceSid": task["sid"],
+            "Timestamp": now(),
+            "TaskSid": task["sid"],
+            "TaskAttributes": task["attributes"],
+            "TaskPriority": str(task["priority"]),
+            "TaskAssignmentStatus": task["assignment_status"],
+            "WorkflowSid": task["workflow_sid"],
+            **more,
+        }
+        for _ in range(self.repeats):
+            answer = await call.post_form(EVENTS, form)
+            if answer.status_code not in (200, 204):
+                call.problems.append(f"POST {EVENTS} answered {answer.status_code} to {event}")
+
+    def _of(self, call: Call) -> dict[str, Any]:
+        return next(task for task in self.tasks.values() if json.loads(task["attributes"]).get("call_sid") == call.sid)
+
+    def _create(
+        self, workflow: str, attributes: dict[str, Any], priority: int = 0, timeout: int | None = None
+    ) -> dict[str, Any]:
+        task = {
+            "sid": sid("WT"),
+            "account_sid": ACCOUNT_SID,
+            "workspace_sid": WORKSPACE,
+            "workflow_sid": workflow,
+            "attributes": json.dumps(attributes),
+            "assignment_status": "pending",
+            "priority": priority,
+            "timeout": timeout or 24 * 3600,
+            "age": 0,
+            "reason": None,
+            "date_created": now(),
+            "date_updated": now(),
+            "task_channel_unique_name": "voice",
+        }
+        self.tasks[str(task["sid"])] = task
+        return task
+
+    # --- what the helper library asks ------------------------------------------------------------------
+
+    @route("GET", "/v1/Workspaces/{workspace}")
+    async def workspace(self, request: Request, workspace: str) -> Answer:
+        if workspace != WORKSPACE:
+            raise NotFound(f"{workspace} was not found")
+        return 200, {"sid": WORKSPACE, "account_sid": ACCOUNT_SID, "friendly_name": "Simulated"}
+
+    @route("POST", "/v1/Workspaces/{workspace}/Tasks")
+    async def create_task(self, request: Request, workspace: str) -> Answer:
+        asked = request.body
+        attributes = json.loads(asked.get("Attributes", "{}"))
+        timeout = int(asked["Timeout"]) if "Timeout" in asked else None
+        return 201, self._create(asked.get("WorkflowSid", ""), attributes, int(asked.get("Priority", 0)), timeout)
+
+    @route("GET", "/v1/Workspaces/{workspace}/Tasks/{task}")
+    async def fetch_task(self, request: Request, workspace: str, task: str) -> Answer:
+        return 200, found(self.tasks, task)
+
+    @route("POST", "/v1/Workspaces/{workspace}/TaskQueues")
+    async def create_queue(self, request: Request, workspace: str) -> Answer:
+        asked = request.body
+        queue = {
+            "sid": sid("WQ"),
+            "workspace_sid": workspace,
+            "friendly_name": asked["FriendlyName"],
+            "target_workers": asked.get("TargetWorkers", "1 == 1"),
+        }
+        self.queues[queue["sid"]] = queue
+        return 201, queue
+
+    @route("POST", "/v1/Workspaces/{workspace}/Workflows")
+    async def create_workflow(self, request: Request, workspace: str) -> Answer:
+        asked = request.body
+        workflow = {
+            "sid": sid("WW"),
+            "workspace_sid": workspace,
+            "friendly_name": asked["FriendlyName"],
+            "configuration": asked["Configuration"],
+        }
+        self.workflows[workflow["sid"]] = workflow
+        return 201, workflow
+
+    @route("GET", "/v1/Workspaces/{workspace}/Workflows/{workflow}")
+    async def fetch_workflow(self, request: Request, workspace: str, workflow: str) -> Answer:
+        return 200, found(self.workflows, workflow)
+
+
+def found(known: dict[str, dict[str, Any]], wanted: str) -> dict[str, Any]:
+    if wanted not in known:
+        raise NotFound(f"{wanted} was not found")
+    return known[wanted]
+
+
+def about(call: Call) -> dict[str, Any]:
+    """What TaskRouter itself adds to the task of a call."""
+    return {
+        "call_sid": call.sid,
+        "account_sid": ACCOUNT_SID,
+        "from": call.caller,
+        "to": call.called,
+        "caller": call.caller,
+        "called": call.called,
+        "direction": "inbound",
+        "call_status": "in-progress",
+    }

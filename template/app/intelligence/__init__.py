@@ -1,0 +1,298 @@
+"""Level 3: what Twilio notices while people talk becomes a typed signal, and `agent/actions.py` reacts to it.
+
+Conversation Intelligence v3 sends what its operators found to a webhook. The worker that receives it may be another
+than the one that serves the call: a mailbox in the store is between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+import structlog
+from fastapi import APIRouter, Request, Response
+from pydantic import Field, ValidationError
+
+from agent import actions
+from app.capability import Capability, Services
+from app.intelligence.mailbox import Mailbox
+from app.intelligence.payload import Execution, Result, signal_of
+from app.intelligence.reactions import (
+    CANNOT_WRITE,
+    FailedSignals,
+    Reactions,
+    note_offers,
+    offer_what_is_left,
+    record_of,
+    session_of,
+)
+from app.session import Session
+from app.settings import Settings
+from app.signals import SIGNALS, AnySignal
+from app.store import Store
+from app.webhook import signed
+
+log = structlog.get_logger()
+
+ROUND = 5.0  # seconds between two signs of life of a listener
+LINGER = 120.0  # seconds that the worker of a call goes on listening after its end: a summary takes some
+FAREWELL = 1.5  # seconds for what is being worked on when the server stops
+DAY = 24 * 3600  # seconds
+
+
+class IntelligenceSettings(Settings):
+    intelligence_configuration_id: str = Field(
+        alias="TWILIO_INTELLIGENCE_CONFIGURATION_ID",
+        pattern="^intelligence_configuration_[0-9a-z]{26}$",
+        examples=["intelligence_configuration_" + "0" * 26],
+        description="Copy the id of your intelligence configuration (intelligence_configuration_ and 26 characters).",
+    )
+    alert_url: str | None = Field(
+        None,
+        alias="AGENT_ALERT_URL",
+        pattern=r"^https?://[^\s/?#]+[^\s#]*$",
+        description="Write the address that alerts are sent to, or leave it out: alerts go to the log.",
+    )
+    failed_signals: Path = Field(
+        Path("failed-signals.jsonl"),
+        alias="AGENT_FAILED_SIGNALS",
+        examples=[os.devnull],  # what fails in a simulation is not to be replayed in earnest
+        description="Write the name of a file that the server may write.",
+    )
+
+
+class Intelligence(Capability):
+    """`finished` holds the ids of the results that this worker has lately dealt with, and what came of each."""
+
+    settings = IntelligenceSettings
+
+    def __init__(
+        self,
+        settings: IntelligenceSettings,
+        store: Store,
+        now: Callable[[], datetime],
+        reactions: Any,
+    ) -> None:
+        self.configuration_id = settings.intelligence_configuration_id
+        self.alert_url = settings.alert_url
+        self.store = store
+        self.now = now
+        self.mailbox = Mailbox(store)
+        self.failed = FailedSignals(settings.failed_signals)
+        self.reactions = Reactions(reactions, self.failed)
+        self.finished: deque[tuple[str, str]] = deque(maxlen=1000)
+        self._body = signed(settings)
+        self._receiving: set[asyncio.Task[None]] = set()
+        self._listeners: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+        self._over: dict[str, float] = {}  # calls that have ended here, and until when they are listened for
+        self._closing = False
+
+    @classmethod
+    def build(cls, services: Services) -> Self:
+        return cls(services.settings, services.store, services.now, actions)
+
+    def routes(self) -> APIRouter:
+        router = APIRouter()
+        router.add_api_route("/webhooks/intelligence", self.webhook, methods=["POST"])
+        return router
+
+    async def webhook(self, request: Request) -> Response:
+        """Answers at once, and 200 also when it cannot read the payload: Twilio would only send the same again."""
+        body = await self._body(request)
+        task = asyncio.create_task(self._receive(body, request.headers.get("i-twilio-idempotency-token")))
+        self._receiving.add(task)
+        task.add_done_callback(self._receiving.discard)
+        return Response()
+
+    async def open(self) -> None:
+        try:
+            self.failed.check()
+        except OSError as error:
+            log.error("signals.cannot_be_kept", error=type(error).__name__, hint=CANNOT_WRITE)
+
+    async def close(self) -> None:
+        self._closing = True
+        for call_sid in list(self._listeners):
+            await self.mailbox.deliver(call_sid, "")  # wakes who waits
+        tasks = [*self._receiving, *(task for _, task in self._listeners.values())]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=FAREWELL)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def on_start(self, session: Session) -> None:
+        self.attach(session)
+        note_offers(session)
+        if session.line.spoken:  # nobody serves a conversation in writing between two messages
+            self._listen(session)
+
+    async def on_resume(self, session: Session) -> None:
+        await self.on_start(session)
+
+    async def on_end(self, session: Session) -> None:
+        """The summary of a call comes after its end."""
+        self.attach(session)
+        note_offers(session)
+        offer_what_is_left(session)
+        await self._remember(session)
+        self._over[session.id] = time.monotonic() + LINGER
+        self._listen(session)
+
+    def attach(self, session: Session) -> None:
+        session.offers["alert"] = self._alert
+
+    async def _alert(self, session: Session, reason: str) -> bool:
+        if self.alert_url is None:
+            return False
+        told = {"reason": reason, "callSid": session.id, "conversationId": session.conversation_id}
+        async with httpx2.AsyncClient(timeout=5.0) as http:
+            answer = await http.post(self.alert_url, json={**told, "at": session.now().isoformat()})
+        answer.raise_for_status()
+        return True
+
+    # --- what comes from Twilio --------------------------------------------------------------------------------
+
+    async def _receive(self, body: Mapping[str, Any], token: str | None) -> None:
+        """Put the signals of one webhook into the mailbox of their call."""
+        try:
+            execution, results = read(body)
+        except ValidationError as errors:
+            log.error("signals.unreadable", fields=fields_of(errors))
+            return
+        ids = [result.id or "" for result in results]
+        try:
+            outcome = await self._sort(execution, results, token or token_of(ids))
+        except Exception:
+            log.exception("signals.failed")
+            outcome = "failed"
+        if outcome:
+            log.info("signals.ignored", reason=outcome, count=len(ids))
+            self.finished.extend((id, outcome) for id in ids)
+
+    async def _sort(self, execution: Execution, results: list[Result], token: str) -> str:
+        """Why nothing came of a webhook, or nothing."""
+        if execution.intelligence_configuration.id != self.configuration_id:
+            return "another configuration"
+        call_sid = await self._call_of(execution, results)
+        if call_sid is None:
+            return "another conversation"
+        if token and not await self.store.claim(f"signals-seen:{token}", DAY):
+            return "seen before"
+        for result in results:
+            await self.mailbox.deliver(call_sid, SIGNALS.dump_json(signal_of(result)).decode())
+        if not await self.mailbox.listens(call_sid):
+            session = await self._remembered(call_sid)
+            await self._empty(session)
+        return ""
+
+    async def _call_of(self, execution: Execution, results: list[Result]) -> str | None:
+        """The call that the conversation is; None when it is none of ours."""
+        if execution.conversation_id and (
+            call_sid := await self.store.get(f"conversation:{execution.conversation_id}")
+        ):
+            return call_sid
+        for reference in {str(each) for result in results for each in result.reference_ids or []}:
+            if reference.startswith("CA") and await self.store.get(f"call:{reference}"):
+                return reference
+        return None
+
+    # --- the worker of the call --------------------------------------------------------------------------------
+
+    def _listen(self, session: Session) -> None:
+        heard, task = self._listeners.get(session.id, (None, None))
+        if heard is session and task and not task.done():
+            return
+        task = asyncio.create_task(self._attend(session))
+        self._listeners[session.id] = (session, task)
+
+    def _attending(self, session: Session) -> bool:
+        until = self._over.get(session.id)
+        return not self._closing and (session.line.open if until is None else time.monotonic() < until)
+
+    async def _attend(self, session: Session) -> None:
+        """React while the line is open, and for a while after the call. What comes while a call has dropped is for
+        whoever goes on with it."""
+        try:
+            while self._attending(session):
+                await self.mailbox.listen(session.id)
+                text = await self.mailbox.take(session.id, ROUND)
+                if text and not (self._attending(session) or session.id in self._over):
+                    await self.mailbox.deliver(session.id, text)
+                elif text:
+                    await self._react(text, session)
+            if session.id in self._over:
+                await self.mailbox.leave(session.id)
+                await self._empty(session)
+        finally:
+            if self._listeners.get(session.id, (None,))[0] is session:
+                del self._listeners[session.id]
+                self._over.pop(session.id, None)
+
+    async def _empty(self, session: Session) -> None:
+        """React to all that is in the mailbox of a call that is over."""
+        while (text := await self.mailbox.take(session.id, 0.01)) is not None:
+            if text:
+                await self._react(text, session)
+
+    async def _react(self, text: str, session: Session) -> None:
+        try:
+            signal: AnySignal = SIGNALS.validate_json(text)
+            failure = await self.reactions.react(signal, session)
+            if not session.line.open:
+                await self._remember(session)
+            self.finished.append((signal.id, "failed" if failure else "handled"))
+        except Exception:
+            log.exception("signals.failed", call=session.id)
+
+    # --- calls that are over -----------------------------------------------------------------------------------
+
+    async def _remember(self, session: Session) -> None:
+        await self.store.put(f"after:{session.id}", json.dumps(record_of(session)), DAY)
+
+    async def react_again(self, line: Mapping[str, Any]) -> str | None:
+        """React to a signal that was kept, with the call as it was. Why that failed again, or None."""
+        return await self.reactions.react(SIGNALS.validate_python(line["signal"]), self._again(line["call"]))
+
+    async def _remembered(self, call_sid: str) -> Session:
+        """A call that nobody serves here or elsewhere: it is over, or its worker is."""
+        text = await self.store.get(f"after:{call_sid}") or await self.store.get(f"call:{call_sid}")
+        record: Any = json.loads(text) if text else None  # of a call: OVER, if nothing but that is known
+        return self._again({**(record if isinstance(record, dict) else {}), "id": call_sid})
+
+    def _again(self, record: Mapping[str, Any]) -> Session:
+        session = session_of(record, self.now)
+        self.attach(session)
+        offer_what_is_left(session)
+        return session
+
+
+def read(body: Mapping[str, Any]) -> tuple[Execution, list[Result]]:
+    """Raises ValidationError for what is no rule execution. A result that is none is left out."""
+    execution = Execution.model_validate(body)
+    results = []
+    for raw in execution.operator_results:
+        try:
+            results.append(Result.model_validate(raw))
+        except ValidationError as errors:
+            log.error("signals.unreadable", fields=fields_of(errors))
+    return execution, results
+
+
+def fields_of(errors: ValidationError) -> str:
+    """Where a payload is wrong. What stands there is not logged."""
+    return ", ".join(".".join(map(str, error["loc"])) or "the whole" for error in errors.errors())
+
+
+def token_of(ids: list[str]) -> str:
+    """A token for a webhook that came without one. Nothing, if there is nothing to know it by."""
+    return hashlib.sha256(",".join(sorted(ids)).encode()).hexdigest() if any(ids) else ""

@@ -1,0 +1,119 @@
+"""The webhook of a rule execution (Conversation Intelligence v3), and the signals in it.
+
+Source: https://www.twilio.com/docs/conversations/intelligence and tac.models.intelligence of twilio-agent-connect 2.5.
+Both leave room, so this does too: names come as `displayName` or `friendlyName`, and anything optional may be missing.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from app.signals import AnySignal, Custom, NextBestResponse, ScriptAdherence, Sentiment, Summary
+
+# The same in every account. Source: https://github.com/twilio/ai, skills/twilio/twilio-conversation-intelligence
+TWILIO_OPERATORS = {
+    "intelligence_operator_01kcrvw16kfa88qvgrfmr7y151": "sentiment",
+    "intelligence_operator_01kcv35pnkeysaf6z6cqtbpegn": "summary",
+    "intelligence_operator_01kea27sy7ffsafmtsfp17nzx4": "next_best_response",
+    "intelligence_operator_01kf34tcyefpyb1t4m0nbd8rxg": "script_adherence",
+}
+
+
+class Payload(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True)
+
+
+class Operator(Payload):
+    id: str | None = None
+    display_name: str | None = None
+    friendly_name: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.display_name or self.friendly_name or self.id or ""
+
+    @property
+    def kind(self) -> str:
+        """By id, else by name: an operator of your own that is called Summary is one."""
+        return TWILIO_OPERATORS.get(self.id or "") or "_".join(self.name.lower().replace("-", " ").split())
+
+
+class Result(Payload):
+    """`result` is {"text"}, {"label"}, {"entities"} or what the operator's schema says."""
+
+    id: str | None = None
+    operator: Operator
+    result: Any = None
+    reference_ids: list[Any] | None = None
+    execution_details: Any = None
+
+    @property
+    def trigger(self) -> str:
+        details = self.execution_details if isinstance(self.execution_details, dict) else {}
+        trigger = details.get("trigger")
+        return str(trigger.get("on") or "") if isinstance(trigger, dict) else ""
+
+
+class Configuration(Payload):
+    id: str
+
+
+class Execution(Payload):
+    """What a rule found. Its results are read one by one: one that cannot be read does not cost the others."""
+
+    conversation_id: str | None = None
+    intelligence_configuration: Configuration
+    operator_results: list[Any]
+
+
+def signal_of(result: Result) -> AnySignal:
+    """The signal in a result. A known operator with a result of unknown shape is a custom one."""
+    found = unpacked(result.result)
+    id, trigger = result.id or "", result.trigger
+    match result.operator.kind:
+        case "sentiment" if label := text_in(found, "label", "text"):
+            return Sentiment(id=id, trigger=trigger, label=label.lower())
+        case "summary" if text := text_in(found, "text", "result", "summary"):
+            return Summary(id=id, trigger=trigger, text=text)
+        case "next_best_response" if text := text_in(found, "text", "result"):
+            return NextBestResponse(id=id, trigger=trigger, text=text)
+        case "script_adherence" if (failed := failed_criteria(found)) is not None:
+            return ScriptAdherence(id=id, trigger=trigger, failed=failed)
+    return Custom(id=id, trigger=trigger, name=result.operator.name, result=found)
+
+
+def unpacked(result: Any) -> Any:
+    """JSON may come as text under `payload` (tac.models.intelligence.JSONResult)."""
+    if isinstance(result, dict) and isinstance(result.get("payload"), str):
+        try:
+            return json.loads(result["payload"])
+        except ValueError:
+            return result
+    return result
+
+
+def text_in(found: Any, *names: str) -> str:
+    """The first text that stands under one of `names`, or nothing."""
+    values = (
+        [found] if isinstance(found, str) else [found.get(name) for name in names] if isinstance(found, dict) else []
+    )
+    return next((value.strip() for value in values if isinstance(value, str) and value.strip()), "")
+
+
+def failed_criteria(found: Any) -> list[str] | None:
+    """Keys of the criteria that are "Failed"; None if this is no result of script adherence."""
+    categories = found.get("categories") if isinstance(found, dict) else None
+    if not isinstance(categories, list):
+        return None
+    criteria = [
+        each for category in categories if isinstance(category, dict) for each in category.get("criteria") or []
+    ]
+    return [
+        str(each.get("criteria_key"))
+        for each in criteria
+        if isinstance(each, dict) and str(each.get("criteria_met")).lower() == "failed"
+    ]

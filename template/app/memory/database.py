@@ -1,0 +1,249 @@
+"""Memory in a database of your own: SQLite in a file, or PostgreSQL by its URL. Nobody else has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Self
+from uuid import uuid4
+
+from pydantic import AfterValidator, Field, SecretStr
+from sqlalchemy import JSON, Float, ForeignKey, String, Text, UniqueConstraint, delete, func, insert, select, update
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from app.capability import Services
+from app.memory.backend import Backend, Forgotten, Identity, Item, Known, MemorySettings
+
+PATIENCE = 5  # seconds to wait for a connection, or for SQLite's lock
+SEARCHED = 1000  # newest items of a caller that a query looks through
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+
+def address(text: str) -> URL:
+    """A URL as hosting providers give it, for the asynchronous drivers. Raises ValueError for another database."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ValueError("not a database URL") from None
+    if url.drivername not in {*DRIVERS, *DRIVERS.values()}:
+        raise ValueError("neither sqlite nor postgresql")
+    query: dict[str, Any] = dict(url.query)
+    if "sslmode" in query:  # libpq's name for what asyncpg calls ssl
+        query["ssl"] = query.pop("sslmode")
+    query.pop("channel_binding", None)  # asyncpg knows none
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername), query=query)
+
+
+def is_address(url: SecretStr) -> SecretStr:
+    address(url.get_secret_value())
+    return url
+
+
+class DatabaseMemorySettings(MemorySettings):
+    database_url: Annotated[SecretStr, AfterValidator(is_address)] = Field(
+        SecretStr("sqlite:///./memory.db"),
+        alias="DATABASE_URL",
+        examples=["sqlite://"],  # in memory, for each simulated agent anew
+        description="Write postgresql://user:password@host/name, or sqlite:///./memory.db for a file.",
+    )
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Profile(Base):
+    """A caller. `traits` is yours to fill: names and texts that the agent should know. Times are seconds since 1970."""
+
+    __tablename__ = "memory_profile"
+    __table_args__ = (UniqueConstraint("kind", "value"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    value: Mapped[str] = mapped_column(String(320))
+    traits: Mapped[dict[str, str]] = mapped_column(JSON)
+    calls: Mapped[int] = mapped_column(default=0)
+    seen_at: Mapped[float] = mapped_column(Float)
+
+
+class Entry(Base):
+    """An observation or a summary."""
+
+    __tablename__ = "memory_entry"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    profile_id: Mapped[str] = mapped_column(ForeignKey("memory_profile.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    content: Mapped[str] = mapped_column(Text)
+    conversation_id: Mapped[str | None] = mapped_column(String(64))
+    occurred_at: Mapped[float] = mapped_column(Float, index=True)
+
+
+class DatabaseMemory(Backend):
+    """Creates its tables when it is first used, so that a database may come up after the server."""
+
+    settings = DatabaseMemorySettings
+
+    def __init__(self, engine: AsyncEngine, settings: DatabaseMemorySettings, now: Callable[[], datetime]) -> None:
+        self.engine = engine
+        self.kinds = settings.memory_kinds
+        self.items = settings.memory_items
+        self.age = timedelta(days=settings.memory_days)
+        self.now = now
+        self._has_tables = False
+
+    @classmethod
+    def build(cls, services: Services) -> Self:
+        settings: DatabaseMemorySettings = services.settings
+        return cls(connect(settings.database_url.get_secret_value()), settings, services.now)
+
+    async def open(self) -> None:
+        async with self._begin() as database:
+            await self._delete_expired(database)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    async def identify(self, identity: Identity) -> str | None:
+        async with self._begin() as database:
+            return await self._find(database, identity)
+
+    async def create(self, identity: Identity) -> str:
+        async with self._begin() as database:
+            if profile := await self._find(database, identity):
+                return profile
+        profile = uuid4().hex
+        try:
+            async with self._begin() as database:
+                await database.execute(
+                    insert(Profile).values(
+                        id=profile, kind=identity.kind, value=identity.value, traits={}, calls=0, seen_at=self._time()
+                    )
+                )
+        except IntegrityError:  # another call of the same caller was faster
+            return await self.create(identity)
+        return profile
+
+    async def recall(self, profile: str, query: str | None = None) -> Known:
+        async with self._begin() as database:
+            return Known(
+                traits=await self._traits(database, profile) if "traits" in self.kinds and query is None else {},
+                observations=await self._entries(database, profile, "observations", query),
+                summaries=await self._entries(database, profile, "summaries", query),
+            )
+
+    async def remember(self, profile: str, observation: str, conversation_id: str | None = None) -> None:
+        await self._keep(profile, "observations", observation, conversation_id)
+
+    async def summarize(self, profile: str, summary: str, conversation_id: str | None = None) -> None:
+        await self._keep(profile, "summaries", summary, conversation_id)
+
+    async def ended(self, identity: Identity) -> None:
+        """Count the call, and delete what is too old."""
+        if "traits" in self.kinds:
+            await self.create(identity)
+        async with self._begin() as database:
+            mine = (Profile.kind == identity.kind) & (Profile.value == identity.value)
+            await database.execute(update(Profile).where(mine).values(calls=Profile.calls + 1, seen_at=self._time()))
+            await self._delete_expired(database)
+
+    async def forget(self, identity: Identity) -> Forgotten:
+        async with self._begin() as database:
+            profile = await self._find(database, identity)
+            if profile is None:
+                return Forgotten()
+            counted = select(Entry.kind, func.count()).where(Entry.profile_id == profile).group_by(Entry.kind)
+            counts = {kind: count for kind, count in await database.execute(counted)}
+            await database.execute(delete(Entry).where(Entry.profile_id == profile))
+            await database.execute(delete(Profile).where(Profile.id == profile))
+        return Forgotten(1, counts.get("observations", 0), counts.get("summaries", 0))
+
+    # --- rows --------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncGenerator[AsyncConnection]:
+        """A transaction."""
+        async with self.engine.begin() as database:
+            if not self._has_tables:
+                await database.run_sync(Base.metadata.create_all)
+            yield database
+        self._has_tables = True
+
+    async def _find(self, database: AsyncConnection, identity: Identity) -> str | None:
+        wanted = select(Profile.id).where(Profile.kind == identity.kind, Profile.value == identity.value)
+        return (await database.execute(wanted)).scalar_one_or_none()
+
+    async def _traits(self, database: AsyncConnection, profile: str) -> dict[str, str]:
+        wanted = select(Profile.traits, Profile.calls, Profile.seen_at).where(Profile.id == profile)
+        row = (await database.execute(wanted)).one_or_none()
+        if row is None:
+            return {}
+        traits = {str(name): str(value) for name, value in row.traits.items()}
+        if row.calls:
+            traits |= {"calls before this one": str(row.calls), "last call": f"{moment(row.seen_at):%Y-%m-%d}"}
+        return traits
+
+    async def _entries(self, database: AsyncConnection, profile: str, kind: str, query: str | None) -> list[Item]:
+        if kind not in self.kinds:
+            return []
+        wanted = (
+            select(Entry.content, Entry.occurred_at)
+            .where(Entry.profile_id == profile, Entry.kind == kind, Entry.occurred_at >= self._oldest())
+            .order_by(Entry.occurred_at.desc())
+            .limit(SEARCHED if query else self.items)
+        )
+        found = [Item(content, moment(at)) for content, at in await database.execute(wanted)]
+        if query is None:
+            return found
+        asked = words(query)
+        fitting = [item for item in found if words(item.text) & asked]
+        return sorted(fitting, key=lambda item: -len(words(item.text) & asked))[: self.items]
+
+    async def _keep(self, profile: str, kind: str, content: str, conversation_id: str | None) -> None:
+        entry = insert(Entry).values(
+            id=uuid4().hex,
+            profile_id=profile,
+            kind=kind,
+            content=content,
+            conversation_id=conversation_id,
+            occurred_at=self._time(),
+        )
+        async with self._begin() as database:
+            await database.execute(entry)
+
+    async def _delete_expired(self, database: AsyncConnection) -> None:
+        await database.execute(delete(Entry).where(Entry.occurred_at < self._oldest()))
+        has_entries = select(Entry.id).where(Entry.profile_id == Profile.id).exists()
+        await database.execute(delete(Profile).where(Profile.seen_at < self._oldest(), ~has_entries))
+
+    def _time(self) -> float:
+        return self.now().timestamp()
+
+    def _oldest(self) -> float:
+        return (self.now() - self.age).timestamp()
+
+
+def connect(text: str) -> AsyncEngine:
+    """An engine; nothing is connected yet. SQLite in memory is one connection, which its users take in turns."""
+    url = address(text)
+    options: dict[str, Any] = {"pool_timeout": PATIENCE, "connect_args": {"timeout": PATIENCE}}
+    if url.drivername.startswith("postgresql"):
+        options["pool_pre_ping"] = True
+    elif url.database in (None, "", ":memory:"):
+        options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
+    return create_async_engine(url, **options)
+
+
+def moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def words(text: str) -> set[str]:
+    """What a query and an item are compared by: words of three letters or more."""
+    return {word for word in re.findall(r"\w+", text.casefold()) if len(word) > 2}

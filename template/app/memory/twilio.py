@@ -1,0 +1,174 @@
+"""Memory in Twilio: Conversation Memory API v1 (https://www.twilio.com/docs/api/memory/v1).
+
+Twilio writes most of it, from each conversation that has been closed, if the conversation configuration extracts
+memory. Writes are answered (202) before they can be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import structlog
+from pydantic import Field
+from twilio.rest import Client
+from twilio.rest.memory.v1.conversation_summary import ConversationSummaryList
+from twilio.rest.memory.v1.lookup import LookupList
+from twilio.rest.memory.v1.observation import ObservationList
+from twilio.rest.memory.v1.profile import ProfileList
+from twilio.rest.memory.v1.recall import RecallList
+
+from app.capability import Services
+from app.memory.backend import Backend, Forgotten, Identity, Item, Known, MemorySettings
+from app.twilio_api import ApiSettings, everything, twilio_client
+
+log = structlog.get_logger()
+
+CONTENT = 4096  # characters of an observation or a summary
+QUERY = 1024  # characters
+TRAIT_GROUP = "Contact"  # where a store keeps phone, email and account_id unless it was set up otherwise
+SOURCE = "agent"
+
+
+class TwilioMemorySettings(MemorySettings, ApiSettings):
+    memory_store_id: str = Field(
+        alias="TWILIO_MEMORY_STORE_ID",
+        pattern="^mem_store_[0-9a-z]{26}$",
+        examples=["mem_store_" + "0" * 26],
+        description="Copy the id of your memory store (mem_store_ and 26 characters).",
+    )
+
+
+class TwilioMemory(Backend):
+    settings = TwilioMemorySettings
+
+    def __init__(self, twilio: Client, settings: TwilioMemorySettings, now: Callable[[], datetime]) -> None:
+        self.twilio = twilio
+        self.api = twilio.memory.v1
+        self.store_id = settings.memory_store_id
+        self.kinds = settings.memory_kinds
+        self.items = settings.memory_items
+        self.age = timedelta(days=settings.memory_days)
+        self.now = now
+
+    @classmethod
+    def build(cls, services: Services) -> Self:
+        settings: TwilioMemorySettings = services.settings
+        return cls(twilio_client(settings, services.transport), settings, services.now)
+
+    async def close(self) -> None:
+        await self.twilio.http_client.close()
+
+    async def identify(self, identity: Identity) -> str | None:
+        profiles = await self._profiles(identity)
+        return profiles[0] if profiles else None
+
+    async def create(self, identity: Identity) -> str:
+        """Twilio itself gives back the profile that has this identity already."""
+        wanted = ProfileList.ProfileData({"traits": {TRAIT_GROUP: {identity.kind: identity.value}}})
+        created = await self.api.profiles(self.store_id).create_async(wanted)
+        return str(created.id)
+
+    async def recall(self, profile: str, query: str | None = None) -> Known:
+        """Traits and items are asked at once; when one of the two fails, the other one counts.
+
+        Without `query` there must be no conversation id either: Twilio would have a model write the query, for 2 to 10
+        seconds. Source: https://github.com/twilio/twilio-agent-connect-python/pull/106
+        """
+        asked = [self._items(profile, query)] if self.kinds & {"observations", "summaries"} else []
+        if "traits" in self.kinds and query is None:
+            asked.append(self._traits(profile))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        errors = [answer for answer in answers if isinstance(answer, BaseException)]
+        if errors and len(errors) == len(answers):
+            raise errors[0]
+        for error in errors:
+            log.warning("memory.incomplete", error=type(error).__name__, status=getattr(error, "status", None))
+        known = Known()
+        for part in (answer for answer in answers if isinstance(answer, Known)):
+            known.traits |= part.traits
+            known.observations += part.observations
+            known.summaries += part.summaries
+        return known
+
+    async def _items(self, profile: str, query: str | None) -> Known:
+        wanted = {
+            "query": query[:QUERY] if query else None,
+            "beginDate": iso(self.now() - self.age),
+            "observationsLimit": self.items if "observations" in self.kinds else 0,
+            "summariesLimit": self.items if "summaries" in self.kinds else 0,
+            "communicationsLimit": 0,  # more would need a conversation id (400)
+        }
+        recalled = await self.api.recall(self.store_id, profile).create_async(RecallList.MemoryRetrievalRequest(wanted))
+        return Known(observations=items(recalled.observations), summaries=items(recalled.summaries))
+
+    async def _traits(self, profile: str) -> Known:
+        fetched = await self.api.profiles(self.store_id, profile).fetch_async()
+        traits = {
+            f"{group}.{name}": str(value)
+            for group, own in (fetched.traits or {}).items()
+            for name, value in own.items()
+            if name != "phone" and value not in (None, "", [])
+        }
+        return Known(traits=dict(list(traits.items())[: self.items]))
+
+    async def remember(self, profile: str, observation: str, conversation_id: str | None = None) -> None:
+        kept = {
+            "content": observation[:CONTENT],
+            "source": SOURCE,
+            "occurredAt": iso(self.now()),
+            "conversationIds": [conversation_id] if conversation_id else None,
+        }
+        wanted = ObservationList.CreateObservationsRequest({"observations": [kept]})
+        await self.api.observations(self.store_id, profile).create_async(wanted)
+
+    async def summarize(self, profile: str, summary: str, conversation_id: str | None = None) -> None:
+        kept = {
+            "content": summary[:CONTENT],
+            "source": SOURCE,
+            "occurredAt": iso(self.now()),
+            "conversationId": conversation_id,
+        }
+        wanted = ConversationSummaryList.CreateSummariesRequest({"summaries": [kept]})
+        await self.api.conversation_summaries(self.store_id, profile).create_async(wanted)
+
+    async def forget(self, identity: Identity) -> Forgotten:
+        """Delete the items before their profile: an attempt that breaks off can be repeated."""
+        forgotten = Forgotten()
+        for profile in await self._profiles(identity):
+            for each in await everything(self.api.observations(self.store_id, profile)):
+                await self.api.observations(self.store_id, profile, each.id).delete_async()
+                forgotten.observations += 1
+            for each in await everything(self.api.conversation_summaries(self.store_id, profile)):
+                await self.api.conversation_summaries(self.store_id, profile, each.id).delete_async()
+                forgotten.summaries += 1
+            await self.api.profiles(self.store_id, profile).delete_async()
+            forgotten.profiles += 1
+        return forgotten
+
+    async def _profiles(self, identity: Identity) -> list[str]:
+        wanted = LookupList.Identifier({"idType": identity.kind, "value": identity.value})
+        found = await self.api.lookup(self.store_id).create_async(wanted)
+        return found.profiles or []  # null when there is none
+
+
+def items(recalled: list[Any] | None) -> list[Item]:
+    """What Recall gave, without what has no text."""
+    return [
+        Item(each["content"], moment(each.get("occurredAt") or each.get("createdAt")))
+        for each in recalled or []
+        if isinstance(each, dict) and each.get("content")
+    ]
+
+
+def moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+
+
+def iso(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,288 @@
+"""Messages beside calls: SMS, WhatsApp, RCS and chat, answered by the same brain out of the same memory.
+
+They come as webhooks of Conversation Orchestrator and go out as its Actions, whichever path carries the calls: TAC 2.5
+loses what it fails to send, answers human agents and knows of duplicates in its own process only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Self
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from pydantic import Field, ValidationError
+
+from agent import texts
+from app.brain import Brain
+from app.calls import FAREWELL, OVER, freeze, thaw
+from app.capability import Capability, Services, each
+from app.messaging.inbox import Inbox
+from app.messaging.outbox import Outbox, TextLine
+from app.messaging.payload import Change, Message, bare
+from app.orchestrator import OrchestratorSettings
+from app.session import Session
+from app.speech import FIRST_LANGUAGE
+from app.store import Store
+from app.twilio_api import twilio_client
+from app.webhook import signed
+
+log = structlog.get_logger()
+
+DAY = 24 * 3600.0  # seconds
+WEEK = 7 * DAY
+UNSEEN = "[They also sent a file, which you cannot see.]"
+STATE = "messaging"  # where a session keeps that a human has taken over
+
+
+class MessagingSettings(OrchestratorSettings):
+    phone_number: str = Field(
+        alias="TWILIO_PHONE_NUMBER",
+        pattern=r"^\+[1-9]\d{6,14}$",
+        examples=["+15005550001"],
+        description="Write the number that texts come to, as in +15005550001.",
+    )
+    whatsapp_number: str | None = Field(
+        None,
+        alias="TWILIO_WHATSAPP_NUMBER",
+        pattern=r"^(whatsapp:)?\+[1-9]\d{6,14}$",
+        description="Write the number of your WhatsApp sender, as in +15005550001, or leave it out.",
+    )
+    rcs_sender: str | None = Field(
+        None,
+        alias="TWILIO_RCS_SENDER_ID",
+        pattern=r"^(rcs:)?[A-Za-z0-9_+]+$",
+        description="Write the id of your RCS sender, as in brand_acme_agent, or leave it out.",
+    )
+    chat_identity: str = Field(
+        "ai-assistant", alias="AGENT_CHAT_IDENTITY", description="Write the agent's name in chats, as in ai-assistant."
+    )
+    text_pause: float = Field(
+        1.0,
+        alias="AGENT_TEXT_PAUSE",
+        ge=0,
+        le=30,
+        examples=[0.05],
+        description="Write how many seconds to wait for more messages before answering, 0 to 30.",
+    )
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The agent's own address in each channel, as Twilio writes it."""
+        found = {"SMS": self.phone_number, "CHAT": self.chat_identity}
+        if self.whatsapp_number:
+            found["WHATSAPP"] = f"whatsapp:{bare(self.whatsapp_number)}"
+        if self.rcs_sender:
+            found["RCS"] = f"rcs:{bare(self.rcs_sender)}"
+        return found
+
+
+class Messaging(Capability):
+    """`counts` tells what became of messages: received, then answered, left to a human, or failed."""
+
+    settings = MessagingSettings
+    brain: Brain
+
+    def __init__(self, settings: MessagingSettings, store: Store, now: Callable[[], datetime], outbox: Outbox) -> None:
+        self.options = settings
+        self.store = store
+        self.now = now
+        self.outbox = outbox
+        self.inbox = Inbox(store, settings.text_pause)
+        self.counts: Counter[str] = Counter()
+        self._body = signed(settings)
+        self.working: set[asyncio.Task[None]] = set()  # on what has been received
+
+    @classmethod
+    def build(cls, services: Services) -> Self:
+        settings: MessagingSettings = services.settings
+        outbox = Outbox(twilio_client(settings, services.transport), settings.addresses)
+        return cls(settings, services.store, services.now, outbox)
+
+    def answered_by(self, brain: Brain) -> None:
+        self.brain = brain
+
+    def routes(self) -> APIRouter:
+        router = APIRouter()
+        router.add_api_route("/webhooks/conversations", self.webhook, methods=["POST"])
+        return router
+
+    async def context(self, session: Session, text: str) -> str | None:
+        return None if session.line.spoken else texts.WRITING
+
+    async def close(self) -> None:
+        """Finish what has been received: Twilio will not send it again."""
+        if self.working:
+            _, late = await asyncio.wait(self.working, timeout=FAREWELL - 1)
+            for task in late:
+                task.cancel()
+            if late:
+                log.error("text.unanswered", count=len(late), reason="the server stopped")
+
+    # --- what comes from Twilio --------------------------------------------------------------------------------
+
+    async def webhook(self, request: Request) -> Response:
+        """Answers at once, and 200 also when it cannot read the payload: Twilio would only send the same again."""
+        body = await self._body(request)
+        task = asyncio.create_task(self._receive(body, request.headers.get("i-twilio-idempotency-token")))
+        self.working.add(task)
+        task.add_done_callback(self.working.discard)
+        return Response()
+
+    async def _receive(self, body: Mapping[str, Any], token: str | None) -> None:
+        try:
+            conversation_id = await self._sort(body, token)
+            if conversation_id:
+                await self._answer_all(conversation_id)
+        except ValidationError as errors:
+            fields = ", ".join(".".join(map(str, error["loc"])) for error in errors.errors())
+            log.error("text.unreadable", fields=fields)
+        except Exception:
+            log.exception("text.failed")
+
+    async def _sort(self, body: Mapping[str, Any], token: str | None) -> str | None:
+        """Put what concerns us into the inbox of its conversation. Returns that conversation's id."""
+        data = body.get("data") or {}
+        if data.get("configurationId", ours := self.options.conversation_configuration_id) != ours:
+            return None
+        if body.get("eventType") == "CONVERSATION_UPDATED":
+            change = Change.model_validate(data)
+            if change.status != "CLOSED" or await self._stored(change.id) in (None, OVER):
+                return None
+            await self.inbox.put(change.id, None)
+            return change.id
+        if body.get("eventType") != "COMMUNICATION_CREATED":
+            return None
+        message = Message.model_validate(data)
+        if not self._is_for_us(message):
+            return None
+        tokens = {message.id, token or message.id}
+        if not all([await self.store.claim(f"text-seen:{token}", DAY) for token in tokens]):
+            return None
+        self.counts["received"] += 1
+        await self.inbox.put(message.conversation_id, message)
+        return message.conversation_id
+
+    def _is_for_us(self, message: Message) -> bool:
+        """Calls are transcribed into conversations too, and our own messages come back to us."""
+        channel = message.author.channel
+        if channel == "VOICE" or (message.content and message.content.type == "TRANSCRIPTION"):
+            return False
+        own = self.options.addresses.get(channel)
+        if own is None:
+            log.warning("text.ignored", channel=channel, hint="the agent has no address in this channel; see .env")
+            return False
+        return bare(message.author.address) != bare(own)
+
+    # --- a conversation --------------------------------------------------------------------------------------------
+
+    async def _answer_all(self, conversation_id: str) -> None:
+        async with self.inbox.turn(conversation_id):
+            while True:
+                messages, closed = await self.inbox.take(conversation_id)
+                if messages:
+                    await self._or_fail(self._answer(messages), len(messages))
+                if closed:
+                    await self._or_fail(self._end(conversation_id))
+                if not messages and not closed:
+                    return
+
+    async def _or_fail(self, work: Awaitable[None], count: int = 0) -> None:
+        try:
+            await work
+        except Exception as error:  # its text may quote an address
+            self.counts["failed"] += count
+            log.error("text.failed", error=type(error).__name__, status=getattr(error, "status", None))
+
+    async def _answer(self, messages: list[Message]) -> None:
+        """Messages that came together get one answer, unless a human has taken the conversation over."""
+        people = await self.outbox.people(messages[0].conversation_id)
+        authors = [(message, people.author(message)) for message in messages]
+        session, is_new = await self._session(messages[-1])
+        if session is None:
+            return
+        if any(author and author.type == "HUMAN_AGENT" for _, author in authors):
+            session.state[STATE] = "human"
+            await self._save(session)
+        asked = [message for message, author in authors if not author or author.type in ("CUSTOMER", "UNKNOWN")]
+        if not asked:
+            return
+        if session.state.get(STATE) == "human":
+            self.counts["left to a human"] += len(asked)
+            log.info("text.left_to_human", conversation=session.id)
+            return
+        route = await self.outbox.route(asked[-1], people)
+        customer = people.author(asked[-1])
+        session.profile_id = (customer and customer.profile_id) or session.profile_id
+        session.line = line = TextLine(self.outbox, route, session)
+        await each(self.brain.capabilities, "on_start" if is_new else "on_resume", session)
+        try:
+            await self._turn(session, line, asked)
+        finally:
+            line.open = False
+            self.brain.settle(session)
+            await self._save(session)
+
+    async def _turn(self, session: Session, line: TextLine, messages: list[Message]) -> None:
+        words = [message.text for message in messages if message.text]
+        if not words:
+            await session.say(texts.NO_MEDIA)
+            self.counts["answered"] += len(messages)
+            return
+        if len(words) < len(messages):
+            words.append(UNSEEN)
+        reply = "".join([token async for token in self.brain.reply(session, "\n".join(words))]).strip()
+        try:
+            if reply:
+                await line.say(reply)
+        except Exception:
+            self.brain.interrupted(session, "")  # nobody has read it
+            raise
+        self.counts["answered"] += len(messages)
+        log.info("text.answered", conversation=session.id, messages=len(messages))
+
+    async def _end(self, conversation_id: str) -> None:
+        stored = await self._stored(conversation_id)
+        if stored in (None, OVER):
+            return
+        session = self._as_kept(conversation_id, stored)
+        await self.store.put(f"call:{conversation_id}", json.dumps(OVER), DAY)
+        await each(self.brain.capabilities, "on_end", session, within=FAREWELL)
+        log.info("text.ended", conversation=conversation_id)
+
+    # --- what is kept between two messages, as it is of calls --------------------------------------------------------
+
+    async def _session(self, message: Message) -> tuple[Session | None, bool]:
+        """The conversation that a message belongs to, and whether it is new. None for one that is over."""
+        id, stored = message.conversation_id, await self._stored(message.conversation_id)
+        if stored == OVER:
+            log.warning("text.too_late", conversation=id)
+            return None, False
+        channel, address = message.author.channel, bare(message.author.address)
+        if stored:
+            session = self._as_kept(id, stored)
+        else:
+            called = bare(self.options.addresses[channel])
+            session = Session(id, address, called, language=FIRST_LANGUAGE, now=self.now, conversation_id=id)
+            if not await self.store.get(f"conversation:{id}"):  # it may be that of a call
+                await self.store.put(f"conversation:{id}", id, WEEK)
+        session.parameters = {"channel": channel}
+        if channel == "CHAT":  # whoever connects somebody to a chat says who that is
+            session.parameters = {"channel": channel, "email" if "@" in address else "account_id": address}
+        return session, stored is None
+
+    def _as_kept(self, conversation_id: str, stored: Mapping[str, Any]) -> Session:
+        session = thaw(conversation_id, stored, self.now)
+        session.line.spoken = False
+        return session
+
+    async def _stored(self, conversation_id: str) -> Any:
+        text = await self.store.get(f"call:{conversation_id}")
+        return json.loads(text) if text else None
+
+    async def _save(self, session: Session) -> None:
+        await self.store.put(f"call:{session.id}", json.dumps(freeze(session)), WEEK)

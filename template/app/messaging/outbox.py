@@ -1,0 +1,177 @@
+"""Messages on their way out: who is who in a conversation, and Actions of Conversation Orchestrator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import httpx2
+import structlog
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest import Client
+from twilio.rest.conversations.v2.action import ActionList
+from twilio.rest.conversations.v2.participant import ParticipantInstance, ParticipantList
+
+from app.messaging.payload import Message, bare
+from app.session import Line, Session
+from app.twilio_api import everything
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+PAUSES = (0.5, 2.0, 5.0)  # seconds before each further attempt
+LIMIT = 1600  # characters of an SMS or WhatsApp message; https://www.twilio.com/docs/api/errors/21617
+TAKEN = 409
+
+
+@dataclass(frozen=True)
+class Route:
+    """From whom to whom: ids of participants. `thread` is the channel id that a chat needs."""
+
+    conversation_id: str
+    channel: str
+    agent: str
+    customer: str
+    thread: str | None = None
+
+
+class People:
+    """The participants of a conversation."""
+
+    def __init__(self, participants: list[ParticipantInstance]) -> None:
+        self.participants = participants
+
+    def at(self, channel: str, address: str) -> ParticipantInstance | None:
+        return next((each for each in self.participants if holds(each, channel, address)), None)
+
+    def author(self, message: Message) -> ParticipantInstance | None:
+        author = message.author
+        known = next((each for each in self.participants if each.id == author.participant_id), None)
+        return known or self.at(author.channel, author.address)
+
+
+def holds(participant: ParticipantInstance, channel: str, address: str) -> bool:
+    addresses: list[Any] = participant.addresses or []
+    return any(each["channel"] == channel and bare(each["address"]) == bare(address) for each in addresses)
+
+
+class Outbox:
+    """`addresses` are the agent's own, by channel. When all attempts fail, the last error is raised."""
+
+    def __init__(self, twilio: Client, addresses: Mapping[str, str]) -> None:
+        self.api = twilio.conversations.v2
+        self.addresses = addresses
+
+    async def people(self, conversation_id: str) -> People:
+        return People(await attempt("people", lambda: everything(self.api.participants(conversation_id))))
+
+    async def route(self, message: Message, people: People) -> Route:
+        """How an answer goes back. The agent is added where it is missing; an author of unknown role is a customer.
+
+        Raises LookupError when nothing tells who the author is.
+        """
+        conversation_id, channel = message.conversation_id, message.author.channel
+        customer = people.author(message)
+        customer_id = customer.id if customer else message.author.participant_id
+        if customer_id is None:
+            raise LookupError("the author is no participant")
+        agent = people.at(channel, self.addresses[channel]) or await self._join(message)
+        for participant, kind in ((agent, "AI_AGENT"), (customer, "CUSTOMER")):
+            if participant and participant.type == "UNKNOWN":
+                await self._retype(conversation_id, participant, kind)
+        thread = message.channel_id if channel == "CHAT" else None
+        return Route(conversation_id, channel, str(agent.id), str(customer_id), thread)
+
+    async def _join(self, message: Message) -> ParticipantInstance:
+        channel = message.author.channel
+        own: dict[str, Any] = {"channel": channel, "address": self.addresses[channel]}
+        if channel == "CHAT":
+            own["channelId"] = message.channel_id
+        request = ParticipantList.CreateParticipantInConversationRequest({"type": "AI_AGENT", "addresses": [own]})
+        try:
+            created: ParticipantInstance = await attempt(
+                "join", lambda: self.api.participants(message.conversation_id).create_async(request)
+            )
+        except TwilioRestException as error:
+            if error.status != TAKEN:
+                raise
+            people = await self.people(message.conversation_id)  # somebody else was quicker
+            if (found := people.at(channel, self.addresses[channel])) is None:
+                raise
+            return found
+        return created
+
+    async def _retype(self, conversation_id: str, participant: ParticipantInstance, kind: str) -> None:
+        """An answer can go out without it, so a refusal is only logged."""
+        addresses, profile = participant.addresses, participant.profile_id
+        whole = {"type": kind, "name": participant.name, "addresses": addresses, "profileId": profile}
+        request = ParticipantList.UpdateParticipantInConversationRequest(whole)  # replaces all of it
+        try:
+            changed = self.api.participants(conversation_id)
+            updated = await attempt("retype", lambda: changed.get(participant.id).update_async(request))
+            participant.profile_id = updated.profile_id or profile
+        except (TwilioRestException, httpx2.TransportError) as error:
+            log.warning("text.role_kept", conversation=conversation_id, status=getattr(error, "status", None))
+
+    async def send(self, route: Route, text: str) -> None:
+        """In as many messages as its length takes."""
+        for part in parts(text):
+            payload: dict[str, Any] = {
+                "from": {"participantId": route.agent, "channel": route.channel},
+                "to": [{"participantId": route.customer, "channel": route.channel}],
+                "content": {"text": part},
+            }
+            if route.thread:
+                payload["channelSettings"] = {"channelId": route.thread}
+            action = ActionList.CreateConversationActionRequest({"type": "SEND_MESSAGE", "payload": payload})
+            await attempt("send", partial(self.api.actions(route.conversation_id).create_async, action))
+
+
+async def attempt(what: str, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until Twilio answers. What it refuses is not asked again; what it could not do just now is."""
+    for pause in PAUSES:
+        try:
+            return await ask()
+        except (TwilioRestException, httpx2.TransportError) as error:
+            status = getattr(error, "status", None)
+            if status is not None and status != 429 and status < 500:
+                raise
+            log.warning("text.tried_in_vain", what=what, error=type(error).__name__, status=status)
+        await asyncio.sleep(pause)
+    return await ask()
+
+
+def parts(text: str, limit: int = LIMIT) -> list[str]:
+    """Messages of at most `limit` characters: split after a sentence, else between words, else anywhere."""
+    found = []
+    while len(text) > limit:
+        head = text[: limit + 1]
+        ends = [
+            head.rfind(end) + len(end.rstrip()) for end in (". ", "! ", "? ", "\n", "。", "！", "？") if end in head
+        ]
+        at = max([end for end in ends if limit / 2 < end <= limit], default=0) or head.rfind(" ")
+        at = at if at > 0 else limit
+        found.append(text[:at].strip())
+        text = text[at:].strip()
+    return [*found, text] if text else found
+
+
+class TextLine(Line):
+    """A conversation in writing."""
+
+    spoken = False
+
+    def __init__(self, outbox: Outbox, route: Route, session: Session) -> None:
+        self.outbox = outbox
+        self.route = route
+        self.session = session
+
+    async def say(self, text: str) -> None:
+        await self.outbox.send(self.route, text)
+
+    async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
+        """There is nothing to hang up: Twilio closes the conversation after a time without messages."""
+        self.session.ending = True

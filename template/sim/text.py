@@ -1,0 +1,223 @@
+"""Somebody who texts: signed webhooks go to the real app, and the answers are those that reach Twilio's Actions."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+from fastapi import FastAPI
+from prompt_toolkit import PromptSession
+from prompt_toolkit.patch_stdout import patch_stdout
+from pydantic_ai.models import Model
+from twilio.request_validator import RequestValidator
+
+from app.main import create_app
+from app.messaging import Messaging
+from sim import world
+from sim.call import CallProblem
+from sim.cloud import Cloud
+from sim.cloud.conversations import PATH, PATIENCE, webhook
+from sim.console import Terminal, piped
+from sim.guard import offline
+from sim.server import serve
+
+THREAD = "CH" + "0" * 32  # of a chat
+
+HELP = """\
+/photo         send a picture without a word
+/human Hello   a human agent writes
+/close         Twilio closes the conversation after a time without messages
+/quit          put the phone away, like Ctrl-D"""
+
+
+class Texter:
+    """A customer in one channel. Every wait is bounded; silence raises CallProblem."""
+
+    def __init__(self, app: FastAPI, address: str, cloud: Cloud, author: str, channel: str) -> None:
+        self.app = app
+        self.cloud = cloud
+        self.author = author
+        self.channel = channel
+        self.statuses: list[int] = []  # how the app answered the webhooks
+        self._read = 0
+        self._validator = RequestValidator(world.AUTH_TOKEN)
+        self._http = httpx2.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE, trust_env=False, verify=False)
+        cloud.conversations.subscriber = self.posts
+
+    @property
+    def messaging(self) -> Messaging:
+        return next(each for each in self.app.state.calls.capabilities if isinstance(each, Messaging))
+
+    # --- what a customer does -------------------------------------------------------------------------------------
+
+    async def texts(self, text: str | None) -> str:
+        """Write something, or send a picture (None), and wait for the answer."""
+        await self.posts(self.writes(text))
+        return await self.reads()
+
+    def writes(self, text: str | None) -> dict[str, Any]:
+        """Write something. The webhook of it is on its way when somebody posts it."""
+        own = self.messaging.options.addresses[self.channel]
+        thread = THREAD if self.channel == "CHAT" else ""
+        message = self.cloud.conversations.write(self.author, own, self.channel, text, thread)
+        return webhook("COMMUNICATION_CREATED", message)
+
+    async def reads(self) -> str:
+        """The next answer."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while len(self.cloud.conversations.sent) <= self._read:
+                    await asyncio.sleep(0.002)
+        except TimeoutError:
+            raise CallProblem(f"no answer (waited {PATIENCE:.0f} s)") from None
+        self._read += 1
+        return str(self.cloud.conversations.sent[self._read - 1]["content"]["text"])
+
+    def unread(self) -> list[str]:
+        """The answers that nobody has read."""
+        found = self.cloud.conversations.sent[self._read :]
+        self._read += len(found)
+        return [message["content"]["text"] for message in found]
+
+    # --- what Twilio does ------------------------------------------------------------------------------------------
+
+    @property
+    def conversation(self) -> str:
+        """The id of the latest conversation."""
+        return list(self.cloud.conversations.known)[-1]
+
+    async def posts(self, body: dict[str, Any], token: str | None = None) -> None:
+        """A signed webhook. Twilio repeats one with the same token."""
+        content = json.dumps(body).encode()
+        target = f"{PATH}?bodySHA256={hashlib.sha256(content).hexdigest()}"
+        headers = {
+            "Content-Type": "application/json",
+            "X-Twilio-Signature": str(self._validator.compute_signature(f"{world.PUBLIC_URL}{target}", {})),
+            "i-twilio-idempotency-token": token or uuid4().hex,
+        }
+        answer = await self._http.post(target, content=content, headers=headers)
+        self.statuses.append(answer.status_code)
+
+    async def human(self, text: str) -> None:
+        """A human agent writes into the conversation."""
+        message = self.cloud.conversations.join_human(self.conversation, text)
+        await self.posts(webhook("COMMUNICATION_CREATED", message))
+
+    async def closes(self) -> None:
+        """Twilio closes the conversation."""
+        known = self.cloud.conversations.known[self.conversation]
+        known["status"] = "CLOSED"
+        await self.posts(webhook("CONVERSATION_UPDATED", {"id": known["id"], "status": "CLOSED"}))
+
+    async def settles(self) -> None:
+        """Wait until the app has nothing to do."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self.messaging.working or self.cloud.conversations.deliveries:
+                    await asyncio.sleep(0.002)
+        except TimeoutError:
+            raise CallProblem(f"the app is still busy after {PATIENCE:.0f} s") from None
+
+    async def aclose(self) -> None:
+        self.cloud.conversations.subscriber = None
+        await self._http.aclose()
+
+
+@asynccontextmanager
+async def texter(
+    app: FastAPI, cloud: Cloud, *, author: str = world.CALLER, channel: str = "SMS"
+) -> AsyncGenerator[Texter]:
+    """Serve `app` to somebody who texts it. `cloud` is the account whose transport the app has."""
+    async with serve(app) as address:
+        somebody = Texter(app, address, cloud, author, channel)
+        try:
+            yield somebody
+            await somebody.settles()
+        finally:
+            await somebody.aclose()
+
+
+# --- in the terminal -------------------------------------------------------------------------------------------------
+
+
+async def talk(model: Model | str | Sequence[Model | str], name: str, *, local: bool) -> int:
+    """A conversation with whoever types. Returns the exit code: 1 when the agent did not answer."""
+    models = [model] if isinstance(model, Model | str) else list(model)
+    terminal, refused = Terminal(), list[str]()
+    terminal.note(f"Answering: {name}. The customer, the carrier and Twilio are simulated; the app is yours.")
+    terminal.note("Type what the customer texts; /help shows what else can happen.")
+    try:
+        async with AsyncExitStack() as stack:
+            refused = stack.enter_context(offline()) if local else []
+            cloud = Cloud()
+            app = create_app(world.settings(), models, transport=cloud.transport)
+            somebody = await stack.enter_async_context(texter(app, cloud))
+            async with typed() if sys.stdin.isatty() else piped() as lines:
+                async for text in lines:
+                    if text == "/quit":
+                        break
+                    await obey(somebody, terminal, text)
+            counts = somebody.messaging.counts
+            terminal.note(f"{counts['received']} received, {counts['answered']} answered, {counts['failed']} failed.")
+    except CallProblem as problem:
+        terminal.problem(str(problem))
+        return 1
+    if refused:
+        terminal.problem(f"something tried to reach {', '.join(sorted(set(refused)))}")
+    return 1 if refused or counts["failed"] else 0
+
+
+async def obey(somebody: Texter, terminal: Terminal, text: str) -> None:
+    command, _, words = text.partition(" ")
+    begun = bool(somebody.cloud.conversations.known)
+    if not text:
+        return
+    if command == "/human" and words and begun:
+        terminal.line("human", words, style="magenta")
+        await somebody.human(words)
+    elif command == "/close" and begun:
+        await somebody.closes()
+        await somebody.settles()
+        terminal.note("Twilio has closed the conversation. The next message begins another.")
+        return
+    elif command.startswith("/") and command != "/photo":
+        for hint in HELP.splitlines():
+            terminal.note(hint)
+        return
+    else:
+        terminal.line("customer", "[a picture]" if command == "/photo" else text, style="cyan")
+        await somebody.posts(somebody.writes(None if command == "/photo" else text))
+    await answers(somebody, terminal)
+
+
+async def answers(somebody: Texter, terminal: Terminal) -> None:
+    """Show what the agent has to say to it."""
+    began = time.monotonic()
+    await somebody.settles()
+    took = f"{1000 * (time.monotonic() - began):.0f} ms"
+    for text in (unread := somebody.unread()):
+        terminal.agent(text, took)
+    if not unread:
+        terminal.note("The agent does not answer.")
+
+
+@asynccontextmanager
+async def typed() -> AsyncGenerator[AsyncIterator[str]]:
+    """The lines that somebody types."""
+
+    async def lines() -> AsyncIterator[str]:
+        session: PromptSession[str] = PromptSession(erase_when_done=True)
+        with suppress(EOFError, KeyboardInterrupt):
+            while True:
+                yield (await session.prompt_async("customer  ")).strip()
+
+    with patch_stdout(raw=True):
+        yield lines()
