@@ -67,7 +67,7 @@ def combinations(questions: Iterable[str]) -> Iterator[Answers]:
     """Every combination of the answers to some structural questions, with such others as make it valid."""
     names = [name for name in STRUCTURAL if name in questions]
     binding = {name for rule in RULES if rule & set(names) for name in rule} - set(names)
-    others = [sorted(choices(name), key=lambda value, name=name: value != DEFAULTS[name]) for name in binding]
+    others = [list(dict.fromkeys([DEFAULTS[name], *choices(name)])) for name in binding]
     for values in itertools.product(*map(choices, names)):
         answers = dict(zip(names, values, strict=True))
         for more in itertools.product(*others):
