@@ -15,7 +15,7 @@ from pydantic_ai.messages import ModelMessagesTypeAdapter
 
 from agent import words
 from app.brain import Brain
-from app.capability import Capability, each
+from app.capability import Capability, each, equip
 from app.session import Line, Session
 from app.speech import FIRST_LANGUAGE
 from app.store import Store
@@ -26,7 +26,17 @@ GRACE = 30.0  # seconds that a dropped call may take to come back
 LONGEST = 4 * 3600  # seconds: Twilio ends a call after four hours
 FAREWELL = 10.0  # seconds that a capability may take when a call is over
 OVER = "over"  # what the store says of a call that a replayed request must not open again
-KEPT = ("caller", "called", "language", "greeting", "conversation_id", "profile_id", "state", "guidance")
+KEPT = (
+    "caller",
+    "called",
+    "language",
+    "greeting",
+    "parameters",
+    "conversation_id",
+    "profile_id",
+    "state",
+    "guidance",
+)
 
 
 class Refused(Exception):
@@ -79,11 +89,12 @@ class Calls:
         session = session or Session(
             call_sid, caller, called, language=FIRST_LANGUAGE, now=self.now, greeting=words.GREETING
         )
-        session.line, session.parameters = line, parameters or {}
+        session.line, session.parameters = line, parameters or session.parameters
         self.brain.settle(session)  # whoever interrupts now interrupts the second greeting
         self._sessions[call_sid] = session
         log.info("call.resumed" if resumed else "call.started", call=call_sid)
         await self._write(session)
+        await equip(session, self.capabilities)
         await each(self.capabilities, "on_resume" if resumed else "on_start", session)
         return session
 
@@ -131,6 +142,7 @@ class Calls:
         self._forget(call_sid)
         await self.store.put(f"call:{call_sid}", json.dumps(OVER), LONGEST)
         self.brain.settle(session)
+        await equip(session, self.capabilities)
         await each(self.capabilities, "on_end", session, within=FAREWELL)
         log.info("call.ended", call=call_sid)
 
@@ -185,7 +197,7 @@ class Calls:
 
 def freeze(session: Session) -> dict[str, Any]:
     """What a store keeps of a conversation, as JSON."""
-    kept = {name: getattr(session, name) for name in KEPT}
+    kept = {name: getattr(session, name) for name in KEPT} | {"parameters": dict(session.parameters)}
     history = [*session.history, *(session.turn.history() if session.turn else [])]
     return {**kept, "history": json.loads(ModelMessagesTypeAdapter.dump_json(history))}
 

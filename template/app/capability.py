@@ -13,7 +13,7 @@ import structlog
 from fastapi import APIRouter
 from pydantic import create_model
 
-from app.session import Session
+from app.session import Offer, Session
 from app.settings import Settings
 from app.store import Store
 
@@ -27,12 +27,16 @@ PATIENCE = 2.0  # seconds that a hook may keep a caller waiting
 
 @dataclass
 class Services:
-    """What a capability is built from. `transport` carries its requests to Twilio; None is the network."""
+    """What a capability is built from. `transport` carries its requests to Twilio; None is the network.
+
+    `capabilities` are all of them, as soon as they are built.
+    """
 
     settings: Any
     store: Store
     now: Callable[[], datetime]
     transport: httpx2.AsyncBaseTransport | None = None
+    capabilities: Sequence[Capability] = ()
 
 
 class Capability:
@@ -59,6 +63,10 @@ class Capability:
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         """What the model may call during this call."""
         return ()
+
+    def offers(self, session: Session) -> Mapping[str, Offer]:
+        """What `agent/` and other capabilities may ask of this one, by name. A session without it says no."""
+        return {}
 
     async def open(self) -> None:
         """The server starts."""
@@ -98,6 +106,12 @@ async def each(capabilities: Sequence[Capability], hook: str, *args: Any, within
         except Exception:
             log.exception("capability.failed", capability=type(capability).__name__, hook=hook)
     return results
+
+
+async def equip(session: Session, capabilities: Sequence[Capability]) -> None:
+    """Give a session what the capabilities offer: a new one, one that has come back, one that is over."""
+    for offers in await each(capabilities, "offers", session):
+        session.offers |= offers
 
 
 def combined(*parts: type[Settings]) -> type[Settings]:

@@ -40,7 +40,7 @@ def create_app(
     settings = settings or ProjectSettings()
     store = store or STORE.build(settings)
     services = Services(settings, store, now, transport)
-    capabilities = [capability.build(services) for capability in CAPABILITIES]
+    capabilities = services.capabilities = [capability.build(services) for capability in CAPABILITIES]
     brain = Brain(
         models=models or [model for model in (settings.model, settings.fallback_model) if model],
         prompt=own_prompt(),

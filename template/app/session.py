@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from app.brain import Turn
 
 
+Offer = Callable[..., Awaitable[bool]]
+
+
 class NotOffered(Exception):
     """The chosen path cannot do this to a call."""
 
@@ -73,7 +76,7 @@ class Session:
     hearing: str = ""
     turn: Turn | None = None
     ending: bool = False
-    offers: dict[str, Callable[..., Awaitable[bool]]] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
 
     async def say(self, text: str) -> None:
         """Say something at once, and have the model know that it was said."""
@@ -81,8 +84,8 @@ class Session:
         self.history.append(ModelResponse([TextPart(text)]))
 
     async def escalate(self, reason_code: str, summary: str = "") -> bool:
-        """Bring a human into the conversation. False when this project has none to offer."""
-        offer = self.offers.get("escalate")
+        """Bring a human into the conversation. False when that is over, or the project has nobody to offer."""
+        offer = self.offers.get("escalate") if self.line.open else None
         return await offer(reason_code, summary) if offer else False
 
 

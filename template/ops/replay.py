@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from app.capability import Capability
     from app.intelligence import Intelligence
 
 
 def replay() -> None:
     """React again to the signals whose reaction has failed. Exits with 1 when one fails again."""
     from app.capability import Services
-    from app.features import STORE
+    from app.features import CAPABILITIES, STORE
     from app.intelligence import Intelligence
     from ops.environment import SettingsError, load
     from ops.log import configure_logging
@@ -27,9 +29,21 @@ def replay() -> None:
         for problem in error.problems:
             typer.secho(problem, fg="red", err=True)
         raise typer.Exit(2) from None
-    intelligence = Intelligence.build(Services(settings, STORE.build(settings), lambda: datetime.now(UTC)))
-    again = asyncio.run(replayed(intelligence))
-    raise typer.Exit(1 if again else 0)
+    services = Services(settings, STORE.build(settings), lambda: datetime.now(UTC))
+    services.capabilities = [capability.build(services) for capability in CAPABILITIES]
+    (intelligence,) = [capability for capability in services.capabilities if isinstance(capability, Intelligence)]
+    raise typer.Exit(1 if asyncio.run(with_all_open(services.capabilities, intelligence)) else 0)
+
+
+async def with_all_open(capabilities: Sequence[Capability], intelligence: Intelligence) -> int:
+    """A reaction may need what the other capabilities offer."""
+    from app.capability import each
+
+    await each(capabilities, "open")
+    try:
+        return await replayed(intelligence)
+    finally:
+        await each(capabilities, "close")
 
 
 async def replayed(intelligence: Intelligence) -> int:
@@ -43,8 +57,6 @@ async def replayed(intelligence: Intelligence) -> int:
         again += bool(failure)
         mark, color = (f"FAIL {described(line)}: {failure}", "red") if failure else (f"ok   {described(line)}", "green")
         typer.secho(mark, fg=color)
-        if failure == "NotOffered":
-            typer.echo("     What it needs is only there during a call, or on the server that had the call.")
     intelligence.failed.done()
     if again:
         typer.echo(f"{again} of {len(lines)} failed again and stay in {intelligence.failed.path} for a week.")

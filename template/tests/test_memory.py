@@ -295,7 +295,7 @@ def tools(scope: str) -> list[str]:
     async def names() -> list[str]:
         await memory.open()
         await memory.on_start(session)
-        return [*(tool.__name__ for tool in memory.tools(session)), *session.offers]
+        return [*(tool.__name__ for tool in memory.tools(session)), *memory.offers(session)]
 
     return asyncio.run(names())
 
@@ -321,6 +321,17 @@ async def test_a_summary_can_be_kept_by_whoever_has_one(notebook: Notebook, dial
     assert notebook.summaries == {ADA: ["Asked about tea."]}
     notebook.error = ConnectionError()
     assert not await call.session.offers["summarize"]("Asked about coffee.")
+
+
+async def test_the_summary_of_a_call_that_is_over_is_kept(notebook: Notebook) -> None:
+    """It comes when the call is no longer looked up, perhaps on a worker that never had it."""
+    settings: Any = world.settings()
+    memory = Memory(notebook, settings)
+    session = Session("CA1", ADA, world.CALLED, "en-US", lambda: datetime.now(UTC))
+    assert await memory.offers(session)["summarize"]("Asked about tea.")
+    assert notebook.summaries == {ADA: ["Asked about tea."]}
+    session.caller = "anonymous"
+    assert memory.offers(session) == {}
 
 
 async def test_a_call_that_comes_back_on_another_worker_is_known_there(notebook: Notebook, dial: Dial) -> None:
@@ -358,7 +369,7 @@ async def test_a_conversation_in_writing_is_looked_up_once(notebook: Notebook) -
         session.parameters = {"account_id": "4711"}
         await hook(session)
         assert "Prefers tea." in str(await memory.context(session, "Hello"))
-        assert session.profile_id == "4711" and "summarize" in session.offers
+        assert session.profile_id == "4711" and "summarize" in memory.offers(session)
     assert memory.counts["asked"] == 1
 
 

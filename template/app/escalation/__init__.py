@@ -23,7 +23,7 @@ from app.escalation import voice
 from app.escalation.payload import Payload
 from app.escalation.state import Record, Records, State
 from app.escalation.webhooks import routes
-from app.session import Line, Session, this_session
+from app.session import Line, Offer, Session, this_session
 from app.settings import Settings
 from app.store import Store
 
@@ -65,14 +65,11 @@ class Escalation(Capability):
     def routes(self) -> APIRouter:
         return routes(self.options, self.records, self.store, self.options.queue_timeout)
 
-    async def on_start(self, session: Session) -> None:
+    def offers(self, session: Session) -> Mapping[str, Offer]:
         async def escalate(reason_code: str, summary: str = "") -> bool:
             return await self.escalate(session, reason_code, summary)
 
-        session.offers["escalate"] = escalate
-
-    async def on_resume(self, session: Session) -> None:
-        await self.on_start(session)
+        return {"escalate": escalate}
 
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         async def transfer_to_human(reason: str = "caller_asked", summary: str = "") -> str:

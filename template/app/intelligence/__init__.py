@@ -12,8 +12,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,22 +22,19 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field, ValidationError
 
 from agent import actions
-from app.capability import Capability, Services
+from app.capability import Capability, Services, equip
 from app.intelligence.mailbox import Mailbox
 from app.intelligence.payload import Execution, Result, signal_of
 from app.intelligence.reactions import (
     CANNOT_WRITE,
     FailedSignals,
     Reactions,
-    note_offers,
-    offer_what_is_left,
     record_of,
     session_of,
 )
-from app.session import Session
+from app.session import Offer, Session
 from app.settings import Settings
 from app.signals import SIGNALS, AnySignal
-from app.store import Store
 from app.webhook import signed
 
 log = structlog.get_logger()
@@ -77,16 +73,16 @@ class Intelligence(Capability):
 
     def __init__(
         self,
-        settings: IntelligenceSettings,
-        store: Store,
-        now: Callable[[], datetime],
+        services: Services,
         reactions: Any,
     ) -> None:
+        settings: IntelligenceSettings = services.settings
+        self.services = services
         self.configuration_id = settings.intelligence_configuration_id
         self.alert_url = settings.alert_url
-        self.store = store
-        self.now = now
-        self.mailbox = Mailbox(store)
+        self.store = services.store
+        self.now = services.now
+        self.mailbox = Mailbox(services.store)
         self.failed = FailedSignals(settings.failed_signals)
         self.reactions = Reactions(reactions, self.failed)
         self.finished: deque[tuple[str, str]] = deque(maxlen=1000)
@@ -98,7 +94,7 @@ class Intelligence(Capability):
 
     @classmethod
     def build(cls, services: Services) -> Self:
-        return cls(services.settings, services.store, services.now, actions)
+        return cls(services, actions)
 
     def routes(self) -> APIRouter:
         router = APIRouter()
@@ -131,8 +127,6 @@ class Intelligence(Capability):
             await asyncio.gather(*late, return_exceptions=True)
 
     async def on_start(self, session: Session) -> None:
-        self.attach(session)
-        note_offers(session)
         if session.line.spoken:  # nobody serves a conversation in writing between two messages
             self._listen(session)
 
@@ -141,15 +135,12 @@ class Intelligence(Capability):
 
     async def on_end(self, session: Session) -> None:
         """The summary of a call comes after its end."""
-        self.attach(session)
-        note_offers(session)
-        offer_what_is_left(session)
         await self._remember(session)
         self._over[session.id] = time.monotonic() + LINGER
         self._listen(session)
 
-    def attach(self, session: Session) -> None:
-        session.offers["alert"] = self._alert
+    def offers(self, session: Session) -> Mapping[str, Offer]:
+        return {"alert": self._alert}
 
     async def _alert(self, session: Session, reason: str) -> bool:
         if self.alert_url is None:
@@ -261,18 +252,17 @@ class Intelligence(Capability):
 
     async def react_again(self, line: Mapping[str, Any]) -> str | None:
         """React to a signal that was kept, with the call as it was. Why that failed again, or None."""
-        return await self.reactions.react(SIGNALS.validate_python(line["signal"]), self._again(line["call"]))
+        return await self.reactions.react(SIGNALS.validate_python(line["signal"]), await self._again(line["call"]))
 
     async def _remembered(self, call_sid: str) -> Session:
         """A call that nobody serves here or elsewhere: it is over, or its worker is."""
         text = await self.store.get(f"after:{call_sid}") or await self.store.get(f"call:{call_sid}")
         record: Any = json.loads(text) if text else None  # of a call: OVER, if nothing but that is known
-        return self._again({**(record if isinstance(record, dict) else {}), "id": call_sid})
+        return await self._again({**(record if isinstance(record, dict) else {}), "id": call_sid})
 
-    def _again(self, record: Mapping[str, Any]) -> Session:
+    async def _again(self, record: Mapping[str, Any]) -> Session:
         session = session_of(record, self.now)
-        self.attach(session)
-        offer_what_is_left(session)
+        await equip(session, self.services.capabilities)
         return session
 
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from app.session import NotOffered, Session
+from app.session import Session
 from app.signals import SIGNALS, AnySignal
 
 log = structlog.get_logger()
 
 PATIENCE = 60.0  # seconds that a reaction may take: to hand a call over waits for the end of a turn
 KEPT = timedelta(days=7)  # a failed signal holds what was found out about a person: it does not stay for ever
-RECORDED = ("caller", "called", "language", "conversation_id", "profile_id", "state")
-OFFERED = "offered"  # in the state of a session
-WHILE_IT_LASTS = {"alert", "escalate"}  # nothing to remember: level 3's own, and what only a call in progress needs
+RECORDED = ("caller", "called", "language", "parameters", "conversation_id", "profile_id", "state")
 CANNOT_WRITE = "AGENT_FAILED_SIGNALS must name a file that the server can write"
 
 
@@ -39,28 +37,6 @@ def session_of(record: Mapping[str, Any], now: Callable[[], datetime]) -> Sessio
     session = Session(record["id"], now=now, **{**empty, **known})
     session.line.open = False
     return session
-
-
-def note_offers(session: Session) -> None:
-    """Remember what others offered during the call."""
-    known = {*session.state.get(OFFERED, []), *session.offers} - WHILE_IT_LASTS
-    if known:
-        session.state[OFFERED] = sorted(known)
-
-
-def offer_what_is_left(session: Session) -> None:
-    """After a call nobody can be brought in. What others offered is still there on the worker that served the call;
-    elsewhere it raises, so that the signal is kept instead of being lost in silence."""
-    session.offers.pop("escalate", None)
-    for name in session.state.get(OFFERED, []):
-        session.offers.setdefault(name, out_of_reach(name))
-
-
-def out_of_reach(name: str) -> Callable[..., Awaitable[bool]]:
-    async def refuse(*_: Any) -> bool:
-        raise NotOffered(name)
-
-    return refuse
 
 
 class FailedSignals:

@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -19,7 +19,7 @@ import structlog
 from app.capability import Capability, Services
 from app.memory.backend import Backend, Identity, Item, Known, MemorySettings, identity_of
 from app.memory.chosen import BACKEND
-from app.session import Session
+from app.session import Offer, Session
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -90,7 +90,6 @@ class Memory(Capability):
         self.counts["asked"] += 1
         self._look_ups[session.id] = look_up = LookUp(session, identity)
         look_up.task = asyncio.create_task(self._look_up(look_up))
-        self._offer(look_up)
 
     async def on_resume(self, session: Session) -> None:
         look_up = self._look_ups.get(session.id)
@@ -98,7 +97,20 @@ class Memory(Capability):
             await self.on_start(session)
         else:
             look_up.session = session
-            self._offer(look_up)
+            session.profile_id = session.profile_id or look_up.profile
+
+    def offers(self, session: Session) -> Mapping[str, Offer]:
+        """Keep a summary: also of a call that is over, which nobody looks up any more."""
+        identity = identity_of(session.caller, session.parameters)
+        if identity is None or "summaries" not in self.kinds:
+            return {}
+
+        async def summarize(text: str) -> bool:
+            """Keep what a call was about. False when that could not be done."""
+            look_up = self._look_ups.get(session.id) or LookUp(session, identity)
+            return bool(await self._try(session, "summarize", self._summarize(look_up, text, session.conversation_id)))
+
+        return {"summarize": summarize}
 
     async def context(self, session: Session, text: str) -> str | None:
         look_up = self._look_ups.get(session.id)
@@ -144,11 +156,6 @@ class Memory(Capability):
     async def _end(self, session: Session, identity: Identity) -> None:
         await self._try(session, "ended", self.backend.ended(identity))
 
-    def _offer(self, look_up: LookUp) -> None:
-        look_up.session.profile_id = look_up.session.profile_id or look_up.profile
-        if "summaries" in self.kinds:
-            look_up.session.offers["summarize"] = self._summarizing(look_up)
-
     async def _look_up(self, look_up: LookUp) -> None:
         call, started = look_up.session.id, time.monotonic()
         known = await self._try(look_up.session, "look_up", self._ask(look_up), LOOK_UP)
@@ -183,17 +190,10 @@ class Memory(Capability):
 
         return KEPT if await self._try(look_up.session, "remember", keep()) else NOT_KEPT
 
-    def _summarizing(self, look_up: LookUp) -> Callable[[str], Awaitable[bool]]:
-        async def keep(text: str) -> bool:
-            look_up.profile = look_up.profile or await self.backend.create(look_up.identity)
-            await self.backend.summarize(look_up.profile, text, look_up.session.conversation_id)
-            return True
-
-        async def summarize(text: str) -> bool:
-            """Keep what a call was about. False when that could not be done."""
-            return bool(await self._try(look_up.session, "summarize", keep(text)))
-
-        return summarize
+    async def _summarize(self, look_up: LookUp, text: str, conversation_id: str | None) -> bool:
+        look_up.profile = look_up.profile or await self.backend.create(look_up.identity)
+        await self.backend.summarize(look_up.profile, text, conversation_id)
+        return True
 
     async def _try(self, session: Session, what: str, asking: Awaitable[T], within: float | None = None) -> T | None:
         """The answer, or None for one that fails or takes too long: counted, and logged without what it was about."""

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 from agent import texts
 from app.brain import Brain
 from app.calls import FAREWELL, OVER, freeze, thaw
-from app.capability import Capability, Services, each
+from app.capability import Capability, Services, each, equip
 from app.messaging.inbox import Inbox
 from app.messaging.outbox import Outbox, TextLine
 from app.messaging.payload import Change, Message, bare
@@ -219,6 +219,7 @@ class Messaging(Capability):
         customer = people.author(asked[-1])
         session.profile_id = (customer and customer.profile_id) or session.profile_id
         session.line = line = TextLine(self.outbox, route, session)
+        await equip(session, self.brain.capabilities)
         await each(self.brain.capabilities, "on_start" if is_new else "on_resume", session)
         try:
             await self._turn(session, line, asked)
@@ -251,6 +252,7 @@ class Messaging(Capability):
             return
         session = self._as_kept(conversation_id, stored)
         await self.store.put(f"call:{conversation_id}", json.dumps(OVER), DAY)
+        await equip(session, self.brain.capabilities)
         await each(self.brain.capabilities, "on_end", session, within=FAREWELL)
         log.info("text.ended", conversation=conversation_id)
 
