@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Render, commit, files, git, recorded
+from tests.conftest import Render, commit, files, recorded
 from tests.questionnaire import ROOT, choices
 from tests.test_emitted import install, run_offline
 from tests.test_updates import assert_clean
@@ -24,7 +25,8 @@ CLIMB = ["2", "3", "4", "3", "2", "1"]
 
 def edit(project: Path) -> dict[str, bytes]:
     """A first week's work. Returns the files that an update must leave as they are."""
-    (project / "agent" / "prompt.md").write_text("You are Ada, who answers the phone of a tea shop.\n")
+    prompt = project / "agent" / "prompt.md"
+    prompt.write_text(f"You are Ada, who answers the phone of a tea shop.\n\n{prompt.read_text()}")
     with (project / "agent" / "tools.py").open("a") as tools:
         tools.write(TOOL)
     with (project / "README.md").open("a") as readme:
@@ -45,12 +47,8 @@ def command(level: str) -> list[str]:
     return f"{shown[1]}{level}".split()
 
 
-@pytest.mark.parametrize(
-    "path", [pytest.param(path, marks=() if path == "manual" else pytest.mark.matrix) for path in choices("path")]
-)
-def test_a_project_climbs_and_steps_down(path: str, create: Render, tmp_path: Path) -> None:
-    project = create(tmp_path / "project", path=path)
-    mine = edit(project)
+def climb(project: Path, mine: dict[str, bytes]) -> Iterator[str]:
+    """Take every rung, and leave the project as its owner would: looked at and committed."""
     for level in CLIMB:
         done = subprocess.run(command(level), cwd=project, capture_output=True, encoding="utf-8")
         assert done.returncode == 0, done.stderr
@@ -60,8 +58,21 @@ def test_a_project_climbs_and_steps_down(path: str, create: Render, tmp_path: Pa
         assert now["README.md"].endswith(b"\n## Our tea\n\nGreen, mostly.\n")
         assert now["pyproject.toml"].count(b'    "phonenumbers>=9,<10",\n') == 1
         assert recorded(project)["level"] == level
+        commit(project)
+        yield level
+
+
+@pytest.mark.parametrize("path", choices("path"))
+def test_edits_survive_the_climb(path: str, create: Render, tmp_path: Path) -> None:
+    project = create(tmp_path / "project", path=path)
+    assert list(climb(project, edit(project))) == CLIMB
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("path", choices("path"))
+def test_a_project_with_edits_is_green_on_every_rung(path: str, create: Render, tmp_path: Path) -> None:
+    project = create(tmp_path / "project", path=path)
+    for _ in climb(project, edit(project)):
         install(project, "3.11")
         for check in ["pytest -q", "agent scenario", "ruff check .", "ruff format --check .", "mypy"]:
             run_offline(project, check)
-        git(project, "add", "--all")
-        git(project, "commit", "-q", "--allow-empty", "-m", f"Level {level}")

@@ -28,6 +28,7 @@ from sim.server import serve
 from sim.world import ACCOUNT_SID, AUTH_TOKEN, CALLED, CALLER, PUBLIC_URL
 
 PATIENCE = 30.0  # seconds without a word after which a caller is sure that the line is dead
+WEBHOOK = 30.0  # seconds that an answer to a webhook may take
 
 # What ConversationRelay accepts from an app: type -> (required fields, all fields).
 FRAMES: dict[str, tuple[set[str], set[str]]] = {
@@ -96,7 +97,7 @@ class Call:
         self._reader: asyncio.Task[None] | None = None
         self._validator = RequestValidator(AUTH_TOKEN)
         # Plain http on loopback: `verify` only saves the time to load certificates that nobody looks at.
-        self._http = httpx2.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE, trust_env=False, verify=False)
+        self._http = httpx2.AsyncClient(base_url=f"http://{address}", timeout=WEBHOOK, trust_env=False, verify=False)
         self.session: Any = None
 
     # --- what a caller does -------------------------------------------------------------------------

@@ -39,9 +39,9 @@ async def test_a_broken_model_is_apologised_for_in_time(dial: Dial, rule: dict[s
 
 @pytest.mark.parametrize("rule", BROKEN.values(), ids=BROKEN.keys())
 async def test_the_turn_after_a_broken_one_works(dial: Dial, rule: dict[str, Any]) -> None:
-    call = await dial({"hears": "first", **rule}, {"hears": "second", "says": "Yes."}, deadline=0.1)
+    call = await dial({"hears": "first", **rule}, {"hears": "second", "says": "Yes."}, deadline=0.3)
     await call.says("first")
-    assert (await call.says("second")).text == "Yes."
+    assert (await call.says("second")).text.endswith("Yes.")
 
 
 @pytest.mark.parametrize("rule", [*BROKEN.values(), {"says": "One two", "breaks_off": True}])

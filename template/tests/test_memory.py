@@ -186,12 +186,12 @@ async def test_what_was_said_and_known_is_not_logged(notebook: Notebook, dial: D
 
 
 async def test_two_callers_at_once_are_not_mixed_up(notebook: Notebook) -> None:
-    notebook.notes |= {ADA: ["Prefers tea."], BOB: ["Prefers coffee."]}
+    notebook.notes |= {ADA: ["Prefers oolong."], BOB: ["Prefers arabica."]}
     app = create_app(world.settings(), [scripted({"says": "Yes."})], [], transport=Cloud().transport)
     async with serve(app) as address, caller_on(app, address) as ada, caller_on(app, address, caller=BOB) as bob:
         await asyncio.gather(ada.says("Hello"), bob.says("Hello"))
-        assert "tea" in told(ada) and "coffee" not in told(ada)
-        assert "coffee" in told(bob) and "tea" not in told(bob)
+        assert "oolong" in told(ada) and "arabica" not in told(ada)
+        assert "arabica" in told(bob) and "oolong" not in told(bob)
 
 
 NOBODY = ["", "anonymous", "Anonymous", "+266696687", "+7378742833", "sip:ada@example.com", "client:ada", "911", "+1"]
@@ -426,7 +426,7 @@ PLAYED = """
 given:
   memory: {given}
 model: [{{says: "Yes."}}]
-turns: [{{answer: true}}, {{silence: 1}}, {{caller: Hello, expect: {{told: [tea], not_told: [coffee]}}}}]
+turns: [{{answer: true}}, {{silence: 1}}, {{caller: Hello, expect: {{told: [oolong], not_told: [arabica]}}}}]
 """
 
 
@@ -436,10 +436,10 @@ async def played(path: Path, given: str) -> list[str]:
 
 
 async def test_a_scenario_says_what_is_known(tmp_path: Path) -> None:
-    assert await played(tmp_path, "{callers: {'+15005550006': {observations: [Prefers tea.]}}}") == []
-    assert await played(tmp_path, "{callers: {'+15005550006': {summaries: [No coffee.]}}}") == [
-        "turn 3: the model was not told 'tea'",
-        "turn 3: the model was told 'coffee'",
+    assert await played(tmp_path, "{callers: {'+15005550006': {observations: [Prefers oolong.]}}}") == []
+    assert await played(tmp_path, "{callers: {'+15005550006': {summaries: [No arabica.]}}}") == [
+        "turn 3: the model was not told 'oolong'",
+        "turn 3: the model was told 'arabica'",
     ]
 
 
