@@ -19,16 +19,20 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def load() -> Settings:
-    """Read the environment, or raise SettingsError with every problem that it has."""
+def load(models_too: bool = True) -> Settings:
+    """Read the environment, or raise SettingsError with every problem that it has.
+
+    Without `models_too` it need not say how to reach the models.
+    """
     problems: list[str] = []
     settings = None
     try:
         settings = ProjectSettings()
     except ValidationError as errors:
         problems = [problem(str(error["loc"][0])) for error in errors.errors()]
-    problems += [f"{name} is missing. {fix}" for name, fix in missing_model_keys(settings).items()]
-    if settings and not problems:
+    if models_too:
+        problems += [f"{name} is missing. {fix}" for name, fix in missing_model_keys().items()]
+    if models_too and settings and not problems:
         problems = [*unknown_model("AGENT_MODEL", settings.model)]
         problems += unknown_model("AGENT_FALLBACK_MODEL", settings.fallback_model)
     if settings is None or problems:
@@ -57,10 +61,9 @@ def problem(name: str) -> str:
     return f"{name} is {wrong}. {field.description}"
 
 
-def missing_model_keys(settings: Settings | None = None) -> dict[str, str]:
+def missing_model_keys() -> dict[str, str]:
     """The variables that the chosen models need and the environment lacks, each with its fix."""
-    chosen = [settings.model, settings.fallback_model] if settings else models()
-    providers = {model.partition(":")[0] for model in chosen if model}
+    providers = {model.partition(":")[0] for model in models()}
     return {
         name: f"The {provider} models need it; see {address}."
         for provider, (names, address) in answers.MODEL_KEYS.items()

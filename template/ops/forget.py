@@ -34,7 +34,7 @@ def forget(
         raise typer.Exit(2)
     configure_logging("error")
     try:
-        settings = load()
+        settings = load(models_too=False)
     except SettingsError as error:
         for problem in error.problems:
             typer.secho(problem, fg="red", err=True)

@@ -24,7 +24,7 @@ def replay() -> None:
 
     configure_logging("critical")
     try:
-        settings = load()
+        settings = load(models_too=False)
     except SettingsError as error:
         for problem in error.problems:
             typer.secho(problem, fg="red", err=True)

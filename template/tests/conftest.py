@@ -24,6 +24,8 @@ from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 
+from app import answers
+from app.features import ProjectSettings
 from app.main import create_app
 from app.session import this_session
 from app.store import Store
@@ -64,6 +66,18 @@ def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     logging.getLogger().handlers.clear()
     logging.getLogger().setLevel(logging.WARNING)
     quiet()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The settings that the simulator takes, as an environment. It has no key of a model."""
+    for field in ProjectSettings.model_fields.values():
+        if field.alias and field.examples:
+            monkeypatch.setenv(field.alias, str(field.examples[0]))
+    for names, _ in answers.MODEL_KEYS.values():
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+    return monkeypatch
 
 
 async def leave(reason: str) -> str:

@@ -549,15 +549,8 @@ async def test_a_file_that_cannot_be_written_is_named_at_the_start(
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, kept: Path) -> None:
-    settings = world.settings()
-    for name, field in type(settings).model_fields.items():
-        if field.examples and field.alias:
-            value = getattr(settings, name)
-            monkeypatch.setenv(field.alias, getattr(value, "get_secret_value", lambda value=value: str(value))())
-    monkeypatch.setenv("AGENT_FAILED_SIGNALS", str(kept))
-    monkeypatch.setattr("ops.environment.missing_model_keys", lambda *_: {})
-    monkeypatch.setattr("ops.environment.unknown_model", lambda *_: [])
+def failing(environment: pytest.MonkeyPatch, kept: Path) -> None:
+    environment.setenv("AGENT_FAILED_SIGNALS", str(kept))
 
 
 def replay() -> tuple[int, str]:
@@ -570,7 +563,7 @@ async def replayed() -> tuple[int, str]:
     return await asyncio.to_thread(replay)
 
 
-async def test_a_replay_reacts_again(environment: None, call: Call, reactions: Noted, kept: Path) -> None:
+async def test_a_replay_reacts_again(failing: None, call: Call, reactions: Noted, kept: Path) -> None:
     call.session.state["before"] = 1
     await fail(call, reactions, sentiment="negative")
     code, said = await replayed()
@@ -581,7 +574,7 @@ async def test_a_replay_reacts_again(environment: None, call: Call, reactions: N
     assert (code, said) == (0, f"{kept} holds no failed signal.\n") and len(reactions.seen) == 1
 
 
-async def test_what_fails_again_is_kept_again(environment: None, call: Call, reactions: Noted, kept: Path) -> None:
+async def test_what_fails_again_is_kept_again(failing: None, call: Call, reactions: Noted, kept: Path) -> None:
     await fail(call, reactions, sentiment="negative")
     reactions.on_sentiment = broken
     code, said = await replayed()

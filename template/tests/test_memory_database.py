@@ -271,10 +271,11 @@ def test_another_database_is_refused_without_showing_its_password(wrong: str, mo
 # --- agent forget ------------------------------------------------------------------------------------------------
 
 
-def test_agent_forget_says_what_was_deleted(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agent_forget_says_what_was_deleted(
+    tmp_path: Path, clock: Clock, environment: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = f"sqlite:///{tmp_path}/memory.db"
-    settings = world.settings(database_url=url)
-    monkeypatch.setattr("ops.environment.load", lambda: settings)
+    environment.setenv("DATABASE_URL", url)
     monkeypatch.setattr("ops.log.configure_logging", lambda level: None)
 
     async def call_before() -> None:

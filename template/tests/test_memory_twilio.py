@@ -178,10 +178,8 @@ async def test_all_pages_are_forgotten(cloud: Cloud) -> None:
 
 
 @pytest.fixture
-def agent(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """`agent`, with complete settings, whose requests reach the simulated account."""
-    settings = world.settings()
-    monkeypatch.setattr("ops.environment.load", lambda: settings)
+def agent(cloud: Cloud, environment: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`agent`, whose requests reach the simulated account."""
     monkeypatch.setattr("ops.log.configure_logging", lambda level: None)
     monkeypatch.setattr("app.memory.twilio.twilio_client", lambda own, _: twilio_client(own, cloud.transport))
     return lambda *args: CliRunner().invoke(cli, ["forget", *args])
