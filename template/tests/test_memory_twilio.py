@@ -293,9 +293,9 @@ async def test_the_simulation_refuses_what_twilio_refuses(cloud: Cloud, body: An
 
 
 async def test_a_write_cannot_be_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    cloud = Cloud(pace=10)
+    cloud = Cloud(pace=2)
     own = memory(cloud)
     await own.remember(await own.create(ADA), "Prefers tea.")
     assert await own.identify(ADA) is None
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.6)
     assert await recalled(cloud) == (["Prefers tea."], [])

@@ -137,7 +137,7 @@ async def test_a_process_that_is_told_to_stop_ends_with_its_last_call(process: s
         assert (await call.hears_out(call.turns[0])).text == STORY["says"]
         assert (await health(address))[0] == 503
         await call.hangs_up()
-    assert await asyncio.to_thread(process.wait, 3) == 0
+    assert await asyncio.to_thread(process.wait, 20) == 0
 
 
 def address_of(process: subprocess.Popen[str]) -> str:
