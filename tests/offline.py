@@ -36,7 +36,10 @@ def wall() -> str:
     return "unshare -rn, and a guard in Python" if can_unshare() else "a guard in Python (unshare -rn is refused here)"
 
 
-def offline(command: list[str], log: Path) -> tuple[list[str], dict[str, str]]:
-    """`command` and its environment behind the wall. What the guard refuses, it appends to `log`."""
+def offline(command: list[str], log: Path, guard_only: bool = False) -> tuple[list[str], dict[str, str]]:
+    """`command` and its environment behind the wall. What the guard refuses, it appends to `log`.
+
+    A namespace makes everybody root, and some servers refuse to run as root: they need `guard_only`.
+    """
     guarded = {"PYTHONPATH": str(GUARD), "NETWORK_GUARD_LOG": str(log)}
-    return [*(UNSHARED if can_unshare() else []), *command], {**os.environ, **guarded}
+    return [*(UNSHARED if can_unshare() and not guard_only else []), *command], {**os.environ, **guarded}

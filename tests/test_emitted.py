@@ -28,9 +28,9 @@ def install(project: Path, python: str) -> Path:
     return project
 
 
-def run_offline(project: Path, command: str) -> str:
+def run_offline(project: Path, command: str, guard_only: bool = False) -> str:
     log = project.parent / "refused"
-    wrapped, environment = offline([UV, "run", "--no-sync", *shlex.split(command)], log)
+    wrapped, environment = offline([UV, "run", "--no-sync", *shlex.split(command)], log, guard_only)
     done = subprocess.run(wrapped, cwd=project, env=environment, capture_output=True, encoding="utf-8", timeout=300)
     assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
     assert not log.exists(), f"{command} left this machine for {log.read_text()}"
@@ -85,3 +85,6 @@ def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_pa
     project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
     run_offline(project, "pytest -q -n 0")  # other rows run beside this one
     run_offline(project, "agent scenario")
+    if (project / "tests" / "test_memory_database.py").exists():
+        said = run_offline(project, "pytest -q -n 0 tests/test_memory_database.py", guard_only=True)
+        assert "skipped" not in said, "PostgreSQL did not start"

@@ -116,7 +116,9 @@ async def echo() -> AsyncGenerator[str]:
 
 
 async def test_our_client_sends_json(echo: str) -> None:
-    answer = await Http(None, 2.0).request("POST", echo, data={"a": {"b": 1}}, headers=JSON)
+    own = Http(None, 2.0)
+    answer = await own.request("POST", echo, data={"a": {"b": 1}}, headers=JSON)
+    await own.close()
     assert json.loads(json.loads(answer.text)["body"]) == {"a": {"b": 1}}
 
 
