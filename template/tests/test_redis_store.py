@@ -171,7 +171,7 @@ async def test_nothing_raises_or_takes_long_when_it_fails(
     await store.push("queue", "1", 60)
     assert (await store.pop("queue", 1), await store.pop("queue", 0)) == ("1", None)
     assert await store.get("before") is None
-    assert time.monotonic() - started < ANSWER + 0.5
+    assert time.monotonic() - started < 2.5 * ANSWER
     assert logged().count("store.down") == 1
     assert PASSWORD not in logged() and "127.0.0.1" not in logged()
 
@@ -239,7 +239,7 @@ async def test_only_one_waits_to_find_out_whether_it_is_back(
     server: Server, connect: Callable[..., RedisStore], monkeypatch: Any
 ) -> None:
     store = connect(server)
-    monkeypatch.setattr("app.redis_store.ANSWER", 0.2)
+    monkeypatch.setattr("app.redis_store.ANSWER", 1.0)
     server.hang()
     await store.get("a")
     store.ask_again = 0.0  # the pause is over
@@ -247,7 +247,7 @@ async def test_only_one_waits_to_find_out_whether_it_is_back(
     await asyncio.sleep(0)
     started = time.monotonic()
     await store.get("a")
-    assert time.monotonic() - started < 0.1
+    assert time.monotonic() - started < 0.6
     await probing
 
 
@@ -270,7 +270,7 @@ async def test_a_call_goes_on_when_it_fails_and_when_it_is_back(
     server.hang()
     for text in ("Two", "Three"):
         reply = await call.says(text)
-        assert reply.total is not None and reply.total < 500
+        assert reply.total is not None and reply.total < 900
     server.terminate()
     await call.says("Four")
     server.start()
