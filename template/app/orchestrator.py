@@ -11,6 +11,7 @@ from pydantic import Field
 from twilio.rest import Client
 from twilio.rest.conversations.v2.conversation import ConversationList
 
+from app.calls import LONGEST
 from app.capability import Capability, Services
 from app.session import Session
 from app.store import Store
@@ -23,7 +24,6 @@ log = structlog.get_logger()
 LOOKS = (0.5, 0.5, 1, 1, 1.5, 1.5, 2, 2, 2)
 CLOSINGS = (0.0, 1.0, 3.0)  # seconds before each attempt to close a conversation
 FAREWELL = 1.5  # seconds that closing may take when the server stops
-LONGEST = 4 * 3600  # seconds
 
 
 class OrchestratorSettings(ApiSettings):

@@ -32,16 +32,11 @@ def environment() -> None:
 @app.command()
 def serve() -> None:
     """Answer real calls. Refuses to start, with code 2, when a setting is missing or wrong."""
-    from ops.environment import SettingsError, load
+    from ops.environment import load, refused
     from ops.serve import serve
 
-    try:
+    with refused("Nothing was started."):
         serve(load())
-    except SettingsError as error:
-        for problem in error.problems:
-            typer.secho(problem, fg="red", err=True)
-        typer.echo("Nothing was started. Set these in .env or the environment; .env.example explains each.", err=True)
-        raise typer.Exit(2) from None
 
 
 @app.command()

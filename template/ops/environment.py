@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import typer
 from pydantic import SecretStr, ValidationError
 
 from app import answers
@@ -17,6 +20,19 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+@contextmanager
+def refused(*hint: str) -> Iterator[None]:
+    """Exit with 2 when the environment cannot be used: a line for each problem, then the hint."""
+    try:
+        yield
+    except SettingsError as error:
+        for problem in error.problems:
+            typer.secho(problem, fg="red", err=True)
+        for line in hint:
+            typer.echo(f"{line} Set these in .env or the environment; .env.example explains each.", err=True)
+        raise typer.Exit(2) from None
 
 
 def load(models_too: bool = True) -> Settings:

@@ -18,7 +18,7 @@ def forget(
 ) -> None:
     """Delete what is known of a caller: profile, observations and summaries. It cannot be undone."""
     from app.memory.backend import E164, Identity
-    from ops.environment import SettingsError, load
+    from ops.environment import load, refused
     from ops.log import configure_logging
 
     if account:
@@ -33,13 +33,8 @@ def forget(
         )
         raise typer.Exit(2)
     configure_logging("error")
-    try:
+    with refused("Nothing was deleted."):
         settings = load(models_too=False)
-    except SettingsError as error:
-        for problem in error.problems:
-            typer.secho(problem, fg="red", err=True)
-        typer.echo("Nothing was deleted. Set these in .env or the environment; .env.example explains each.", err=True)
-        raise typer.Exit(2) from None
     try:
         forgotten = asyncio.run(erase(settings, identity))
     except Exception as error:

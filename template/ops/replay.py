@@ -19,16 +19,12 @@ def replay() -> None:
     from app.capability import Services
     from app.features import CAPABILITIES, STORE
     from app.intelligence import Intelligence
-    from ops.environment import SettingsError, load
+    from ops.environment import load, refused
     from ops.log import configure_logging
 
     configure_logging("critical")
-    try:
+    with refused():
         settings = load(models_too=False)
-    except SettingsError as error:
-        for problem in error.problems:
-            typer.secho(problem, fg="red", err=True)
-        raise typer.Exit(2) from None
     services = Services(settings, STORE.build(settings), lambda: datetime.now(UTC))
     services.capabilities = [capability.build(services) for capability in CAPABILITIES]
     (intelligence,) = [capability for capability in services.capabilities if isinstance(capability, Intelligence)]
