@@ -34,7 +34,7 @@ def edit(project: Path) -> dict[str, bytes]:
     pyproject = project / "pyproject.toml"
     anchor = "    # Yours below this line.\n"
     pyproject.write_text(pyproject.read_text().replace(anchor, f'{anchor}    "phonenumbers>=9,<10",\n', 1))
-    (project / "tests" / "test_tea.py").write_text("def test_tea() -> None:\n    assert 'tea'\n")
+    (project / "tests" / "test_tea.py").write_text('def test_tea() -> None:\n    assert "tea"\n')
     commit(project)
     kept = ["agent/prompt.md", "agent/tools.py", "tests/test_tea.py"]
     return {name: body for name, body in files(project).items() if name in kept}
