@@ -37,15 +37,16 @@ def options() -> dict[str, list[Any]]:
 
 def completable(answers: Answers) -> bool:
     """Whether answers to some of the questions go together, for some answers to the others."""
-    loose = ["model_provider", "fallback_provider", "path", "stt_provider", "tts_provider"]
+    loose = ["model_provider", "fallback_provider", "path", "aws_runtime", "stt_provider", "tts_provider"]
     open_to = [[answers[name]] if name in answers else choices(name) for name in loose]
     codes: Any = answers.get("languages", DEFAULTS["languages"])
-    for model, fallback, path, stt, tts in itertools.product(*open_to):
+    for model, fallback, path, aws_runtime, stt, tts in itertools.product(*open_to):
         full = {"model_provider": model, "fallback_provider": fallback, "path": path, "stt_provider": stt}
+        full["aws_runtime"] = aws_runtime
         custom = any(answers.get(name) for name in CUSTOM)
         plain = {"partial_prompts": False, "level": "custom" if custom else "1", **dict.fromkeys(CUSTOM, False)}
         spoken = all(serves(stt, tts, code) for code in ([codes] if isinstance(codes, str) else codes))
-        if spoken and is_valid(plain | answers | full):
+        if spoken and is_valid(DEFAULTS | plain | answers | full):
             return True
     return False
 

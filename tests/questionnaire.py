@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import Template
 
 ROOT = Path(__file__).parent.parent
 Answers = dict[str, Any]
@@ -16,11 +17,11 @@ CONFIG: Answers = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8
 QUESTIONS: dict[str, Answers] = {name: details for name, details in CONFIG.items() if not name.startswith("_")}
 ASKED: dict[str, Answers] = {name: details for name, details in QUESTIONS.items() if details.get("when", True)}
 COMPUTED = QUESTIONS.keys() - ASKED.keys()
-CUSTOM = [name for name, details in ASKED.items() if isinstance(details.get("when"), str)]
-"""Asked with `level=custom` only. Copier records them only then."""
-DEFAULTS: Answers = {name: False if name in CUSTOM else details["default"] for name, details in ASKED.items()}
-
+CUSTOM = [name for name, details in ASKED.items() if "level ==" in str(details.get("when"))]
+"""Asked with `level=custom` only."""
 PROVIDERS: dict[str, Answers] = QUESTIONS["provider_table"]["default"]
+DEFAULTS: Answers = {name: False if name in CUSTOM else details["default"] for name, details in ASKED.items()}
+DEFAULTS["aws_model"] = PROVIDERS["bedrock"]["model"].removeprefix("bedrock:")
 LANGUAGES: dict[str, Answers] = QUESTIONS["language_table"]["default"]
 
 
@@ -31,9 +32,15 @@ def choices(question: str) -> list[Any]:
     return [value["value"] if isinstance(value, dict) else value for value in values]
 
 
+def is_asked(question: str, answers: Answers) -> bool:
+    """Whether the other answers leave this question open. Copier records an answer only then."""
+    when = ASKED[question].get("when", True)
+    return when is True or Template(when).render(DEFAULTS | answers) == "True"
+
+
 def asked(answers: Answers) -> Answers:
-    """The answers without those to questions that their level does not ask."""
-    return {name: value for name, value in answers.items() if answers.get("level") == "custom" or name not in CUSTOM}
+    """The answers without those to questions that the others do not ask."""
+    return {name: value for name, value in answers.items() if is_asked(name, answers)}
 
 
 def record(answers: Answers) -> Answers:
@@ -48,10 +55,11 @@ STRUCTURAL = [
 ]
 """The questions with a countable number of answers."""
 
+CONDITIONAL = [name for name in STRUCTURAL if isinstance(ASKED[name].get("when"), str)]
+
 # Questions whose answers bind each other; `serves` ties languages to providers.
 RULES = [
-    {"path", "partial_prompts", "stt_provider"},
-    {"model_provider", "fallback_provider"},
+    {"path", "partial_prompts", "stt_provider", "aws_runtime", "model_provider", "fallback_provider"},
     {"level", *CUSTOM},
 ]
 
@@ -59,8 +67,8 @@ RULES = [
 def is_valid(answers: Answers) -> bool:
     """The rules among the structural answers."""
     partial = not answers["partial_prompts"] or (answers["path"], answers["stt_provider"]) == ("manual", "Deepgram")
-    level = answers["level"] == "custom" or not any(answers[name] for name in CUSTOM)
-    return partial and level and answers["fallback_provider"] != answers["model_provider"]
+    open_ones = all(answers[name] == DEFAULTS[name] or is_asked(name, answers) for name in CONDITIONAL)
+    return partial and open_ones and answers["fallback_provider"] != answers["model_provider"]
 
 
 def combinations(questions: Iterable[str]) -> Iterator[Answers]:

@@ -76,3 +76,4 @@ def test_a_project_with_edits_is_green_on_every_rung(path: str, create: Render, 
         install(project, "3.11")
         for check in ["pytest -q", "agent scenario", "ruff check .", "ruff format --check .", "mypy"]:
             run_offline(project, check)
+        commit(project)  # the lock file of this rung

@@ -1,31 +1,26 @@
-"""The prompt, the tools and the models. Words go in, words come out: always some, always in time."""
+"""The prompt, the tools and what answers. Words go in, words come out: always some, always in time."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import structlog
-from pydantic_ai import Agent, FunctionToolset, ModelRetry, ModelSettings, RunContext, capture_run_messages
 from pydantic_ai import messages as m
-from pydantic_ai.models import Model, infer_model
-from pydantic_ai.models.fallback import FallbackModel
-from pydantic_ai.models.test import TestModel
-from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 
 import agent
 from agent import tools, words
 from app.capability import Capability, each
+from app.runtime import Runtime
 from app.session import Session, working_for
 
 log = structlog.get_logger()
 
-TOOL_FAILED = "The tool failed ({}). Tell the caller plainly that this did not work, and offer another way."
 TOOL_UNFINISHED = "The caller interrupted before this finished. Its outcome is not known."
 
 
@@ -48,7 +43,7 @@ class Turn:
     said: str = ""
     heard: str | None = None
     run_id: str = field(default_factory=lambda: uuid4().hex)
-    messages: Sequence[m.ModelMessage] = ()  # pydantic-ai's own list, which grows while the model works
+    messages: Sequence[m.ModelMessage] = ()  # grows while the runtime works
     tools: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     answer: asyncio.Task[None] | None = None
     complete: bool = False
@@ -86,52 +81,22 @@ class Turn:
         return m.ToolReturnPart(call.tool_name, task.result() if task and known else TOOL_UNFINISHED, call.tool_call_id)
 
 
-class Tools(WrapperToolset[Session]):
-    """Tools that finish what they began, and whose failures reach the model as a sentence."""
-
-    async def call_tool(
-        self, name: str, tool_args: dict[str, Any], ctx: RunContext[Session], tool: ToolsetTool[Session]
-    ) -> Any:
-        task = asyncio.ensure_future(self._attempt(name, tool_args, ctx, tool))
-        if ctx.deps.turn and ctx.tool_call_id:
-            ctx.deps.turn.tools[ctx.tool_call_id] = task
-        return await asyncio.shield(task)
-
-    async def _attempt(self, name: str, *call: Any) -> Any:
-        try:
-            return await super().call_tool(name, *call)
-        except ModelRetry:
-            raise
-        except Exception as error:
-            log.exception("tool.failed", tool=name)
-            return TOOL_FAILED.format(type(error).__name__)
-
-
 class Brain:
-    """Answers turns. `deadline` is how long, in seconds, a model may be silent; a tool may take twice as long."""
+    """Answers turns. `deadline` is how long, in seconds, a model may be silent."""
 
     def __init__(
         self,
-        models: Sequence[Model | str],
+        runtime: Runtime,
         prompt: str,
         tools: Sequence[Callable[..., Any]],
         capabilities: Sequence[Capability],
         deadline: float,
     ) -> None:
-        first, *others = [infer_model(model) for model in models]
-        self.model = FallbackModel(first, *others, fallback_on=(Exception,)) if others else first
+        self.runtime = runtime
         self.prompt = prompt
         self.tools = tools
         self.capabilities = capabilities
         self.deadline = deadline
-        self.agent = Agent(
-            deps_type=Session,
-            model_settings=ModelSettings(first_event_timeout=deadline, request_timeout=4 * deadline),
-        )
-
-    async def warm(self) -> None:
-        """Pay for the first run before the first caller does."""
-        await self.agent.run("", model=TestModel(call_tools=[]))
 
     def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
         """The words of one turn as the model gives them. Never raises; an apology is the last resort."""
@@ -163,38 +128,25 @@ class Brain:
             turn.answer.cancel()
 
     async def _answer(self, session: Session, turn: Turn, told: asyncio.Queue[str | None]) -> None:
-        """Run the model with its tools; tell every word, then None."""
-
-        async def listen(_: RunContext[Session], events: AsyncIterable[m.AgentStreamEvent]) -> None:
-            async for event in events:
-                match event:
-                    case m.PartStartEvent(part=m.TextPart(content=token)) if token:
-                        told.put_nowait(token)
-                    case m.PartDeltaEvent(delta=m.TextPartDelta(content_delta=token)) if token:
-                        told.put_nowait(token)
-
+        """Have the runtime answer; tell every word, then None."""
         working_for(session)
-        with capture_run_messages() as turn.messages:
-            try:
-                offered = [tool for tools in await each(self.capabilities, "tools", session) for tool in tools]
-                own = {tool.__name__ for tool in self.tools}
-                extra = [tool for tool in offered if tool.__name__ not in own]  # a name of your own is yours
-                result = await self.agent.run(
-                    turn.asked,
-                    model=self.model,
-                    message_history=session.history,
-                    instructions=await self._instructions(session, turn.asked),
-                    deps=session,
-                    toolsets=[Tools(FunctionToolset([*self.tools, *extra], timeout=2 * self.deadline))],
-                    event_stream_handler=listen,
-                    run_id=turn.run_id,
-                )
-                answered = (turn.said.replace(words.HOLD, "") + result.output).strip()  # to hold is not to answer
-                turn.complete = bool(answered or session.ending)
-            except Exception as error:
-                log.error("model.failed", call=session.id, error=reason(error))
-            finally:
-                told.put_nowait(None)
+        answered: list[str] = []  # beside what is said to fill a silence
+
+        def tell(word: str) -> None:
+            answered.append(word)
+            told.put_nowait(word)
+
+        try:
+            offered = [tool for tools in await each(self.capabilities, "tools", session) for tool in tools]
+            own = {tool.__name__ for tool in self.tools}
+            extra = [tool for tool in offered if tool.__name__ not in own]  # a name of your own is yours
+            instructions = await self._instructions(session, turn.asked)
+            await self.runtime.answer(session, turn, instructions, [*self.tools, *extra], tell)
+            turn.complete = bool("".join(answered).strip() or session.ending)
+        except Exception as error:
+            log.error("model.failed", call=session.id, error=reason(error))
+        finally:
+            told.put_nowait(None)
 
     async def _instructions(self, session: Session, text: str) -> str:
         known = await each(self.capabilities, "context", session, text)

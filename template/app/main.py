@@ -10,14 +10,13 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic_ai.models import Model
 
 from agent import words
 from app.action import say
 from app.brain import Brain, own_prompt, own_tools
 from app.calls import FAREWELL, Calls
 from app.capability import Services, each
-from app.features import CAPABILITIES, STORE, ProjectSettings, connect
+from app.features import CAPABILITIES, RUNTIME, STORE, ProjectSettings, connect
 from app.settings import Settings
 from app.store import Store
 
@@ -26,7 +25,7 @@ STARTUP = 30.0  # seconds that a capability may take to open what it needs
 
 def create_app(
     settings: Settings | None = None,
-    models: Sequence[Model | str] | None = None,
+    models: Sequence[Any] | None = None,
     tools: Sequence[Callable[..., Any]] | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     store: Store | None = None,
@@ -34,15 +33,16 @@ def create_app(
 ) -> FastAPI:
     """Build the agent. Nothing is read, connected or checked before this is called.
 
-    `models` are asked in order, the next one when one is silent or fails; `tools` replace those of `agent/tools.py`.
+    `models` replace those of the settings; `tools` replace those of `agent/tools.py`.
     `transport` carries what the capabilities ask Twilio; without one, the network does.
     """
     settings = settings or ProjectSettings()
     store = store or STORE.build(settings)
     services = Services(settings, store, now, transport)
     capabilities = services.capabilities = [capability.build(services) for capability in CAPABILITIES]
+    runtime = RUNTIME.build(settings, models)
     brain = Brain(
-        models=models or [model for model in (settings.model, settings.fallback_model) if model],
+        runtime=runtime,
         prompt=own_prompt(),
         tools=own_tools() if tools is None else tools,
         capabilities=capabilities,
@@ -54,11 +54,12 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        await brain.warm()
+        await runtime.warm()
         await each(capabilities, "open", within=STARTUP)
         yield
         await calls.end_all()
         await each(capabilities, "close", within=FAREWELL)
+        await runtime.close()
         await store.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)

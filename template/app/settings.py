@@ -5,8 +5,6 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app import answers
-
 
 class Settings(BaseSettings):
     """A description is the fix that `agent serve` answers a wrong value with; an example serves the simulator."""
@@ -30,10 +28,6 @@ class Settings(BaseSettings):
         pattern=r"^https://[^\s/?#]+(/[^\s?#]+)*$",
         examples=["https://agent.example"],
         description="Write the https address at which Twilio reaches this server, without a slash at the end.",
-    )
-    model: str = Field(answers.MODEL, alias="AGENT_MODEL", description="Write provider:model, as in openai:gpt-6-luna.")
-    fallback_model: str | None = Field(
-        answers.FALLBACK_MODEL, alias="AGENT_FALLBACK_MODEL", description="Write provider:model, or leave it out."
     )
     deadline: float = Field(
         5.0, alias="AGENT_DEADLINE", gt=0, le=30, description="Write how many seconds a model may be silent, 0 to 30."

@@ -61,17 +61,17 @@ def scenario(
     junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML to this file.")] = None,
 ) -> None:
     """Play scripted conversations. Exits with 1 when one is not as expected, with 2 when a file is wrong."""
-    from ops.environment import missing_model_keys, models
+    from app.features import RUNTIME
     from ops.log import configure_logging
     from sim import scenario as scenarios
     from sim.console import Terminal, show
 
     configure_logging("error" if model else "critical")
     paths = files or sorted(Path("scenarios").glob("*.yml"))
-    if model and (missing := missing_model_keys()):
+    if model and (missing := RUNTIME.missing()):
         typer.secho(f"--model needs {', '.join(missing)}.", fg="red", err=True)
         raise typer.Exit(2)
-    chosen = models()
+    chosen = RUNTIME.asks()
     terminal = Terminal()
     results: list[scenarios.Result] = []
     try:

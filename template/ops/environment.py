@@ -9,8 +9,7 @@ from contextlib import contextmanager
 import typer
 from pydantic import SecretStr, ValidationError
 
-from app import answers
-from app.features import ProjectSettings
+from app.features import RUNTIME, ProjectSettings
 from app.settings import Settings
 
 
@@ -47,26 +46,12 @@ def load(models_too: bool = True) -> Settings:
     except ValidationError as errors:
         problems = [problem(str(error["loc"][0])) for error in errors.errors()]
     if models_too:
-        problems += [f"{name} is missing. {fix}" for name, fix in missing_model_keys().items()]
+        problems += [f"{name} is missing. {fix}" for name, fix in RUNTIME.missing().items()]
     if models_too and settings and not problems:
-        problems = [*unknown_model("AGENT_MODEL", settings.model)]
-        problems += unknown_model("AGENT_FALLBACK_MODEL", settings.fallback_model)
+        problems = RUNTIME.unknown(settings)
     if settings is None or problems:
         raise SettingsError(problems)
     return settings
-
-
-def unknown_model(name: str, model: str | None) -> list[str]:
-    """The problem, if pydantic-ai does not know the model or cannot reach its provider from here."""
-    from pydantic_ai.exceptions import UserError
-    from pydantic_ai.models import infer_model
-
-    try:
-        if model:
-            infer_model(model)
-    except (UserError, ValueError, ImportError) as error:
-        return [f"{name} is {model!r}. {str(error).splitlines()[0]}"]
-    return []
 
 
 def problem(name: str) -> str:
@@ -75,24 +60,3 @@ def problem(name: str) -> str:
     value = os.environ.get(name)
     wrong = "missing" if not value else "malformed" if field.annotation is SecretStr else repr(value)
     return f"{name} is {wrong}. {field.description}"
-
-
-def missing_model_keys() -> dict[str, str]:
-    """The variables that the chosen models need and the environment lacks, each with its fix."""
-    providers = {model.partition(":")[0] for model in models()}
-    return {
-        name: f"The {provider} models need it; see {address}."
-        for provider, (names, address) in answers.MODEL_KEYS.items()
-        if provider in providers
-        for name in names
-        if not os.environ.get(name)
-    }
-
-
-def models() -> list[str]:
-    """The models to ask, in order, as settings or answers have them."""
-    chosen = (
-        os.environ.get("AGENT_MODEL") or answers.MODEL,
-        os.environ.get("AGENT_FALLBACK_MODEL") or answers.FALLBACK_MODEL,
-    )
-    return [model for model in chosen if model]

@@ -9,10 +9,10 @@ import statistics
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
-from pydantic_ai.models import Model
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -89,9 +89,8 @@ class Terminal:
         return ", ".join(models) or "no model: the log says why"
 
 
-async def talk(model: Model | str | Sequence[Model | str], name: str, *, local: bool) -> int:
+async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
     """A conversation with whoever types. Returns the exit code: 1 when the agent was silent or sent nonsense."""
-    models = [model] if isinstance(model, Model | str) else list(model)
     interactive = sys.stdin.isatty()
     refused: list[str] = []
     terminal = Terminal(pace=1.0 if interactive else 8.0)

@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
+from sim.features import played
+
 WORD_DELAY = 0.02  # seconds between the understudy's words
 
 
@@ -47,7 +49,7 @@ class ModelDown(Exception):
     """The provider's error, as the script wants it."""
 
 
-def scripted(*rules: Rule | dict[str, Any]) -> FunctionModel:
+def scripted(*rules: Rule | dict[str, Any]) -> Any:
     """A model that follows `rules`. Raises ModelDown for words that no rule expects."""
     script = [rule if isinstance(rule, Rule) else Rule.model_validate(rule) for rule in rules]
 
@@ -73,10 +75,10 @@ def scripted(*rules: Rule | dict[str, Any]) -> FunctionModel:
         if rule.breaks_off:
             raise ModelDown("scripted failure in the middle of a reply")
 
-    return FunctionModel(stream_function=stream, model_name="scripted")
+    return played(FunctionModel(stream_function=stream, model_name="scripted"))
 
 
-def understudy() -> FunctionModel:
+def understudy() -> Any:
     """A stand-in for conversations in the terminal: it repeats, and it calls a tool whose name it recognises."""
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
@@ -99,7 +101,7 @@ def understudy() -> FunctionModel:
             yield word
             await asyncio.sleep(WORD_DELAY)
 
-    return FunctionModel(stream_function=stream, model_name="understudy")
+    return played(FunctionModel(stream_function=stream, model_name="understudy"))
 
 
 def arguments_for(schema: dict[str, Any], asked: str) -> dict[str, Any] | None:

@@ -16,7 +16,6 @@ import httpx2
 from fastapi import FastAPI
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
-from pydantic_ai.models import Model
 from twilio.request_validator import RequestValidator
 
 from app.main import create_app
@@ -148,9 +147,8 @@ async def texter(
 # --- in the terminal -------------------------------------------------------------------------------------------------
 
 
-async def talk(model: Model | str | Sequence[Model | str], name: str, *, local: bool) -> int:
+async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
     """A conversation with whoever types. Returns the exit code: 1 when the agent did not answer."""
-    models = [model] if isinstance(model, Model | str) else list(model)
     terminal, refused = Terminal(), list[str]()
     terminal.note(f"Answering: {name}. The customer, the carrier and Twilio are simulated; the app is yours.")
     terminal.note("Type what the customer texts; /help shows what else can happen.")

@@ -18,11 +18,12 @@ from twilio.rest.taskrouter.v1.workspace.workflow import WorkflowInstance
 
 import app.escalation as escalation
 from agent import handoff, words
-from app.brain import TOOL_FAILED, Turn
+from app.brain import Turn
 from app.escalation import routing
 from app.escalation.payload import SUMMARY, Payload, redact
 from app.escalation.state import OVER, Record, Records, State
 from app.main import create_app
+from app.runtime import TOOL_FAILED
 from app.session import Line, Session
 from app.store import InProcess, Store
 from sim import twiml, world

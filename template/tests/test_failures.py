@@ -15,6 +15,7 @@ from agent import words
 from app.calls import Calls
 from sim import twiml
 from sim.call import Call
+from sim.features import played
 from sim.model import ModelDown, last_exchange, tool_calls
 from tests.conftest import Dial, Web
 
@@ -102,17 +103,17 @@ async def test_a_tool_runs_once_when_the_first_model_fails_after_it(dial: Dial) 
             raise ModelDown
         yield tool_calls({"book": {"order": "4711"}})
 
-    models = [FunctionModel(stream_function=fails_after_the_tool), *second_model("It is {result}.")]
+    models = [played(FunctionModel(stream_function=fails_after_the_tool)), *second_model("It is {result}.")]
     call = await dial(models=models, tools=[book])
     turn = await call.says("Book 4711")
     assert (ran, turn.text) == (["4711"], "It is booked.")
 
 
-def second_model(then: str) -> list[FunctionModel]:
+def second_model(then: str) -> list[Any]:
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
         yield then.replace("{result}", " ".join(last_exchange(messages)[1]))
 
-    return [FunctionModel(stream_function=stream)]
+    return [played(FunctionModel(stream_function=stream))]
 
 
 def breaks() -> str:

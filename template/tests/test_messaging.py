@@ -25,6 +25,7 @@ from ops import cli
 from sim import world
 from sim.call import caller_on
 from sim.cloud import Cloud
+from sim.features import played
 from sim.model import scripted
 from sim.server import serve
 from sim.text import Texter, texter
@@ -116,7 +117,7 @@ async def test_the_model_knows_what_was_written_before(reach: Reach) -> None:
         heard.append(messages)
         yield f"Answer {len(heard)}."
 
-    somebody = await reach(models=[FunctionModel(stream_function=stream)])
+    somebody = await reach(models=[played(FunctionModel(stream_function=stream))])
     await somebody.texts("First")
     await somebody.texts("Second")
     before = [str(part.content) for message in heard[1] for part in message.parts if hasattr(part, "content")]
@@ -130,7 +131,7 @@ async def test_the_model_is_told_that_it_writes_and_never_picked_up_a_phone(reac
         instructions.append(info.instructions or "")
         yield "Yes."
 
-    somebody = await reach(models=[FunctionModel(stream_function=stream)])
+    somebody = await reach(models=[played(FunctionModel(stream_function=stream))])
     await somebody.texts("Hello")
     assert texts.WRITING in instructions[0]
     assert "You answered the call" not in instructions[0]
@@ -558,7 +559,7 @@ async def test_whoever_calls_and_then_texts_is_known() -> None:
         told_model.append(info.instructions or "")
         yield "Yes."
 
-    app = create_app(world.settings(), [FunctionModel(stream_function=stream)], [], transport=cloud.transport)
+    app = create_app(world.settings(), [played(FunctionModel(stream_function=stream))], [], transport=cloud.transport)
     async with serve(app) as address:
         await given_memory(app, cloud, {"callers": {world.CALLER: {"observations": ["Likes tea."]}}})
         async with caller_on(app, address, cloud=cloud) as call:

@@ -17,12 +17,13 @@ from pydantic import Field, ValidationError
 from pydantic_ai import messages as m
 
 from agent import handoff, words
-from app.brain import TOOL_FAILED, Turn
+from app.brain import Turn
 from app.capability import Capability, Services
 from app.escalation import voice
 from app.escalation.payload import Payload
 from app.escalation.state import Record, Records, State
 from app.escalation.webhooks import routes
+from app.runtime import TOOL_FAILED
 from app.session import Line, Offer, Session, this_session
 from app.settings import Settings
 from app.store import Store
