@@ -77,14 +77,6 @@ async def test_what_the_agent_says_by_itself_does_not_break_the_alternation(dial
     await three_more_turns(call)
 
 
-async def test_words_leave_as_they_come(dial: Dial) -> None:
-    call = await dial({"says": "one two three four", "word_delay": 0.1})
-    turn = await call.says("Count")
-    assert turn.first is not None and turn.total is not None
-    assert turn.total - turn.first > 200
-    assert [frame["token"] for frame in call.frames if frame["token"]] == ["one ", "two ", "three ", "four"]
-
-
 async def test_no_word_is_printed(dial: Dial, capfd: pytest.CaptureFixture[str]) -> None:
     call = await dial({"says": "the secret of the caller"})
     await call.says("Tell me")
