@@ -60,6 +60,7 @@ CONDITIONAL = [name for name in STRUCTURAL if isinstance(ASKED[name].get("when")
 # Questions whose answers bind each other; `serves` ties languages to providers.
 RULES = [
     {"path", "partial_prompts", "stt_provider", "aws_runtime", "model_provider", "fallback_provider"},
+    {"path", "session_store"},
     {"level", *CUSTOM},
 ]
 
@@ -68,7 +69,8 @@ def is_valid(answers: Answers) -> bool:
     """The rules among the structural answers."""
     partial = not answers["partial_prompts"] or (answers["path"], answers["stt_provider"]) == ("manual", "Deepgram")
     open_ones = all(answers[name] == DEFAULTS[name] or is_asked(name, answers) for name in CONDITIONAL)
-    return partial and open_ones and answers["fallback_provider"] != answers["model_provider"]
+    reached = answers["session_store"] != "dynamodb" or answers["path"] == "aws"
+    return partial and open_ones and reached and answers["fallback_provider"] != answers["model_provider"]
 
 
 def combinations(questions: Iterable[str]) -> Iterator[Answers]:

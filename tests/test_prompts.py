@@ -106,6 +106,7 @@ def test_a_choice_that_does_not_fit_says_why_and_cannot_be_taken(copy: Dial) -> 
     ("question", "other", "given"),
     [
         ("path", "tac", {"path": "manual", "partial_prompts": True}),
+        ("path", "manual", {"path": "aws", "session_store": "dynamodb"}),
         ("model_provider", "anthropic", {"fallback_provider": "anthropic"}),
         ("stt_provider", "Google", {"path": "manual", "partial_prompts": True}),
         ("stt_provider", "Google", {"languages": ["en-US", "de-DE"]}),

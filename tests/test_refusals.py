@@ -83,6 +83,11 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         yield f"{name} without AWS", {name: value}, [f"{name}={value} needs path=aws, not tac"], aws | {name: value}
         if malformed:
             yield f"a wrong {name}", aws | {name: malformed}, [f'{name}="{malformed}" is not a'], aws | {name: value}
+    for path in ["tac", "manual"]:
+        away: Answers = {"path": path, "session_store": "dynamodb"}
+        fragment = f"session_store=dynamodb needs path=aws, not {path}"
+        yield f"dynamodb on {path}", away, [fragment, "session_store=redis"], away | {"session_store": "redis"}
+        yield f"dynamodb on aws, not {path}", away, [fragment], away | {"path": "aws"}
     for word in ["maybe", "flase"]:
         yield f"{word} as yes or no", {"greeting_interruptible": word}, [word], {"greeting_interruptible": "no"}
     for name in CUSTOM:
@@ -203,6 +208,8 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
     ({"model_provider": "google"}, {"fallback_provider": "google"}, "model_provider=google"),
     ({"path": "manual", "partial_prompts": True}, {"path": "tac"}, "partial_prompts=true"),
     ({"path": "manual", "partial_prompts": True}, {"stt_provider": "Google"}, "partial_prompts=true"),
+    ({"path": "aws", "session_store": "dynamodb"}, {"path": "tac"}, "path=tac cannot have session_store=dynamodb"),
+    ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual"}, "session_store=dynamodb"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google"}, "voice=Joanna-Generative"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"languages": ["de-DE"]}, "voice=Joanna-Generative"),
     (
@@ -239,6 +246,7 @@ def test_an_update_never_resets_a_recorded_answer_in_silence(
         ),
         ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "Amazon"}),
         ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
+        ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual", "session_store": "redis"}),
     ],
 )
 def test_both_answers_at_once_are_taken(

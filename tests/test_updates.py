@@ -30,6 +30,8 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"level": "4", "path": "manual"}, {"level": "2", "memory_backend": "database"}),
     ({"level": "3"}, {"level": "custom", "memory": True, "escalation": True}),
     ({"level": "4"}, {"routing": "skills", "session_store": "redis"}),
+    ({"path": "aws", "level": "2"}, {"session_store": "dynamodb"}),
+    ({"path": "aws", "session_store": "dynamodb"}, {"path": "tac", "session_store": "redis"}),
     ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
 ]
 SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER

