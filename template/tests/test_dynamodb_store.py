@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import botocore.session
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from app.dynamodb_store import DynamoDBStore
@@ -27,12 +29,9 @@ from tests.test_store import noting
 __all__ = ["noting"]  # a fixture
 
 REGION = "us-east-1"
-SCHEMA: dict[str, Any] = {
-    "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-    "BillingMode": "PAY_PER_REQUEST",
-}
-TTL = {"AttributeName": "ttl"}
+STACK: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "deploy" / "cloudformation.yml").read_text())
+SESSIONS: dict[str, Any] = STACK["Resources"]["Sessions"]["Properties"]
+SCHEMA = {name: SESSIONS[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")}
 
 
 def listening(port: int) -> bool:
@@ -185,10 +184,21 @@ class TestDynamoDB(EverySharedStore):
         await store.put("a", "1", 60)
         await store.claim("b", 60)
         await store.push("c", "1", 60)
-        attribute = TTL["AttributeName"]
+        attribute = SESSIONS["TimeToLiveSpecification"]["AttributeName"]
         assert len(table.items()) == 3
         for item in table.items():
             assert 0 <= int(item[attribute]["N"]) - time.time() - 60 + 5 < 10
+
+    async def test_the_task_may_do_what_the_store_does(self, store: DynamoDBStore) -> None:
+        done: set[str] = set()
+        store.client.meta.events.register("before-call", lambda model, **_: done.add(f"dynamodb:{model.name}"))
+        await store.put("a", "1", 60)
+        await store.push("a", "1", 60)
+        assert (await store.get("a"), await store.pop("a", 0)) == ("1", "1")
+        await store.release("a")
+        (policy,) = STACK["Resources"]["TaskRole"]["Properties"]["Policies"]
+        allowed = {str(action) for each in policy["PolicyDocument"]["Statement"] for action in each["Action"]}
+        assert {action for action in allowed if action.startswith("dynamodb")} == done
 
     async def test_a_claim_that_is_sent_twice_is_still_ours(self, store: DynamoDBStore) -> None:
         request = store._request
@@ -243,7 +253,7 @@ class TestDynamoDB(EverySharedStore):
         await store.put("another", "1", 60)
         assert "store.down" not in logged()
 
-    async def test_it_is_asked_elsewhere_when_nothing_is_signed(
+    async def test_without_credentials_calls_go_on(
         self, table: Table, connect: Callable[..., DynamoDBStore], credentials: Any, logged: Callable[[], str]
     ) -> None:
         credentials.setenv("AWS_ACCESS_KEY_ID", "")
@@ -272,6 +282,12 @@ def test_a_name_that_no_table_can_have_is_refused(table: str, monkeypatch: pytes
     with pytest.raises(ValidationError):
         world.settings(table=table)
     assert "DynamoDB table" in problem("AGENT_TABLE")
+
+
+def test_the_table_of_the_stack_can_be_restored_and_is_encrypted() -> None:
+    assert SESSIONS["TimeToLiveSpecification"]["Enabled"] is True
+    assert SESSIONS["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert SESSIONS["SSESpecification"] == {"SSEEnabled": True}
 
 
 def test_one_worker_can_do_without_a_table_and_so_does_the_simulator() -> None:

@@ -80,9 +80,9 @@ class EveryStore:
 
     async def test_a_value_is_there_until_it_expires(self, store: Store, elsewhere: Store) -> None:
         await store.put("a", "1", 60)
-        await store.put("b", "2", 0.05)
-        assert (await store.get("a"), await elsewhere.get("b"), await store.get("c")) == ("1", "2", None)
-        await asyncio.sleep(0.1)
+        await store.put("b", "2", 0.5)
+        assert (await elsewhere.get("b"), await store.get("a"), await store.get("c")) == ("2", "1", None)
+        await asyncio.sleep(0.6)
         assert (await elsewhere.get("a"), await store.get("b")) == ("1", None)
 
     async def test_the_last_value_counts(self, store: Store, elsewhere: Store) -> None:
