@@ -144,10 +144,9 @@ class DynamoDBStore(SharedStore):
         return True
 
     async def _request(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """The answer of DynamoDB. Raises BotoCoreError, ClientError or TimeoutError."""
+        """The answer of DynamoDB. Raises BotoCoreError or ClientError."""
         request = partial(getattr(self.client, operation), TableName=self.table, **parameters)
-        async with asyncio.timeout(ANSWER):
-            answer: dict[str, Any] = await asyncio.get_running_loop().run_in_executor(self.threads, request)
+        answer: dict[str, Any] = await asyncio.get_running_loop().run_in_executor(self.threads, request)
         return answer
 
 

@@ -253,6 +253,12 @@ class TestDynamoDB(EverySharedStore):
         await store.put("another", "1", 60)
         assert "store.down" not in logged()
 
+    async def test_a_table_that_hangs_occupies_no_thread_for_long(self, server: Server, connect: Any) -> None:
+        store = connect(server)
+        server.hang()
+        await store.get("a")
+        await asyncio.wait_for(asyncio.to_thread(store.threads.shutdown), 6)
+
     async def test_without_credentials_calls_go_on(
         self, table: Table, connect: Callable[..., DynamoDBStore], credentials: Any, logged: Callable[[], str]
     ) -> None:
