@@ -121,7 +121,7 @@ def test_the_process_is_nobody_in_particular() -> None:
     dockerfile = (DEPLOY.parent / "Dockerfile").read_text(encoding="utf-8")
     uid = re.search(r"useradd --uid (\d+)", dockerfile)
     assert uid and uid[1] != "0" and CONTAINER["User"] == uid[1]
-    assert "USER agent" in dockerfile and not CONTAINER.get("Privileged")
+    assert f"USER {uid[1]}\n" in dockerfile and not CONTAINER.get("Privileged")
 
 
 # --- who reaches whom ---------------------------------------------------------------------------------------------
