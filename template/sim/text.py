@@ -100,10 +100,10 @@ class Texter:
         """The id of the latest conversation."""
         return list(self.cloud.conversations.known)[-1]
 
-    async def posts(self, body: dict[str, Any], token: str | None = None) -> None:
+    async def posts(self, body: dict[str, Any], token: str | None = None, path: str = PATH) -> None:
         """A signed webhook. Twilio repeats one with the same token."""
         content = json.dumps(body).encode()
-        target = f"{PATH}?bodySHA256={hashlib.sha256(content).hexdigest()}"
+        target = f"{path}?bodySHA256={hashlib.sha256(content).hexdigest()}"
         headers = {
             "Content-Type": "application/json",
             "X-Twilio-Signature": str(self._validator.compute_signature(f"{world.PUBLIC_URL}{target}", {})),

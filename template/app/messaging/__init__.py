@@ -223,6 +223,8 @@ class Messaging(Capability):
         route = await self.outbox.route(asked[-1], people)
         customer = people.author(asked[-1])
         session.profile_id = (customer and customer.profile_id) or session.profile_id
+        if is_new:
+            await self._save(session)  # whoever has something to say meanwhile looks for it
         session.line = line = TextLine(self.outbox, route, session)
         await equip(session, self.brain.capabilities)
         await each(self.brain.capabilities, "on_start" if is_new else "on_resume", session)
