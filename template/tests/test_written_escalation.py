@@ -383,15 +383,30 @@ async def test_a_follow_up_that_fails_costs_no_words(
     assert "handoff.follow_up_failed" in logged()
 
 
-async def test_whoever_began_it_and_died_is_replaced(reach: Reach) -> None:
-    """The customer has been told, and no interaction made."""
-    somebody = await reach()
+async def begun(somebody: Texter, state: State) -> Record:
+    """An escalation whose worker has died: no interaction has been made."""
     await says(somebody, "Hello")
     payload = Payload(channel="sms", conversation_id=somebody.conversation, reason_code="caller_asked")
-    begun = Record(payload=payload, state=State.BRIEFING, since=datetime.now(UTC))
-    await escalation(somebody).records.put(somebody.conversation, begun)
+    found = Record(payload=payload, state=state, since=datetime.now(UTC))
+    await escalation(somebody).records.put(somebody.conversation, found)
+    return found
+
+
+@pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
+async def test_whoever_began_it_and_died_is_replaced(reach: Reach, where: State) -> None:
+    somebody = await reach()
+    found = await begun(somebody, where)
     assert await says(somebody, "Are you there?") == [handoff_texts.WAITING]
-    assert (attributes(somebody)["escalation_id"], await state(somebody)) == (begun.id, State.QUEUED)
+    assert (attributes(somebody)["escalation_id"], await state(somebody)) == (found.id, State.QUEUED)
+
+
+@pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
+async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, where: State) -> None:
+    somebody = await reach()
+    await begun(somebody, where)
+    somebody.cloud.flex.fault = Fault(status=400)
+    assert await says(somebody, "Are you there?", "And now?") == [handoff_texts.WAITING, NOBODY, "Yes."]
+    assert await state(somebody) is State.NOBODY_AVAILABLE
 
 
 # --- once -----------------------------------------------------------------------------------------------------------

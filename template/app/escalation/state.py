@@ -42,7 +42,7 @@ class State(StrEnum):
 
 OVER = {State.COMPLETED, State.TIMED_OUT, State.NOBODY_AVAILABLE, State.ABANDONED}
 NEXT: dict[State, set[State]] = {
-    State.REQUESTED: {State.BRIEFING, State.QUEUED, State.ABANDONED},
+    State.REQUESTED: {State.BRIEFING, State.QUEUED, *OVER},
     State.BRIEFING: {State.QUEUED, State.ACCEPTED, *OVER},
     State.QUEUED: {State.ACCEPTED, *OVER},
     State.ACCEPTED: {State.COMPLETED, State.ABANDONED},

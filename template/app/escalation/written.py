@@ -97,8 +97,11 @@ class ByInteraction(Way):
 
     async def again(self, session: Session, record: Record) -> None:
         turn = session.turn if in_turn_of(session) else None
+        if record.state is State.REQUESTED:  # whoever began it has not come to speak
+            record.state = State.BRIEFING
+            await self.keep(session, record)
         if record.state not in WITH_A_HUMAN:
-            await self.leave(session, record)  # if whoever began it could not
+            await self.leave(session, record)  # unless that has been done
             if turn and await self.store.claim(f"reassured:{record.id}", KEPT):
                 await tell(session, turn, handoff_texts.WAITING)
         stop(turn)
