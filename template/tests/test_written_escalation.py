@@ -21,7 +21,7 @@ from agent import handoff, handoff_texts, words
 from app.calls import thaw
 from app.escalation import Escalation
 from app.escalation.payload import Payload
-from app.escalation.state import Record, State
+from app.escalation.state import Record, Records, State
 from app.escalation.written import channel_of
 from app.main import create_app
 from app.session import Session, this_session
@@ -36,6 +36,7 @@ from sim.cloud.core import Fault
 from sim.cloud.flex import wrong
 from sim.cloud.taskrouter import WORKSPACE
 from sim.model import scripted
+from sim.server import serve
 from sim.text import Texter, texter
 from tests.conftest import quiet
 
@@ -239,7 +240,10 @@ async def test_the_agent_is_silent_when_a_human_has_accepted(reach: Reach) -> No
     assert await becomes(somebody, "accepted") == []
     assert await state(somebody) is State.ACCEPTED
     assert await says(somebody, "Hello", handoff.SENSITIVE[0], PLEASE) == []
-    assert (len(tasks(somebody)), somebody.messaging.counts["left to a human"]) == (1, 3)
+    await somebody.posts(somebody.writes(None))  # a picture, which the agent could not see
+    await somebody.settles()
+    assert somebody.unread() == []
+    assert (len(tasks(somebody)), somebody.messaging.counts["left to a human"]) == (1, 4)
 
 
 async def test_when_the_human_has_finished_the_next_conversation_is_the_agents(reach: Reach) -> None:
@@ -259,6 +263,32 @@ async def test_a_conversation_that_cannot_be_closed_stays_the_humans(reach: Reac
     somebody.cloud.conversations.fault = Fault(status=500, times=1)
     await becomes(somebody, "completed")
     assert await says(somebody, "Thank you") == []
+
+
+async def test_whoever_asks_before_the_server_stops_becomes_a_task() -> None:
+    cloud = Cloud()
+    app = create_app(world.settings(), [scripted({**ASKS, "delay": 0.3})], [], transport=cloud.transport)
+    async with serve(app) as address:
+        somebody = Texter(app, address, cloud, world.CALLER, "SMS")
+        cloud.flex.fault = Fault(delay=0.2)
+        await somebody.posts(somebody.writes(PLEASE))
+        cloud.conversations.subscriber = cloud.flex.subscriber = None
+    await somebody.aclose()
+    assert [message["content"]["text"] for message in cloud.conversations.sent] == [handoff.CONNECTING]
+    assert len(cloud.taskrouter.tasks) == 1
+
+
+async def test_a_human_may_take_days(reach: Reach) -> None:
+    kept: dict[str, float] = {}
+
+    class Noting(InProcess):
+        async def put(self, key: str, value: str, seconds: float) -> None:
+            kept[key.partition(":")[0]] = seconds
+            await super().put(key, value, seconds)
+
+    somebody = await reach(store=Noting())
+    await says(somebody, PLEASE)
+    assert kept["escalation"] >= kept["call"] > 6 * 24 * 3600
 
 
 async def test_another_worker_is_silent_too(reach: Reach) -> None:
@@ -432,6 +462,16 @@ async def test_two_signals_are_one_transfer(reach: Reach) -> None:
     assert all(await asyncio.gather(*(session.escalate("falling_sentiment") for session in sessions)))
     await somebody.settles()
     assert (somebody.unread(), len(tasks(somebody))) == ([handoff.CONNECTING], 1)
+
+
+async def test_one_escalation_begins_where_none_is_under_way() -> None:
+    records, over = Records(InProcess()), {State.TIMED_OUT}
+    first, second = (Record(payload=Payload(reason_code="x")) for _ in range(2))
+    assert await records.begin("conv_1", first, over)
+    assert not await records.begin("conv_1", second, over)
+    await records.move("conv_1", State.TIMED_OUT, first.id)
+    assert await records.begin("conv_1", second, over)
+    assert await records.get("conv_1") == second
 
 
 # --- signals --------------------------------------------------------------------------------------------------------

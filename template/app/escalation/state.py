@@ -24,7 +24,8 @@ from app.store import Store
 
 log = structlog.get_logger()
 
-KEPT = 24 * 3600  # seconds
+KEPT = 24 * 3600  # seconds, of a call
+KEPT_IN_WRITING = 7 * KEPT  # people write back days later
 BEGINNING = 5.0  # seconds after which another worker may begin an escalation that one has died over
 PATIENCE = 0.5  # seconds that a caller may wait for the store: the way to a human does not depend on it
 
@@ -91,9 +92,10 @@ class Records:
             return None
 
     async def put(self, call_sid: str, record: Record) -> None:
+        seconds = KEPT if record.payload.channel == "voice" else KEPT_IN_WRITING
         try:
             async with asyncio.timeout(PATIENCE):
-                await self.store.put(f"escalation:{call_sid}", record.model_dump_json(), KEPT)
+                await self.store.put(f"escalation:{call_sid}", record.model_dump_json(), seconds)
         except TimeoutError:
             log.error("escalation.not_kept", call=call_sid, state=record.state)
 

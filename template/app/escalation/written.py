@@ -26,7 +26,7 @@ from twilio.rest.conversations.v2.conversation import ConversationList
 from agent import handoff, handoff_texts
 from app.calls import FAREWELL, OVER, thaw
 from app.capability import Services, equip
-from app.escalation.state import KEPT, Record, Records, State
+from app.escalation.state import KEPT_IN_WRITING, Record, Records, State
 from app.escalation.turns import in_turn_of, stop, tell
 from app.escalation.way import CONNECTING, Way, follow_up
 from app.messaging import MessagingSettings
@@ -92,7 +92,7 @@ class ByInteraction(Way):
 
     async def leave(self, session: Session, record: Record) -> None:
         """In the background: a hook may take two seconds, Flex more. Never twice: that would be two tasks."""
-        if await self.store.claim(f"interaction:{record.id}", KEPT):
+        if await self.store.claim(f"interaction:{record.id}", KEPT_IN_WRITING):
             self._in_background(self._interact(session, record))
 
     async def again(self, session: Session, record: Record) -> None:
@@ -102,7 +102,7 @@ class ByInteraction(Way):
             await self.keep(session, record)
         if record.state not in WITH_A_HUMAN:
             await self.leave(session, record)  # unless that has been done
-            if turn and await self.store.claim(f"reassured:{record.id}", KEPT):
+            if turn and await self.store.claim(f"reassured:{record.id}", KEPT_IN_WRITING):
                 await tell(session, turn, handoff_texts.WAITING)
         stop(turn)
 
@@ -113,7 +113,7 @@ class ByInteraction(Way):
     async def on_event(self, id: str, record: Record) -> None:
         if record.state in (State.TIMED_OUT, State.NOBODY_AVAILABLE):
             await self._nobody(id, record, record.state)
-        elif record.state is State.COMPLETED and await self.store.claim(f"finished:{record.id}", KEPT):
+        elif record.state is State.COMPLETED and await self.store.claim(f"finished:{record.id}", KEPT_IN_WRITING):
             self._in_background(self._close(id))
 
     async def on_end(self, session: Session) -> None:
@@ -196,7 +196,7 @@ class ByInteraction(Way):
     async def _nobody(self, id: str, record: Record, state: State) -> None:
         """Once for each escalation, whoever finds out."""
         await self.records.move(id, state, record.id)
-        if await self.store.claim(f"nobody:{record.id}", KEPT):
+        if await self.store.claim(f"nobody:{record.id}", KEPT_IN_WRITING):
             self._in_background(self._tell_that_nobody(id))
 
     async def _tell_that_nobody(self, id: str) -> None:
