@@ -14,8 +14,8 @@ and one of these at last:
     {"type": "done"}
     {"type": "error", "reason": str}                     the name of a class, never its text
 
-A tool that came with the ask belongs to the call and runs in the server: its call ends the answer, and the server asks
-again with the result. Each frame is a message of the WebSocket; over HTTP, the body is the ask and a frame is an event.
+A tool that came with the ask belongs to the call and runs in the server: the answer ends when it is called, and the
+server asks again with the result. Each frame is a message of the WebSocket; over HTTP, the body is the ask and a frame is an event.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ from starlette.websockets import WebSocket
 from strands import Agent
 from strands.models import BedrockModel
 from strands.models.model import Model
+from strands.types._events import ToolResultEvent
 from strands.types.exceptions import EventLoopException
-from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
+from strands.types.tools import AgentTool, ToolGenerator, ToolResultContent, ToolSpec, ToolUse
 
 log = logging.getLogger("agent_runtime")
 
+TO_COME: list[ToolResultContent] = [{"text": "(runs in the server)"}]
 TOOLS: list[Any] = []  # what runs here: functions with the decorator strands.tool, clients of MCP
 
 
@@ -111,26 +113,25 @@ async def told(ask: Ask, model: Model) -> AsyncGenerator[dict[str, Any]]:
         retry_strategy=None,  # it would wait 4 to 240 seconds; the caller is on the phone
     )
     model_id = str(model.get_config().get("model_id", ""))
-    theirs = {spec["name"] for spec in ask.tools}
     stream: Any = agent.stream_async()  # a generator, though not by its type
     async with aclosing(stream) as events:
         async for event in events:
             if word := event.get("data"):
                 yield {"type": "text", "token": word}
             elif message := event.get("message"):
-                blocks = [block for block in message["content"] if is_told(block)]
-                yield {"type": "message", "message": {"role": message["role"], "content": blocks}, "model": model_id}
-                if any("toolUse" in block and block["toolUse"]["name"] in theirs for block in blocks):
-                    return
+                if blocks := [block for block in message["content"] if is_told(block)]:
+                    said = {"role": message["role"], "content": blocks}
+                    yield {"type": "message", "message": said, "model": model_id}
 
 
 def is_told(block: Mapping[str, Any]) -> bool:
-    """Whether a block is part of the conversation: the thoughts of a model are not. Bedrock takes no blank text."""
-    return bool("toolUse" in block or "toolResult" in block or block.get("text", "").strip())
+    """Not the thoughts of a model, nor what stands for the result of the server; and Bedrock takes no blank text."""
+    result = "toolResult" in block and block["toolResult"]["content"] != TO_COME
+    return bool("toolUse" in block or result or block.get("text", "").strip())
 
 
 class OfServer(AgentTool):
-    """A tool that the model may call and the server runs: Strands knows it, and never gets to run it."""
+    """A tool that the model may call and the server runs. Called, it has Strands stop after the tools of its own."""
 
     def __init__(self, spec: ToolSpec) -> None:
         super().__init__()
@@ -148,8 +149,9 @@ class OfServer(AgentTool):
     def tool_type(self) -> str:
         return "server"
 
-    def stream(self, tool_use: ToolUse, invocation_state: dict[str, Any], **kwargs: Any) -> ToolGenerator:
-        raise NotImplementedError
+    async def stream(self, tool_use: ToolUse, invocation_state: dict[str, Any], **kwargs: Any) -> ToolGenerator:
+        invocation_state["agent"].cancel(after_current_tools=True)
+        yield ToolResultEvent({"toolUseId": tool_use["toolUseId"], "status": "success", "content": TO_COME})
 
 
 def bedrock() -> BedrockModel:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import cache
 from inspect import iscoroutinefunction
@@ -152,6 +152,7 @@ class AgentCore(Runtime):
     def __init__(self, runtimes: Sequence[Deployed], deadline: float) -> None:
         self.runtimes = runtimes
         self.deadline = deadline
+        self.warmed = False
         self.calls: set[str] = set()  # that keep their sockets
         self.sockets: dict[tuple[str, str], asyncio.Future[ClientConnection]] = {}  # that nobody is using, or will be
         self.closing: set[asyncio.Task[None]] = set()
@@ -174,10 +175,13 @@ class AgentCore(Runtime):
         return {**missing_credentials(), **arn}
 
     async def warm(self) -> None:
+        self.warmed = True
         for runtime in self.runtimes:
             await asyncio.to_thread(runtime.warm)
 
     def begin(self, session: Session) -> None:
+        if not self.warmed:
+            return  # no server is running that would close what is opened here
         self.calls.add(session.id)
         for runtime in self.runtimes:
             if (session.id, runtime.arn) not in self.sockets:
@@ -221,13 +225,14 @@ class AgentCore(Runtime):
                         case {"type": "message", "message": message, "model": str(model)}:
                             messages.append(message)
                             record.append(as_record(message, turn.run_id, model))
-            last = record[-1]
-            calls = last.tool_calls if isinstance(last, m.ModelResponse) else []
+            calls = unanswered(record)
             if not calls:
                 return
             results = await asyncio.gather(*(result(offered, call) for call in calls))
             record.append(m.ModelRequest(results, run_id=turn.run_id))
-            messages.append({"role": "user", "content": [as_block(part) for part in results]})
+            if messages[-1]["role"] == "assistant":
+                messages.append({"role": "user", "content": []})  # after a tool of the runtime, there is one
+            messages[-1]["content"] += [as_block(part) for part in results]
 
     async def _frames(self, session: Session, ask: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
         """The frames of the first runtime that begins in time. One that breaks off later is not replaced."""
@@ -275,7 +280,7 @@ class AgentCore(Runtime):
                 if not done:
                     yield frame
         finally:
-            self._give_back(session_id, runtime, socket, done)
+            await self._give_back(session_id, runtime, socket, done)
 
     # --- sockets -----------------------------------------------------------------------------------------------------
 
@@ -293,16 +298,19 @@ class AgentCore(Runtime):
         self.sockets.pop((session_id, runtime.arn), None)
         return socket
 
-    def _give_back(self, session_id: str, runtime: Deployed, socket: ClientConnection, done: bool) -> None:
+    async def _give_back(self, session_id: str, runtime: Deployed, socket: ClientConnection, done: bool) -> None:
         """Keep a socket on which nothing is left to come. The rest of an answer would be taken for the next one."""
+        key = (session_id, runtime.arn)
+        wanted = session_id in self.calls and key not in self.sockets
         free: asyncio.Future[ClientConnection] = asyncio.get_running_loop().create_future()
         free.set_result(socket)
-        key = (session_id, runtime.arn)
-        if done and session_id in self.calls and key not in self.sockets:
+        if done and wanted:
             self.sockets[key] = free
-            return
-        self._drop(free)
-        if session_id in self.calls and key not in self.sockets:
+        elif done:
+            await socket.close()
+        else:
+            self._drop(free)
+        if wanted and not done:
             self._open(session_id, runtime)
 
     def _drop(self, opening: asyncio.Future[ClientConnection]) -> None:
@@ -382,6 +390,13 @@ class Offered:
             return as_text(await attempt(call.tool_name, self.call(call.args_as_dict())))
 
         return str(await finished(self.turn, call.tool_call_id, text()))
+
+
+def unanswered(record: Iterable[m.ModelMessage]) -> list[m.ToolCallPart]:
+    """The calls of tools to which nothing has been returned."""
+    parts = [part for message in record for part in message.parts]
+    answered = {part.tool_call_id for part in parts if isinstance(part, m.ToolReturnPart)}
+    return [part for part in parts if isinstance(part, m.ToolCallPart) and part.tool_call_id not in answered]
 
 
 async def result(offered: Mapping[str, Offered], call: m.ToolCallPart) -> m.ToolReturnPart:

@@ -44,9 +44,6 @@ class Door:
         self.sessions: list[str] = []  # that came through, in order
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self.runtime(scope, receive, send)
-            return
         headers = [(name.decode(), value.decode()) for name, value in scope["headers"]]
         kind = scope["type"]
         if kind in self.closed or not is_in_order(headers) or not scope["path"].startswith("/runtimes/arn:"):
@@ -86,7 +83,7 @@ class Played(Deployed):
     async def start(self) -> str:
         """The address, host and port."""
         if self._starting is None:
-            serving = serve(self.door, ws_max_size=(None, FRAME))
+            serving = serve(self.door, lifespan="off", ws_max_size=(None, FRAME))
             self._starting = asyncio.create_task(self._serving.enter_async_context(serving))
         return await asyncio.shield(self._starting)
 

@@ -22,6 +22,12 @@ class _Server(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().serve(sockets)
+        except asyncio.CancelledError:  # nobody has closed it before the end of the loop
+            for server in self.servers:
+                server.close()
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            raise
         except SystemExit:  # uvicorn's answer to an app that does not start; it would end whoever simulates
             raise RuntimeError("the app did not start; see the log above") from None
 
@@ -54,9 +60,8 @@ async def serve(app: ASGIApp, **options: Any) -> AsyncGenerator[str]:
             port=0,
             log_config=None,
             access_log=False,
-            lifespan="on",
             ws="websockets-sansio",
-            **options,
+            **{"lifespan": "on", **options},
         )
     )
     task = asyncio.create_task(server.serve())
