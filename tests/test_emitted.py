@@ -81,15 +81,20 @@ FEW = each_answer_once(pairwise())
 ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for row in pairwise()]
 
 
-@pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
-def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path, note: Note) -> None:
-    project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
+def run_suite(project: Path, note: Note) -> None:
+    """The project's own tests and scenarios. Some tests measure time: a second try tells a busy machine from a defect."""
     try:
         run_offline(project, "pytest -q -n 0")  # other rows run beside this one
-    except AssertionError as failure:  # some tests measure time: a second try tells a busy machine from a defect
+    except AssertionError as failure:
         run_offline(project, "pytest -q -n 0 --last-failed")
         note(f"passed at the second try: {re.findall('FAILED .*', str(failure)) or 'the end of the run'}")
     run_offline(project, "agent scenario")
+
+
+@pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
+def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path, note: Note) -> None:
+    project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
+    run_suite(project, note)
     if (project / "tests" / "test_memory_database.py").exists():
         said = run_offline(project, "pytest -q -n 0 tests/test_memory_database.py", guard_only=True)
         assert "skipped" not in said, "PostgreSQL did not start"

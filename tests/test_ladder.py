@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Render, commit, files, recorded
+from tests.conftest import Note, Render, commit, files, recorded
 from tests.questionnaire import ROOT, choices
-from tests.test_emitted import install, run_offline
+from tests.test_emitted import install, run_offline, run_suite
 from tests.test_updates import assert_clean
 
 TOOL = '''
@@ -70,10 +70,11 @@ def test_edits_survive_the_climb(path: str, create: Render, tmp_path: Path) -> N
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("path", choices("path"))
-def test_a_project_with_edits_is_green_on_every_rung(path: str, create: Render, tmp_path: Path) -> None:
+def test_a_project_with_edits_is_green_on_every_rung(path: str, create: Render, tmp_path: Path, note: Note) -> None:
     project = create(tmp_path / "project", path=path)
     for _ in climb(project, edit(project)):
         install(project, "3.11")
-        for check in ["pytest -q", "agent scenario", "ruff check .", "ruff format --check .", "mypy"]:
+        run_suite(project, note)
+        for check in ["ruff check .", "ruff format --check .", "mypy"]:
             run_offline(project, check)
         commit(project)  # the lock file of this rung

@@ -83,7 +83,6 @@ class Strands(Runtime):
             system_prompt=instructions,
             tools=[Finishing(each, turn, 2 * self.deadline) for each in tools],
             callback_handler=None,  # Strands prints every word otherwise, into the logs of a container
-            retry_strategy=None,  # it would wait 4 to 240 seconds; the caller is on the phone
         )
         stream: Any = agent.stream_async(turn.asked)  # a generator, though not by its type
         async with aclosing(stream) as events:
@@ -102,7 +101,7 @@ def bedrock(model_id: str, settings: AwsSettings) -> BedrockModel:
 
 
 class ModelsDown(Exception):
-    """No model has answered. Not an error of Strands, which would try again."""
+    """No model has answered. Not an error of Strands, which would try again after 4 to 240 seconds."""
 
 
 class Chain(Model):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from agent import words
 from app import answers
@@ -13,7 +15,7 @@ from app.main import create_app
 from app.session import this_session
 from sim import world
 from sim.call import Call, caller_on
-from sim.features import Cloud
+from sim.features import Cloud, played
 from sim.model import scripted
 from sim.server import serve
 from tests.conftest import Dial
@@ -34,11 +36,19 @@ async def test_the_caller_is_greeted_and_answered(call: Call) -> None:
 
 
 async def test_the_first_word_leaves_before_the_last_one_is_known(dial: Dial) -> None:
-    call = await dial({"says": "one two three four five", "word_delay": 0.03})
-    turn = await call.says("Count")
-    assert turn.first is not None and turn.total is not None
-    assert turn.first < turn.total / 2
-    assert [frame.get("last") for frame in call.frames] == [False] * 5 + [True]
+    heard = asyncio.Event()
+
+    async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        yield "one "
+        await heard.wait()
+        yield "two"
+
+    call = await dial(models=[played(FunctionModel(stream_function=stream))])
+    turn = await call.begins("Count")
+    await call.hears("one")
+    heard.set()
+    assert (await call.hears_out(turn)).text == "one two"
+    assert [frame.get("last") for frame in call.frames] == [False, False, True]
 
 
 async def test_the_history_holds_what_the_caller_heard(dial: Dial) -> None:
