@@ -7,7 +7,7 @@ It keeps nothing from one ask to the next, so nothing can be stale: each brings 
 `messages` and `tools` have the shape of Amazon Bedrock's Converse API. The answer is any number of these
 
     {"type": "text", "token": str}                       words of the model, as they come
-    {"type": "message", "message": ..., "model": str}    what they came to, or what a tool of this runtime has returned
+    {"type": "message", "message": ..., "model": str}    what they came to; or what a tool of this runtime has returned
 
 and one of these at last:
 
@@ -15,7 +15,8 @@ and one of these at last:
     {"type": "error", "reason": str}                     the name of a class, never its text
 
 A tool that came with the ask belongs to the call and runs in the server: the answer ends when it is called, and the
-server asks again with the result. Each frame is a message of the WebSocket; over HTTP, the body is the ask and a frame is an event.
+server asks again with the result. Each frame is a message of the WebSocket; over HTTP, the ask is the body of the
+request, and the frames are the events of the stream.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ from starlette.websockets import WebSocket
 from strands import Agent
 from strands.models import BedrockModel
 from strands.models.model import Model
-from strands.types._events import ToolResultEvent
 from strands.types.exceptions import EventLoopException
 from strands.types.tools import AgentTool, ToolGenerator, ToolResultContent, ToolSpec, ToolUse
 
@@ -118,10 +118,10 @@ async def told(ask: Ask, model: Model) -> AsyncGenerator[dict[str, Any]]:
         async for event in events:
             if word := event.get("data"):
                 yield {"type": "text", "token": word}
-            elif message := event.get("message"):
-                if blocks := [block for block in message["content"] if is_told(block)]:
-                    said = {"role": message["role"], "content": blocks}
-                    yield {"type": "message", "message": said, "model": model_id}
+            message = event.get("message", {"content": []})
+            if blocks := [block for block in message["content"] if is_told(block)]:
+                said = {"role": message["role"], "content": blocks}
+                yield {"type": "message", "message": said, "model": model_id}
 
 
 def is_told(block: Mapping[str, Any]) -> bool:
@@ -151,7 +151,7 @@ class OfServer(AgentTool):
 
     async def stream(self, tool_use: ToolUse, invocation_state: dict[str, Any], **kwargs: Any) -> ToolGenerator:
         invocation_state["agent"].cancel(after_current_tools=True)
-        yield ToolResultEvent({"toolUseId": tool_use["toolUseId"], "status": "success", "content": TO_COME})
+        yield {"toolUseId": tool_use["toolUseId"], "status": "success", "content": TO_COME}
 
 
 def bedrock() -> BedrockModel:
