@@ -10,9 +10,10 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import cache
 from inspect import iscoroutinefunction
+from threading import Event
 from typing import Any, Self
 
 import structlog
@@ -89,10 +90,10 @@ class Deployed:
         return await connect(url, additional_headers=headers, open_timeout=4 * self.deadline, close_timeout=1)
 
     async def invoke(self, session_id: str, ask: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
-        """The frames of an answer over HTTP, read in a thread."""
+        """The frames of an answer over HTTP, read in a thread. It notices with the next line that nobody listens."""
         loop = asyncio.get_running_loop()
         frames: asyncio.Queue[Any] = asyncio.Queue()
-        bodies: list[Any] = []
+        deaf = Event()
 
         def read() -> None:
             try:
@@ -103,23 +104,25 @@ class Deployed:
                     accept="text/event-stream",
                     payload=json.dumps(ask).encode(),
                 )
-                bodies.append(response["response"])
-                for line in response["response"].iter_lines(chunk_size=1):  # it waits until a chunk is full
-                    if line.startswith(b"data: "):
-                        loop.call_soon_threadsafe(frames.put_nowait, json.loads(line.removeprefix(b"data: ")))
+                with closing(response["response"]) as body:
+                    for line in body.iter_lines(chunk_size=1):  # it waits until a chunk is full
+                        if deaf.is_set():
+                            return
+                        if line.startswith(b"data: "):
+                            loop.call_soon_threadsafe(frames.put_nowait, json.loads(line.removeprefix(b"data: ")))
                 end: Exception = EOFError("the stream has ended")
             except Exception as error:
                 end = error
-            loop.call_soon_threadsafe(frames.put_nowait, end)
+            if not deaf.is_set():
+                loop.call_soon_threadsafe(frames.put_nowait, end)
 
-        reading = loop.run_in_executor(None, read)
+        loop.run_in_executor(None, read)
         try:
             while not isinstance(frame := await frames.get(), Exception):
                 yield frame
             raise frame
         finally:
-            if bodies and not reading.done():
-                bodies[0].close()
+            deaf.set()
 
     def http(self) -> Any:
         return self.client.session.client(

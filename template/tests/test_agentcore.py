@@ -181,17 +181,17 @@ async def longest_pause(work: Awaitable[Any]) -> float:
 
 async def says_an_error(websocket: WebSocket) -> None:
     await websocket.send_text('{"type": "error", "reason": "ThrottlingException"}')
-    await asyncio.Event().wait()
+    await websocket.receive()
 
 
 async def says_nonsense(websocket: WebSocket) -> None:
     await websocket.send_text('{"token": "a secret of the caller"}')
-    await asyncio.Event().wait()
+    await websocket.receive()
 
 
 async def says_an_essay(websocket: WebSocket) -> None:
     await websocket.send_text('{"type": "error", "reason": "a secret of the caller"}')
-    await asyncio.Event().wait()
+    await websocket.receive()
 
 
 async def goes_away(websocket: WebSocket) -> None:
@@ -199,7 +199,7 @@ async def goes_away(websocket: WebSocket) -> None:
 
 
 async def says_nothing(websocket: WebSocket) -> None:
-    await asyncio.Event().wait()
+    await websocket.receive()
 
 
 BROKEN = [says_an_error, says_nonsense, says_an_essay, goes_away, says_nothing]
