@@ -9,7 +9,7 @@ DEMO := build/demo
 DEMO_SCENARIO := scenarios/barge-in.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo new test matrix lint bench
+.PHONY: help demo new test matrix lint bench newest
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: .venv/ready ## Check style and types of the template and of its tests
 bench: .venv/ready ## Compare generating with copying, and memory with none and with TAC's own
 	"$(BIN)/python" benchmarks/generate.py
 	"$(BIN)/python" benchmarks/first_turn.py
+
+newest: .venv/ready ## Try the newest release of every package: which pin broke, which guard may go
+	"$(BIN)/python" -m tests.newest
 
 .venv/ready: pyproject.toml
 	"$(PYTHON)" -m venv .venv

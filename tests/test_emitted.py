@@ -82,7 +82,7 @@ ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for ro
 
 
 def run_suite(project: Path, note: Note) -> None:
-    """The project's own tests and scenarios. Some tests measure time: a second try tells a busy machine from a defect."""
+    """The project's own tests and scenarios. Some measure time: a second try tells a busy machine from a defect."""
     try:
         run_offline(project, "pytest -q -n 0")  # other rows run beside this one
     except AssertionError as failure:

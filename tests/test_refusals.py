@@ -68,6 +68,21 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
     ]:
         near = {"path": "manual", "partial_prompts": True}
         yield f"partial prompts by {wrong}", wrong | {"partial_prompts": True}, [fragment], near
+    aws: Answers = {"path": "aws"}
+    for name, value, fragment in [
+        ("model_provider", "anthropic", "model_provider=anthropic does not go with path=aws"),
+        ("fallback_provider", "google", "fallback_provider=google does not go with path=aws"),
+        ("partial_prompts", True, "partial_prompts=true needs path=manual, not aws"),
+    ]:
+        yield f"{name} on AWS", aws | {name: value}, [fragment], aws
+    for name, value, malformed in [
+        ("aws_runtime", "strands", None),
+        ("aws_region", "eu-central-1", "Frankfurt"),
+        ("aws_model", "amazon.nova-pro-v1:0", "nova pro"),
+    ]:
+        yield f"{name} without AWS", {name: value}, [f"{name}={value} needs path=aws, not tac"], aws | {name: value}
+        if malformed:
+            yield f"a wrong {name}", aws | {name: malformed}, [f'{name}="{malformed}" is not a'], aws | {name: value}
     for word in ["maybe", "flase"]:
         yield f"{word} as yes or no", {"greeting_interruptible": word}, [word], {"greeting_interruptible": "no"}
     for name in CUSTOM:
