@@ -62,6 +62,7 @@ async def test_the_turns_after_an_interruption_stay_in_step(dial: Dial) -> None:
     call = await dial(LONG, *IN_STEP)
     await call.begins("everything")
     await call.interrupts(after="two")
+    await asyncio.sleep(0.1)  # the rest of the answer would be on its way
     assert [(await call.says(f"And {number}?")).text for number in (2, 3, 4)] == [
         "This is 2.",
         "This is 3.",
