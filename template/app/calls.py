@@ -93,6 +93,7 @@ class Calls:
         self.brain.settle(session)  # whoever interrupts now interrupts the second greeting
         self._sessions[call_sid] = session
         log.info("call.resumed" if resumed else "call.started", call=call_sid)
+        self.brain.runtime.begin(session)
         await self._write(session)
         await equip(session, self.capabilities)
         await each(self.capabilities, "on_resume" if resumed else "on_start", session)
@@ -160,6 +161,7 @@ class Calls:
 
     def _forget(self, call_sid: str) -> None:
         self._sessions.pop(call_sid, None)
+        self.brain.runtime.end(call_sid)
         if timer := self._expiry.pop(call_sid, None):
             timer.cancel()
 

@@ -48,6 +48,9 @@ class Runtime(ABC):
     async def warm(self) -> None:  # noqa: B027 (optional)
         """Pay for the first run before the first caller does."""
 
+    def begin(self, session: Session) -> None:  # noqa: B027 (optional)
+        """A call has arrived, or come back: its first turn is near."""
+
     @abstractmethod
     async def answer(
         self,
@@ -61,6 +64,9 @@ class Runtime(ABC):
 
         Each message has the turn's `run_id`. Raises when nobody could answer.
         """
+
+    def end(self, session_id: str) -> None:  # noqa: B027 (optional)
+        """A call is over, or goes on elsewhere."""
 
     async def close(self) -> None:  # noqa: B027 (optional)
         """Let go of connections."""

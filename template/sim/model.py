@@ -66,6 +66,7 @@ def scripted(*rules: Rule | dict[str, Any]) -> Any:
         if rule.calls and not results:
             for word in words(rule.says):
                 yield word
+                await asyncio.sleep(rule.word_delay)
             yield tool_calls(rule.calls)
             return
         text = rule.then.replace("{result}", " ".join(results)) if results else rule.says

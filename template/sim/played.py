@@ -12,7 +12,10 @@ from pydantic_ai.tools import ToolDefinition
 
 
 async def deltas(
-    script: FunctionModel, told: Sequence[ModelMessage], tools: Mapping[str, Mapping[str, Any]]
+    script: FunctionModel,
+    told: Sequence[ModelMessage],
+    tools: Mapping[str, Mapping[str, Any]],
+    instructions: str | None = None,
 ) -> AsyncIterator[str | DeltaToolCall]:
     """Words, and calls of tools. `tools` are the JSON schemas of their arguments, by name."""
     known = [ToolDefinition(name=name, parameters_json_schema=dict(schema)) for name, schema in tools.items()]
@@ -22,7 +25,7 @@ async def deltas(
         output_tools=[],
         model_settings=None,
         model_request_parameters=ModelRequestParameters(),
-        instructions=None,
+        instructions=instructions,
     )
     assert script.stream_function
     async for delta in script.stream_function(list(told), info):

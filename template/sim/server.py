@@ -6,9 +6,10 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 PATIENCE = 2.0  # seconds that a request may take to finish at the end
 
@@ -21,6 +22,12 @@ class _Server(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().serve(sockets)
+        except asyncio.CancelledError:  # nobody has closed it before the end of the loop
+            for server in self.servers:
+                server.close()
+            for connection in list(self.server_state.connections):
+                connection.shutdown()
+            raise
         except SystemExit:  # uvicorn's answer to an app that does not start; it would end whoever simulates
             raise RuntimeError("the app did not start; see the log above") from None
 
@@ -44,11 +51,17 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(app: FastAPI) -> AsyncGenerator[str]:
-    """Serve `app` on a free port of 127.0.0.1 and yield its address, host and port."""
+async def serve(app: ASGIApp, **options: Any) -> AsyncGenerator[str]:
+    """Serve `app` on a free port of 127.0.0.1 and yield its address, host and port. `options` are those of uvicorn."""
     server = _Server(
         uvicorn.Config(
-            app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="on", ws="websockets-sansio"
+            app,
+            host="127.0.0.1",
+            port=0,
+            log_config=None,
+            access_log=False,
+            ws="websockets-sansio",
+            **{"lifespan": "on", **options},
         )
     )
     task = asyncio.create_task(server.serve())

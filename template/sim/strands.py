@@ -33,7 +33,12 @@ class Played(Model):
         raise NotImplementedError
 
     async def stream(
-        self, messages: Messages, tool_specs: list[ToolSpec] | None = None, *args: Any, **kwargs: Any
+        self,
+        messages: Messages,
+        tool_specs: list[ToolSpec] | None = None,
+        system_prompt: str | None = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> AsyncGenerator[StreamEvent]:
         refuse_like_bedrock(messages)
         tools = {spec["name"]: spec["inputSchema"]["json"] for spec in tool_specs or []}
@@ -41,7 +46,7 @@ class Played(Model):
         yield {"messageStart": {"role": "assistant"}}
         speaking = False
         reason: StopReason = "end_turn"
-        async for delta in deltas(self.script, told, tools):
+        async for delta in deltas(self.script, told, tools, system_prompt):
             if isinstance(delta, str):
                 if not speaking:
                     yield {"contentBlockStart": {"start": {}}}

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from agent import words
 from app import answers
+from app.features import RUNTIME
 from app.main import create_app
 from app.session import this_session
 from ops import cli
@@ -62,7 +63,7 @@ def test_the_agent_greets_and_answers_what_is_typed() -> None:
 
 def test_the_screen_says_that_a_script_answers() -> None:
     screen = talk("")
-    assert f"a script answers instead of {answers.MODEL}" in screen
+    assert f"a script answers instead of {RUNTIME.asks()[0]}" in screen
     assert "Answered by a script, not a model." in screen
 
 
