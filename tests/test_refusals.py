@@ -75,6 +75,9 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         ("partial_prompts", True, "partial_prompts=true needs path=manual, not aws"),
     ]:
         yield f"{name} on AWS", aws | {name: value}, [fragment], aws
+    theirs = aws | {"aws_runtime": "bedrock_agents"}
+    fragment = "aws_model=amazon.nova-pro-v1:0 does not go with aws_runtime=bedrock_agents"
+    yield "a model beside Bedrock Agents", theirs | {"aws_model": "amazon.nova-pro-v1:0"}, [fragment], theirs
     for name, value, malformed in [
         ("aws_runtime", "strands", None),
         ("aws_region", "eu-central-1", "Frankfurt"),

@@ -11,7 +11,8 @@ import re
 import struct
 from binascii import crc32
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import suppress
+from concurrent.futures import CancelledError, Future
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -42,12 +43,15 @@ class Service:
 
     def __init__(self, script: FunctionModel) -> None:
         self.script = script
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.requests: list[dict[str, Any]] = []
         self.sessions: dict[str, list[m.ModelMessage]] = {}
         self.pending: dict[str, tuple[str, list[m.ToolCallPart]]] = {}
 
     def answer(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         """In place of the network."""
+        with suppress(RuntimeError):
+            assert not asyncio.get_running_loop(), "boto3 blocks: the server would stand still"
         body = json.loads(request.body)
         self.requests.append({"url": request.url, **body})
         try:
@@ -60,7 +64,7 @@ class Service:
             error = {"x-amzn-ErrorType": "ValidationException", "Content-Type": "application/json"}
             return AWSResponse(request.url, 400, error, Body(json.dumps({"message": str(refusal)}).encode()))
         kind = {"Content-Type": "application/vnd.amazon.eventstream"}
-        return AWSResponse(request.url, 200, kind, Body(self.speak(session, body)))
+        return AWSResponse(request.url, 200, kind, Body(self.speak(session, body), self.loop))
 
     def hear(self, session: str, body: Mapping[str, Any]) -> None:
         """Put what a request brings into its session."""
@@ -174,34 +178,37 @@ def event(kind: str, payload: Mapping[str, Any], message: str = "event") -> byte
 
 
 class Body:
-    """The body of a response. Reading it keeps the thread waiting, as a socket does, until somebody shuts it down."""
+    """The body of a response. Reading it keeps a thread waiting, as a socket does, until somebody shuts it down.
 
-    def __init__(self, source: bytes | AsyncGenerator[bytes]) -> None:
+    The script runs in `loop`, where those who made it are.
+    """
+
+    def __init__(self, source: bytes | AsyncGenerator[bytes], loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.source = source
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.reading: asyncio.Task[Any] | None = None
+        self.loop = loop
+        self.reading: Future[bytes] | None = None
         self.down = False
 
     def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
         if isinstance(self.source, bytes):
             yield self.source
             return
-        with asyncio.Runner() as runner:
-            self.loop = runner.get_loop()
-            with suppress(asyncio.CancelledError):
-                while not self.down and (data := runner.run(self.next())):
-                    yield data
-            runner.run(self.source.aclose())
+        assert self.loop
+        with suppress(CancelledError):
+            while not self.down:
+                self.reading = asyncio.run_coroutine_threadsafe(self.next(), self.loop)
+                if not (data := self.reading.result()):
+                    return
+                yield data
 
     async def next(self) -> bytes:
         assert not isinstance(self.source, bytes)
-        self.reading = asyncio.current_task()
         return await anext(self.source, b"")
 
     def shutdown(self) -> None:
         self.down = True
-        if self.loop:
-            self.loop.call_soon_threadsafe(lambda: self.reading and self.reading.cancel())
+        if self.reading:
+            self.reading.cancel()
 
     def close(self) -> None: ...
 
@@ -215,6 +222,12 @@ def account() -> boto3.Session:
 @dataclass
 class Played(Agent):
     service: Service
+
+    async def events(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
+        self.service.loop = asyncio.get_running_loop()
+        async with aclosing(super().events(request)) as events:
+            async for each in events:
+                yield each
 
 
 def played(script: FunctionModel) -> Played:
