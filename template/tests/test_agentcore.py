@@ -341,7 +341,25 @@ async def test_the_runtime_prints_and_logs_no_word(
 ) -> None:
     call = await dial({"says": "A secret of the caller.", "breaks_off": True})
     await call.says("My secret")
-    assert "secret" not in "".join([*capfd.readouterr(), caplog.text])
+    log = "".join([*capfd.readouterr(), caplog.text])
+    assert "secret" not in log and "scripted failure" not in log
+    assert "an answer failed: ModelDown" in log
+
+
+async def test_who_asks_again_has_no_use_for_the_last_answer() -> None:
+    model = scripted(LONG, *IN_STEP)
+    socket = await model.open("CA1")
+    said = ""
+    for text in ("everything", "2"):
+        await socket.send(json.dumps(ASK | {"messages": [{"role": "user", "content": [{"text": text}]}]}))
+        said += json.loads(await socket.recv()).get("token", "")
+    await asyncio.sleep(0.3)
+    await socket.send(json.dumps(ASK | {"version": 2}))
+    while (frame := json.loads(await socket.recv()))["type"] != "error":
+        said += frame.get("token", "")
+    await socket.close()
+    await model.close()
+    assert "This is 2." in said and "ten" not in said
 
 
 async def test_a_model_that_nobody_listens_to_is_stopped(dial: Dial) -> None:
