@@ -11,7 +11,7 @@ import pexpect
 import pytest
 
 from tests.conftest import Render, Update, recorded
-from tests.questionnaire import ASKED, CUSTOM, Answers, record
+from tests.questionnaire import ASKED, DEFAULTS, Answers, is_asked, record
 
 ENTER, DOWN, UP, ERASE = "\r", "\x1b[B", "\x1b[A", "\x15"
 
@@ -46,7 +46,7 @@ class Terminal:
         assert self.process.exitstatus == 0
 
 
-PROMPTS = [name for name, details in ASKED.items() if details.get("ask", True) and name not in CUSTOM]
+PROMPTS = [name for name, details in ASKED.items() if details.get("ask", True) and is_asked(name, DEFAULTS)]
 Dial = Callable[[], tuple[Terminal, Path]]
 
 
@@ -67,7 +67,7 @@ def test_enter_all_the_way_takes_the_defaults(copy: Dial) -> None:
 
 def test_the_arrow_keys_choose(copy: Dial) -> None:
     terminal, project = copy()
-    keys = {"path": [DOWN], "model_provider": [DOWN, DOWN, UP], "fallback_provider": [DOWN]}
+    keys = {"path": [DOWN, DOWN], "model_provider": [DOWN, DOWN, UP], "fallback_provider": [DOWN]}
     for question in PROMPTS:
         terminal.asks(question)
         terminal.types(*keys.get(question, []), ENTER)
@@ -75,6 +75,18 @@ def test_the_arrow_keys_choose(copy: Dial) -> None:
     chosen = {"path": "manual", "model_provider": "anthropic", "fallback_provider": "openai"}
     assert recorded(project) == record(chosen)
     assert (project / "app" / "relay").is_dir()
+
+
+def test_what_aws_runs_is_asked_in_the_place_of_the_models(copy: Dial) -> None:
+    terminal, project = copy()
+    asked = [name for name in ASKED if ASKED[name].get("ask", True) and is_asked(name, DEFAULTS | {"path": "aws"})]
+    assert "aws_runtime" in asked and "model_provider" not in asked
+    for question in asked:
+        terminal.asks(question)
+        terminal.types(*[DOWN] * (question == "path"), ENTER)
+    terminal.finishes()
+    assert recorded(project) == record({"path": "aws"})
+    assert (project / "app" / "strands.py").is_file()
 
 
 def test_a_refused_answer_is_explained_and_corrected_in_place(copy: Dial) -> None:

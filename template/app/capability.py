@@ -13,7 +13,7 @@ import structlog
 from fastapi import APIRouter
 from pydantic import create_model
 
-from app.session import Offer, Session
+from app.session import Line, Offer, Session
 from app.settings import Settings
 from app.store import Store
 
@@ -68,6 +68,14 @@ class Capability:
         """What `agent/` and other capabilities may ask of this one, by name. A session without it says no."""
         return {}
 
+    async def line(self, session: Session) -> Line | None:
+        """A line to a conversation that is in progress and that nobody is answering at the moment."""
+        return None
+
+    async def taken(self, session: Session) -> bool:
+        """Whether a human has the conversation. The agent does not answer it then."""
+        return False
+
     async def open(self) -> None:
         """The server starts."""
 
@@ -109,7 +117,11 @@ async def each(capabilities: Sequence[Capability], hook: str, *args: Any, within
 
 
 async def equip(session: Session, capabilities: Sequence[Capability]) -> None:
-    """Give a session what the capabilities offer: a new one, one that has come back, one that is over."""
+    """Give a session what the capabilities offer, a new one, one that has come back, one that is over; and a line, if
+    it has none and there is one."""
+    if not session.line.open:
+        lines = await each(capabilities, "line", session)
+        session.line = next(filter(None, lines), session.line)
     for offers in await each(capabilities, "offers", session):
         session.offers |= offers
 

@@ -32,6 +32,10 @@ class Line:
         """Say something at once, between the agent's turns or after the words that are being spoken."""
         raise NotOffered("say")
 
+    async def say_last(self, text: str) -> None:
+        """Say something in this turn, after what has been said in it."""
+        await self.say(text)
+
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         """Leave the call: after the words of this turn, or at once when the agent is silent.
 

@@ -46,7 +46,7 @@ def load(models_too: bool = True) -> Settings:
     except ValidationError as errors:
         problems = [problem(str(error["loc"][0])) for error in errors.errors()]
     if models_too:
-        named = {problem.split()[0] for problem in problems}
+        named = {line.split()[0] for line in problems}
         problems += [f"{name} is missing. {fix}" for name, fix in RUNTIME.missing().items() if name not in named]
     if models_too and settings and not problems:
         problems = RUNTIME.unknown(settings)

@@ -37,6 +37,7 @@ class Played(Model):
         messages: Messages,
         tool_specs: list[ToolSpec] | None = None,
         system_prompt: str | None = None,
+        *args: Any,
         **kwargs: Any,
     ) -> AsyncGenerator[StreamEvent]:
         refuse_like_bedrock(messages)

@@ -23,7 +23,7 @@ from app.messaging import Messaging
 from sim import world
 from sim.call import CallProblem
 from sim.cloud import Cloud
-from sim.cloud.conversations import PATH, PATIENCE, webhook
+from sim.cloud.conversations import PATH, PATIENCE, busy, webhook
 from sim.console import Terminal, piped
 from sim.guard import offline
 from sim.server import serve
@@ -32,9 +32,14 @@ THREAD = "CH" + "0" * 32  # of a chat
 
 HELP = """\
 /photo         send a picture without a word
-/human Hello   a human agent writes
+/human Hello   a human agent writes, and accepts the conversation first if it waits for one
+/nobody        no human comes
+/done          the human has finished
 /close         Twilio closes the conversation after a time without messages
 /quit          put the phone away, like Ctrl-D"""
+
+
+EVENTS = {"/nobody": "nobody", "/done": "completed"}  # what becomes of a task
 
 
 class Texter:
@@ -50,6 +55,7 @@ class Texter:
         self._validator = RequestValidator(world.AUTH_TOKEN)
         self._http = httpx2.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE, trust_env=False, verify=False)
         cloud.conversations.subscriber = self.posts
+        cloud.flex.subscriber = self.post_form
 
     @property
     def messaging(self) -> Messaging:
@@ -93,10 +99,10 @@ class Texter:
         """The id of the latest conversation."""
         return list(self.cloud.conversations.known)[-1]
 
-    async def posts(self, body: dict[str, Any], token: str | None = None) -> None:
+    async def posts(self, body: dict[str, Any], token: str | None = None, path: str = PATH) -> None:
         """A signed webhook. Twilio repeats one with the same token."""
         content = json.dumps(body).encode()
-        target = f"{PATH}?bodySHA256={hashlib.sha256(content).hexdigest()}"
+        target = f"{path}?bodySHA256={hashlib.sha256(content).hexdigest()}"
         headers = {
             "Content-Type": "application/json",
             "X-Twilio-Signature": str(self._validator.compute_signature(f"{world.PUBLIC_URL}{target}", {})),
@@ -105,8 +111,16 @@ class Texter:
         answer = await self._http.post(target, content=content, headers=headers)
         self.statuses.append(answer.status_code)
 
+    async def post_form(self, path: str, form: dict[str, str]) -> httpx2.Response:
+        """A signed webhook of TaskRouter."""
+        signature = str(self._validator.compute_signature(f"{world.PUBLIC_URL}{path}", form))
+        return await self._http.post(path, data=form, headers={"X-Twilio-Signature": signature})
+
     async def human(self, text: str) -> None:
-        """A human agent writes into the conversation."""
+        """A human agent writes into the conversation, and accepts it first if it waits in Flex."""
+        if (task := self.cloud.flex.task) and task["assignment_status"] == "pending":
+            await self.cloud.flex.becomes("accepted")
+            await self.settles()
         message = self.cloud.conversations.join_human(self.conversation, text)
         await self.posts(webhook("COMMUNICATION_CREATED", message))
 
@@ -120,13 +134,13 @@ class Texter:
         """Wait until the app has nothing to do."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while self.messaging.working or self.cloud.conversations.deliveries:
+                while self.cloud.conversations.deliveries or self.cloud.flex.deliveries or busy(self.app):
                     await asyncio.sleep(0.002)
         except TimeoutError:
             raise CallProblem(f"the app is still busy after {PATIENCE:.0f} s") from None
 
     async def aclose(self) -> None:
-        self.cloud.conversations.subscriber = None
+        self.cloud.conversations.subscriber = self.cloud.flex.subscriber = None
         await self._http.aclose()
 
 
@@ -179,8 +193,16 @@ async def obey(somebody: Texter, terminal: Terminal, text: str) -> None:
     if not text:
         return
     if command == "/human" and words and begun:
+        if (task := somebody.cloud.flex.task) and task["assignment_status"] == "pending":
+            terminal.note("TaskRouter: accepted.")
         terminal.line("human", words, style="magenta")
         await somebody.human(words)
+    elif command in EVENTS and somebody.cloud.flex.task:
+        await somebody.cloud.flex.becomes(EVENTS[command])
+        terminal.note(f"TaskRouter: {EVENTS[command]}.")
+        if command == "/done":
+            await somebody.settles()
+            return
     elif command == "/close" and begun:
         await somebody.closes()
         await somebody.settles()
@@ -197,12 +219,15 @@ async def obey(somebody: Texter, terminal: Terminal, text: str) -> None:
 
 
 async def answers(somebody: Texter, terminal: Terminal) -> None:
-    """Show what the agent has to say to it."""
-    began = time.monotonic()
+    """Show what the agent has to say to it, and whether it hands over."""
+    began, tasks = time.monotonic(), len(somebody.cloud.flex.interactions)
     await somebody.settles()
     took = f"{1000 * (time.monotonic() - began):.0f} ms"
     for text in (unread := somebody.unread()):
         terminal.agent(text, took)
+    for made in list(somebody.cloud.flex.interactions.values())[tasks:]:
+        task = json.loads(made["routing"]["properties"]["attributes"])
+        terminal.note(f"-> Flex ({task['channel']}): {task['reason_code']}. /human Hello accepts, /nobody does not.")
     if not unread:
         terminal.note("The agent does not answer.")
 

@@ -16,12 +16,13 @@ from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
 from twilio.rest.taskrouter.v1.workspace.task_queue import TaskQueueInstance
 from twilio.rest.taskrouter.v1.workspace.workflow import WorkflowInstance
 
-import app.escalation as escalation
 from agent import handoff, words
 from app.brain import Turn
-from app.escalation import routing
+from app.escalation import failures, routing
+from app.escalation import twiml as answers
 from app.escalation.payload import SUMMARY, Payload, redact
 from app.escalation.state import OVER, Record, Records, State
+from app.escalation.turns import sent
 from app.main import create_app
 from app.runtime import TOOL_FAILED
 from app.session import Line, Session
@@ -107,7 +108,7 @@ async def test_what_the_model_said_before_stands_before(dial: Dial) -> None:
 async def test_the_last_words_wait_for_those_before() -> None:
     turn = Turn("A person, please")
     turn.messages = [ModelResponse([TextPart("Let me see.")], run_id=turn.run_id)]
-    waiting = asyncio.create_task(escalation.sent(turn))
+    waiting = asyncio.create_task(sent(turn))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     turn.said = f"{words.HOLD} Let me see."
@@ -154,10 +155,10 @@ def test_a_tool_that_fails_is_a_failure() -> None:
     failed = ModelRequest([ToolReturnPart("look_up", TOOL_FAILED.format("ValueError"), "1")])
     done = ModelRequest([ToolReturnPart("look_up", "It is here.", "1")])
     said = ModelResponse([TextPart("Well.")])
-    assert escalation.failures([asked, failed, said]) == 1
-    assert escalation.failures([asked, failed, said, asked, failed, said]) == 2
-    assert escalation.failures([asked, failed, said, asked, done, said]) == 0
-    assert escalation.failures([]) == 0
+    assert failures([asked, failed, said]) == 1
+    assert failures([asked, failed, said, asked, failed, said]) == 2
+    assert failures([asked, failed, said, asked, done, said]) == 0
+    assert failures([]) == 0
 
 
 # --- a signal, from outside the conversation ------------------------------------------------------------------------
@@ -795,7 +796,7 @@ async def test_what_cannot_happen_to_a_task_is_an_error(dial: Dial) -> None:
 
 async def test_a_caller_who_is_never_let_go_is_a_problem(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     call = await transferred(dial)
-    monkeypatch.setattr("app.escalation.voice.leave", escalation.voice.wait)
+    monkeypatch.setattr("app.escalation.twiml.leave", answers.wait)
     await call.cloud.happens(call, {"taskrouter": "nobody"})
     assert "waits for ever" in call.problems.pop()
 

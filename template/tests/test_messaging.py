@@ -14,12 +14,12 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from typer.testing import CliRunner
 
 from agent import texts, words
-from app.calls import thaw
-from app.capability import Capability
+from app.calls import freeze, thaw
+from app.capability import Capability, equip
 from app.main import create_app
 from app.messaging import UNSEEN, Messaging
 from app.messaging.outbox import parts
-from app.session import Session, this_session
+from app.session import NotOffered, Session, this_session
 from app.store import InProcess, Store
 from ops import cli
 from sim import world
@@ -515,6 +515,40 @@ async def test_capabilities_live_through_a_conversation_as_through_a_call(watche
     await somebody.closes()
     await somebody.settles()
     assert seen == [f"start {world.CALLER}", "resume", "end after 4"]
+
+
+async def test_whoever_has_something_to_say_between_two_messages_can(reach: Reach) -> None:
+    somebody = await reach({"hears": "Again", "says": "A long answer.", "delay": 0.2}, {"says": "Yes."})
+    await somebody.texts("Hello")
+    await somebody.settles()
+    session = await kept(somebody)
+    await equip(session, somebody.messaging.brain.capabilities)
+    await somebody.posts(somebody.writes("Again"))
+    await asyncio.sleep(0.1)
+    await session.say("By the way.")  # not into what is being answered
+    await somebody.settles()
+    assert sent(somebody) == ["Yes.", "A long answer.", "By the way."]
+    assert told(await kept(somebody)) == ["Hello", "Yes.", "Again", "A long answer.", "By the way."]
+    await somebody.closes()
+    await somebody.settles()
+    with pytest.raises(NotOffered):
+        await session.say("Too late.")
+    await equip(over := thaw(session.id, freeze(session), session.now), somebody.messaging.brain.capabilities)
+    assert not over.line.open
+
+
+async def test_it_leaves_to_a_human_what_a_capability_says_is_theirs(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Human(Capability):
+        async def taken(self, session: Session) -> bool:
+            return session.caller == world.CALLER
+
+    monkeypatch.setattr("app.main.CAPABILITIES", [Human, Messaging])
+    somebody = await reach()
+    await somebody.posts(somebody.writes("Hello"))
+    await somebody.settles()
+    assert (sent(somebody), somebody.messaging.counts["left to a human"]) == ([], 1)
 
 
 async def test_a_conversation_that_was_closed_is_forgotten(reach: Reach) -> None:

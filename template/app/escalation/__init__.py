@@ -1,37 +1,32 @@
-"""Level 4: a human takes the call.
+"""Level 4: a human takes over.
 
-Whoever asks for it (the caller, the model, a sensitive topic, failures in a row, a signal), the caller is told, the
-call leaves ConversationRelay, and `<Enqueue>` makes it a task of TaskRouter. There is no way back to the agent after
-that, and it neither listens nor helps while a human speaks: Twilio offers neither (November 2026).
+Whoever asks for it (the caller, the model, a sensitive topic, failures in a row, a signal), the caller is told, and the
+conversation becomes a task of TaskRouter. It neither listens nor helps while a human speaks: Twilio does not offer that
+(November 2026). How a call leaves, and how a conversation in writing does, stands in a module for each.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-import structlog
 from fastapi import APIRouter
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_ai import messages as m
 
 from agent import handoff, words
-from app.brain import Turn
-from app.capability import Capability, Services
-from app.escalation import voice
+from app.capability import Capability, Services, combined
+from app.escalation.chosen import WAYS
 from app.escalation.payload import Payload
-from app.escalation.state import Record, Records, State
+from app.escalation.state import Record, Records
+from app.escalation.turns import in_turn_of, silence
+from app.escalation.way import Way
 from app.escalation.webhooks import routes
 from app.runtime import TOOL_FAILED
-from app.session import Line, Offer, Session, this_session
+from app.session import Offer, Session
 from app.settings import Settings
-from app.store import Store
-
-log = structlog.get_logger()
-
-LONGEST_TURN = 30.0  # seconds that a signal waits for the agent to finish what it is saying
-FLUSH = 1.0  # seconds
 
 
 class EscalationSettings(Settings):
@@ -51,20 +46,36 @@ class EscalationSettings(Settings):
 
 
 class Escalation(Capability):
-    settings = EscalationSettings
-    calls_only = True
+    settings = combined(EscalationSettings, *(way.settings for way in WAYS))
 
-    def __init__(self, settings: EscalationSettings, store: Store) -> None:
-        self.options = settings
-        self.store = store
-        self.records = Records(store)
+    def __init__(self, services: Services) -> None:
+        self.options = services.settings
+        self.store = services.store
+        self.records = Records(services.store)
+        self.ways = [way(services, self.records) for way in WAYS]
+        self._events: set[asyncio.Task[None]] = set()
 
     @classmethod
     def build(cls, services: Services) -> Self:
-        return cls(services.settings, services.store)
+        return cls(services)
+
+    @property
+    def counts(self) -> Counter[str]:
+        return self.records.counts
+
+    @property
+    def working(self) -> set[asyncio.Task[None]]:
+        """What goes on in the background."""
+        return self._events.union(*(way.working for way in self.ways))
 
     def routes(self) -> APIRouter:
-        return routes(self.options, self.records, self.store, self.options.queue_timeout)
+        router = routes(self.options, self.records, self.store, self.ways, self._events)
+        for way in self.ways:
+            router.include_router(way.routes())
+        return router
+
+    def way(self, session: Session) -> Way:
+        return next(way for way in self.ways if way.spoken == session.line.spoken)
 
     def offers(self, session: Session) -> Mapping[str, Offer]:
         async def escalate(reason_code: str, summary: str = "") -> bool:
@@ -74,8 +85,8 @@ class Escalation(Capability):
 
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         async def transfer_to_human(reason: str = "caller_asked", summary: str = "") -> str:
-            """Connect the caller with a human and leave the call. Use it when the caller asks for a person, is upset,
-            or needs what none of your tools can do. It tells the caller; say nothing afterwards.
+            """Connect the caller with a human and leave the conversation. Use it when the caller asks for a person, is
+            upset, or needs what none of your tools can do. It tells the caller; say nothing afterwards.
 
             Args:
                 reason: why, in one to three words, as in caller_asked or billing_dispute.
@@ -86,10 +97,14 @@ class Escalation(Capability):
 
         return [transfer_to_human]
 
+    async def taken(self, session: Session) -> bool:
+        return await self.way(session).taken(session)
+
     async def context(self, session: Session, text: str) -> str | None:
         """Some things are not left to the model. What they are about stays out of the task: it may concern health."""
-        if begun := begun_in(session):  # the caller spoke before the call had left, or its line dropped just then
-            await self.hand_over(session, begun)
+        way = self.way(session)
+        if begun := await way.begun(session):
+            await way.again(session, begun)
         elif any(word.casefold() in text.casefold() for word in handoff.SENSITIVE):
             await self.escalate(session, "sensitive_topic")
         elif handoff.FAILURES and failures(session.history) >= handoff.FAILURES:
@@ -97,98 +112,30 @@ class Escalation(Capability):
         return None
 
     async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
-        try:
-            payload = Payload.model_validate(handoff)
-        except ValidationError:
-            return None  # a goodbye
-        record = await self.records.move(session.id, State.QUEUED)
-        if record is None:  # the store has lost it, or never had it
-            await self.records.put(session.id, record := Record(payload=payload, state=State.QUEUED))
-        session.state["escalation"] = record.model_dump(mode="json")
-        return voice.enqueue(
-            self.options.public_url, self.options.workflow_sid, payload, timeout=self.options.queue_timeout
-        )
+        return await self.way(session).on_handoff(session, handoff)
 
     async def on_end(self, session: Session) -> None:
-        """Whoever hung up before the queue has abandoned it."""
-        if begun_in(session):
-            await self.records.move(session.id, State.ABANDONED)
+        await self.way(session).on_end(session)
+
+    async def close(self) -> None:
+        for way in self.ways:
+            await way.close()
 
     async def escalate(self, session: Session, reason_code: str, summary: str = "") -> bool:
         """Bring the caller to a human. From outside a turn it waits until the agent has finished speaking."""
-        if begun_in(session):
+        way = self.way(session)
+        if await way.begun(session):
             return True
         if not session.line.open:
             return False
-        record = Record(payload=Payload.of(session, reason_code, summary))
-        await self.keep(session, record)
+        record = Record(payload=Payload.of(session, reason_code, summary), since=session.now())
+        if not await way.begin(session, record):
+            return True
         if not in_turn_of(session):
             await silence(session.line)
-            if record != begun_in(session):  # somebody else was quicker
+            if record != await way.begun(session):  # somebody else was quicker
                 return True
-        return await self.hand_over(session, record)
-
-    async def hand_over(self, session: Session, record: Record) -> bool:
-        """The words, then the end of the agent's part. The model is asked no more: its words would come too late."""
-        if not session.line.open:
-            return False
-        record.state = State.BRIEFING
-        await self.keep(session, record)
-        turn = session.turn if in_turn_of(session) else None
-        if turn is None:
-            await session.say(handoff.CONNECTING)
-        else:
-            await sent(turn)
-            told = f" {handoff.CONNECTING}" if turn.said else handoff.CONNECTING
-            turn.said += told
-            await session.line.say(told)
-        await session.line.end(record.payload.model_dump())
-        if turn and turn.answer:
-            turn.stopped = True
-            turn.answer.cancel()
-        return True
-
-    async def keep(self, session: Session, record: Record) -> None:
-        session.state["escalation"] = record.model_dump(mode="json")
-        await self.records.put(session.id, record)
-        log.info("escalation", call=session.id, state=record.state)
-
-
-def begun_in(session: Session) -> Record | None:
-    """The escalation that has begun on this call and has not reached the queue yet."""
-    kept = session.state.get("escalation")
-    record = Record.model_validate(kept) if kept else None
-    return record if record and record.state in (State.REQUESTED, State.BRIEFING) else None
-
-
-def in_turn_of(session: Session) -> bool:
-    """Whether this runs for the model, in a tool or for its context; a signal does not."""
-    try:
-        return this_session() is session
-    except LookupError:
-        return False
-
-
-async def silence(line: Line) -> None:
-    """Wait until no turn is open, for so long as a turn may last."""
-    try:
-        async with asyncio.timeout(LONGEST_TURN):
-            while line.turn_is_open:
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        log.warning("escalation.turn_is_long")
-
-
-async def sent(turn: Turn) -> None:
-    """Wait until what the model said before it called the tool is on its way to the caller."""
-    parts = [part for message in turn.exchanged for part in message.parts]
-    length = sum(len(part.content) for part in parts if isinstance(part, m.TextPart))
-    try:
-        async with asyncio.timeout(FLUSH):
-            while len(turn.said.replace(f"{words.HOLD} ", "")) < length:
-                await asyncio.sleep(0.002)
-    except TimeoutError:
-        log.warning("escalation.words_are_late")
+        return await way.hand_over(session, record)
 
 
 def failures(history: Sequence[m.ModelMessage]) -> int:

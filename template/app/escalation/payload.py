@@ -65,7 +65,7 @@ class Payload(Strict):
     """Version 1. It travels as handoff data, becomes the attributes of a task, and is kept with the state."""
 
     version: Literal[1] = 1
-    channel: Literal["voice"] = "voice"
+    channel: Literal["voice", "sms", "whatsapp", "rcs", "chat"] = "voice"
     conversation_id: str | None = Field(None, max_length=64)
     profile_id: str | None = Field(None, max_length=64)
     reason_code: Annotated[str, BeforeValidator(code)]
@@ -83,7 +83,9 @@ class Payload(Strict):
             log.error("handoff.routing_ignored", call=session.id, error=type(error).__name__)
         except Exception:
             log.exception("handoff.routing_ignored", call=session.id)
+        channel: Any = "voice" if session.line.spoken else session.parameters["channel"].lower()
         return cls(
+            channel=channel,
             conversation_id=session.conversation_id,
             profile_id=session.profile_id,
             reason_code=reason_code,
@@ -92,7 +94,7 @@ class Payload(Strict):
         )
 
     def attributes(self) -> dict[str, Any]:
-        """Flat, as expressions of TaskRouter read them; it adds `call_sid`, `from` and `to` itself."""
+        """Flat, as expressions of TaskRouter read them. To a call it adds `call_sid`, `from` and `to` itself."""
         told = self.model_dump(exclude_none=True)
         hints = told.pop("routing_hints")
         return {**told, **hints}

@@ -9,18 +9,24 @@ Callbacks come in any order, more than once and to any worker: a state only ever
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Container
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
+from uuid import uuid4
 
 import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.escalation.payload import Payload
 from app.store import Store
 
 log = structlog.get_logger()
 
-KEPT = 24 * 3600  # seconds
+KEPT = 24 * 3600  # seconds, of a call
+KEPT_IN_WRITING = 7 * KEPT  # people write back days later
+BEGINNING = 5.0  # seconds after which another worker may begin an escalation that one has died over
 PATIENCE = 0.5  # seconds that a caller may wait for the store: the way to a human does not depend on it
 
 
@@ -37,7 +43,7 @@ class State(StrEnum):
 
 OVER = {State.COMPLETED, State.TIMED_OUT, State.NOBODY_AVAILABLE, State.ABANDONED}
 NEXT: dict[State, set[State]] = {
-    State.REQUESTED: {State.BRIEFING, State.QUEUED, State.ABANDONED},
+    State.REQUESTED: {State.BRIEFING, State.QUEUED, *OVER},
     State.BRIEFING: {State.QUEUED, State.ACCEPTED, *OVER},
     State.QUEUED: {State.ACCEPTED, *OVER},
     State.ACCEPTED: {State.COMPLETED, State.ABANDONED},
@@ -45,11 +51,16 @@ NEXT: dict[State, set[State]] = {
 
 
 class Record(BaseModel):
-    """One escalation. `way_out` is what the caller was offered when nobody came, `recording` the URL of a message."""
+    """One escalation: a conversation in writing may have several, one after the other. `since` is when it began (UTC).
+
+    `way_out` is what the caller was offered when nobody came, `recording` the URL of a message.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
+    id: str = Field(default_factory=lambda: uuid4().hex)
+    since: datetime | None = None
     payload: Payload
     state: State = State.REQUESTED
     way_out: Literal["voicemail", "callback"] | None = None
@@ -60,10 +71,15 @@ class Record(BaseModel):
 
 
 class Records:
-    """Escalations by CallSid, for every worker. A store that is slow or broken costs the record, not the call."""
+    """Escalations by CallSid, or by conversation where people write; for every worker. A store that is slow or broken
+    costs the record, not the call.
+
+    `counts` tells how many have reached each state on this worker, as in "sms queued".
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.counts: Counter[str] = Counter()
         self._one_at_a_time = asyncio.Lock()
 
     async def get(self, call_sid: str) -> Record | None:
@@ -76,23 +92,44 @@ class Records:
             return None
 
     async def put(self, call_sid: str, record: Record) -> None:
+        seconds = KEPT if record.payload.channel == "voice" else KEPT_IN_WRITING
         try:
             async with asyncio.timeout(PATIENCE):
-                await self.store.put(f"escalation:{call_sid}", record.model_dump_json(), KEPT)
+                await self.store.put(f"escalation:{call_sid}", record.model_dump_json(), seconds)
         except TimeoutError:
             log.error("escalation.not_kept", call=call_sid, state=record.state)
 
-    async def move(self, call_sid: str, state: State) -> Record | None:
-        """The escalation of a call, moved to `state` if that lies ahead of it. None when it is not known."""
+    async def reached(self, call_sid: str, record: Record) -> None:
+        """Keep an escalation that has come into another state."""
+        await self.put(call_sid, record)
+        self.counts[f"{record.payload.channel} {record.state}"] += 1
+        log.info("escalation", call=call_sid, channel=record.payload.channel, state=record.state)
+
+    async def begin(self, call_sid: str, record: Record, over: Container[State]) -> bool:
+        """Keep a new escalation, unless there is one already whose state is not in `over`."""
+        key = f"escalation-begins:{call_sid}"
+        if not await self.store.claim(key, BEGINNING):
+            return False
+        try:
+            known = await self.get(call_sid)
+            if known and known.state not in over:
+                return False
+            await self.reached(call_sid, record)
+            return True
+        finally:
+            await self.store.release(key)
+
+    async def move(self, call_sid: str, state: State, id: str | None = None) -> Record | None:
+        """The escalation of a call, moved to `state` if that lies ahead of it. None when it is not known, or has
+        another id."""
         async with self._one_at_a_time:
             record = await self.get(call_sid)
-            if record is None:
+            if record is None or (id and id != record.id):
                 log.warning("escalation.unknown", call=call_sid, state=state)
                 return None
             if record.may_become(state):
                 record.state = state
-                await self.put(call_sid, record)
-                log.info("escalation", call=call_sid, state=state)
+                await self.reached(call_sid, record)
             return record
 
     async def note(self, call_sid: str, **found: Any) -> Record | None:

@@ -1,79 +1,142 @@
-"""What Twilio does with a caller on the way to a human, as TwiML. Every branch says something or connects somewhere."""
+"""Calls on the way to a human: out of ConversationRelay and into the queue of a workflow, by `<Enqueue>`.
+
+There is no way back to the agent after that: Twilio does not offer one (November 2026).
+"""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from typing import Any
 
-from twilio.twiml.voice_response import VoiceResponse
+import structlog
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.background import BackgroundTask
 
 from agent import handoff, words
+from app.capability import Services
+from app.escalation import twiml
 from app.escalation.payload import Payload
-from app.speech import FIRST_LANGUAGE
+from app.escalation.state import OVER, Record, Records, State
+from app.escalation.way import CONNECTING, Way, follow_up
+from app.escalation.webhooks import task_of
+from app.session import Session
+from app.webhook import signed
 
-LANGUAGE = "en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE
-PAUSE = 15  # seconds between two reminders; also how late a caller who has waited long enough is let go
-MESSAGE = 120  # seconds that a message may be long
-SILENCE = 5  # seconds of silence that end it
+log = structlog.get_logger()
 
-
-def enqueue(public_url: str, workflow_sid: str, payload: Payload, timeout: int) -> str:
-    """Put the caller in the queue of a workflow. TaskRouter cancels the task after `timeout` seconds."""
-    response = VoiceResponse()
-    queue = response.enqueue(
-        None,
-        workflow_sid=workflow_sid,
-        wait_url=f"{public_url}/escalation/wait",
-        action=f"{public_url}/escalation/after",
-    )
-    attributes = json.dumps(payload.attributes(), ensure_ascii=False)
-    queue.task(attributes, priority=payload.routing_hints.priority, timeout=timeout)
-    return str(response)
+# QueueResult -> state; any other is nobody_available. Source: https://www.twilio.com/docs/voice/twiml/enqueue
+RESULTS = {
+    "bridged": State.COMPLETED,
+    "redirected-from-bridged": State.COMPLETED,
+    "hangup": State.ABANDONED,
+    "leave": State.TIMED_OUT,
+    "timeout": State.TIMED_OUT,
+}
 
 
-def wait() -> str:
-    """Words, and music if there is any. Twilio asks again when it has been played to its end."""
-    response = VoiceResponse()
-    response.say(handoff.WAITING, language=LANGUAGE)
-    if handoff.MUSIC:
-        response.play(handoff.MUSIC)
-    else:
-        response.pause(length=PAUSE)
-    return str(response)
+class ByQueue(Way):
+    """What has begun stands in the session too: the way to a human does not depend on the store."""
+
+    spoken = True
+
+    def __init__(self, services: Services, records: Records) -> None:
+        super().__init__(services, records)
+        self.form = signed(services.settings)
+
+    async def begun(self, session: Session) -> Record | None:
+        """The escalation that has not reached the queue yet. After that, the call does not come to the agent."""
+        kept = session.state.get("escalation")
+        record = Record.model_validate(kept) if kept else None
+        return record if record and record.state in (State.REQUESTED, State.BRIEFING) else None
+
+    async def begin(self, session: Session, record: Record) -> bool:
+        await self.keep(session, record)
+        return True
+
+    async def keep(self, session: Session, record: Record) -> None:
+        session.state["escalation"] = record.model_dump(mode="json")
+        await self.records.reached(session.id, record)
+
+    async def leave(self, session: Session, record: Record) -> None:
+        await session.line.end(record.payload.model_dump())
+
+    async def again(self, session: Session, record: Record) -> None:
+        """The caller spoke before the call had left, or its line dropped just then."""
+        await self.hand_over(session, record)
+
+    async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
+        try:
+            payload = Payload.model_validate(handoff)
+        except ValidationError:
+            return None  # a goodbye
+        record = await self.records.move(session.id, State.QUEUED)
+        if record is None:  # the store has lost it, or never had it
+            await self.records.put(session.id, record := Record(payload=payload, state=State.QUEUED))
+        session.state["escalation"] = record.model_dump(mode="json")
+        return twiml.enqueue(
+            self.options.public_url, self.options.workflow_sid, payload, timeout=self.options.queue_timeout
+        )
+
+    async def on_end(self, session: Session) -> None:
+        """Whoever hung up before the queue has abandoned it."""
+        if await self.begun(session):
+            await self.records.move(session.id, State.ABANDONED)
+
+    # --- the addresses that Twilio calls while a caller waits for a human, and after ------------------------------
+
+    def routes(self) -> APIRouter:
+        router = APIRouter()
+        router.add_api_route("/escalation/wait", self.wait, methods=["POST"])
+        router.add_api_route("/escalation/after", self.after, methods=["POST"])
+        router.add_api_route("/escalation/voicemail", self.voicemail, methods=["POST"])
+        router.add_api_route("/webhooks/taskrouter/assignment", self.assignment, methods=["POST"])
+        return router
+
+    async def wait(self, request: Request) -> Response:
+        fields = await self.form(request)
+        call_sid, waited = str(fields.get("CallSid", "")), str(fields.get("QueueTime", ""))
+        record = await self.records.get(call_sid)
+        over = record is not None and record.state in OVER
+        patience = self.options.queue_timeout + (CONNECTING if record and record.state is State.ACCEPTED else 0)
+        if not over and waited.isdecimal() and int(waited) >= patience:
+            await self.records.move(call_sid, State.TIMED_OUT)
+            over = True
+        return answer(twiml.leave() if over else twiml.wait())
+
+    async def after(self, request: Request) -> Response:
+        fields = await self.form(request)
+        call_sid, result = str(fields.get("CallSid", "")), str(fields.get("QueueResult", ""))
+        gone = fields.get("CallStatus", "in-progress") != "in-progress"
+        state = RESULTS.get(result, State.ABANDONED if gone else State.NOBODY_AVAILABLE)
+        record = await self.records.move(call_sid, state)
+        if gone or state is State.ABANDONED:
+            return answer(twiml.nothing())
+        taken = result == "redirected" and record and record.state in (State.ACCEPTED, State.COMPLETED)
+        if state is State.COMPLETED or taken:
+            return answer(twiml.goodbye(words.GOODBYE))
+        log.warning("escalation.nobody", call=call_sid, result=result)
+        voicemail = handoff.WAY_OUT == "voicemail"
+        record = await self.records.note(call_sid, way_out="voicemail" if voicemail else "callback")
+        return answer(twiml.nobody(self.options.public_url), None if voicemail else told(fields, record, None))
+
+    async def voicemail(self, request: Request) -> Response:
+        fields = await self.form(request)
+        call_sid, recording = str(fields.get("CallSid", "")), str(fields.get("RecordingUrl", "")) or None
+        record = await self.records.note(call_sid, recording=recording)
+        return answer(twiml.goodbye(handoff.CALL_BACK, words.GOODBYE), told(fields, record, recording))
+
+    async def assignment(self, request: Request) -> Response:
+        """Without Flex: bridge the caller to the worker's `contact_uri`. TaskRouter waits 5 seconds for this."""
+        called = task_of(await self.form(request)).get("to")
+        return JSONResponse({"instruction": "dequeue", **({"from": called} if called else {})})
 
 
-def leave() -> str:
-    """Take the caller out of the queue: its task may be cancelled long before, and the caller would wait on.
-
-    Source: https://www.twilio.com/docs/taskrouter/task-evaluation
-    """
-    response = VoiceResponse()
-    response.leave()
-    return str(response)
+def answer(text: str, background: BackgroundTask | None = None) -> Response:
+    return Response(text, media_type="application/xml", background=background)
 
 
-def nobody(public_url: str) -> str:
-    """Say so, and offer the way out that agent/handoff.py names."""
-    response = VoiceResponse()
-    response.say(handoff.NOBODY, language=LANGUAGE)
-    if handoff.WAY_OUT == "voicemail":
-        response.say(handoff.MESSAGE, language=LANGUAGE)
-        action = f"{public_url}/escalation/voicemail"
-        response.record(action=action, max_length=MESSAGE, timeout=SILENCE, play_beep=True)
-        response.say(words.GOODBYE, language=LANGUAGE)  # to a caller who said nothing
-    else:
-        response.say(handoff.CALL_BACK, language=LANGUAGE)
-    response.hangup()
-    return str(response)
-
-
-def goodbye(*sentences: str) -> str:
-    response = VoiceResponse()
-    for sentence in sentences:
-        response.say(sentence, language=LANGUAGE)
-    response.hangup()
-    return str(response)
-
-
-def nothing() -> str:
-    """For a caller who is not there any more."""
-    return str(VoiceResponse())
+def told(fields: Mapping[str, str], record: Record | None, recording: str | None) -> BackgroundTask:
+    """agent/handoff.py learns that somebody must call back."""
+    return BackgroundTask(follow_up, fields.get("CallSid", ""), fields.get("From", ""), record, recording)

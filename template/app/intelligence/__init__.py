@@ -239,7 +239,7 @@ class Intelligence(Capability):
         try:
             signal: AnySignal = SIGNALS.validate_json(text)
             failure = await self.reactions.react(signal, session)
-            if not session.line.open:
+            if not (session.line.open and session.line.spoken):  # nobody else keeps it
                 await self._remember(session)
             self.finished.append((signal.id, "failed" if failure else "handled"))
         except Exception:

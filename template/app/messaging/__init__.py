@@ -16,16 +16,17 @@ from typing import Any, Self
 import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, ValidationError
+from pydantic_ai.messages import ModelResponse, TextPart
 
 from agent import texts
 from app.brain import Brain
 from app.calls import FAREWELL, OVER, freeze, thaw
 from app.capability import Capability, Services, each, equip
 from app.messaging.inbox import Inbox
-from app.messaging.outbox import Outbox, TextLine
+from app.messaging.outbox import BetweenTurns, Outbox, TextLine
 from app.messaging.payload import Change, Message, bare
 from app.orchestrator import OrchestratorSettings
-from app.session import Session
+from app.session import Line, NotOffered, Session
 from app.speech import FIRST_LANGUAGE
 from app.store import Store
 from app.twilio_api import twilio_client
@@ -113,6 +114,11 @@ class Messaging(Capability):
 
     async def context(self, session: Session, text: str) -> str | None:
         return None if session.line.spoken else texts.WRITING
+
+    async def line(self, session: Session) -> Line | None:
+        if session.id != session.conversation_id or await self._stored(session.id) in (None, OVER):
+            return None
+        return BetweenTurns(session.id, self.write)
 
     async def close(self) -> None:
         """Finish what has been received: Twilio will not send it again."""
@@ -211,13 +217,14 @@ class Messaging(Capability):
         asked = [message for message, author in authors if not author or author.type in ("CUSTOMER", "UNKNOWN")]
         if not asked:
             return
-        if session.state.get(STATE) == "human":
-            self.counts["left to a human"] += len(asked)
-            log.info("text.left_to_human", conversation=session.id)
+        if session.state.get(STATE) == "human" or any(await each(self.brain.capabilities, "taken", session)):
+            self._left_to_human(session, len(asked))
             return
         route = await self.outbox.route(asked[-1], people)
         customer = people.author(asked[-1])
         session.profile_id = (customer and customer.profile_id) or session.profile_id
+        if is_new:
+            await self._save(session)  # whoever has something to say meanwhile looks for it
         session.line = line = TextLine(self.outbox, route, session)
         await equip(session, self.brain.capabilities)
         await each(self.brain.capabilities, "on_start" if is_new else "on_resume", session)
@@ -236,15 +243,34 @@ class Messaging(Capability):
             return
         if len(words) < len(messages):
             words.append(UNSEEN)
-        reply = "".join([token async for token in self.brain.reply(session, "\n".join(words))]).strip()
+        tokens = [token async for token in self.brain.reply(session, "\n".join(words))]
+        reply = "".join([*tokens, line.last]).strip()
         try:
             if reply:
                 await line.say(reply)
         except Exception:
             self.brain.interrupted(session, "")  # nobody has read it
             raise
+        if not reply and session.turn and session.turn.stopped:  # a human is on the way
+            self._left_to_human(session, len(messages))
+            return
         self.counts["answered"] += len(messages)
         log.info("text.answered", conversation=session.id, messages=len(messages))
+
+    def _left_to_human(self, session: Session, count: int) -> None:
+        self.counts["left to a human"] += count
+        log.info("text.left_to_human", conversation=session.id)
+
+    async def write(self, conversation_id: str, text: str) -> None:
+        """Say something without having been asked, after what is being answered. Raises NotOffered when it is over."""
+        async with self.inbox.turn(conversation_id):
+            stored = await self._stored(conversation_id)
+            if stored in (None, OVER):
+                raise NotOffered("say")
+            session = self._as_kept(conversation_id, stored)
+            await self.outbox.send(await self.outbox.route_of(session), text)
+            session.history.append(ModelResponse([TextPart(text)]))
+            await self._save(session)
 
     async def _end(self, conversation_id: str) -> None:
         stored = await self._stored(conversation_id)
@@ -272,9 +298,10 @@ class Messaging(Capability):
             session = Session(id, address, called, language=FIRST_LANGUAGE, now=self.now, conversation_id=id)
             if not await self.store.get(f"conversation:{id}"):  # it may be that of a call
                 await self.store.put(f"conversation:{id}", id, WEEK)
-        session.parameters = {"channel": channel}
+        known = {"channel": channel, "thread": message.channel_id or ""}
         if channel == "CHAT":  # whoever connects somebody to a chat says who that is
-            session.parameters = {"channel": channel, "email" if "@" in address else "account_id": address}
+            known["email" if "@" in address else "account_id"] = address
+        session.parameters = known
         return session, stored is None
 
     def _as_kept(self, conversation_id: str, stored: Mapping[str, Any]) -> Session:

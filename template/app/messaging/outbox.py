@@ -78,27 +78,38 @@ class Outbox:
         customer_id = customer.id if customer else message.author.participant_id
         if customer_id is None:
             raise LookupError("the author is no participant")
-        agent = people.at(channel, self.addresses[channel]) or await self._join(message)
+        thread = message.channel_id if channel == "CHAT" else None
+        agent = people.at(channel, self.addresses[channel]) or await self._join(conversation_id, channel, thread)
         for participant, kind in ((agent, "AI_AGENT"), (customer, "CUSTOMER")):
             if participant and participant.type == "UNKNOWN":
                 await self._retype(conversation_id, participant, kind)
-        thread = message.channel_id if channel == "CHAT" else None
         return Route(conversation_id, channel, str(agent.id), str(customer_id), thread)
 
-    async def _join(self, message: Message) -> ParticipantInstance:
-        channel = message.author.channel
+    async def route_of(self, session: Session) -> Route:
+        """How something goes to whoever has written before. Raises LookupError when they are no participant."""
+        channel, thread = session.parameters["channel"], None
+        people = await self.people(session.id)
+        customer = people.at(channel, session.caller)
+        if customer is None:
+            raise LookupError("the customer is no participant")
+        if channel == "CHAT":
+            thread = session.parameters.get("thread")
+        agent = people.at(channel, self.addresses[channel]) or await self._join(session.id, channel, thread)
+        return Route(session.id, channel, str(agent.id), str(customer.id), thread)
+
+    async def _join(self, conversation_id: str, channel: str, thread: str | None) -> ParticipantInstance:
         own: dict[str, Any] = {"channel": channel, "address": self.addresses[channel]}
         if channel == "CHAT":
-            own["channelId"] = message.channel_id
+            own["channelId"] = thread
         request = ParticipantList.CreateParticipantInConversationRequest({"type": "AI_AGENT", "addresses": [own]})
         try:
             created: ParticipantInstance = await attempt(
-                "join", lambda: self.api.participants(message.conversation_id).create_async(request)
+                "join", lambda: self.api.participants(conversation_id).create_async(request)
             )
         except TwilioRestException as error:
             if error.status != TAKEN:
                 raise
-            people = await self.people(message.conversation_id)  # somebody else was quicker
+            people = await self.people(conversation_id)  # somebody else was quicker
             if (found := people.at(channel, self.addresses[channel])) is None:
                 raise
             return found
@@ -168,10 +179,30 @@ class TextLine(Line):
         self.outbox = outbox
         self.route = route
         self.session = session
+        self.last = ""  # what follows the model's words in the same message
 
     async def say(self, text: str) -> None:
         await self.outbox.send(self.route, text)
 
+    async def say_last(self, text: str) -> None:
+        self.last += text
+
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         """There is nothing to hang up: Twilio closes the conversation after a time without messages."""
         self.session.ending = True
+
+
+class BetweenTurns(Line):
+    """The same, for whoever has something to say meanwhile. `write` waits for an answer that is being given."""
+
+    spoken = False
+
+    def __init__(self, conversation_id: str, write: Callable[[str, str], Awaitable[None]]) -> None:
+        self.conversation_id = conversation_id
+        self.write = write
+
+    async def say(self, text: str) -> None:
+        await self.write(self.conversation_id, text)
+
+    async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
+        """As in a turn: there is nothing to hang up."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.cloud.conversations import Conversations
 from sim.cloud.core import Fault, Product, Transport
+from sim.cloud.flex import Flex
 from sim.cloud.intelligence import Intelligence
 from sim.cloud.memory import Memory
 from sim.cloud.taskrouter import TaskRouter
@@ -28,7 +29,8 @@ class Cloud:
         self.conversations = Conversations(pace=pace, memory=self.memory)
         self.intelligence = Intelligence(pace=pace)
         self.taskrouter = TaskRouter(pace=pace)
-        products = [self.conversations, self.memory, self.intelligence, self.taskrouter]
+        self.flex = Flex(pace=pace, taskrouter=self.taskrouter)
+        products = [self.conversations, self.memory, self.intelligence, self.taskrouter, self.flex]
         key, secret = getattr(settings(), "api_key", ""), getattr(settings(), "api_secret", None)
         self.transport = Transport(
             {product.host: product for product in products}, (key, secret.get_secret_value() if secret else "")
@@ -44,6 +46,7 @@ class Cloud:
 
     async def connected(self, call: Call) -> None:
         """ConversationRelay has connected a call."""
+        self.flex.subscriber = call.post_form
         if configuration := call.attribute("conversationConfiguration", ""):
             self.conversations.begin(configuration, "VOICE", call.sid, call.caller, call.called)
 

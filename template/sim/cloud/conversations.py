@@ -14,6 +14,8 @@ from sim.cloud.memory import Memory
 from sim.world import ACCOUNT_SID, settings
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from sim.call import Call
 
 PATH = "/webhooks/conversations"
@@ -168,17 +170,23 @@ class Conversations(Product):
     # --- messages ------------------------------------------------------------------------------------------------
 
     async def happens(self, call: Call, event: Any) -> None:
-        """The caller writes `text` to the number that was called, and the answer has `contains`, in a call or after it.
+        """The caller writes `text` to the number that was called, and the answer has `contains`, in a call or after it;
+        or there is none, if `unanswered`.
 
-        Raises CallProblem for an answer that has not, or does not come.
+        Raises CallProblem for an answer that has not, or does not come, or comes.
         """
         from sim.call import CallProblem
 
-        if not isinstance(event, dict) or not {"text"} <= event.keys() <= {"text", "contains"}:
-            raise ValueError("conversations can have a text, and what the answer contains")
+        if not isinstance(event, dict) or not {"text"} <= event.keys() <= {"text", "contains", "unanswered"}:
+            raise ValueError("conversations can have a text, and what the answer contains, or that it is unanswered")
         self.subscriber = lambda body: call.post_json(PATH, body)
         written, count = self.write(call.caller, call.called, "SMS", event["text"]), len(self.sent)
         await self.subscriber(webhook("COMMUNICATION_CREATED", written))
+        if event.get("unanswered"):
+            await idle(call.app)
+            if len(self.sent) > count:
+                raise CallProblem(f"{event['text']!r} is for a human, and the agent answered it")
+            return
         try:
             async with asyncio.timeout(PATIENCE):
                 while len(self.sent) == count:
@@ -262,6 +270,17 @@ class Conversations(Product):
         if conversation not in self.known:
             raise NotFound(f"{conversation} was not found")
         return self.known[conversation]
+
+
+async def idle(app: FastAPI) -> None:
+    """Wait until the app has nothing to do in the background. Raises TimeoutError."""
+    async with asyncio.timeout(PATIENCE):
+        while busy(app):
+            await asyncio.sleep(0.002)
+
+
+def busy(app: FastAPI) -> bool:
+    return any(getattr(capability, "working", None) for capability in app.state.calls.capabilities)
 
 
 def bare(address: str) -> str:

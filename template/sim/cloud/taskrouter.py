@@ -66,7 +66,7 @@ class TaskRouter(Product):
         if self.full:
             await self._leaves(call, "queue-full")
             return
-        task = self._create(queue.workflow, {**queue.attributes, **about(call)}, queue.priority, queue.timeout)
+        task = self.create(queue.workflow, {**queue.attributes, **about(call)}, queue.priority, queue.timeout)
         await self._tell(call, "task.created", task)
         await self._tell(call, "task-queue.entered", task)
         if queue.wait_url:
@@ -126,23 +126,7 @@ class TaskRouter(Product):
 
     async def _tell(self, call: Call, event: str, task: dict[str, Any], **more: str) -> None:
         """An event callback. TaskRouter wants 204, and drops what is refused."""
-        form = {
-            "Sid": sid("EV"),
-            "EventType": event,
-            "AccountSid": ACCOUNT_SID,
-            "WorkspaceSid": WORKSPACE,
-            "WorkspaceName": "Simulated",
-            "EventDescription": event,
-            "ResourceType": event.partition(".")[0],
-            "ResourceSid": task["sid"],
-            "Timestamp": now(),
-            "TaskSid": task["sid"],
-            "TaskAttributes": task["attributes"],
-            "TaskPriority": str(task["priority"]),
-            "TaskAssignmentStatus": task["assignment_status"],
-            "WorkflowSid": task["workflow_sid"],
-            **more,
-        }
+        form = form_of(event, task, **more)
         for _ in range(self.repeats):
             answer = await call.post_form(EVENTS, form)
             if answer.status_code not in (200, 204):
@@ -151,8 +135,13 @@ class TaskRouter(Product):
     def _of(self, call: Call) -> dict[str, Any]:
         return next(task for task in self.tasks.values() if json.loads(task["attributes"]).get("call_sid") == call.sid)
 
-    def _create(
-        self, workflow: str, attributes: dict[str, Any], priority: int = 0, timeout: int | None = None
+    def create(
+        self,
+        workflow: str,
+        attributes: dict[str, Any],
+        priority: int = 0,
+        timeout: int | None = None,
+        channel: str = "voice",
     ) -> dict[str, Any]:
         task = {
             "sid": sid("WT"),
@@ -167,7 +156,7 @@ class TaskRouter(Product):
             "reason": None,
             "date_created": now(),
             "date_updated": now(),
-            "task_channel_unique_name": "voice",
+            "task_channel_unique_name": channel,
         }
         self.tasks[str(task["sid"])] = task
         return task
@@ -185,7 +174,7 @@ class TaskRouter(Product):
         asked = request.body
         attributes = json.loads(asked.get("Attributes", "{}"))
         timeout = int(asked["Timeout"]) if "Timeout" in asked else None
-        return 201, self._create(asked.get("WorkflowSid", ""), attributes, int(asked.get("Priority", 0)), timeout)
+        return 201, self.create(asked.get("WorkflowSid", ""), attributes, int(asked.get("Priority", 0)), timeout)
 
     @route("GET", "/v1/Workspaces/{workspace}/Tasks/{task}")
     async def fetch_task(self, request: Request, workspace: str, task: str) -> Answer:
@@ -218,6 +207,27 @@ class TaskRouter(Product):
     @route("GET", "/v1/Workspaces/{workspace}/Workflows/{workflow}")
     async def fetch_workflow(self, request: Request, workspace: str, workflow: str) -> Answer:
         return 200, found(self.workflows, workflow)
+
+
+def form_of(event: str, task: dict[str, Any], **more: str) -> dict[str, str]:
+    """An event callback."""
+    return {
+        "Sid": sid("EV"),
+        "EventType": event,
+        "AccountSid": ACCOUNT_SID,
+        "WorkspaceSid": WORKSPACE,
+        "WorkspaceName": "Simulated",
+        "EventDescription": event,
+        "ResourceType": event.partition(".")[0],
+        "ResourceSid": task["sid"],
+        "Timestamp": now(),
+        "TaskSid": task["sid"],
+        "TaskAttributes": task["attributes"],
+        "TaskPriority": str(task["priority"]),
+        "TaskAssignmentStatus": task["assignment_status"],
+        "WorkflowSid": task["workflow_sid"],
+        **more,
+    }
 
 
 def found(known: dict[str, dict[str, Any]], wanted: str) -> dict[str, Any]:
