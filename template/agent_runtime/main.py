@@ -125,9 +125,9 @@ async def told(ask: Ask, model: Model) -> AsyncGenerator[dict[str, Any]]:
 
 
 def is_told(block: Mapping[str, Any]) -> bool:
-    """Not the thoughts of a model, nor what stands for the result of the server; and Bedrock takes no blank text."""
+    """Not the thoughts of a model, nor what stands for the result of the server."""
     result = "toolResult" in block and block["toolResult"]["content"] != TO_COME
-    return bool("toolUse" in block or result or block.get("text", "").strip())
+    return bool("toolUse" in block or result or block.get("text"))
 
 
 class OfServer(AgentTool):

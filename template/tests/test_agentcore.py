@@ -27,7 +27,8 @@ from ops.environment import SettingsError, load
 from sim import world
 from sim.agentcore import ARN, Played
 from sim.features import played
-from sim.model import last_exchange, scripted, tool_calls
+from sim.model import ModelDown, last_exchange, scripted, tool_calls
+from sim.strands import Played as Model
 from tests.conftest import Dial
 
 IN_STEP = [{"hears": str(number), "says": f"This is {number}."} for number in range(2, 6)]
@@ -296,8 +297,6 @@ async def test_nobody_waits_while_http_does(dial: Dial, monkeypatch: pytest.Monk
 
 
 async def frames(payload: Any, rule: dict[str, Any]) -> list[dict[str, Any]]:
-    from sim.strands import Played as Model
-
     scripts: list[FunctionModel] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sim.model.played", scripts.append)
@@ -341,7 +340,25 @@ async def test_the_runtime_prints_and_logs_no_word(
 ) -> None:
     call = await dial({"says": "A secret of the caller.", "breaks_off": True})
     await call.says("My secret")
-    assert "secret" not in "".join([*capfd.readouterr(), caplog.text])
+    log = "".join([*capfd.readouterr(), caplog.text])
+    assert "secret" not in log and "scripted failure" not in log
+    assert "an answer failed: ModelDown" in log
+
+
+async def test_who_asks_again_has_no_use_for_the_last_answer() -> None:
+    model = scripted(LONG, *IN_STEP)
+    socket = await model.open("CA1")
+    said = ""
+    for text in ("everything", "2"):
+        await socket.send(json.dumps(ASK | {"messages": [{"role": "user", "content": [{"text": text}]}]}))
+        said += json.loads(await socket.recv()).get("token", "")
+    await asyncio.sleep(0.3)
+    await socket.send(json.dumps(ASK | {"version": 2}))
+    while (frame := json.loads(await socket.recv()))["type"] != "error":
+        said += frame.get("token", "")
+    await socket.close()
+    await model.close()
+    assert "This is 2." in said and "ten" not in said
 
 
 async def test_a_model_that_nobody_listens_to_is_stopped(dial: Dial) -> None:
@@ -396,6 +413,17 @@ async def test_a_tool_of_the_runtime_runs_there(dial: Dial, own_tool: list[str])
     call = await dial({"calls": {"weather": {"city": "Bonn"}}, "then": "There is {result}."})
     turn = await call.says("How is the weather?")
     assert (turn.text, own_tool, turn.tools) == ("There is rain in Bonn.", ["Bonn"], ["weather"])
+
+
+async def test_a_failure_after_a_tool_of_the_runtime_is_told_by_its_own_class(own_tool: list[str]) -> None:
+    async def fails(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
+        if last_exchange(messages)[1]:
+            raise ModelDown
+        yield tool_calls({"weather": {"city": "Bonn"}})
+
+    model = Model(FunctionModel(stream_function=fails))
+    told = [frame async for frame in deployed.answer(ASK, model)]
+    assert (own_tool, told[-1]) == (["Bonn"], {"type": "error", "reason": "ModelDown"})
 
 
 async def test_tools_of_both_sides_may_be_called_in_one_breath(dial: Dial, own_tool: list[str]) -> None:
