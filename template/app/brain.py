@@ -25,8 +25,8 @@ from app.session import Session, working_for
 
 log = structlog.get_logger()
 
-TOOL_FAILED = "The tool failed ({}). Tell the caller plainly that this did not work, and offer another way."
-TOOL_UNFINISHED = "The caller interrupted before this finished. Its outcome is not known."
+TOOL_FAILED = "The tool failed ({}). Say plainly that this did not work, and offer another way."
+TOOL_UNFINISHED = "This was interrupted before it finished. Its outcome is not known."
 
 
 def own_prompt() -> str:
@@ -42,7 +42,7 @@ def own_tools() -> list[Callable[..., Any]]:
 
 @dataclass
 class Turn:
-    """What the caller asked and what came of it. `heard` stays None unless the caller interrupts."""
+    """What was asked and what came of it. `heard` stays None unless somebody interrupts."""
 
     asked: str
     said: str = ""
@@ -56,12 +56,12 @@ class Turn:
 
     @property
     def exchanged(self) -> list[m.ModelMessage]:
-        """What caller, model and tools have exchanged in this turn so far."""
+        """What has been said, asked of tools and answered in this turn so far."""
         own = [message for message in self.messages if message.run_id == self.run_id and message.parts]
         return own or [m.ModelRequest.user_text_prompt(self.asked)]
 
     def history(self) -> list[m.ModelMessage]:
-        """The turn as the model should remember it: the words that the caller heard, and no others."""
+        """The turn as the model should remember it: the words that arrived, and no others."""
         if self.complete and self.heard is None:
             return self.exchanged
         history: list[m.ModelMessage] = []
@@ -80,7 +80,7 @@ class Turn:
         return [*history, m.ModelResponse([m.TextPart(heard)])] if heard.strip() else history
 
     def outcome(self, call: m.ToolCallPart) -> m.ToolReturnPart:
-        """A tool that was at work when the caller interrupted has finished by now, as a rule."""
+        """A tool that was at work at an interruption has finished by now, as a rule."""
         task = self.tools.get(call.tool_call_id)
         known = task and task.done() and not task.cancelled() and not task.exception()
         return m.ToolReturnPart(call.tool_name, task.result() if task and known else TOOL_UNFINISHED, call.tool_call_id)
@@ -130,20 +130,20 @@ class Brain:
         )
 
     async def warm(self) -> None:
-        """Pay for the first run before the first caller does."""
+        """Pay for the first run before anybody waits for it."""
         await self.agent.run("", model=TestModel(call_tools=[]))
 
     def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
         """The words of one turn as the model gives them. Never raises; an apology is the last resort."""
         self.settle(session)
         session.ending = False  # whoever speaks over a goodbye wants to stay
-        session.turn = Turn(text)  # at once: what the caller said counts even if nobody waits for the answer
+        session.turn = Turn(text)  # at once: what was said counts even if nobody waits for the answer
         return self._words(session, session.turn)
 
     async def _words(self, session: Session, turn: Turn) -> AsyncGenerator[str]:
         told: asyncio.Queue[str | None] = asyncio.Queue()
         turn.answer = asyncio.create_task(self._answer(session, turn, told))
-        patience = [f"{words.HOLD} "] if session.line.spoken else []
+        patience = [f"{session.line.hold} "] if session.line.hold else []
         try:
             while True:
                 try:
@@ -189,21 +189,23 @@ class Brain:
                     event_stream_handler=listen,
                     run_id=turn.run_id,
                 )
-                answered = (turn.said.replace(words.HOLD, "") + result.output).strip()  # to hold is not to answer
+                answered = (
+                    turn.said.replace(session.line.hold, "") + result.output
+                ).strip()  # to hold is not to answer
                 turn.complete = bool(answered or session.ending)
             except Exception as error:
-                log.error("model.failed", call=session.id, error=reason(error))
+                log.error("model.failed", session=session.id, error=reason(error))
             finally:
                 told.put_nowait(None)
 
     async def _instructions(self, session: Session, text: str) -> str:
         known = await each(self.capabilities, "context", session, text)
         now = f"It is {session.now():%A, %d %B %Y, %H:%M} UTC."
-        greeting = f"You answered the call with: {session.greeting}" if session.greeting else None
+        greeting = f"You began with: {session.greeting}" if session.greeting else None
         return "\n\n".join(filter(None, [self.prompt, greeting, *known, *session.guidance, now]))
 
     def interrupted(self, session: Session, heard: str) -> None:
-        """The caller spoke over the agent and had heard this much of the last thing that it said."""
+        """Only this much of the last thing that the agent said has arrived."""
         self.stop(session)
         if session.turn:
             session.turn.heard = heard

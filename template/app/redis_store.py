@@ -1,6 +1,6 @@
-"""Calls in progress live in Redis or Valkey: a call that drops can come back on another worker.
+"""Conversations in progress live in Redis or Valkey: one that stops here can go on on another worker.
 
-When Redis does not answer, a worker goes on with what it keeps itself. No caller waits for Redis longer than `ANSWER`.
+When Redis does not answer, a worker goes on with what it keeps itself. Nobody waits for Redis longer than `ANSWER`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ANSWER = 1.0  # seconds that Redis may take for anything, connecting included
 PAUSE = 5.0  # seconds after a failure in which Redis is not asked again
 LISTEN = 5.0  # seconds that one BLPOP waits: a connection that died unnoticed costs no more
 
-# A pop that waits occupies its connection, and every live call may have one. redis-py stops at 100 unless told;
+# A pop that waits occupies its connection, and every live conversation may have one. redis-py stops at 100 unless told;
 # the real limit is the server's `maxclients`, 10000 by default, for all workers together.
 CONNECTIONS = 10_000
 
@@ -187,7 +187,9 @@ class RedisStore(Store):
         self.ask_again = time.monotonic() + PAUSE
         if not self.down:
             self.down = True
-            log.warning("store.down", error=type(error).__name__, hint="REDIS_URL: calls go on, each on its worker")
+            log.warning(
+                "store.down", error=type(error).__name__, hint="REDIS_URL: conversations go on, each on its worker"
+            )
         with suppress(RedisError, OSError):
             await self.redis.connection_pool.disconnect(inuse_connections=False)
 

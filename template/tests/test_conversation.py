@@ -16,7 +16,7 @@ from sim.call import Call, caller_on
 from sim.features import Cloud
 from sim.model import scripted
 from sim.server import serve
-from tests.conftest import Dial
+from tests.voice import Dial
 
 LONG = {"hears": "", "says": "One moment please, here is a long story about many things.", "word_delay": 0.01}
 
@@ -104,7 +104,7 @@ async def test_hanging_up_stops_the_model(dial: Dial) -> None:
     said = session.history
     await asyncio.sleep(0.1)
     assert session.history == said and "things" not in spoken(session.history)[-1]
-    assert call.app.state.calls.active == 0
+    assert call.app.state.conversations.active == 0
 
 
 async def test_two_calls_at_once_do_not_mix() -> None:

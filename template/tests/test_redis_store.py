@@ -19,12 +19,8 @@ from app.redis_store import ANSWER, RedisStore
 from app.store import InProcess, Store
 from ops.environment import problem
 from sim import world
-from sim.server import serve
-from tests import test_store
-from tests.conftest import Dial
-from tests.test_store import EveryStore, ended, moves, noting, worker
-
-__all__ = ["noting"]  # a fixture
+from tests.conftest import Begin
+from tests.test_store import EveryStore
 
 PASSWORD = "a-password-of-nobody"
 
@@ -129,18 +125,6 @@ class TestRedis(EveryStore):
         started = time.monotonic()
         assert await store.pop("queue", 0.5) is None
         assert time.monotonic() - started >= 0.5 and "store.down" not in logged()
-
-    async def test_a_server_that_stops_leaves_its_calls_to_others(
-        self, store: RedisStore, elsewhere: RedisStore, monkeypatch: Any
-    ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 0.3)
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        first.dropped(await test_store.begin(first))
-        stopping = asyncio.create_task(first.end_all())
-        await asyncio.sleep(0.1)
-        assert (await test_store.begin(second)).line.open
-        await stopping
-        assert ended == []
 
 
 # --- when it does not answer ------------------------------------------------------------------------------------
@@ -251,41 +235,6 @@ async def test_only_one_waits_to_find_out_whether_it_is_back(
     await probing
 
 
-async def test_a_worker_that_starts_without_it_answers_calls(connect: Callable[..., RedisStore], dial: Dial) -> None:
-    call = await dial({"says": "Yes."}, store=connect(Server()))
-    assert (await call.says("Hello")).text == "Yes."
-    await call.drops()
-    assert (await call.says("Are you there?")).text == "Yes."
-    assert test_store.texts(call.session) == ["Hello", "Yes."]
-    await call.hangs_up()
-    assert ended == [["Hello", "Yes.", "Are you there?", "Yes."]]
-
-
-async def test_a_call_goes_on_when_it_fails_and_when_it_is_back(
-    server: Server, connect: Callable[..., RedisStore], dial: Dial, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr("app.redis_store.PAUSE", 0.1)
-    call = await dial({"says": "Yes."}, store=connect(server))
-    await call.says("One")
-    server.hang()
-    for text in ("Two", "Three"):
-        reply = await call.says(text)
-        assert reply.total is not None and reply.total < 900
-    server.terminate()
-    await call.says("Four")
-    server.start()
-    await asyncio.sleep(0.15)
-    await call.says("Five")
-    other = worker(connect(server))
-    async with serve(other) as address:
-        moves(call, other, address)
-        await call.drops()
-        await call.says("Six")
-        await call.hangs_up()
-    said = [text for text in ended[0] if text != "Yes."]
-    assert said == ["One", "Two", "Three", "Four", "Five", "Six"]
-
-
 # --- its address ------------------------------------------------------------------------------------------------
 
 
@@ -324,8 +273,15 @@ def test_one_worker_can_do_without_redis_and_so_does_the_simulator() -> None:
     assert isinstance(store, InProcess)
 
 
-async def test_calls_live_in_redis_when_a_url_is_set(server: Server, dial: Dial) -> None:
-    call = await dial({"says": "Yes."}, redis_url=server.url, store_prefix="mine:")
-    await call.says("Hello")
-    store = call.app.state.calls.store
-    assert await store.redis.get(f"mine:value:call:{call.sid}")
+async def test_a_conversation_lives_in_redis_when_a_url_is_set(server: Server, begin: Begin) -> None:
+    talk = await begin({"says": "Yes."}, redis_url=server.url, store_prefix="mine:")
+    await talk.says("Hello")
+    store = talk.app.state.conversations.store
+    assert await store.redis.get(f"mine:value:session:{(await talk.session()).id}")
+
+
+async def test_a_worker_that_starts_without_it_answers(connect: Callable[..., RedisStore], begin: Begin) -> None:
+    talk = await begin({"says": "Yes."}, store=connect(Server()))
+    assert (await talk.says("Hello")).text == "Yes."
+    assert (await talk.says("Are you there?")).text == "Yes."
+    assert await talk.heard() == "hello yes. are you there? yes."

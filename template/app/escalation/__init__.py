@@ -51,7 +51,7 @@ class EscalationSettings(Settings):
 
 class Escalation(Capability):
     settings = EscalationSettings
-    calls_only = True
+    spoken_only = True
 
     def __init__(self, settings: EscalationSettings, store: Store) -> None:
         self.options = settings

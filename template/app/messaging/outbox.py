@@ -163,6 +163,7 @@ class TextLine(Line):
     """A conversation in writing."""
 
     spoken = False
+    hold = ""
 
     def __init__(self, outbox: Outbox, route: Route, session: Session) -> None:
         self.outbox = outbox
