@@ -77,6 +77,16 @@ def test_the_arrow_keys_choose(copy: Dial) -> None:
     assert (project / "app" / "relay").is_dir()
 
 
+def test_whoever_takes_no_calls_is_not_asked_who_carries_them(copy: Dial) -> None:
+    terminal, project = copy()
+    for question in [name for name in PROMPTS if name != "path"]:
+        terminal.asks(question)
+        terminal.types(*[UP] * (question == "channels"), ENTER)  # the last of the choices
+    terminal.finishes()
+    assert recorded(project) == record({"channels": "messaging"})
+    assert not (project / "app" / "tac.py").exists()
+
+
 def test_a_refused_answer_is_explained_and_corrected_in_place(copy: Dial) -> None:
     terminal, project = copy()
     terminal.asks("project_name")

@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from tests.conftest import Render, Update, commit, files, git, recorded
 from tests.questionnaire import CONFIG, DEFAULTS, Answers, asked, changes, record
 
-OWN = ("agent/", "scenarios/", "tests/test_agent.py")
+OWN = ("agent/", "scenarios/", "tests/test_agent.py", "tests/test_agent_calls.py")
 FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual"}, {"partial_prompts": True}),
     ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
@@ -30,6 +30,9 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"level": "4", "path": "manual"}, {"level": "2", "memory_backend": "database"}),
     ({"level": "3"}, {"level": "custom", "memory": True, "escalation": True}),
     ({"level": "4"}, {"routing": "skills", "session_store": "redis"}),
+    ({"path": "manual", "level": "3"}, {"channels": "messaging"}),
+    ({"channels": "voice_and_messaging", "level": "4"}, {"channels": "messaging", "session_store": "redis"}),
+    ({"channels": "messaging", "level": "2"}, {"path": "manual", "memory_backend": "database"}),
     ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
 ]
 SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER

@@ -1,4 +1,4 @@
-"""Whoever texts is answered once, in order, by the same agent that answers the phone; and never instead of a human."""
+"""Whoever texts is answered once, in order, by the one agent that the project is; and never instead of a human."""
 
 from __future__ import annotations
 
