@@ -33,6 +33,7 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual", "level": "3"}, {"channels": "messaging"}),
     ({"channels": "voice_and_messaging", "level": "4"}, {"channels": "messaging", "session_store": "redis"}),
     ({"channels": "messaging", "level": "2"}, {"path": "manual", "memory_backend": "database"}),
+    ({"channels": "messaging"}, {"channels": "voice_and_messaging"}),
     ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
 ]
 SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER

@@ -19,7 +19,7 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 
 import agent
-from agent import tools, words
+from agent import tools
 from app.capability import Capability, each
 from app.session import Session, working_for
 
@@ -157,7 +157,7 @@ class Brain:
                 turn.said += token
                 yield token
             if not (turn.complete or turn.stopped or session.ending):
-                turn.said += (sorry := f" {words.APOLOGY}" if turn.said else words.APOLOGY)
+                turn.said += (sorry := f" {session.line.apology}" if turn.said else session.line.apology)
                 yield sorry
         finally:
             turn.answer.cancel()

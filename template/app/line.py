@@ -16,6 +16,7 @@ class Line:
     open = True
     spoken = False  # or in writing
     hold = ""  # said while a model or a tool takes long; in writing there is no silence to fill
+    apology = ""  # when no model could answer
     turn_is_open = False  # the agent's words are being sent
 
     async def say(self, text: str) -> None:

@@ -17,6 +17,7 @@ class PhoneLine(Line):
 
     spoken = True
     hold = words.HOLD
+    apology = words.APOLOGY
 
     async def play(self, source: str, loop: int = 1) -> None:
         """Play an audio file (https URL) to the caller, `loop` times."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from agent import words
 from app.session import Session
 from sim.call import Call, Turn, caller_on
 from sim.console import Screen, played
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 class PlayedCall(Player):
     """From ringing to hanging up."""
+
+    words = words
 
     def __init__(self, line: Call, screen: Screen | None) -> None:
         self.line = self.somebody = line

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from pydantic_ai import messages as m
 
+from agent import texts
 from app.session import Session
 from sim.cloud import Cloud
 from sim.playing import Player, Reply
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 class PlayedText(Player):
     """`caller` writes, `silence` is a pause."""
 
+    words = texts
     cannot = frozenset({"answer", "dtmf", "drop", "hangup", "interrupt_after", "hangup_after", "ended_by", "handoff"})
 
     somebody: Texter

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -29,6 +30,7 @@ class Player(ABC):
     """One conversation, as a scenario plays it. Raises Problem for silence."""
 
     somebody: Any  # who talks to the agent, for what happens at Twilio meanwhile
+    words: ModuleType  # the module of agent/ that has the sentences of this channel
     cannot: frozenset[str] = frozenset()  # steps and expectations that make no sense here
     ended_by: str | None = None
     handoff: Any = None

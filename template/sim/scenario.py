@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal
 from xml.etree import ElementTree
 
@@ -17,7 +18,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_ai import messages as m
 from pydantic_ai.models import Model
 
-from agent import words
 from app.main import create_app
 from app.session import Session
 from sim import world
@@ -35,13 +35,6 @@ def listed(value: Any) -> Any:
     if any(isinstance(item, bool) for item in values):
         raise ValueError("YAML takes yes, no, on and off for true and false: put the text in quotes")
     return [str(item) if type(item) is int else item for item in values]
-
-
-def sentence(name: str) -> str:
-    known = [each for each in vars(words) if each.isupper()]
-    if name not in known:
-        raise ValueError(f"agent/words.py has {', '.join(known)}")
-    return name
 
 
 def playable(channel: str) -> str:
@@ -66,8 +59,8 @@ class Expect(Strict):
     contains: Texts = Field([], description="the reply has each of these")
     absent: Texts = Field([], description="the reply has none of these")
     regex: Pattern | None = Field(None, description="the reply matches")
-    words: Annotated[str, AfterValidator(sentence)] | None = Field(
-        None, description="the reply has this sentence of agent/words.py"
+    words: str | None = Field(
+        None, description="the reply has this sentence of agent/words.py, or in writing of agent/texts.py"
     )
     tools: list[str] | None = Field(None, description="exactly these tools were called, in this order")
     no_tools: list[str] = Field([], description="none of these tools was called")
@@ -160,6 +153,10 @@ def _impossible(scenario: Scenario) -> Iterator[dict[str, Any]]:
     for place, said in [*places, (("expect",), scenario.expect)]:
         for name in said.model_fields_set & PLAYERS[channel].cannot:
             yield {"loc": (*place, name), "type": "impossible", "msg": f"that cannot be by {channel}"}
+    known = [name for name in vars(PLAYERS[channel].words) if name.isupper()]
+    for place, step in places:
+        if step.expect.words is not None and step.expect.words not in known:
+            yield {"loc": (*place, "expect", "words"), "type": "impossible", "msg": f"there are {', '.join(known)}"}
 
 
 def _mistake(path: Path, node: yaml.Node | None, error: Any) -> str:
@@ -220,7 +217,7 @@ async def play(
                     reply = await player.takes(step)
                     if reply.first is not None:
                         result.first_ms.append(reply.first)
-                    failures = check(step.expect, reply, await player.session())
+                    failures = check(step.expect, reply, await player.session(), kind.words)
                     result.failures += [f"turn {number}: {failure}" for failure in failures]
         result.failures += check_ending(scenario.expect, player)
 
@@ -237,7 +234,7 @@ async def play(
     return result
 
 
-def check(expect: Expect, reply: Reply, session: Session) -> list[str]:
+def check(expect: Expect, reply: Reply, session: Session, words: ModuleType) -> list[str]:
     """What of `expect` is not so."""
     text, memory = reply.text, remembered(session)
     failures = [f"{each!r} is missing in {text!r}" for each in expect.contains if each.lower() not in text.lower()]

@@ -94,6 +94,7 @@ class Talk:
         self.app = app
         self.player = player
         self.somebody = player.somebody
+        self.apology: str = player.words.APOLOGY
 
     async def says(self, text: str) -> Reply:
         """Say or write something, and wait for the whole answer."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from agent import tools, words
+from agent import tools
 from app.brain import own_prompt, own_tools
+from sim.players import PLAYERS
 from tests.conftest import Begin
 
 
@@ -22,6 +23,7 @@ def test_the_prompt_is_short() -> None:
 
 
 def test_every_sentence_is_plain() -> None:
-    for name, sentence in vars(words).items():
-        if name.isupper():
-            assert sentence.strip() and not set(sentence) & set("*#<>[]{}|_")
+    for kind in PLAYERS.values():
+        for name, sentence in vars(kind.words).items():
+            if name.isupper():
+                assert sentence.strip() and not set(sentence) & set("*#<>[]{}|_")

@@ -10,7 +10,6 @@ import pytest
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
-from agent import words
 from sim.model import ModelDown, last_exchange, tool_calls
 from tests.conftest import Begin
 
@@ -28,7 +27,7 @@ BROKEN = {
 async def test_a_broken_model_is_apologised_for_in_time(begin: Begin, rule: dict[str, Any]) -> None:
     talk = await begin(rule, deadline=0.1)
     reply = await talk.says("Hello")
-    assert words.APOLOGY in reply.text
+    assert talk.apology in reply.text
     assert reply.first is not None and reply.first < IN_TIME
 
 
@@ -41,27 +40,27 @@ async def test_the_turn_after_a_broken_one_works(begin: Begin, rule: dict[str, A
 
 async def test_a_reply_that_breaks_off_ends_in_an_apology(begin: Begin) -> None:
     talk = await begin({"says": "One two", "breaks_off": True})
-    assert (await talk.says("Count")).text == f"One two {words.APOLOGY}"
+    assert (await talk.says("Count")).text == f"One two {talk.apology}"
 
 
 async def test_a_reply_that_breaks_off_is_remembered_with_the_apology(begin: Begin) -> None:
     talk = await begin({"hears": "Count", "says": "One two", "breaks_off": True}, {"hears": "", "says": "Yes."})
     await talk.says("Count")
     await talk.says("Again")
-    assert f"One two {words.APOLOGY}".lower() in await talk.heard()
+    assert f"One two {talk.apology}".lower() in await talk.heard()
 
 
 @pytest.mark.parametrize("rule", [{"fails": True}, {"hangs": True}], ids=["error", "no answer"])
 async def test_the_second_model_answers_when_the_first_does_not(begin: Begin, rule: dict[str, Any]) -> None:
     talk = await begin(rule, fallback=[{"says": "From the second."}], deadline=0.1)
     reply = await talk.says("Hello")
-    assert reply.text.endswith("From the second.") and words.APOLOGY not in reply.text
+    assert reply.text.endswith("From the second.") and talk.apology not in reply.text
     assert reply.first is not None and reply.first < IN_TIME
 
 
 async def test_there_is_an_apology_when_both_models_are_down(begin: Begin) -> None:
     talk = await begin({"fails": True}, fallback=[{"fails": True}])
-    assert (await talk.says("Hello")).text == words.APOLOGY
+    assert (await talk.says("Hello")).text == talk.apology
 
 
 async def test_nothing_is_said_twice_when_the_first_model_breaks_off(begin: Begin) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from agent import words
 from sim import guard
 from sim.guard import NetworkBlocked
 from sim.model import arguments_for, scripted, understudy
@@ -114,7 +113,7 @@ def test_the_understudy_invents_no_arguments() -> None:
 
 async def test_a_script_that_does_not_know_the_words_is_a_model_error(begin: Begin) -> None:
     talk = await begin({"hears": "hello", "says": "Hi."})
-    assert words.APOLOGY in (await talk.says("Goodbye")).text
+    assert talk.apology in (await talk.says("Goodbye")).text
 
 
 async def test_a_script_takes_the_first_rule_that_fits(begin: Begin) -> None:

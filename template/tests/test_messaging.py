@@ -14,7 +14,7 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from typer.testing import CliRunner
 
-from agent import texts, words
+from agent import texts
 from app.capability import Capability
 from app.frozen import thaw
 from app.main import create_app
@@ -159,7 +159,7 @@ async def test_the_model_knows_of_a_picture_that_comes_with_words(reach: Reach) 
 
 async def test_a_model_that_is_down_apologises(reach: Reach) -> None:
     somebody = await reach({"fails": True})
-    assert await somebody.texts("Hello") == words.APOLOGY
+    assert await somebody.texts("Hello") == texts.APOLOGY
 
 
 async def test_nobody_is_asked_to_hold_in_writing(reach: Reach) -> None:

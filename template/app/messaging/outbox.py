@@ -15,6 +15,7 @@ from twilio.rest import Client
 from twilio.rest.conversations.v2.action import ActionList
 from twilio.rest.conversations.v2.participant import ParticipantInstance, ParticipantList
 
+from agent import texts
 from app.messaging.payload import Message, bare
 from app.session import Line, Session
 from app.twilio_api import everything
@@ -164,6 +165,7 @@ class TextLine(Line):
 
     spoken = False
     hold = ""
+    apology = texts.APOLOGY
 
     def __init__(self, outbox: Outbox, route: Route, session: Session) -> None:
         self.outbox = outbox
