@@ -9,6 +9,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 
 from agent import words
 from app import answers
+from app.brain import own_prompt
 from app.main import create_app
 from app.session import this_session
 from sim import world
@@ -128,7 +129,7 @@ async def test_the_model_is_told_prompt_greeting_and_time(dial: Dial) -> None:
     await call.says("Hello")
     request = next(message for message in call.session.turn.exchanged if isinstance(message, ModelRequest))
     assert request.instructions
-    for known in (words.GREETING, "UTC", "phone"):
+    for known in (words.GREETING, "UTC", own_prompt().strip()):
         assert known in request.instructions
 
 
