@@ -87,7 +87,7 @@ def tac(mode: str) -> App:
     agent.on_message_ready(answer)
     TACFastAPIServer(agent, voice, app=app)
     app.add_middleware(PublicAddress, public_url=SETTINGS.public_url)
-    app.state.calls = SimpleNamespace(get=lambda sid: session)
+    app.state.conversations = SimpleNamespace(get=lambda sid: session)
     return cloud, app
 
 

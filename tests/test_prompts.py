@@ -89,6 +89,16 @@ def test_what_aws_runs_is_asked_in_the_place_of_the_models(copy: Dial) -> None:
     assert (project / "app" / "strands.py").is_file()
 
 
+def test_whoever_takes_no_calls_is_not_asked_who_carries_them(copy: Dial) -> None:
+    terminal, project = copy()
+    for question in [name for name in PROMPTS if name != "path"]:
+        terminal.asks(question)
+        terminal.types(*[UP] * (question == "channels"), ENTER)  # the last of the choices
+    terminal.finishes()
+    assert recorded(project) == record({"channels": "messaging"})
+    assert not (project / "app" / "tac.py").exists()
+
+
 def test_a_refused_answer_is_explained_and_corrected_in_place(copy: Dial) -> None:
     terminal, project = copy()
     terminal.asks("project_name")

@@ -49,7 +49,13 @@ JINJA = re.compile(rb"(?<!\$)\{\{-? +[a-z_]|\{%|\{#")
 def expected_files(answers: Answers) -> set[str]:
     """The list says which names of copier.yml bring a file."""
     context = Computed(DEFAULTS | answers)
-    return {file for name, listed in EMITTED.items() if name == "always" or context[name] for file in listed}
+    return {file for names, listed in EMITTED.items() if holds(names, context) for file in listed}
+
+
+def holds(names: str, context: Computed) -> bool:
+    """Whether computed names are true, or with `not` false: `has_memory and has_voice`. `always` is."""
+    each = [name.split() for name in names.split(" and ") if name != "always"]
+    return all(bool(context[words[-1]]) == (len(words) == 1) for words in each)
 
 
 def parse(name: str, body: bytes) -> Any:
@@ -131,7 +137,8 @@ def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: P
     source = (ROOT / "template" / name).read_text(encoding="utf-8")
     template, names = ENVIRONMENT.from_string(source), names_in(source)
     emitted, distinct = name.removesuffix(".jinja"), tmp_path / "distinct"
-    bringing = {condition for condition, listed in EMITTED.items() if emitted in listed} & QUESTIONS.keys()
+    bringing = {name for names, listed in EMITTED.items() if emitted in listed for name in names.split()}
+    bringing &= QUESTIONS.keys()
     structural = questions_behind(names | bringing) & set(STRUCTURAL)
     seen: set[str] = set()
     for answers in combinations(structural):

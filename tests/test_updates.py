@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from tests.conftest import Render, Update, commit, files, git, recorded
 from tests.questionnaire import CONFIG, DEFAULTS, Answers, asked, changes, record
 
-OWN = ("agent/", "scenarios/", "tests/test_agent.py")
+OWN = ("agent/", "scenarios/", "tests/test_agent.py", "tests/test_agent_calls.py")
 FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual"}, {"partial_prompts": True}),
     ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
@@ -32,6 +32,10 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"level": "4"}, {"routing": "skills", "session_store": "redis"}),
     ({"path": "aws", "level": "2"}, {"session_store": "dynamodb"}),
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "tac", "session_store": "redis"}),
+    ({"path": "manual", "level": "3"}, {"channels": "messaging"}),
+    ({"channels": "voice_and_messaging", "level": "4"}, {"channels": "messaging", "session_store": "redis"}),
+    ({"channels": "messaging", "level": "2"}, {"path": "manual", "memory_backend": "database"}),
+    ({"channels": "messaging"}, {"channels": "voice_and_messaging"}),
     ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
 ]
 SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER

@@ -23,7 +23,7 @@ async def on_sentiment(signal: Sentiment, session: Session) -> None:
     before = session.state.get("sentiment")
     session.state["sentiment"] = signal.label
     if signal.label == before == "negative" and not flagged(session, "falling_sentiment"):
-        if not await session.escalate("falling_sentiment", "The caller is getting more and more unhappy."):
+        if not await session.escalate("falling_sentiment", "They are getting more and more unhappy."):
             await alert(session, "falling_sentiment")
         raise_flag(session, "falling_sentiment")
 
@@ -35,7 +35,7 @@ async def on_script_adherence(signal: ScriptAdherence, session: Session) -> None
 
 
 async def on_summary(signal: Summary, session: Session) -> None:
-    """Comes when the call is over. With memory, the caller's next call knows it."""
+    """Comes when the conversation is over. With memory, the next one knows it."""
     await keep_summary(session, signal.text)
 
 

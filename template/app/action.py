@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
+from fastapi import Request, Response
 from twilio.twiml.voice_response import VoiceResponse
 
 from agent import words
@@ -16,6 +17,7 @@ from app.calls import LONGEST, Calls
 from app.capability import each
 from app.session import Session
 from app.speech import FIRST_LANGUAGE
+from app.voice import OnHandoff
 
 log = structlog.get_logger()
 
@@ -57,4 +59,10 @@ async def handed_off(session: Session | None, data: str | None, calls: Calls) ->
     except ValueError:
         log.error("handoff.malformed", call=session.id)
         return None
-    return next(filter(None, await each(calls.capabilities, "on_handoff", session, handoff)), None)
+    taking = [capability for capability in calls.capabilities if isinstance(capability, OnHandoff)]
+    return next(filter(None, await each(taking, "on_handoff", session, handoff)), None)
+
+
+async def answer_a_defect(request: Request, error: Exception) -> Response:
+    """A defect in a Twilio route is spoken: an empty 500 would be silence. The server logs the error all the same."""
+    return Response(say(words.UNAVAILABLE), media_type="application/xml")

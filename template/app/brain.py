@@ -14,14 +14,14 @@ import structlog
 from pydantic_ai import messages as m
 
 import agent
-from agent import tools, words
+from agent import tools
 from app.capability import Capability, each
 from app.runtime import Runtime
 from app.session import Session, working_for
 
 log = structlog.get_logger()
 
-TOOL_UNFINISHED = "The caller interrupted before this finished. Its outcome is not known."
+TOOL_UNFINISHED = "This was interrupted before it finished. Its outcome is not known."
 
 
 def own_prompt() -> str:
@@ -37,7 +37,7 @@ def own_tools() -> list[Callable[..., Any]]:
 
 @dataclass
 class Turn:
-    """What the caller asked and what came of it. `heard` stays None unless the caller interrupts."""
+    """What was asked and what came of it. `heard` stays None unless somebody interrupts."""
 
     asked: str
     said: str = ""
@@ -51,12 +51,12 @@ class Turn:
 
     @property
     def exchanged(self) -> list[m.ModelMessage]:
-        """What caller, model and tools have exchanged in this turn so far."""
+        """What has been said, asked of tools and answered in this turn so far."""
         own = [message for message in self.messages if message.run_id == self.run_id and message.parts]
         return own or [m.ModelRequest.user_text_prompt(self.asked)]
 
     def history(self) -> list[m.ModelMessage]:
-        """The turn as the model should remember it: the words that the caller heard, and no others."""
+        """The turn as the model should remember it: the words that arrived, and no others."""
         if self.complete and self.heard is None:
             return self.exchanged
         history: list[m.ModelMessage] = []
@@ -75,7 +75,7 @@ class Turn:
         return [*history, m.ModelResponse([m.TextPart(heard)])] if heard.strip() else history
 
     def outcome(self, call: m.ToolCallPart) -> m.ToolReturnPart:
-        """A tool that was at work when the caller interrupted has finished by now, as a rule."""
+        """A tool that was at work at an interruption has finished by now, as a rule."""
         task = self.tools.get(call.tool_call_id)
         known = task and task.done() and not task.cancelled() and not task.exception()
         return m.ToolReturnPart(call.tool_name, task.result() if task and known else TOOL_UNFINISHED, call.tool_call_id)
@@ -102,13 +102,13 @@ class Brain:
         """The words of one turn as the model gives them. Never raises; an apology is the last resort."""
         self.settle(session)
         session.ending = False  # whoever speaks over a goodbye wants to stay
-        session.turn = Turn(text)  # at once: what the caller said counts even if nobody waits for the answer
+        session.turn = Turn(text)  # at once: what was said counts even if nobody waits for the answer
         return self._words(session, session.turn)
 
     async def _words(self, session: Session, turn: Turn) -> AsyncGenerator[str]:
         told: asyncio.Queue[str | None] = asyncio.Queue()
         turn.answer = asyncio.create_task(self._answer(session, turn, told))
-        patience = [f"{words.HOLD} "] if session.line.spoken else []
+        patience = [f"{session.line.hold} "] if session.line.hold else []
         try:
             while True:
                 try:
@@ -122,7 +122,7 @@ class Brain:
                 turn.said += token
                 yield token
             if not (turn.complete or turn.stopped or session.ending):
-                turn.said += (sorry := f" {words.APOLOGY}" if turn.said else words.APOLOGY)
+                turn.said += (sorry := f" {session.line.apology}" if turn.said else session.line.apology)
                 yield sorry
         finally:
             turn.answer.cancel()
@@ -144,18 +144,18 @@ class Brain:
             await self.runtime.answer(session, turn, instructions, [*self.tools, *extra], tell)
             turn.complete = bool("".join(answered).strip() or session.ending)
         except Exception as error:
-            log.error("model.failed", call=session.id, error=reason(error))
+            log.error("model.failed", session=session.id, error=reason(error))
         finally:
             told.put_nowait(None)
 
     async def _instructions(self, session: Session, text: str) -> str:
         known = await each(self.capabilities, "context", session, text)
         now = f"It is {session.now():%A, %d %B %Y, %H:%M} UTC."
-        greeting = f"You answered the call with: {session.greeting}" if session.greeting else None
+        greeting = f"You began with: {session.greeting}" if session.greeting else None
         return "\n\n".join(filter(None, [self.prompt, greeting, *known, *session.guidance, now]))
 
     def interrupted(self, session: Session, heard: str) -> None:
-        """The caller spoke over the agent and had heard this much of the last thing that it said."""
+        """Only this much of the last thing that the agent said has arrived."""
         self.stop(session)
         if session.turn:
             session.turn.heard = heard

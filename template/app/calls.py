@@ -11,11 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from pydantic_ai.messages import ModelMessagesTypeAdapter
 
 from agent import words
 from app.brain import Brain
-from app.capability import Capability, each, equip
+from app.capability import FAREWELL, Capability, each, equip
+from app.frozen import OVER, freeze, thaw
 from app.session import Line, Session
 from app.speech import FIRST_LANGUAGE
 from app.store import Store
@@ -24,19 +24,6 @@ log = structlog.get_logger()
 
 GRACE = 30.0  # seconds that a dropped call may take to come back
 LONGEST = 4 * 3600  # seconds: Twilio ends a call after four hours
-FAREWELL = 10.0  # seconds that a capability may take when a call is over
-OVER = "over"  # what the store says of a call that a replayed request must not open again
-KEPT = (
-    "caller",
-    "called",
-    "language",
-    "greeting",
-    "parameters",
-    "conversation_id",
-    "profile_id",
-    "state",
-    "guidance",
-)
 
 
 class Refused(Exception):
@@ -61,8 +48,9 @@ class Calls:
 
     @property
     def active(self) -> int:
-        """How many calls have an open line."""
-        return sum(session.line.open for session in self._sessions.values())
+        """How many calls have an open line, and how many others wait for an answer."""
+        lines = sum(session.line.open for session in self._sessions.values())
+        return lines + sum(capability.busy for capability in self.capabilities)
 
     def get(self, call_sid: str) -> Session | None:
         """A call that this process serves, or did until its line dropped."""
@@ -141,7 +129,7 @@ class Calls:
             return
         await asyncio.gather(*self._saving)  # the last word is that it is over
         self._forget(call_sid)
-        await self.store.put(f"call:{call_sid}", json.dumps(OVER), LONGEST)
+        await self.store.put(f"session:{call_sid}", json.dumps(OVER), LONGEST)
         self.brain.settle(session)
         await equip(session, self.capabilities)
         await each(self.capabilities, "on_end", session, within=FAREWELL)
@@ -176,7 +164,7 @@ class Calls:
             await self._write(session)
 
     async def _write(self, session: Session) -> None:
-        await self.store.put(f"call:{session.id}", json.dumps({**freeze(session), "worker": self._worker}), LONGEST)
+        await self.store.put(f"session:{session.id}", json.dumps({**freeze(session), "worker": self._worker}), LONGEST)
 
     async def _taken(self, call_sid: str) -> bool:
         """Whether another worker serves the call, or has ended it."""
@@ -184,7 +172,7 @@ class Calls:
         return stored == OVER or bool(stored and stored["worker"] != self._worker)
 
     async def _stored(self, call_sid: str) -> Any:
-        text = await self.store.get(f"call:{call_sid}")
+        text = await self.store.get(f"session:{call_sid}")
         return json.loads(text) if text else None
 
     def _latest(self, call_sid: str, stored: Any) -> Session | None:
@@ -195,18 +183,3 @@ class Calls:
         if stored is None or (session and stored["worker"] == self._worker):
             return session
         return thaw(call_sid, stored, self.now)
-
-
-def freeze(session: Session) -> dict[str, Any]:
-    """What a store keeps of a conversation, as JSON."""
-    kept = {name: getattr(session, name) for name in KEPT} | {"parameters": dict(session.parameters)}
-    history = [*session.history, *(session.turn.history() if session.turn else [])]
-    return {**kept, "history": json.loads(ModelMessagesTypeAdapter.dump_json(history))}
-
-
-def thaw(id: str, stored: Mapping[str, Any], now: Callable[[], datetime]) -> Session:
-    """A conversation as it was kept. Its line is closed until somebody gives it one."""
-    session = Session(id, now=now, **{name: stored[name] for name in KEPT})
-    session.history = ModelMessagesTypeAdapter.validate_python(stored["history"])
-    session.line.open = False
-    return session

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PATIENCE = 2.0  # seconds that a hook may keep a caller waiting
+PATIENCE = 2.0  # seconds that a hook may keep somebody waiting
+FAREWELL = 10.0  # seconds that a hook may take when a conversation is over
 
 
 @dataclass
@@ -40,10 +41,10 @@ class Services:
 
 
 class Capability:
-    """A rung of the ladder. Every hook is optional; one that raises or hangs is logged and the call goes on."""
+    """A rung of the ladder. Every hook is optional; one that raises or hangs is logged and the conversation goes on."""
 
     settings: type[Settings] = Settings
-    calls_only = False  # whether conversations in writing pass it by
+    spoken_only = False  # whether conversations in writing pass it by
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -56,12 +57,13 @@ class Capability:
     def answered_by(self, brain: Brain) -> None:
         """Who answers, for a capability that brings conversations of its own."""
 
-    def relay(self) -> Mapping[str, str]:
-        """Attributes of `<ConversationRelay>`, in snake_case."""
-        return {}
+    @property
+    def busy(self) -> int:
+        """How many people wait for it just now, for a capability that brings conversations of its own."""
+        return 0
 
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
-        """What the model may call during this call."""
+        """What the model may use in this conversation."""
         return ()
 
     def offers(self, session: Session) -> Mapping[str, Offer]:
@@ -80,24 +82,20 @@ class Capability:
         """The server starts."""
 
     async def close(self) -> None:
-        """The server stops; the calls are over."""
+        """The server stops; nothing is in progress any more."""
 
     async def on_start(self, session: Session) -> None:
-        """The call has arrived; nobody has spoken yet."""
+        """It has begun; nobody has been answered yet."""
 
     async def on_resume(self, session: Session) -> None:
-        """The call has come back after its line dropped, perhaps from another worker."""
+        """It goes on after its line was closed, perhaps on another worker."""
 
     async def context(self, session: Session, text: str) -> str | None:
         """What the model should know before it answers `text`."""
         return None
 
     async def on_end(self, session: Session) -> None:
-        """The call is over and will not come back."""
-
-    async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
-        """TwiML that takes the caller further after the agent ended with `handoff`, or None."""
-        return None
+        """It is over and will not come back."""
 
 
 async def each(capabilities: Sequence[Capability], hook: str, *args: Any, within: float | None = None) -> list[Any]:
@@ -105,7 +103,7 @@ async def each(capabilities: Sequence[Capability], hook: str, *args: Any, within
     written = any(isinstance(arg, Session) and not arg.line.spoken for arg in args)
     results = []
     for capability in capabilities:
-        if capability.calls_only and written:
+        if capability.spoken_only and written:
             continue
         try:
             async with asyncio.timeout(within or PATIENCE):

@@ -1,4 +1,4 @@
-"""The wiring, read from top to bottom: settings → brain → calls → path."""
+"""The wiring, read from top to bottom: settings → capabilities → brain → conversations → the way they come in."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from agent import words
-from app.action import say
 from app.brain import Brain, own_prompt, own_tools
-from app.calls import FAREWELL, Calls
-from app.capability import Services, each
-from app.features import CAPABILITIES, RUNTIME, STORE, ProjectSettings, connect
+from app.capability import FAREWELL, Services, each
+from app.features import CAPABILITIES, RUNTIME, STORE, Conversations, ProjectSettings, answer_a_defect, connect
 from app.settings import Settings
 from app.store import Store
 
@@ -50,36 +47,30 @@ def create_app(
     )
     for capability in capabilities:
         capability.answered_by(brain)
-    calls = Calls(brain, capabilities, store, now)
+    conversations = Conversations(brain, capabilities, store, now)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         await runtime.warm()
         await each(capabilities, "open", within=STARTUP)
         yield
-        await calls.end_all()
+        await conversations.end_all()
         await each(capabilities, "close", within=FAREWELL)
         await runtime.close()
         await store.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.state.calls = calls
+    app.state.conversations = conversations
     app.add_api_route("/healthz", health, methods=["GET"])
-    app.add_exception_handler(Exception, speak_of_a_defect)
+    app.add_exception_handler(Exception, answer_a_defect)
     for capability in capabilities:
         app.include_router(capability.routes())
-    connect(app, settings, calls)
+    connect(app, settings, conversations)
     return app
 
 
 async def health(request: Request) -> JSONResponse:
-    """200 while calls are welcome, 503 while the last ones finish."""
-    calls: Calls = request.app.state.calls
-    return JSONResponse(
-        {"status": "draining" if calls.draining else "ok", "calls": calls.active}, 503 if calls.draining else 200
-    )
-
-
-async def speak_of_a_defect(request: Request, error: Exception) -> Response:
-    """A defect in a Twilio route is spoken: an empty 500 would be silence. The server logs the error all the same."""
-    return Response(say(words.UNAVAILABLE), media_type="application/xml")
+    """200 while people are welcome, 503 while the last conversations finish."""
+    conversations: Conversations = request.app.state.conversations
+    status = "draining" if conversations.draining else "ok"
+    return JSONResponse({"status": status, "active": conversations.active}, 503 if conversations.draining else 200)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 import structlog
-from pydantic import Field
 from twilio.rest import Client
 from twilio.rest.conversations.v2.conversation import ConversationList
 
@@ -15,7 +14,7 @@ from app.calls import LONGEST
 from app.capability import Capability, Services
 from app.session import Session
 from app.store import Store
-from app.twilio_api import ApiSettings, everything, twilio_client
+from app.twilio_api import OrchestratorSettings, everything, twilio_client
 
 log = structlog.get_logger()
 
@@ -26,20 +25,11 @@ CLOSINGS = (0.0, 1.0, 3.0)  # seconds before each attempt to close a conversatio
 FAREWELL = 1.5  # seconds that closing may take when the server stops
 
 
-class OrchestratorSettings(ApiSettings):
-    conversation_configuration_id: str = Field(
-        alias="TWILIO_CONVERSATION_CONFIGURATION_ID",
-        pattern="^conv_configuration_[0-9a-z]{26}$",
-        examples=["conv_configuration_" + "0" * 26],
-        description="Copy the id of your conversation configuration (conv_configuration_ and 26 characters).",
-    )
-
-
 class Orchestrator(Capability):
     """Links each call to its conversation in the background: a call goes on whether or not that is ever found."""
 
     settings = OrchestratorSettings
-    calls_only = True  # in writing, the conversation is known from the first message on
+    spoken_only = True  # in writing, the conversation is known from the first message on
 
     def __init__(self, twilio: Client, store: Store, configuration_id: str) -> None:
         self.twilio = twilio

@@ -1,4 +1,4 @@
-"""Calls in progress live in Redis or Valkey: a call that drops can come back on another worker."""
+"""Conversations in progress live in Redis or Valkey: one that stops here can go on on another worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.settings import Settings
 from app.shared_store import ALONE, ANSWER, SharedStore, milliseconds
 from app.store import InProcess, Store
 
-# A pop that waits occupies its connection, and every live call may have one. redis-py stops at 100 unless told;
+# A pop that waits occupies its connection, and every live conversation may have one. redis-py stops at 100 unless told;
 # the real limit is the server's `maxclients`, 10000 by default, for all workers together.
 CONNECTIONS = 10_000
 

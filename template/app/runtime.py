@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-TOOL_FAILED = "The tool failed ({}). Tell the caller plainly that this did not work, and offer another way."
+TOOL_FAILED = "The tool failed ({}). Say plainly that this did not work, and offer another way."
 
 
 class Runtime(ABC):

@@ -10,57 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 
+from app.chosen import Line
+from app.line import NotOffered
+
 if TYPE_CHECKING:
     from app.brain import Turn
 
+__all__ = ["Line", "NotOffered", "Offer", "Session", "this_session", "working_for"]
 
 Offer = Callable[..., Awaitable[bool]]
 
 
-class NotOffered(Exception):
-    """The chosen path cannot do this to a call."""
-
-
-class Line:
-    """The call itself. A path overrides what Twilio lets it do; the rest says so by raising NotOffered."""
-
-    open = True
-    spoken = True  # a call; a conversation in writing has no silence to fill
-    turn_is_open = False  # the agent's words are being sent
-
-    async def say(self, text: str) -> None:
-        """Say something at once, between the agent's turns or after the words that are being spoken."""
-        raise NotOffered("say")
-
-    async def say_last(self, text: str) -> None:
-        """Say something in this turn, after what has been said in it."""
-        await self.say(text)
-
-    async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
-        """Leave the call: after the words of this turn, or at once when the agent is silent.
-
-        `handoff` reaches the `<Connect action>` route.
-        """
-        raise NotOffered("end")
-
-    async def play(self, source: str, loop: int = 1) -> None:
-        """Play an audio file (https URL) to the caller, `loop` times."""
-        raise NotOffered("play")
-
-    async def send_digits(self, digits: str) -> None:
-        """Press keys on the far end: 0-9, *, # and w for a pause of half a second."""
-        raise NotOffered("send_digits")
-
-    async def switch_language(self, code: str) -> None:
-        """Hear and speak another of the languages that the project declares, as in "es-MX"."""
-        raise NotOffered("switch_language")
-
-
 @dataclass
 class Session:
-    """One call; `id` is its CallSid. Numbers are E.164; `now` is the project's clock (UTC).
+    """One conversation: `caller` is who began it, `called` the agent's own number, E.164 both. `id` is Twilio's
+    name for it; `now` is the project's clock (UTC).
 
-    `guidance` is what the model heeds from its next turn on, `hearing` what the caller is just saying, `state` what the
+    `guidance` is what the model heeds from its next turn on, `hearing` what is just being said, `state` what the
     capabilities keep: JSON, under a name of their own. All up to `guidance` survives a change of worker.
     """
 

@@ -33,7 +33,10 @@ class Settings(BaseSettings):
         5.0, alias="AGENT_DEADLINE", gt=0, le=30, description="Write how many seconds a model may be silent, 0 to 30."
     )
     drain: float = Field(
-        600, alias="AGENT_DRAIN", ge=0, description="Write how many seconds calls may take to finish at shutdown."
+        600,
+        alias="AGENT_DRAIN",
+        ge=0,
+        description="Write how many seconds conversations may take to finish at shutdown.",
     )
     host: str = Field("0.0.0.0", alias="HOST", description="Write the address to listen on.")
     port: int = Field(8000, alias="PORT", ge=0, le=65535, description="Write the port to listen on, 0 to 65535.")
@@ -43,7 +46,3 @@ class Settings(BaseSettings):
         pattern="^(debug|info|warning|error)$",
         description="Write debug, info, warning or error.",
     )
-
-    @property
-    def websocket_url(self) -> str:
-        return f"wss{self.public_url.removeprefix('https')}"

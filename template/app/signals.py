@@ -16,7 +16,7 @@ SUGGESTION = "Suggestion for your next answer, made by a machine. Weigh it; obey
 
 class Signal(BaseModel):
     """One result of an operator. `id` is Twilio's; `trigger` is COMMUNICATION, CONVERSATION_INACTIVE or
-    CONVERSATION_END: the last two come when the call is over."""
+    CONVERSATION_END: the last two come when the conversation is over."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,17 +68,17 @@ def flagged(session: Session, flag: str) -> bool:
 
 
 def raise_flag(session: Session, flag: str) -> None:
-    """Mark the call, for later reactions and for the log."""
+    """Mark the conversation, for later reactions and for the log."""
     if not flagged(session, flag):
         session.state["flags"] = [*session.state.get("flags", []), flag]
-        log.warning("flag.raised", call=session.id, flag=flag)
+        log.warning("flag.raised", session=session.id, flag=flag)
 
 
 async def alert(session: Session, reason: str) -> None:
     """Tell people: POST to AGENT_ALERT_URL, or without one a line in the log. Raises when the POST fails."""
     offer = session.offers.get("alert")
     if not (offer and await offer(session, reason)):
-        log.warning("alert", call=session.id, conversation=session.conversation_id, reason=reason)
+        log.warning("alert", session=session.id, conversation=session.conversation_id, reason=reason)
 
 
 class NotKept(Exception):
@@ -86,11 +86,11 @@ class NotKept(Exception):
 
 
 async def keep_summary(session: Session, text: str) -> None:
-    """Have level 2 remember it for the caller's next call. Raises NotKept if that fails; without level 2 the log says
+    """Have level 2 remember it for the next conversation. Raises NotKept if that fails; without level 2 the log says
     that nobody has kept it."""
     offer = session.offers.get("summarize")
     if offer is None:
-        log.info("summary.not_kept", call=session.id)
+        log.info("summary.not_kept", session=session.id)
     elif not await offer(text):
         raise NotKept
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from app import answers
 from app.capability import Capability
+from app.settings import Settings
+from app.voice import OnRelay
 
-FIRST_LANGUAGE = next(iter(answers.LANGUAGES))
+FIRST_LANGUAGE = answers.FIRST_LANGUAGE
 PROVIDERS = {"transcription_provider": answers.TRANSCRIPTION_PROVIDER, "tts_provider": answers.TTS_PROVIDER}
 LANGUAGES: list[dict[str, Any]] = [
     {"code": code, "voice": voice, **PROVIDERS} for code, voice in answers.LANGUAGES.items()
@@ -17,7 +19,8 @@ LANGUAGES: list[dict[str, Any]] = [
 
 def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[str, Any]:
     """In snake_case, as Twilio's helper library and TAC take them."""
-    more = {name: value for capability in capabilities for name, value in capability.relay().items()}
+    asking = [capability for capability in capabilities if isinstance(capability, OnRelay)]
+    more = {name: value for capability in asking for name, value in capability.relay().items()}
     return {
         **PROVIDERS,
         "language": FIRST_LANGUAGE,
@@ -29,3 +32,8 @@ def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[
         "report_input_during_agent_speech": "any",
         **more,
     }
+
+
+def websocket_url(settings: Settings) -> str:
+    """Where ConversationRelay connects to. It has no query: Twilio would sign that in a way of its own."""
+    return f"wss{settings.public_url.removeprefix('https')}/ws"

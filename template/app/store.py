@@ -1,4 +1,4 @@
-"""What outlives a request: calls that may come back, tokens that were seen, messages for a call on another worker."""
+"""What outlives a request: conversations that go on, tokens that were seen, messages for another worker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(self, key: str, seconds: float) -> bool:
-        """True for whoever asks first: a webhook that Twilio repeats, a call that comes back."""
+        """True for whoever asks first: a webhook that Twilio repeats, a conversation that goes on."""
 
     @abstractmethod
     async def release(self, key: str) -> None:

@@ -32,6 +32,15 @@ class ApiSettings(Settings):
     )
 
 
+class OrchestratorSettings(ApiSettings):
+    conversation_configuration_id: str = Field(
+        alias="TWILIO_CONVERSATION_CONFIGURATION_ID",
+        pattern="^conv_configuration_[0-9a-z]{26}$",
+        examples=["conv_configuration_" + "0" * 26],
+        description="Copy the id of your conversation configuration (conv_configuration_ and 26 characters).",
+    )
+
+
 class Http(AsyncHttpClient):  # type: ignore[misc]
     """The helper library's requests over httpx: its own asynchronous client sends JSON bodies as forms.
 

@@ -40,7 +40,7 @@ async def offered(app: FastAPI) -> list[Callable[..., Any]]:
     from app.session import Session
     from sim.world import CALLED, CALLER
 
-    brain = app.state.calls.brain
+    brain = app.state.conversations.brain
     session = Session("CA", CALLER, CALLED, "en-US", lambda: datetime.now(UTC))
     async with app.router.lifespan_context(app):
         await each(brain.capabilities, "on_start", session)

@@ -1,4 +1,4 @@
-"""`agent call`, `agent serve`, `agent scenario`: one entry point, nothing heavy imported before it is needed."""
+"""`agent serve`, `agent scenario` and more: one entry point, nothing heavy imported before it is needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def environment() -> None:
 
 @app.command()
 def serve() -> None:
-    """Answer real calls. Refuses to start, with code 2, when a setting is missing or wrong."""
+    """Answer real people. Refuses to start, with code 2, when a setting is missing or wrong."""
     from ops.environment import load, refused
     from ops.serve import serve
 
@@ -40,23 +40,12 @@ def serve() -> None:
 
 
 @app.command()
-def call(
-    script: Annotated[bool, typer.Option("--script", help="Use the script even if a model key is set.")] = False,
-) -> None:
-    """Talk to the agent in this terminal. Needs no account; with a model key the real model answers."""
-    from ops.talk import talk
-    from sim import console
-
-    talk(console.talk, script)
-
-
-@app.command()
 def scenario(
     files: Annotated[list[Path] | None, typer.Argument(help="Scenario files; all of scenarios/ without any.")] = None,
     model: Annotated[bool, typer.Option("--model", help="Ask the real model instead of the file's script.")] = False,
     repeat: Annotated[int, typer.Option(min=1, help="Play each so often and give rates.")] = 1,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Play at the speed of a voice and show the conversation.")
+        bool, typer.Option("--watch", help="Play at the speed of people and show the conversation.")
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML to this file.")] = None,
 ) -> None:
@@ -64,7 +53,7 @@ def scenario(
     from app.features import RUNTIME
     from ops.log import configure_logging
     from sim import scenario as scenarios
-    from sim.console import Terminal, show
+    from sim.terminal import Terminal
 
     configure_logging("error" if model else "critical")
     paths = files or sorted(Path("scenarios").glob("*.yml"))
@@ -88,7 +77,7 @@ def scenario(
                 path,
                 models=chosen if model else None,
                 pace=1.0 if watch else 1000.0,
-                watch=(lambda *step: show(terminal, *step)) if watch else None,
+                watch=watch,
             )
             results.append(asyncio.run(played))
             report(results[-1])

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 
 def healthy(port: str) -> bool:
-    """A server that drains (503) is not asked for new calls, but it is alive: only silence is unhealthy."""
+    """A server that drains (503) is not asked for new conversations, but it is alive: only silence is unhealthy."""
     try:
         urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
     except URLError as error:

@@ -43,7 +43,7 @@ async def with_all_open(capabilities: Sequence[Capability], intelligence: Intell
 
 
 async def replayed(intelligence: Intelligence) -> int:
-    """Runs each reaction with the call as it was kept. Returns how many failed again; these are kept once more."""
+    """Runs each reaction with what was kept of its conversation. Returns how many failed again: they are kept on."""
     lines = list(intelligence.failed.take(intelligence.now()))
     if not lines:
         typer.echo(f"{intelligence.failed.path} holds no failed signal.")
@@ -61,4 +61,4 @@ async def replayed(intelligence: Intelligence) -> int:
 
 def described(line: dict[str, Any]) -> str:
     """Which signal it is, without what was found out."""
-    return f"{line['signal']['kind']} for {line['call']['id']}, kept at {line['at'][:19]}"
+    return f"{line['signal']['kind']} for {line['session']['id']}, kept at {line['at'][:19]}"

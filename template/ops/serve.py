@@ -1,4 +1,4 @@
-"""The server, which finishes the calls in progress before it stops."""
+"""The server, which finishes the conversations in progress before it stops."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ log = structlog.get_logger()
 
 
 class DrainingServer(uvicorn.Server):
-    """Uvicorn closes every WebSocket on SIGTERM. A call is a WebSocket: this waits for them, `drain` seconds at most.
+    """Uvicorn closes every connection on SIGTERM. This waits for what is in progress, `drain` seconds at most.
 
-    Meanwhile `/healthz` answers 503, so that a load balancer sends new calls elsewhere. A second signal stops at once.
+    Meanwhile `/healthz` answers 503, so that a load balancer sends new ones elsewhere. A second signal stops at once.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
@@ -29,28 +29,28 @@ class DrainingServer(uvicorn.Server):
                 app, host=settings.host, port=settings.port, log_config=None, access_log=False, ws="websockets-sansio"
             )
         )
-        self.calls = app.state.calls
+        self.conversations = app.state.conversations
         self.drain = settings.drain
         self.draining: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.calls.draining:
+        if self.conversations.draining:
             super().handle_exit(sig, frame)
         else:
-            self.calls.draining = True
+            self.conversations.draining = True
             asyncio.get_running_loop().call_soon_threadsafe(self._start_draining)
 
     def _start_draining(self) -> None:
         self.draining = asyncio.ensure_future(self._drain())
 
     async def _drain(self) -> None:
-        log.info("server.draining", calls=self.calls.active, seconds=self.drain)
+        log.info("server.draining", active=self.conversations.active, seconds=self.drain)
         try:
             async with asyncio.timeout(self.drain):
-                while self.calls.active:
+                while self.conversations.active:
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            log.warning("server.cut_off", calls=self.calls.active)
+            log.warning("server.cut_off", active=self.conversations.active)
         self.should_exit = True
 
 

@@ -1,4 +1,4 @@
-"""`agent text`: text the agent, as `agent call` calls it."""
+"""`agent text`: text the agent."""
 
 from __future__ import annotations
 

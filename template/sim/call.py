@@ -25,7 +25,7 @@ from sim import twiml
 from sim.features import Cloud
 from sim.playback import Playback
 from sim.server import serve
-from sim.world import ACCOUNT_SID, AUTH_TOKEN, CALLED, CALLER, PUBLIC_URL
+from sim.world import ACCOUNT_SID, AUTH_TOKEN, CALLED, CALLER, PUBLIC_URL, Problem
 
 PATIENCE = 30.0  # seconds without a word after which a caller is sure that the line is dead
 WEBHOOK = 30.0  # seconds that an answer to a webhook may take
@@ -42,7 +42,7 @@ HEARS_SPEECH = {"any", "speech", "true"}
 KINDS = {"last": bool, "loop": int, "interruptible": bool, "preemptible": bool}
 
 
-class CallProblem(AssertionError):
+class CallProblem(Problem):
     """The app did what a caller would hear as silence, or what Twilio would drop (error 64107)."""
 
 
@@ -197,6 +197,21 @@ class Call:
 
     # --- what Twilio does ----------------------------------------------------------------------------
 
+    channel = "VOICE"
+
+    @property
+    def conversation(self) -> str:
+        """The conversation that the call is, at Twilio."""
+        return self.cloud.conversation_of(self)
+
+    @property
+    def reference(self) -> str:
+        return self.sid
+
+    async def state(self) -> Mapping[str, Any]:
+        kept: Mapping[str, Any] = self.session.state
+        return kept
+
     @property
     def playback(self) -> Playback:
         """What is being spoken, or was at last."""
@@ -296,8 +311,10 @@ class Call:
             }
         )
         await self.cloud.connected(self)
-        await self._until(lambda: self.app.state.calls.get(self.sid) or self._closed, "the app did not take the call")
-        self.session = self.app.state.calls.get(self.sid)
+        await self._until(
+            lambda: self.app.state.conversations.get(self.sid) or self._closed, "the app did not take the call"
+        )
+        self.session = self.app.state.conversations.get(self.sid)
 
     async def sends(self, frame: Mapping[str, Any] | str | bytes) -> None:
         """Send a frame, or anything else, over the WebSocket."""

@@ -1,4 +1,4 @@
-"""The conversation in a terminal: who says what, how fast, and how it ended."""
+"""A call in a terminal: who says what, how fast, and how it ended."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from app.main import create_app
 from sim import world
 from sim.call import Call, CallProblem, Turn, call
 from sim.features import Cloud
 from sim.guard import offline
+from sim.terminal import Terminal, piped
 
 HELP = """\
 To type while the agent speaks is to speak over it. Also:
@@ -32,32 +30,11 @@ To type while the agent speaks is to speak over it. Also:
 /hangup        put the phone down, like Ctrl-D"""
 
 
-class Terminal:
+class Screen(Terminal):
     """Prints a call. `pace` 1 is the speed of a voice."""
-
-    def __init__(self, pace: float = 1.0) -> None:
-        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
-        self.pace = pace
-
-    def line(self, who: str, text: str, note: str = "", style: str = "") -> None:
-        row = Table.grid(padding=(0, 2))
-        row.add_column(width=8, justify="right", no_wrap=True)
-        row.add_column()
-        said = Text.assemble(text, (f"  ({note})" if note else "", "dim"))
-        row.add_row(Text(who, f"bold {style}"), said if who else Text(text, "dim"))
-        self.console.print(row)
 
     def caller(self, text: str) -> None:
         self.line("caller", text, style="cyan")
-
-    def agent(self, text: str, note: str = "") -> None:
-        self.line("agent", text, note, style="green")
-
-    def note(self, text: str) -> None:
-        self.line("", text)
-
-    def problem(self, text: str) -> None:
-        self.line("problem", text, style="red")
 
     def reply(self, turn: Turn) -> None:
         """A reply as the caller heard it, with its times."""
@@ -93,7 +70,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
     """A conversation with whoever types. Returns the exit code: 1 when the agent was silent or sent nonsense."""
     interactive = sys.stdin.isatty()
     refused: list[str] = []
-    terminal = Terminal(pace=1.0 if interactive else 8.0)
+    terminal = Screen(pace=1.0 if interactive else 8.0)
     terminal.note(f"Answering: {name}. The caller, the phone network and Twilio are simulated; the app is yours.")
     terminal.note("Type what the caller says; /help shows what else a caller can do.")
     try:
@@ -118,7 +95,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
 class Conversation:
     """Does what is typed and shows what is heard, until somebody hangs up."""
 
-    def __init__(self, line: Call, terminal: Terminal, interactive: bool) -> None:
+    def __init__(self, line: Call, terminal: Screen, interactive: bool) -> None:
         self.line = line
         self.terminal = terminal
         self.interactive = interactive
@@ -279,35 +256,3 @@ async def typed(line: Call, over: Callable[[], bool]) -> AsyncGenerator[AsyncIte
         finally:
             entering.cancel()
             await asyncio.wait([entering])
-
-
-@asynccontextmanager
-async def piped() -> AsyncGenerator[AsyncIterator[str]]:
-    """The lines of a file or of another program."""
-
-    async def lines() -> AsyncIterator[str]:
-        while text := await asyncio.to_thread(sys.stdin.readline):
-            yield text.strip()
-
-    yield lines()
-
-
-async def show(terminal: Terminal, line: Call, turn: Turn | None, until: str) -> None:
-    """Watch one step of a scenario at the pace of a voice. `until` is where the caller will break in."""
-    if turn is None:
-        if not line.turns and not line.ended_by:
-            terminal.agent(line.greeting)
-        if not line.ended_by:
-            await played(line)
-        return
-    terminal.caller(turn.asked)
-    if until:
-        await line.hears(until)
-        while until not in line.playback.heard():
-            await asyncio.sleep(0.02)
-        heard, phrase, _ = line.playback.text.partition(until)
-        terminal.agent(f"{heard}{phrase} —", "the caller breaks in")
-        return
-    await line.hears_out(turn)
-    await played(line)
-    terminal.reply(turn)

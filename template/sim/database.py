@@ -24,7 +24,7 @@ async def given_memory(app: FastAPI, cloud: object, facts: dict[str, Any]) -> No
     """Make `given.memory` of a scenario so. Raises ValueError for what memory cannot be."""
     if wrong := facts.keys() - FIELDS:
         raise ValueError(f"memory has no {', '.join(wrong)}; it has {', '.join(sorted(FIELDS))}")
-    memory = next((each for each in app.state.calls.capabilities if isinstance(each, Memory)), None)
+    memory = next((each for each in app.state.conversations.capabilities if isinstance(each, Memory)), None)
     if memory is None or not isinstance(memory.backend, DatabaseMemory):
         return
     database = memory.backend

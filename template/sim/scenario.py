@@ -1,28 +1,30 @@
-"""Scripted conversations: read a YAML file, play the caller, and say what was not as expected."""
+"""Scripted conversations: read a YAML file, play whoever talks to the agent, and say what was not as expected."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal
 from xml.etree import ElementTree
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_ai import messages as m
 
-from agent import words
 from app.main import create_app
+from app.session import Session
 from sim import world
-from sim.call import Call, CallProblem, Turn, caller_on
 from sim.features import Cloud, given_memory
 from sim.guard import offline
 from sim.model import Pattern, Rule, scripted
+from sim.players import PLAYERS
+from sim.playing import Player, Reply
 from sim.server import serve
 
 
@@ -32,6 +34,12 @@ def listed(value: Any) -> Any:
     if any(isinstance(item, bool) for item in values):
         raise ValueError("YAML takes yes, no, on and off for true and false: put the text in quotes")
     return [str(item) if type(item) is int else item for item in values]
+
+
+def playable(channel: str) -> str:
+    if channel not in PLAYERS:
+        raise ValueError(f"this project can be reached by {', '.join(PLAYERS)}")
+    return channel
 
 
 Texts = Annotated[list[str], BeforeValidator(listed)]
@@ -50,8 +58,8 @@ class Expect(Strict):
     contains: Texts = Field([], description="the reply has each of these")
     absent: Texts = Field([], description="the reply has none of these")
     regex: Pattern | None = Field(None, description="the reply matches")
-    words: Literal["GREETING", "HOLD", "APOLOGY", "RECONNECTED", "GOODBYE", "UNAVAILABLE"] | None = Field(
-        None, description="the reply has this sentence of agent/words.py"
+    words: str | None = Field(
+        None, description="the reply has this sentence of agent/words.py, or in writing of agent/texts.py"
     )
     tools: list[str] | None = Field(None, description="exactly these tools were called, in this order")
     no_tools: list[str] = Field([], description="none of these tools was called")
@@ -66,12 +74,12 @@ ACTIONS = ("answer", "caller", "dtmf", "silence", "drop", "hangup", "twilio")
 
 
 class Step(Strict):
-    """One thing that the caller does, and what must come of it."""
+    """One thing that somebody does, and what must come of it."""
 
     answer: Literal[True] | None = Field(None, description="listen to the greeting")
-    caller: str | None = Field(None, min_length=1, description="say this")
+    caller: str | None = Field(None, min_length=1, description="say or write this")
     dtmf: str | None = Field(None, pattern="^[0-9*#]+$", description="press these keys")
-    silence: float | None = Field(None, gt=0, le=60, description="say nothing for so many seconds")
+    silence: float | None = Field(None, gt=0, le=60, description="say or write nothing for so many seconds")
     drop: Literal[True] | None = Field(None, description="lose the WebSocket")
     hangup: Literal[True] | None = Field(None, description="put the phone down")
     twilio: dict[str, Any] | None = Field(None, description="something happens at Twilio")
@@ -88,16 +96,17 @@ class Step(Strict):
 
 
 class Given(Strict):
+    channel: Annotated[str, AfterValidator(playable)] = Field(next(iter(PLAYERS)), description="voice, or sms")
     caller: str = Field(world.CALLER, pattern=r"^\+[1-9]\d{6,14}$")
     called: str = Field(world.CALLED, pattern=r"^\+[1-9]\d{6,14}$")
     now: datetime = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
     deadline: float = Field(5.0, gt=0, le=30, description="AGENT_DEADLINE")
     twilio: dict[str, Any] = Field({}, description="what the simulated account knows, and where it is slow or fails")
-    memory: dict[str, Any] = Field({}, description="what earlier calls left, and whether it is slow or fails")
+    memory: dict[str, Any] = Field({}, description="what earlier conversations left, and whether it is slow or fails")
 
 
 class Ending(Strict):
-    """How the call must end."""
+    """How the conversation must end."""
 
     ended_by: Literal["caller", "agent", "human"] | None = None
     handoff: dict[str, Any] | None = Field(None, description="the handoff data has at least these")
@@ -106,7 +115,7 @@ class Ending(Strict):
 
 
 class Scenario(Strict):
-    """A conversation from ringing to hanging up."""
+    """A conversation from its beginning to its end."""
 
     description: str = ""
     given: Given = Field(default_factory=lambda: Given.model_validate({}))
@@ -125,12 +134,28 @@ def load(path: Path) -> Scenario:
     text = path.read_text(encoding="utf-8")
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        return Scenario.model_validate(yaml.safe_load(text) or {})
+        scenario = Scenario.model_validate(yaml.safe_load(text) or {})
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ScenarioError(f"{path}:{line}: {error.problem}") from None
     except ValidationError as errors:
         raise ScenarioError("\n".join(_mistake(path, tree, error) for error in errors.errors())) from None
+    if impossible := [_mistake(path, tree, error) for error in _impossible(scenario)]:
+        raise ScenarioError("\n".join(impossible))
+    return scenario
+
+
+def _impossible(scenario: Scenario) -> Iterator[dict[str, Any]]:
+    """What nobody can do in the channel of a scenario."""
+    channel = scenario.given.channel
+    places = [(("turns", number), step) for number, step in enumerate(scenario.turns)]
+    for place, said in [*places, (("expect",), scenario.expect)]:
+        for name in said.model_fields_set & PLAYERS[channel].cannot:
+            yield {"loc": (*place, name), "type": "impossible", "msg": f"that cannot be by {channel}"}
+    known = [name for name in vars(PLAYERS[channel].words) if name.isupper()]
+    for place, step in places:
+        if step.expect.words is not None and step.expect.words not in known:
+            yield {"loc": (*place, "expect", "words"), "type": "impossible", "msg": f"there are {', '.join(known)}"}
 
 
 def _mistake(path: Path, node: yaml.Node | None, error: Any) -> str:
@@ -165,22 +190,17 @@ class Result:
         return not self.failures
 
 
-Watch = Callable[[Call, Turn | None, str], Awaitable[None]]
-
-
-async def play(
-    path: Path, models: Sequence[Any] | None = None, *, pace: float = 1000.0, watch: Watch | None = None
-) -> Result:
-    """Play a scenario: with its own script and no network, or with real `models`."""
+async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float = 1000.0, watch: bool = False) -> Result:
+    """Play a scenario: with its own script and no network, or with real `models`. `watch` shows it."""
     scenario, result, started = load(path), Result(path.stem), time.monotonic()
     script = [scripted(*scenario.model), *([scripted(*scenario.fallback)] if scenario.fallback is not None else [])]
-    given, cloud = scenario.given, Cloud(pace)
+    given, cloud, kind = scenario.given, Cloud(pace), PLAYERS[scenario.given.channel]
     try:
         cloud.given(dict(given.twilio))
     except ValueError as error:
         raise ScenarioError(f"{path}: given.twilio: {error}") from None
     app = create_app(
-        world.settings(deadline=given.deadline), models or script, now=lambda: given.now, transport=cloud.transport
+        world.settings(**kind.settings(given)), models or script, now=lambda: given.now, transport=cloud.transport
     )
 
     async def converse() -> None:
@@ -189,14 +209,14 @@ async def play(
                 await given_memory(app, cloud, dict(given.memory))
             except ValueError as error:
                 raise ScenarioError(f"{path}: given.memory: {error}") from None
-            dialled = caller_on(app, address, pace=pace, caller=given.caller, called=given.called, cloud=cloud)
-            async with dialled as line:
+            async with kind.begins(app, address, given, cloud, pace, watch) as player:
                 for number, step in enumerate(scenario.turns, start=1):
-                    turn = await _do(line, step, watch)
-                    if turn and turn.first is not None:
-                        result.first_ms.append(turn.first)
-                    result.failures += [f"turn {number}: {failure}" for failure in check(step.expect, line, turn)]
-        result.failures += check_ending(scenario.expect, line)
+                    reply = await player.takes(step)
+                    if reply.first is not None:
+                        result.first_ms.append(reply.first)
+                    failures = check(step.expect, reply, await player.session(), kind.words)
+                    result.failures += [f"turn {number}: {failure}" for failure in failures]
+        result.failures += check_ending(scenario.expect, player)
 
     try:
         if models:
@@ -205,90 +225,57 @@ async def play(
             with offline() as refused:
                 await converse()
             result.failures += [f"something tried to reach {host}" for host in refused]
-    except CallProblem as problem:
+    except world.Problem as problem:
         result.failures.append(str(problem))
     result.seconds = time.monotonic() - started
     return result
 
 
-async def _do(line: Call, step: Step, watch: Watch | None) -> Turn | None:
-    """Let the caller take one step. Returns the reply, if the step asks for one."""
-    turn: Turn | None = None
-    if step.caller is not None:
-        turn = await line.begins(step.caller)
-    elif step.dtmf is not None:
-        turn = await line.types(step.dtmf)
-    elif step.silence is not None:
-        await line.stays_silent(step.silence)
-    elif step.drop:
-        await line.drops()
-    elif step.hangup:
-        await line.hangs_up()
-    elif step.twilio:
-        await line.cloud.happens(line, step.twilio)
-    if watch:
-        await watch(line, turn, step.interrupt_after or step.hangup_after or "")
-    if step.hangup_after is not None:
-        await line.hears(step.hangup_after)
-        await line.hangs_up()
-    elif step.interrupt_after is not None:
-        await line.interrupts(after=step.interrupt_after)
-    elif turn:
-        await line.hears_out(turn)
-        if line.session.ending:
-            await line.over()
-    return turn
-
-
-def check(expect: Expect, line: Call, turn: Turn | None) -> list[str]:
+def check(expect: Expect, reply: Reply, session: Session, words: ModuleType) -> list[str]:
     """What of `expect` is not so."""
-    reply = turn.text if turn else line.greeting
-    memory = remembered(line)
-    failures = [f"{text!r} is missing in {reply!r}" for text in expect.contains if text.lower() not in reply.lower()]
-    failures += [f"{text!r} must not be in {reply!r}" for text in expect.absent if text.lower() in reply.lower()]
-    failures += [f"the history lacks {text!r}" for text in expect.remembers if text.lower() not in memory]
-    failures += [f"the history has {text!r}, which nobody heard" for text in expect.forgets if text.lower() in memory]
-    told = instructions(line).lower() if expect.told or expect.not_told else ""
-    failures += [f"the model was not told {text!r}" for text in expect.told if text.lower() not in told]
-    failures += [f"the model was told {text!r}" for text in expect.not_told if text.lower() in told]
-    if expect.regex and not re.search(expect.regex, reply, re.I):
-        failures.append(f"/{expect.regex}/ does not match {reply!r}")
-    if expect.words and getattr(words, expect.words) not in reply:
-        failures.append(f"{expect.words} is missing in {reply!r}")
-    tools = turn.tools if turn else []
-    if expect.tools is not None and expect.tools != tools:
-        failures.append(f"tools called: {tools}, expected: {expect.tools}")
-    failures += [f"{tool} must not be called" for tool in expect.no_tools if tool in tools]
-    if expect.within_ms and (turn is None or turn.first is None or turn.first > expect.within_ms):
-        first = None if turn is None or turn.first is None else round(turn.first)
+    text, memory = reply.text, remembered(session)
+    failures = [f"{each!r} is missing in {text!r}" for each in expect.contains if each.lower() not in text.lower()]
+    failures += [f"{each!r} must not be in {text!r}" for each in expect.absent if each.lower() in text.lower()]
+    failures += [f"the history lacks {each!r}" for each in expect.remembers if each.lower() not in memory]
+    failures += [f"the history has {each!r}, which nobody heard" for each in expect.forgets if each.lower() in memory]
+    told = instructions(session).lower() if expect.told or expect.not_told else ""
+    failures += [f"the model was not told {each!r}" for each in expect.told if each.lower() not in told]
+    failures += [f"the model was told {each!r}" for each in expect.not_told if each.lower() in told]
+    if expect.regex and not re.search(expect.regex, text, re.I):
+        failures.append(f"/{expect.regex}/ does not match {text!r}")
+    if expect.words and getattr(words, expect.words) not in text:
+        failures.append(f"{expect.words} is missing in {text!r}")
+    if expect.tools is not None and expect.tools != reply.tools:
+        failures.append(f"tools called: {reply.tools}, expected: {expect.tools}")
+    failures += [f"{tool} must not be called" for tool in expect.no_tools if tool in reply.tools]
+    if expect.within_ms and (reply.first is None or reply.first > expect.within_ms):
+        first = None if reply.first is None else round(reply.first)
         failures.append(f"the first word took {first} ms, allowed: {expect.within_ms:.0f} ms")
     return failures
 
 
-def check_ending(expect: Ending, line: Call) -> list[str]:
+def check_ending(expect: Ending, player: Player) -> list[str]:
     failures = []
-    if expect.ended_by and line.ended_by != expect.ended_by:
-        failures.append(f"the call was ended by {line.ended_by}, expected: {expect.ended_by}")
-    if expect.handoff is not None and not expect.handoff.items() <= (line.handoff or {}).items():
-        failures.append(f"handoff data: {line.handoff}, expected at least: {expect.handoff}")
-    if expect.task is not None and not expect.task.items() <= (line.task or {}).items():
-        failures.append(f"task for a human: {line.task}, expected at least: {expect.task}")
-    heard = " ".join([*line.remarks, line.farewell])
+    if expect.ended_by and player.ended_by != expect.ended_by:
+        failures.append(f"the call was ended by {player.ended_by}, expected: {expect.ended_by}")
+    if expect.handoff is not None and not expect.handoff.items() <= (player.handoff or {}).items():
+        failures.append(f"handoff data: {player.handoff}, expected at least: {expect.handoff}")
+    if expect.task is not None and not expect.task.items() <= (player.task or {}).items():
+        failures.append(f"task for a human: {player.task}, expected at least: {expect.task}")
+    heard = player.remarks
     failures += [f"{text!r} is missing in {heard!r}" for text in expect.hears if text.lower() not in heard.lower()]
     return failures
 
 
-def remembered(line: Call) -> str:
-    """Everything that the model would be told of the call so far, in lower case."""
-    session = line.session
+def remembered(session: Session) -> str:
+    """Everything that the model would be told of the conversation so far, in lower case."""
     history = [*session.history, *(session.turn.history() if session.turn else [])]
     parts = [part for message in history for part in message.parts]
     return " ".join(str(part.content) for part in parts if isinstance(part, m.TextPart | m.UserPromptPart)).lower()
 
 
-def instructions(line: Call) -> str:
+def instructions(session: Session) -> str:
     """What the model was told before its last answer, beside the conversation itself."""
-    session = line.session
     history = [*session.history, *(session.turn.exchanged if session.turn else [])]
     told = [message.instructions for message in history if isinstance(message, m.ModelRequest) and message.instructions]
     return told[-1] if told else ""

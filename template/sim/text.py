@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
@@ -18,15 +18,17 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
 from twilio.request_validator import RequestValidator
 
+from app.answers import FIRST_LANGUAGE
+from app.frozen import thaw
 from app.main import create_app
 from app.messaging import Messaging
+from app.session import Session
 from sim import world
-from sim.call import CallProblem
 from sim.cloud import Cloud
 from sim.cloud.conversations import PATH, PATIENCE, busy, webhook
-from sim.console import Terminal, piped
 from sim.guard import offline
 from sim.server import serve
+from sim.terminal import Terminal, piped
 
 THREAD = "CH" + "0" * 32  # of a chat
 
@@ -43,10 +45,11 @@ EVENTS = {"/nobody": "nobody", "/done": "completed"}  # what becomes of a task
 
 
 class Texter:
-    """A customer in one channel. Every wait is bounded; silence raises CallProblem."""
+    """A customer in one channel. Every wait is bounded; silence raises Problem."""
 
     def __init__(self, app: FastAPI, address: str, cloud: Cloud, author: str, channel: str) -> None:
         self.app = app
+        self.address = address
         self.cloud = cloud
         self.author = author
         self.channel = channel
@@ -59,7 +62,15 @@ class Texter:
 
     @property
     def messaging(self) -> Messaging:
-        return next(each for each in self.app.state.calls.capabilities if isinstance(each, Messaging))
+        return next(each for each in self.app.state.conversations.capabilities if isinstance(each, Messaging))
+
+    @property
+    def caller(self) -> str:
+        return self.author
+
+    @property
+    def called(self) -> str:
+        return self.messaging.options.addresses[self.channel]
 
     # --- what a customer does -------------------------------------------------------------------------------------
 
@@ -70,9 +81,8 @@ class Texter:
 
     def writes(self, text: str | None) -> dict[str, Any]:
         """Write something. The webhook of it is on its way when somebody posts it."""
-        own = self.messaging.options.addresses[self.channel]
         thread = THREAD if self.channel == "CHAT" else ""
-        message = self.cloud.conversations.write(self.author, own, self.channel, text, thread)
+        message = self.cloud.conversations.write(self.author, self.called, self.channel, text, thread)
         return webhook("COMMUNICATION_CREATED", message)
 
     async def reads(self) -> str:
@@ -80,9 +90,11 @@ class Texter:
         try:
             async with asyncio.timeout(PATIENCE):
                 while len(self.cloud.conversations.sent) <= self._read:
+                    if not self.messaging.working:
+                        raise world.Problem("no answer: the app is done with the message")
                     await asyncio.sleep(0.002)
         except TimeoutError:
-            raise CallProblem(f"no answer (waited {PATIENCE:.0f} s)") from None
+            raise world.Problem(f"no answer (waited {PATIENCE:.0f} s)") from None
         self._read += 1
         return str(self.cloud.conversations.sent[self._read - 1]["content"]["text"])
 
@@ -99,17 +111,28 @@ class Texter:
         """The id of the latest conversation."""
         return list(self.cloud.conversations.known)[-1]
 
+    @property
+    def reference(self) -> str:
+        """The id of the latest message."""
+        return str(self.cloud.conversations.messages[-1]["id"])
+
+    def sign(self, url: str) -> str:
+        return str(self._validator.compute_signature(url, {}))
+
     async def posts(self, body: dict[str, Any], token: str | None = None, path: str = PATH) -> None:
         """A signed webhook. Twilio repeats one with the same token."""
         content = json.dumps(body).encode()
         target = f"{path}?bodySHA256={hashlib.sha256(content).hexdigest()}"
         headers = {
             "Content-Type": "application/json",
-            "X-Twilio-Signature": str(self._validator.compute_signature(f"{world.PUBLIC_URL}{target}", {})),
+            "X-Twilio-Signature": self.sign(f"{world.PUBLIC_URL}{target}"),
             "i-twilio-idempotency-token": token or uuid4().hex,
         }
         answer = await self._http.post(target, content=content, headers=headers)
         self.statuses.append(answer.status_code)
+
+    async def post_json(self, path: str, body: Any) -> None:
+        await self.posts(body, path=path)
 
     async def post_form(self, path: str, form: dict[str, str]) -> httpx2.Response:
         """A signed webhook of TaskRouter."""
@@ -137,7 +160,25 @@ class Texter:
                 while self.cloud.conversations.deliveries or self.cloud.flex.deliveries or busy(self.app):
                     await asyncio.sleep(0.002)
         except TimeoutError:
-            raise CallProblem(f"the app is still busy after {PATIENCE:.0f} s") from None
+            raise world.Problem(f"the app is still busy after {PATIENCE:.0f} s") from None
+
+    # --- what the app keeps ----------------------------------------------------------------------------------------
+
+    async def session(self) -> Session:
+        """The latest conversation as it is stored; an empty one before the first message and after the end."""
+        known, now = self.cloud.conversations.known, self.messaging.now
+        stored = await self._stored(f"session:{self.conversation}") if known else None
+        empty = Session(self.conversation if known else "", self.author, "", FIRST_LANGUAGE, now=now)
+        return thaw(self.conversation, stored, now) if isinstance(stored, dict) else empty
+
+    async def state(self) -> Mapping[str, Any]:
+        """What signals have left comes before what the last answer has."""
+        after: Any = await self._stored(f"after:{self.conversation}")
+        return after["state"] if after else (await self.session()).state
+
+    async def _stored(self, key: str) -> Any:
+        text = await self.messaging.store.get(key)
+        return json.loads(text) if text else None
 
     async def aclose(self) -> None:
         self.cloud.conversations.subscriber = self.cloud.flex.subscriber = None
@@ -149,13 +190,21 @@ async def texter(
     app: FastAPI, cloud: Cloud, *, author: str = world.CALLER, channel: str = "SMS"
 ) -> AsyncGenerator[Texter]:
     """Serve `app` to somebody who texts it. `cloud` is the account whose transport the app has."""
-    async with serve(app) as address:
-        somebody = Texter(app, address, cloud, author, channel)
-        try:
-            yield somebody
-            await somebody.settles()
-        finally:
-            await somebody.aclose()
+    async with serve(app) as address, texter_on(app, address, cloud, author=author, channel=channel) as somebody:
+        yield somebody
+
+
+@asynccontextmanager
+async def texter_on(
+    app: FastAPI, address: str, cloud: Cloud, *, author: str = world.CALLER, channel: str = "SMS"
+) -> AsyncGenerator[Texter]:
+    """Somebody who texts an app that is being served already."""
+    somebody = Texter(app, address, cloud, author, channel)
+    try:
+        yield somebody
+        await somebody.settles()
+    finally:
+        await somebody.aclose()
 
 
 # --- in the terminal -------------------------------------------------------------------------------------------------
@@ -179,7 +228,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
                     await obey(somebody, terminal, text)
             counts = somebody.messaging.counts
             terminal.note(f"{counts['received']} received, {counts['answered']} answered, {counts['failed']} failed.")
-    except CallProblem as problem:
+    except world.Problem as problem:
         terminal.problem(str(problem))
         return 1
     if refused:

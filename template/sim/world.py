@@ -10,9 +10,6 @@ from app.settings import Settings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from sim.call import Call
-    from sim.twiml import Queue
-
 CALLER = "+15005550006"
 CALLED = "+15005550001"
 
@@ -28,27 +25,8 @@ AUTH_TOKEN: str = settings().auth_token.get_secret_value()
 PUBLIC_URL: str = settings().public_url
 
 
-class NoCloud:
-    """Twilio's REST APIs, for a project that asks them nothing."""
-
-    transport = None
-
-    def __init__(self, pace: float = 1000.0) -> None: ...
-
-    def given(self, facts: dict[str, Any]) -> None:
-        """What a scenario says of Twilio."""
-        if facts:
-            raise ValueError("this project asks Twilio nothing: there is nothing to be given")
-
-    async def connected(self, call: Call) -> None:
-        """ConversationRelay has connected a call."""
-
-    async def queued(self, call: Call, queue: Queue) -> None:
-        """A call has come into the queue of a workflow."""
-
-    async def happens(self, call: Call, event: dict[str, Any]) -> None:
-        """Something happens at Twilio during a call."""
-        raise ValueError("this project asks Twilio nothing: nothing can happen there")
+class Problem(AssertionError):
+    """The app did what people would take for silence, or what Twilio would drop."""
 
 
 async def given_memory(app: FastAPI, cloud: object, facts: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Every test dials the real app over loopback; a guard proves that nothing leaves the machine."""
+"""Every test talks to the real app over loopback; a guard proves that nothing leaves the machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
 os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = ""
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # nobody's account of AWS is used, neither here nor on a machine there
 
+import importlib.util
 import io
 import logging
 import subprocess
@@ -22,22 +23,28 @@ import pytest
 import structlog
 from fastapi import FastAPI
 from twilio.request_validator import RequestValidator
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as open_websocket
 
 from app import answers
-from app.features import ProjectSettings
+from app.capability import Capability
+from app.features import CAPABILITIES, ProjectSettings
 from app.main import create_app
-from app.session import this_session
+from app.session import Session
 from app.store import Store
 from ops.log import configure_logging
 from sim import world
-from sim.call import Call
-from sim.call import call as dial_app
 from sim.features import Cloud
 from sim.guard import offline
 from sim.model import scripted
+from sim.players import PLAYERS
+from sim.playing import Player, Reply
+from sim.scenario import Given, Step, instructions, remembered
 from sim.server import serve
+
+# Fixtures of their own: what this project can be reached by.
+pytest_plugins = [name for name in ("tests.voice", "tests.texting") if importlib.util.find_spec(name)]
+
+# The capabilities that people come in by: a test that replaces the others keeps these.
+ENTRANCES = [each for each in CAPABILITIES if each.answered_by is not Capability.answered_by]
 
 
 def quiet() -> None:
@@ -81,19 +88,35 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-async def leave(reason: str) -> str:
-    """Hang up."""
-    await this_session().line.end({"reasonCode": reason})
-    return "The call ends."
+class Talk:
+    """A conversation with the app, by whatever channel: what it does is what a scenario can do."""
+
+    def __init__(self, app: FastAPI, player: Player) -> None:
+        self.app = app
+        self.player = player
+        self.somebody = player.somebody
+        self.apology: str = player.words.APOLOGY
+
+    async def says(self, text: str) -> Reply:
+        """Say or write something, and wait for the whole answer."""
+        return await self.player.takes(Step(caller=text))
+
+    async def ends(self) -> None:
+        await self.player.ends()
+
+    async def session(self) -> Session:
+        return await self.player.session()
+
+    async def told(self) -> str:
+        """What the model was told before its last answer, beside the conversation."""
+        return instructions(await self.session())
+
+    async def heard(self) -> str:
+        """What the model would be told of the conversation, in lower case."""
+        return remembered(await self.session())
 
 
-async def leave_without_a_word() -> str:
-    """Hang up."""
-    await this_session().line.end()
-    return "The call ends."
-
-
-class Dial(Protocol):
+class Begin(Protocol):
     async def __call__(
         self,
         *rules: dict[str, Any],
@@ -103,18 +126,18 @@ class Dial(Protocol):
         cloud: Cloud | None = None,
         store: Store | None = None,
         **settings: Any,
-    ) -> Call: ...
+    ) -> Talk: ...
 
 
-@pytest.fixture
-async def dial() -> AsyncGenerator[Dial]:
-    """Ring an agent whose model follows `rules`, and hang up at the end.
+@pytest.fixture(params=PLAYERS)
+async def begin(request: pytest.FixtureRequest) -> AsyncGenerator[Begin]:
+    """Talk to an agent whose model follows `rules`, by each channel that this project has.
 
     `settings` change those of sim/world.py; `tools` replace agent/tools.py, so that these tests do not depend on it.
     """
-    async with AsyncExitStack() as calls:
+    async with AsyncExitStack() as talks:
 
-        async def ring(
+        async def reach(
             *rules: dict[str, Any],
             fallback: list[dict[str, Any]] | None = None,
             models: Sequence[Any] = (),
@@ -122,24 +145,23 @@ async def dial() -> AsyncGenerator[Dial]:
             cloud: Cloud | None = None,
             store: Store | None = None,
             **settings: Any,
-        ) -> Call:
+        ) -> Talk:
             scripts = [scripted(*rules), *([scripted(*fallback)] if fallback is not None else [])]
             cloud = cloud or Cloud()
             app = create_app(
                 world.settings(**settings), models or scripts, tools or [], store=store, transport=cloud.transport
             )
-            return await calls.enter_async_context(dial_app(app, cloud=cloud))
+            address = await talks.enter_async_context(serve(app))
+            talking = PLAYERS[request.param].begins(app, address, Given(), cloud, 1000.0, False)
+            return Talk(app, await talks.enter_async_context(talking))
 
-        yield ring
+        yield reach
 
 
 @pytest.fixture
-async def call(dial: Dial) -> Call:
-    """A call to an agent that always says the same."""
-    return await dial({"hears": "", "says": "You said something."})
-
-
-WEBSOCKET_URL = f"wss{world.PUBLIC_URL.removeprefix('https')}/ws"
+async def talk(begin: Begin) -> Talk:
+    """A conversation with an agent that always says the same."""
+    return await begin({"hears": "", "says": "You said something."})
 
 
 def sign(url: str, form: Mapping[str, str] | None = None, token: str = world.AUTH_TOKEN) -> str:
@@ -165,17 +187,6 @@ class Web:
         signature = sign(f"{world.PUBLIC_URL}{path}", form) if signed is None else signed
         signature_header = {"X-Twilio-Signature": signature} if signature else {}
         return await self.http.post(path, data=dict(form), headers={**signature_header, **(headers or {})})
-
-
-async def websocket(
-    address: str, *, signed: str | None = None, headers: Mapping[str, str] | None = None
-) -> ClientConnection:
-    """A WebSocket to the app, with Twilio's signature unless `signed` says otherwise; an empty one is left out."""
-    signature = sign(WEBSOCKET_URL) if signed is None else signed
-    signature_header = {"X-Twilio-Signature": signature} if signature else {}
-    return await open_websocket(
-        f"ws://{address}/ws", additional_headers={**signature_header, **(headers or {})}, proxy=None
-    )
 
 
 def yes() -> FastAPI:

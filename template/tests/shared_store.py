@@ -10,10 +10,8 @@ from typing import Any, Protocol
 import pytest
 
 from app.shared_store import ANSWER, SharedStore
-from sim.server import serve
-from tests import test_store
-from tests.conftest import Dial
-from tests.test_store import EveryStore, ended, moves, worker
+from tests.conftest import Begin
+from tests.test_store import EveryStore
 
 PASSWORD = "a-password-of-nobody"
 
@@ -44,18 +42,6 @@ class EverySharedStore(EveryStore):
     def connect(self) -> Any:
         """What one worker has, as often as a test needs it; the keys belong to the test."""
         raise NotImplementedError
-
-    async def test_a_server_that_stops_leaves_its_calls_to_others(
-        self, store: SharedStore, elsewhere: SharedStore, monkeypatch: Any
-    ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 0.3)
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        first.dropped(await test_store.begin(first))
-        stopping = asyncio.create_task(first.end_all())
-        await asyncio.sleep(0.1)
-        assert (await test_store.begin(second)).line.open
-        await stopping
-        assert ended == []
 
     # --- when it does not answer --------------------------------------------------------------------------
 
@@ -158,37 +144,10 @@ class EverySharedStore(EveryStore):
         assert time.monotonic() - started < 0.6
         await probing
 
-    async def test_a_worker_that_starts_without_it_answers_calls(
-        self, broken: Breakable, connect: Callable[..., SharedStore], dial: Dial
+    async def test_a_worker_that_starts_without_it_answers(
+        self, broken: Breakable, connect: Callable[..., SharedStore], begin: Begin
     ) -> None:
-        call = await dial({"says": "Yes."}, store=connect(broken))
-        assert (await call.says("Hello")).text == "Yes."
-        await call.drops()
-        assert (await call.says("Are you there?")).text == "Yes."
-        assert test_store.texts(call.session) == ["Hello", "Yes."]
-        await call.hangs_up()
-        assert ended == [["Hello", "Yes.", "Are you there?", "Yes."]]
-
-    async def test_a_call_goes_on_when_it_fails_and_when_it_is_back(
-        self, server: Breakable, connect: Callable[..., SharedStore], dial: Dial, monkeypatch: Any
-    ) -> None:
-        monkeypatch.setattr("app.shared_store.PAUSE", 0.1)
-        call = await dial({"says": "Yes."}, store=connect(server))
-        await call.says("One")
-        server.hang()
-        for text in ("Two", "Three"):
-            reply = await call.says(text)
-            assert reply.total is not None and reply.total < 900
-        server.terminate()
-        await call.says("Four")
-        server.start()
-        await asyncio.sleep(0.15)
-        await call.says("Five")
-        other = worker(connect(server))
-        async with serve(other) as address:
-            moves(call, other, address)
-            await call.drops()
-            await call.says("Six")
-            await call.hangs_up()
-        said = [text for text in ended[0] if text != "Yes."]
-        assert said == ["One", "Two", "Three", "Four", "Five", "Six"]
+        talk = await begin({"says": "Yes."}, store=connect(broken))
+        assert (await talk.says("Hello")).text == "Yes."
+        assert (await talk.says("Are you there?")).text == "Yes."
+        assert await talk.heard() == "hello yes. are you there? yes."

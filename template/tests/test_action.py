@@ -20,8 +20,9 @@ from app.session import Line, Session
 from sim import twiml, world
 from sim.call import Call
 from sim.twiml import Document
-from tests.conftest import Dial, Web, websocket, yes
+from tests.conftest import Web, yes
 from tests.test_security import setup
+from tests.voice import Dial, websocket
 
 UP = {"CallStatus": "in-progress"}
 KNOWN = "CA" + "1" * 32
@@ -38,9 +39,9 @@ class Known:
 @pytest.fixture
 async def known() -> AsyncGenerator[Known]:
     app = yes()
-    await app.state.calls.start(KNOWN, caller=world.CALLER, called=world.CALLED, line=Line())
+    await app.state.conversations.start(KNOWN, caller=world.CALLER, called=world.CALLED, line=Line())
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
-        yield Known(app.state.calls, Web(http))
+        yield Known(app.state.conversations, Web(http))
 
 
 async def after(known: Known, *, call_sid: str = KNOWN, **form: str) -> Document:
@@ -167,7 +168,7 @@ async def test_a_call_that_does_not_come_back_is_over(call: Call, monkeypatch: p
     await asyncio.sleep(0.02)
     await socket.close()
     await asyncio.sleep(0.1)
-    assert call.app.state.calls.get("CA" + "3" * 32) is None
+    assert call.app.state.conversations.get("CA" + "3" * 32) is None
 
 
 # --- somebody takes over -----------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from sim.agentcore import ARN, Played
 from sim.features import played
 from sim.model import ModelDown, last_exchange, scripted, tool_calls
 from sim.strands import Played as Model
-from tests.conftest import Dial
+from tests.voice import Dial
 
 IN_STEP = [{"hears": str(number), "says": f"This is {number}."} for number in range(2, 6)]
 LONG = {"hears": "everything", "says": "One two three four five six seven eight nine ten.", "word_delay": 0.02}

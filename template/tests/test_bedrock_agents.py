@@ -33,7 +33,8 @@ from sim.call import caller_on
 from sim.features import Cloud
 from sim.model import scripted
 from sim.server import serve
-from tests.conftest import Dial, quiet
+from tests.conftest import quiet
+from tests.voice import Dial
 
 YES = {"hears": "", "says": "Yes."}
 LONG = {"hears": "story", "says": "One two three four five six seven eight.", "word_delay": 0.02}

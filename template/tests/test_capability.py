@@ -1,4 +1,4 @@
-"""What a capability may do to a call, shown with one that belongs to nobody."""
+"""What a capability may do to a conversation, shown with one that belongs to nobody."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import Any, Self
 import httpx2
 import pytest
 from fastapi import APIRouter
-from pydantic_ai.messages import ModelRequest
 
-from agent import words
 from app.capability import Capability, Services
 from app.main import create_app
-from app.session import Line, Session
+from app.session import Session
 from sim import world
-from sim.call import Call
 from sim.features import Cloud
 from sim.model import scripted
-from tests.conftest import Dial
+from tests.conftest import ENTRANCES, Begin
 
 seen: list[str] = []
 
@@ -44,7 +41,7 @@ class Watching(Capability):
 
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         def caller_is() -> str:
-            """Say who calls."""
+            """Say who it is."""
             return f"{self.name} knows {session.caller}"
 
         caller_is.__name__ = f"caller_is_{self.name}"
@@ -58,7 +55,7 @@ class Watching(Capability):
 
     async def context(self, session: Session, text: str) -> str | None:
         seen.append(f"{self.name}.context {text}")
-        return f"{self.name} knows that the caller likes tea."
+        return f"{self.name} knows that they like tea."
 
     async def on_end(self, session: Session) -> None:
         seen.append(f"{self.name}.on_end after {len(session.history)} messages")
@@ -87,19 +84,13 @@ class Broken(Capability):
 @pytest.fixture(autouse=True)
 def two(monkeypatch: pytest.MonkeyPatch) -> None:
     seen.clear()
-    monkeypatch.setattr("app.main.CAPABILITIES", [Watching, Second])
+    monkeypatch.setattr("app.main.CAPABILITIES", [Watching, Second, *ENTRANCES])
 
 
-def instructions(call: Call) -> str:
-    """What the model was told before the last turn."""
-    request = next(message for message in call.session.turn.exchanged if isinstance(message, ModelRequest))
-    return str(request.instructions)
-
-
-async def test_hooks_are_called_in_the_order_in_which_a_call_lives(dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    await call.says("Hello")
-    await call.hangs_up()
+async def test_hooks_are_called_in_the_order_in_which_a_conversation_lives(begin: Begin) -> None:
+    talk = await begin({"says": "Yes."})
+    await talk.says("Hello")
+    await talk.ends()
     assert seen == [
         "first.on_start",
         "second.on_start",
@@ -110,44 +101,37 @@ async def test_hooks_are_called_in_the_order_in_which_a_call_lives(dial: Dial) -
     ]
 
 
-async def test_a_call_that_comes_back_does_not_start_again(dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    await call.drops()
-    await call.says("Hello")
-    assert seen[:4] == ["first.on_start", "second.on_start", "first.on_resume", "second.on_resume"]
+async def test_context_reaches_the_model(begin: Begin) -> None:
+    talk = await begin({"says": "Yes."})
+    await talk.says("Hello")
+    assert "first knows that they like tea." in await talk.told()
+    assert "second knows that they like tea." in await talk.told()
 
 
-async def test_context_reaches_the_model(dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    await call.says("Hello")
-    assert "first knows that the caller likes tea." in instructions(call)
-    assert "second knows that the caller likes tea." in instructions(call)
+async def test_a_tool_reaches_the_model_and_knows_who_it_is(begin: Begin) -> None:
+    talk = await begin({"calls": {"caller_is_second": {}}})
+    reply = await talk.says("Who am I?")
+    assert (reply.tools, reply.text) == (["caller_is_second"], f"second knows {world.CALLER}")
 
 
-async def test_a_tool_reaches_the_model_and_knows_the_call(dial: Dial) -> None:
-    call = await dial({"calls": {"caller_is_second": {}}})
-    turn = await call.says("Who am I?")
-    assert (turn.tools, turn.text) == (["caller_is_second"], f"second knows {world.CALLER}")
-
-
-async def test_tools_of_a_capability_stand_beside_your_own(dial: Dial) -> None:
+async def test_tools_of_a_capability_stand_beside_your_own(begin: Begin) -> None:
     def own() -> str:
         """Do something."""
         return "done"
 
-    call = await dial({"calls": {"own": {}, "caller_is_first": {}}}, tools=[own])
-    assert sorted((await call.says("Both")).tools) == ["caller_is_first", "own"]
+    talk = await begin({"calls": {"own": {}, "caller_is_first": {}}}, tools=[own])
+    assert sorted((await talk.says("Both")).tools) == ["caller_is_first", "own"]
 
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.main.CAPABILITIES", [Broken, Watching])
+    monkeypatch.setattr("app.main.CAPABILITIES", [Broken, Watching, *ENTRANCES])
 
 
-async def test_a_call_goes_on_when_a_hook_raises(broken: None, dial: Dial) -> None:
-    call = await dial({"calls": {"caller_is_first": {}}})
-    assert (await call.says("Who am I?")).text == f"first knows {world.CALLER}"
-    await call.hangs_up()
+async def test_a_conversation_goes_on_when_a_hook_raises(broken: None, begin: Begin) -> None:
+    talk = await begin({"calls": {"caller_is_first": {}}})
+    assert (await talk.says("Who am I?")).text == f"first knows {world.CALLER}"
+    await talk.ends()
     assert seen == ["first.on_start", "first.context Who am I?", "first.on_end after 4 messages"]
 
 
@@ -164,28 +148,22 @@ class Hanging(Capability):
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.main.CAPABILITIES", [Hanging])
+    monkeypatch.setattr("app.main.CAPABILITIES", [Hanging, *ENTRANCES])
 
 
-async def test_a_call_goes_on_when_a_hook_hangs(
-    hanging: None, dial: Dial, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+async def test_a_conversation_goes_on_when_a_hook_hangs(
+    hanging: None, begin: Begin, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     monkeypatch.setattr("app.capability.PATIENCE", 0.05)
-    call = await dial({"says": "Yes."})
-    assert (await call.says("Hello")).text == "Yes."
+    talk = await begin({"says": "Yes."})
+    assert (await talk.says("Hello")).text == "Yes."
     assert logged().count("capability.failed") == 2
 
 
-async def test_a_caller_is_told_to_hold_while_a_hook_hangs(hanging: None, dial: Dial) -> None:
-    call = await dial({"says": "Yes."}, deadline=0.05)
-    turn = await call.says("Hello")
-    assert turn.text.startswith(words.HOLD) and turn.text.endswith(words.APOLOGY)
-
-
-async def test_a_hook_that_raises_is_logged(broken: None, dial: Dial, logged: Callable[[], str]) -> None:
-    call = await dial({"says": "Yes."})
-    await call.says("Hello")
-    await call.hangs_up()
+async def test_a_hook_that_raises_is_logged(broken: None, begin: Begin, logged: Callable[[], str]) -> None:
+    talk = await begin({"says": "Yes."})
+    await talk.says("Hello")
+    await talk.ends()
     failed = [line for line in logged().splitlines() if "capability.failed" in line]
     assert [json.loads(line)["hook"] for line in failed] == ["on_start", "tools", "context", "on_end"]
     assert {json.loads(line)["capability"] for line in failed} == {"Broken"}
@@ -198,14 +176,7 @@ async def test_routes_are_mounted() -> None:
             assert (await http.get(f"/{name}")).json() == {"account": world.ACCOUNT_SID}
 
 
-async def test_a_capability_without_hooks_changes_nothing(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.main.CAPABILITIES", [Capability])
-    call = await dial({"says": "Yes."})
-    assert (await call.says("Hello")).text == "Yes."
-
-
-async def test_calls_in_progress_are_ended_when_the_server_stops() -> None:
-    app = create_app(world.settings(), [scripted({"says": "Yes."})], [], transport=Cloud().transport)
-    async with app.router.lifespan_context(app):
-        await app.state.calls.start("CA1", caller="+1500", called="+1501", line=Line())
-    assert seen[-1] == "second.on_end after 0 messages"
+async def test_a_capability_without_hooks_changes_nothing(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.main.CAPABILITIES", [Capability, *ENTRANCES])
+    talk = await begin({"says": "Yes."})
+    assert (await talk.says("Hello")).text == "Yes."

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from agent import words
 from app import answers
-from app.features import RUNTIME
-from app.main import create_app
-from app.session import this_session
 from ops import cli
-from sim.model import scripted
+from ops.features import COMMANDS
 from tests.conftest import quiet
 
 KEYS = [name for names, _ in answers.MODEL_KEYS.values() for name in names]
@@ -28,12 +22,11 @@ KEYS = [name for names, _ in answers.MODEL_KEYS.values() for name in names]
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No key and no .env of whoever runs the tests, speech that takes no time, and no log set-up left behind."""
+    """No key and no .env of whoever runs the tests, and no log set-up left behind."""
     for name in (*KEYS, "AGENT_MODEL", "AGENT_FALLBACK_MODEL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.environ", dict(os.environ))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sim.playback.CHARACTERS_PER_SECOND", 10_000.0)
     monkeypatch.setattr("sim.model.WORD_DELAY", 0.001)
     yield
     logging.getLogger().handlers.clear()
@@ -43,132 +36,6 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 def run(*arguments: str, typed: str = "") -> Result:
     return CliRunner().invoke(cli.app, list(arguments), input=typed)
-
-
-def talk(typed: str) -> str:
-    """What is on the screen after a call in which this was typed."""
-    result = run("call", typed=typed)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-# --- agent call ------------------------------------------------------------------------------------------------
-
-
-def test_the_agent_greets_and_answers_what_is_typed() -> None:
-    screen = talk("xyzzy\n")
-    assert words.GREETING in screen
-    assert 'I heard "xyzzy".' in screen
-
-
-def test_the_screen_says_that_a_script_answers() -> None:
-    screen = talk("")
-    assert f"a script answers instead of {RUNTIME.asks()[0]}" in screen
-    assert "Answered by a script, not a model." in screen
-
-
-def test_every_missing_key_is_named() -> None:
-    screen = talk("")
-    assert all(key in screen.splitlines()[0] for key in KEYS)
-
-
-def test_a_call_ends_with_a_summary() -> None:
-    screen = talk("xyzzy\nplugh\n")
-    assert "2 turns. The caller ended the call." in screen
-    assert "First word after " in screen
-
-
-def test_every_reply_is_timed() -> None:
-    assert " ms, all " in talk("xyzzy\n")
-
-
-def test_an_agent_that_is_interrupted_is_shown_as_far_as_it_got() -> None:
-    screen = talk("xyzzy\n/interrupt I heard\nplugh\n")
-    assert "I heard —" in screen and "cut off" in screen
-    assert 'I heard "plugh".' in screen
-
-
-def test_an_interruption_after_words_that_are_never_said_is_none() -> None:
-    screen = talk("xyzzy\n/interrupt pineapple\n")
-    assert "Not interrupted: the agent never said 'pineapple'" in screen
-    assert "a real model answers." in screen
-
-
-def test_a_dropped_call_goes_on() -> None:
-    screen = talk("xyzzy\n/drop\nplugh\n")
-    assert words.RECONNECTED in screen
-    assert 'I heard "plugh".' in screen
-
-
-def test_a_call_that_drops_twice_is_over() -> None:
-    screen = talk("/drop\n/drop\nplugh\n")
-    assert words.UNAVAILABLE in screen
-    assert "plugh" not in screen
-
-
-def test_keys_are_heard_or_refused_with_a_reason() -> None:
-    screen = talk("/dtmf 12#\n")
-    assert "pressed 1 2 on the keypad" in screen or "Nobody hears keys on this call" in screen
-
-
-def test_silence_is_a_thing_that_callers_do() -> None:
-    assert "0 turns." in talk("/silence 0.1\n")
-
-
-def test_hanging_up_ends_the_call() -> None:
-    assert "plugh" not in talk("xyzzy\n/hangup\nplugh\n")
-
-
-@pytest.mark.parametrize("command", ["/help", "/nonsense", "/dtmf", "/dtmf abc", "/silence long"])
-def test_a_command_that_is_none_shows_those_that_are(command: str) -> None:
-    screen = talk(f"{command}\n")
-    assert "/interrupt" in screen and "/hangup" in screen
-
-
-def test_an_empty_line_is_nothing() -> None:
-    assert "0 turns." in talk("\n  \n")
-
-
-def test_an_agent_that_ends_the_call_is_heard_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def leave() -> str:
-        """End the call."""
-        await this_session().line.end({"reasonCode": "done"})
-        return "Goodbye."
-
-    agent_with(monkeypatch, [{"calls": {"leave": {}}}], [leave])
-    screen = talk("that is all\nplugh\n")
-    assert "Goodbye." in screen and words.GOODBYE in screen
-    assert "The agent ended the call." in screen
-
-
-def test_an_agent_that_is_silent_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.brain.Brain.reply", silence)
-    result = run("call", typed="xyzzy\n")
-    assert result.exit_code == 1
-    assert "silence in answer to 'xyzzy'" in result.output
-
-
-def test_an_agent_that_leaves_the_machine_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    def reports() -> str:
-        """Report."""
-        return str(socket.getaddrinfo("statistics.example", 443))
-
-    agent_with(monkeypatch, [{"calls": {"reports": {}}, "then": "Done."}], [reports])
-    result = run("call", typed="xyzzy\n")
-    assert result.exit_code == 1
-    assert "something tried to reach statistics.example" in result.output
-
-
-def agent_with(monkeypatch: pytest.MonkeyPatch, rules: list[dict[str, Any]], tools: list[Any]) -> None:
-    """Let `agent call` ring an agent with this script and these tools."""
-    monkeypatch.setattr(
-        "sim.console.create_app", lambda settings, _, **more: create_app(settings, [scripted(*rules)], tools, **more)
-    )
-
-
-async def silence(*_: object) -> AsyncGenerator[str]:
-    for token in [""]:
-        yield token
 
 
 # --- agent scenario ------------------------------------------------------------------------------------------------
@@ -232,19 +99,7 @@ def test_results_are_written_as_junit(scenarios: Path, tmp_path: Path) -> None:
 
 def test_watching_shows_the_conversation(scenarios: Path) -> None:
     output = run("scenario", "--watch").output
-    assert "caller  Hello" in output and "agent  Indeed." in output
-
-
-def test_an_interruption_can_be_watched(scenarios: Path) -> None:
-    (scenarios / "good.yml").write_text(
-        "model: [{hears: tell, says: One two three four five.}, {says: Indeed.}]\n"
-        "turns:\n"
-        "  - {caller: Tell me, interrupt_after: two, expect: {remembers: two, forgets: three}}\n"
-        "  - {caller: Stop, expect: {contains: indeed}}\n"
-    )
-    result = run("scenario", "--watch")
-    assert result.exit_code == 0
-    assert "One two —" in result.output
+    assert "  Hello" in output and "agent  Indeed." in output
 
 
 def test_the_real_model_is_not_asked_without_its_key(scenarios: Path) -> None:
@@ -258,4 +113,4 @@ def test_the_real_model_is_not_asked_without_its_key(scenarios: Path) -> None:
 
 def test_the_commands_are_listed() -> None:
     output = run("--help").output
-    assert all(command in output for command in ("call", "serve", "scenario"))
+    assert all(command in output for command in ("serve", "scenario", *(command.__name__ for command in COMMANDS)))

@@ -11,6 +11,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from agent import words
 from app import answers
+from app.brain import own_prompt
 from app.main import create_app
 from app.session import this_session
 from sim import world
@@ -18,7 +19,7 @@ from sim.call import Call, caller_on
 from sim.features import Cloud, played
 from sim.model import scripted
 from sim.server import serve
-from tests.conftest import Dial
+from tests.voice import Dial
 
 LONG = {"hears": "", "says": "One moment please, here is a long story about many things.", "word_delay": 0.01}
 
@@ -115,7 +116,7 @@ async def test_hanging_up_stops_the_model(dial: Dial) -> None:
     said = session.history
     await asyncio.sleep(0.1)
     assert session.history == said and "things" not in spoken(session.history)[-1]
-    assert call.app.state.calls.active == 0
+    assert call.app.state.conversations.active == 0
 
 
 async def test_two_calls_at_once_do_not_mix() -> None:
@@ -139,7 +140,7 @@ async def test_the_model_is_told_prompt_greeting_and_time(dial: Dial) -> None:
     await call.says("Hello")
     request = next(message for message in call.session.turn.exchanged if isinstance(message, ModelRequest))
     assert request.instructions
-    for known in (words.GREETING, "UTC", "phone"):
+    for known in (words.GREETING, "UTC", own_prompt().strip()):
         assert known in request.instructions
 
 

@@ -22,11 +22,8 @@ from app.features import STORE
 from app.store import InProcess
 from ops.environment import problem
 from sim import world
-from tests.conftest import Dial
+from tests.conftest import Begin
 from tests.shared_store import PASSWORD, EverySharedStore
-from tests.test_store import noting
-
-__all__ = ["noting"]  # a fixture
 
 REGION = "us-east-1"
 STACK: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "deploy" / "cloudformation.yml").read_text())
@@ -141,7 +138,9 @@ class Server(Table):
         raise ConnectionResetError
 
 
-class TestDynamoDB(EverySharedStore):
+class OnDynamoDB:
+    """The fixtures of every shared store."""
+
     @pytest.fixture
     async def server(self, aws: Any) -> AsyncGenerator[Server]:
         server = Server(aws)
@@ -179,6 +178,8 @@ class TestDynamoDB(EverySharedStore):
     def elsewhere(self, table: Table, connect: Callable[..., DynamoDBStore]) -> DynamoDBStore:
         return connect(table)
 
+
+class TestDynamoDB(OnDynamoDB, EverySharedStore):
     async def test_everything_expires(self, store: DynamoDBStore, table: Table) -> None:
         """By the attribute that time to live looks at, in whole seconds."""
         await store.put("a", "1", 60)
@@ -275,11 +276,13 @@ class TestDynamoDB(EverySharedStore):
         await connect(server).put("a", "1", 60)
         assert '"error": "ResourceNotFoundException"' in logged() and "AGENT_TABLE" in logged()
 
-    async def test_calls_live_in_the_table(self, table: Table, credentials: pytest.MonkeyPatch, dial: Dial) -> None:
+    async def test_conversations_live_in_the_table(
+        self, table: Table, credentials: pytest.MonkeyPatch, begin: Begin
+    ) -> None:
         credentials.setenv("AWS_ENDPOINT_URL_DYNAMODB", table.url)
-        call = await dial({"says": "Yes."}, table=table.name)
-        await call.says("Hello")
-        assert f"value:call:{call.sid}" in [item["pk"]["S"] for item in table.items()]
+        talk = await begin({"says": "Yes."}, table=table.name)
+        await talk.says("Hello")
+        assert f"value:session:{(await talk.session()).id}" in [item["pk"]["S"] for item in table.items()]
 
 
 @pytest.mark.parametrize("table", ["", "ab", "two words", "a/b", "x" * 256])

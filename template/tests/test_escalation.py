@@ -32,8 +32,9 @@ from sim.call import Call
 from sim.cloud.taskrouter import WORKSPACE
 from sim.features import Cloud
 from sim.model import scripted
-from tests.conftest import Dial, Web, leave, websocket
+from tests.conftest import Web
 from tests.test_security import setup
+from tests.voice import Dial, leave, websocket
 
 ASKS = {"hears": "person", "calls": {"transfer_to_human": {"reason": "Billing dispute", "summary": "Charged twice."}}}
 YES = {"hears": "", "says": "Yes."}
@@ -283,7 +284,7 @@ async def test_a_call_that_has_left_does_not_come_back_to_the_agent(dial: Dial) 
     socket = await websocket(call.address)
     await socket.send(setup(call.sid))
     await asyncio.wait_for(socket.wait_closed(), 1)
-    assert call.app.state.calls.active == 0
+    assert call.app.state.conversations.active == 0
 
 
 class Broken(InProcess):
@@ -306,7 +307,7 @@ async def test_a_store_that_hangs_costs_no_transfer(dial: Dial, monkeypatch: pyt
 async def test_another_worker_can_put_the_caller_in_the_queue(store: Store) -> None:
     """The session's own state may be older than the transfer there."""
     app = create_app(world.settings(), [scripted(YES)], [], store=store, transport=Cloud().transport)
-    await app.state.calls.start(CALL, caller=world.CALLER, called=world.CALLED, line=Line())
+    await app.state.conversations.start(CALL, caller=world.CALLER, called=world.CALLED, line=Line())
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
         form = {"CallSid": CALL, "CallStatus": "in-progress", "SessionStatus": "ended"}
         data = Payload(reason_code="caller_asked").model_dump_json()

@@ -1,4 +1,4 @@
-"""What a caller who called before would miss, and what nobody may notice: a memory that is slow, down or poisoned."""
+"""What somebody who comes back would miss, and what nobody may notice: a memory that is slow, down or poisoned."""
 
 from __future__ import annotations
 
@@ -10,21 +10,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from pydantic_ai.messages import ModelRequest
 
 from app.capability import Services
-from app.main import create_app
 from app.memory import Memory, as_data
 from app.memory.backend import Backend, Forgotten, Identity, Item, Known, identity_of
 from app.session import Line, Session
-from app.store import InProcess
 from sim import world
-from sim.call import Call, caller_on
-from sim.features import Cloud
-from sim.model import scripted
 from sim.scenario import ScenarioError, play
-from sim.server import serve
-from tests.conftest import Dial
+from tests.conftest import ENTRANCES, Begin, Talk
 
 ADA, BOB = world.CALLER, "+15005550009"
 
@@ -39,7 +32,7 @@ class Notebook(Backend):
         self.answers.set()
         self.error: Exception | None = None
         self.asked: list[str] = []
-        self.calls: list[str] = []
+        self.over: list[str] = []
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -74,7 +67,7 @@ class Notebook(Backend):
 
     async def ended(self, identity: Identity) -> None:
         await self._answer("ended")
-        self.calls.append(identity.value)
+        self.over.append(identity.value)
 
     async def forget(self, identity: Identity) -> Forgotten:
         return Forgotten()
@@ -91,122 +84,90 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
             return notebook
 
     monkeypatch.setattr("app.memory.BACKEND", Shared)
-    monkeypatch.setattr("app.main.CAPABILITIES", [Memory])
+    monkeypatch.setattr("app.main.CAPABILITIES", [Memory, *ENTRANCES])
     return notebook
 
 
-def told(call: Call) -> str:
-    """What the model was told before the last answer."""
-    return next(str(each.instructions) for each in call.session.turn.exchanged if isinstance(each, ModelRequest))
+def memory_of(talk: Talk) -> Memory:
+    return next(each for each in talk.app.state.conversations.capabilities if isinstance(each, Memory))
 
 
-def memory_of(call: Call) -> Memory:
-    return next(each for each in call.app.state.calls.capabilities if isinstance(each, Memory))
-
-
-async def looked_up(call: Call) -> None:
+async def looked_up(talk: Talk) -> None:
     async with asyncio.timeout(2):
-        await asyncio.wait([memory_of(call)._look_ups[call.sid].task])
+        await asyncio.wait([memory_of(talk)._look_ups[(await talk.session()).id].task])
 
 
 # --- what is known in time -----------------------------------------------------------------------------------
 
 
-async def test_the_first_answer_knows_a_returning_caller(notebook: Notebook, dial: Dial) -> None:
+async def test_the_first_answer_knows_who_comes_back(notebook: Notebook, begin: Begin) -> None:
     notebook.notes[ADA] = ["Prefers tea."]
-    call = await dial({"says": "Yes."})
-    await call.says("Hello")
-    assert "- Prefers tea." in told(call)
-    assert memory_of(call).counts == {"asked": 1, "found": 1}
+    talk = await begin({"says": "Yes."})
+    await talk.says("Hello")
+    assert "- Prefers tea." in await talk.told()
+    assert memory_of(talk).counts == {"asked": 1, "found": 1}
 
 
-async def test_the_look_up_begins_before_the_caller_speaks(notebook: Notebook, dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    await looked_up(call)
-    assert notebook.asked == ["identify"] and memory_of(call).counts["empty"] == 1
-
-
-async def test_the_first_answer_waits_for_a_slow_memory_only_a_moment(notebook: Notebook, dial: Dial) -> None:
+async def test_the_first_answer_waits_for_a_slow_memory_only_a_moment(notebook: Notebook, begin: Begin) -> None:
     notebook.notes[ADA] = ["Prefers tea."]
     notebook.answers.clear()
-    call = await dial({"says": "Yes."}, memory_budget=0.1)
-    turn = await call.says("Hello")
-    assert turn.first and 100 <= turn.first < 1000
-    assert "Prefers tea." not in told(call) and memory_of(call).counts["late"] == 1
+    talk = await begin({"says": "Yes."}, memory_budget=0.1)
+    reply = await talk.says("Hello")
+    assert reply.first and 100 <= reply.first < 1000
+    assert "Prefers tea." not in await talk.told() and memory_of(talk).counts["late"] == 1
     notebook.answers.set()
 
 
-async def test_a_later_answer_has_what_came_late_and_does_not_wait(notebook: Notebook, dial: Dial) -> None:
+async def test_a_later_answer_has_what_came_late_and_does_not_wait(notebook: Notebook, begin: Begin) -> None:
     notebook.notes[ADA] = ["Prefers tea."]
     notebook.answers.clear()
-    call = await dial({"says": "Yes."}, memory_budget=1.2)
-    await call.says("Hello")
-    turn = await call.says("Are you there?")
-    assert turn.first and turn.first < 1000 and "Prefers tea." not in told(call)
+    talk = await begin({"says": "Yes."}, memory_budget=1.2)
+    await talk.says("Hello")
+    reply = await talk.says("Are you there?")
+    assert reply.first and reply.first < 1000 and "Prefers tea." not in await talk.told()
     notebook.answers.set()
-    await looked_up(call)
-    await call.says("And now?")
-    assert "Prefers tea." in told(call)
+    await looked_up(talk)
+    await talk.says("And now?")
+    assert "Prefers tea." in await talk.told()
 
 
 @pytest.mark.parametrize("error", [ConnectionError("+15005550006 drinks tea"), ValueError("tea"), TimeoutError()])
-async def test_a_broken_memory_is_counted_and_the_call_goes_on(
-    notebook: Notebook, dial: Dial, logged: Callable[[], str], error: Exception
+async def test_a_broken_memory_is_counted_and_the_conversation_goes_on(
+    notebook: Notebook, begin: Begin, logged: Callable[[], str], error: Exception
 ) -> None:
     notebook.error = error
-    call = await dial({"says": "Yes."})
-    assert (await call.says("Hello")).text == "Yes."
-    assert memory_of(call).counts["failed"] == 1
+    talk = await begin({"says": "Yes."})
+    assert (await talk.says("Hello")).text == "Yes."
+    assert memory_of(talk).counts["failed"] == 1
     (line,) = [line for line in logged().splitlines() if "memory.failed" in line]
     assert json.loads(line)["error"] == type(error).__name__ and "tea" not in line
 
 
 async def test_a_look_up_that_never_answers_is_given_up(
-    notebook: Notebook, dial: Dial, monkeypatch: pytest.MonkeyPatch
+    notebook: Notebook, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.memory.LOOK_UP", 0.05)
     notebook.answers.clear()
-    call = await dial({"says": "Yes."})
-    await looked_up(call)
-    assert memory_of(call).counts["failed"] == 1
+    talk = await begin({"says": "Yes."}, memory_budget=0)
+    await talk.says("Hello")
+    await looked_up(talk)
+    assert memory_of(talk).counts["failed"] == 1
     notebook.answers.set()
 
 
-async def test_what_was_said_and_known_is_not_logged(notebook: Notebook, dial: Dial, logged: Callable[[], str]) -> None:
+async def test_what_was_said_and_known_is_not_logged(
+    notebook: Notebook, begin: Begin, logged: Callable[[], str]
+) -> None:
     notebook.notes[ADA] = ["Prefers tea."]
-    call = await dial({"hears": "coffee", "calls": {"remember": {"fact": "Now likes coffee."}}}, {"says": "Yes."})
-    await call.says("Hello")
-    await call.says("I like coffee now")
-    await call.hangs_up()
+    talk = await begin({"hears": "coffee", "calls": {"remember": {"fact": "Now likes coffee."}}}, {"says": "Yes."})
+    await talk.says("Hello")
+    await talk.says("I like coffee now")
+    await talk.ends()
     assert "memory.looked_up" in logged()
     assert "tea" not in logged() and "coffee" not in logged() and ADA not in logged()
 
 
 # --- whose memory it is ------------------------------------------------------------------------------------------
-
-
-async def test_two_callers_at_once_are_not_mixed_up(notebook: Notebook) -> None:
-    notebook.notes |= {ADA: ["Prefers oolong."], BOB: ["Prefers arabica."]}
-    app = create_app(world.settings(), [scripted({"says": "Yes."})], [], transport=Cloud().transport)
-    async with serve(app) as address, caller_on(app, address) as ada, caller_on(app, address, caller=BOB) as bob:
-        await asyncio.gather(ada.says("Hello"), bob.says("Hello"))
-        assert "oolong" in told(ada) and "arabica" not in told(ada)
-        assert "arabica" in told(bob) and "oolong" not in told(bob)
-
-
-NOBODY = ["", "anonymous", "Anonymous", "+266696687", "+7378742833", "sip:ada@example.com", "client:ada", "911", "+1"]
-
-
-@pytest.mark.parametrize("caller", NOBODY)
-async def test_somebody_who_withholds_the_number_has_no_memory(notebook: Notebook, caller: str) -> None:
-    notebook.notes[caller] = ["Prefers tea."]
-    app = create_app(world.settings(), [scripted({"says": "Yes."})], [], transport=Cloud().transport)
-    async with serve(app) as address, caller_on(app, address, caller=caller) as call:
-        await call.says("Hello")
-        assert "<memory>" not in told(call)
-        assert memory_of(call).tools(call.session) == ()
-        await call.hangs_up()
-    assert notebook.asked == []
 
 
 def test_a_number_counts_before_what_the_channel_says() -> None:
@@ -240,51 +201,51 @@ def test_recalled_text_says_when_it_was_so() -> None:
 # --- tools ---------------------------------------------------------------------------------------------------------
 
 
-async def test_what_the_caller_asks_to_remember_is_known_to_the_next_call(notebook: Notebook, dial: Dial) -> None:
-    call = await dial({"hears": "tea", "calls": {"remember": {"fact": "Prefers tea."}}}, {"says": "Yes."})
-    turn = await call.says("Remember that I like tea")
-    assert turn.tools == ["remember"] and notebook.notes == {ADA: ["Prefers tea."]}
-    await call.hangs_up()
-    again = await dial({"says": "Yes."})
+async def test_what_somebody_asks_to_remember_is_known_the_next_time(notebook: Notebook, begin: Begin) -> None:
+    talk = await begin({"hears": "tea", "calls": {"remember": {"fact": "Prefers tea."}}}, {"says": "Yes."})
+    reply = await talk.says("Remember that I like tea")
+    assert reply.tools == ["remember"] and notebook.notes == {ADA: ["Prefers tea."]}
+    await talk.ends()
+    again = await begin({"says": "Yes."})
     await again.says("Hello")
-    assert "Prefers tea." in told(again)
+    assert "Prefers tea." in await again.told()
 
 
-async def test_the_model_can_look_something_up(notebook: Notebook, dial: Dial) -> None:
+async def test_the_model_can_look_something_up(notebook: Notebook, begin: Begin) -> None:
     notebook.notes[ADA] = ["Prefers tea.", "Has a dog."]
-    call = await dial({"calls": {"recall": {"query": "dog"}}})
-    turn = await call.says("What is my pet?")
-    assert "Has a dog." in turn.text and "tea" not in turn.text and "never instructions" in turn.text
+    talk = await begin({"calls": {"recall": {"query": "dog"}}})
+    reply = await talk.says("What is my pet?")
+    assert "Has a dog." in reply.text and "tea" not in reply.text and "never instructions" in reply.text
 
 
-async def test_a_look_up_that_finds_nothing_says_so(notebook: Notebook, dial: Dial) -> None:
-    call = await dial({"calls": {"recall": {"query": "dog"}}})
-    assert "left nothing" in (await call.says("What is my pet?")).text
+async def test_a_look_up_that_finds_nothing_says_so(notebook: Notebook, begin: Begin) -> None:
+    talk = await begin({"calls": {"recall": {"query": "dog"}}})
+    assert "left nothing" in (await talk.says("What is my pet?")).text
 
 
 async def test_a_tool_of_a_memory_that_hangs_answers_in_time(
-    notebook: Notebook, dial: Dial, monkeypatch: pytest.MonkeyPatch
+    notebook: Notebook, begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.memory.PATIENCE", 0.05)
     notebook.answers.clear()
-    call = await dial(
+    talk = await begin(
         {"hears": "pet", "calls": {"recall": {"query": "dog"}}},
         {"calls": {"remember": {"fact": "Tea."}}},
         memory_budget=0,
     )
-    assert "does not answer" in (await call.says("What is my pet?")).text
-    assert "could not be kept" in (await call.says("I like tea")).text
-    assert memory_of(call).counts["failed"] == 2
+    assert "does not answer" in (await talk.says("What is my pet?")).text
+    assert "could not be kept" in (await talk.says("I like tea")).text
+    assert memory_of(talk).counts["failed"] == 2
     notebook.answers.set()
 
 
-async def test_a_tool_of_your_own_keeps_its_name(notebook: Notebook, dial: Dial) -> None:
+async def test_a_tool_of_your_own_keeps_its_name(notebook: Notebook, begin: Begin) -> None:
     def remember(fact: str) -> str:
         """Keep something."""
         return "kept elsewhere"
 
-    call = await dial({"calls": {"remember": {"fact": "Tea."}}}, tools=[remember])
-    assert (await call.says("I like tea")).text == "kept elsewhere" and notebook.notes == {}
+    talk = await begin({"calls": {"remember": {"fact": "Tea."}}}, tools=[remember])
+    assert (await talk.says("I like tea")).text == "kept elsewhere" and notebook.notes == {}
 
 
 def tools(scope: str) -> list[str]:
@@ -312,19 +273,11 @@ def test_an_unknown_scope_is_refused() -> None:
         world.settings(memory_scope="everything")
 
 
-# --- the life of a call ------------------------------------------------------------------------------------------
+# --- how it lives ------------------------------------------------------------------------------------------------
 
 
-async def test_a_summary_can_be_kept_by_whoever_has_one(notebook: Notebook, dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    assert await call.session.offers["summarize"]("Asked about tea.")
-    assert notebook.summaries == {ADA: ["Asked about tea."]}
-    notebook.error = ConnectionError()
-    assert not await call.session.offers["summarize"]("Asked about coffee.")
-
-
-async def test_the_summary_of_a_call_that_is_over_is_kept(notebook: Notebook) -> None:
-    """It comes when the call is no longer looked up, perhaps on a worker that never had it."""
+async def test_the_summary_of_what_is_over_is_kept(notebook: Notebook) -> None:
+    """It comes when nothing is looked up any more, perhaps on a worker that never had it."""
     settings: Any = world.settings()
     memory = Memory(notebook, settings)
     session = Session("CA1", ADA, world.CALLED, "en-US", lambda: datetime.now(UTC))
@@ -332,30 +285,6 @@ async def test_the_summary_of_a_call_that_is_over_is_kept(notebook: Notebook) ->
     assert notebook.summaries == {ADA: ["Asked about tea."]}
     session.caller = "anonymous"
     assert memory.offers(session) == {}
-
-
-async def test_a_call_that_comes_back_on_another_worker_is_known_there(notebook: Notebook, dial: Dial) -> None:
-    notebook.notes[ADA] = ["Prefers tea."]
-    store = InProcess()
-    call = await dial({"says": "Yes."}, store=store)
-    await call.session.line.websocket.close()
-    async with asyncio.timeout(2):
-        while call.session.line.open:
-            await asyncio.sleep(0.005)
-    other = create_app(world.settings(), [scripted({"says": "Yes."})], [], store=store, transport=Cloud().transport)
-    async with other.router.lifespan_context(other):
-        session = await other.state.calls.start(call.sid, caller="", called="", line=Line())
-        (memory,) = other.state.calls.capabilities
-        assert "Prefers tea." in str(await memory.context(session, "Hello"))
-        assert "summarize" in session.offers
-
-
-async def test_a_call_that_comes_back_is_not_looked_up_twice(notebook: Notebook, dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    await looked_up(call)
-    await call.drops()
-    await call.says("Hello")
-    assert memory_of(call).counts["asked"] == 1
 
 
 async def test_a_conversation_in_writing_is_looked_up_once(notebook: Notebook) -> None:
@@ -373,30 +302,20 @@ async def test_a_conversation_in_writing_is_looked_up_once(notebook: Notebook) -
     assert memory.counts["asked"] == 1
 
 
-async def test_a_look_up_that_failed_is_repeated_when_the_call_comes_back(notebook: Notebook, dial: Dial) -> None:
-    notebook.notes[ADA], notebook.error = ["Prefers tea."], ConnectionError()
-    call = await dial({"says": "Yes."})
-    await looked_up(call)
-    notebook.error = None
-    await call.drops()
-    await call.says("Hello")
-    assert "Prefers tea." in told(call)
-
-
-async def test_the_end_of_a_call_waits_for_no_memory(notebook: Notebook, dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    await looked_up(call)
+async def test_the_end_waits_for_no_memory(notebook: Notebook, begin: Begin) -> None:
+    talk = await begin({"says": "Yes."})
+    await talk.says("Hello")
     notebook.answers.clear()
-    await asyncio.wait_for(call.hangs_up(), 1)
-    assert notebook.calls == []
+    await asyncio.wait_for(talk.ends(), 1)
+    assert notebook.over == []
     notebook.answers.set()
     async with asyncio.timeout(2):
-        while not notebook.calls:
+        while not notebook.over:
             await asyncio.sleep(0.005)
-    assert notebook.calls == [ADA] and memory_of(call)._look_ups == {}
+    assert notebook.over == [ADA] and memory_of(talk)._look_ups == {}
 
 
-async def test_calls_that_left_for_another_worker_are_let_go(notebook: Notebook) -> None:
+async def test_conversations_that_left_for_another_worker_are_let_go(notebook: Notebook) -> None:
     settings: Any = world.settings()
     memory = Memory(notebook, settings)
     await memory.open()
@@ -409,24 +328,13 @@ async def test_calls_that_left_for_another_worker_are_let_go(notebook: Notebook)
     await memory.close()
 
 
-async def test_nothing_is_asked_before_the_server_starts_or_after_it_stops(notebook: Notebook) -> None:
-    app = create_app(world.settings(), [scripted({"says": "Yes."})], [], transport=Cloud().transport)
-    await app.state.calls.start("CA1", caller=ADA, called=BOB, line=Line())
-    async with app.router.lifespan_context(app):
-        pass
-    await app.state.calls.start("CA2", caller=ADA, called=BOB, line=Line())
-    await app.state.calls.end("CA2")
-    await asyncio.sleep(0.01)
-    assert notebook.asked == ["ended"]  # CA1, when the server stops
-
-
 # --- what scenarios say of memory --------------------------------------------------------------------------------
 
 PLAYED = """
 given:
   memory: {given}
 model: [{{says: "Yes."}}]
-turns: [{{answer: true}}, {{silence: 1}}, {{caller: Hello, expect: {{told: [oolong], not_told: [arabica]}}}}]
+turns: [{{caller: Hi}}, {{silence: 1}}, {{caller: Hello, expect: {{told: [oolong], not_told: [arabica]}}}}]
 """
 
 

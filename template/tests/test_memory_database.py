@@ -22,7 +22,7 @@ from app.memory.database import Base, DatabaseMemory, Entry, Profile, address
 from app.store import InProcess
 from ops.cli import app as cli
 from sim import world
-from tests.conftest import Dial
+from tests.conftest import ENTRANCES, Begin
 
 ADA, BOB = Identity("phone", world.CALLER), Identity("phone", "+15005550009")
 DAY = timedelta(days=1)
@@ -169,7 +169,7 @@ async def test_calls_are_counted(memory: DatabaseMemory, clock: Clock) -> None:
     clock.now += DAY
     await memory.ended(ADA)
     known = await memory.recall(await memory.create(ADA))
-    assert known.traits == {"calls before this one": "2", "last call": "2026-03-03"}
+    assert known.traits == {"conversations before this one": "2", "last conversation": "2026-03-03"}
 
 
 async def test_calls_are_not_counted_where_traits_are_not_kept(memory: DatabaseMemory, url: str, clock: Clock) -> None:
@@ -218,14 +218,14 @@ async def test_another_worker_sees_it(memory: DatabaseMemory, url: str, clock: C
 
 
 @pytest.mark.parametrize("gone", ["sqlite:////dev/null/memory.db", "postgresql://ada:tea@127.0.0.1:1/memory"])
-async def test_a_call_goes_on_without_the_database(
-    dial: Dial, monkeypatch: pytest.MonkeyPatch, logged: Any, gone: str
+async def test_a_conversation_goes_on_without_the_database(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, logged: Any, gone: str
 ) -> None:
-    monkeypatch.setattr("app.main.CAPABILITIES", [Memory])
-    call = await dial({"hears": "tea", "calls": {"remember": {"fact": "Tea."}}}, {"says": "Yes."}, database_url=gone)
-    turn = await call.says("Hello")
-    assert turn.text == "Yes." and turn.first and turn.first < 1000
-    assert "could not be kept" in (await call.says("I like tea")).text
+    monkeypatch.setattr("app.main.CAPABILITIES", [Memory, *ENTRANCES])
+    talk = await begin({"hears": "tea", "calls": {"remember": {"fact": "Tea."}}}, {"says": "Yes."}, database_url=gone)
+    reply = await talk.says("Hello")
+    assert reply.text == "Yes." and reply.first and reply.first < 1000
+    assert "could not be kept" in (await talk.says("I like tea")).text
     assert "memory.failed" in logged() and "ada:tea" not in logged()
 
 

@@ -17,10 +17,8 @@ from twilio.rest.memory.v1.recall import RecallInstance
 from typer.testing import CliRunner
 
 from app.capability import Services
-from app.memory import Memory
 from app.memory.backend import Forgotten, Identity
 from app.memory.twilio import TwilioMemory
-from app.orchestrator import Orchestrator
 from app.store import InProcess
 from app.twilio_api import twilio_client
 from ops.cli import app as cli
@@ -28,7 +26,6 @@ from ops.features import COMMANDS
 from sim import world
 from sim.cloud.core import Fault, Request
 from sim.features import Cloud
-from tests.conftest import Dial
 
 ADA, BOB = Identity("phone", world.CALLER), Identity("phone", "+15005550009")
 
@@ -224,28 +221,6 @@ def test_agent_forget_needs_its_settings(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_agent_forget_is_a_command() -> None:
     assert "forget" in [command.__name__ for command in COMMANDS]
-
-
-# --- over two calls ------------------------------------------------------------------------------------------------
-
-
-async def test_what_was_said_in_one_call_is_known_in_the_next(
-    dial: Dial, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.main.CAPABILITIES", [Orchestrator, Memory])
-    monkeypatch.setattr("app.orchestrator.LOOKS", (0, *[0.01] * 20))
-    cloud.given({"memory": {"extracts": {ADA.value: ["Is moving to Berlin."]}}})
-    first = await dial({"says": "Yes."}, cloud=cloud)
-    await first.says("I am moving to Berlin")
-    await first.hangs_up()  # closes the conversation, of which Twilio makes memory
-    async with asyncio.timeout(2):
-        while not (ada := cloud.memory.of(ADA.value)) or not ada.items["observations"]:
-            await asyncio.sleep(0.005)
-    await asyncio.sleep(0.01)
-    second = await dial({"says": "Yes."}, cloud=cloud)
-    await second.says("Hello")
-    assert "Is moving to Berlin." in str(second.session.turn.exchanged[0].instructions)
-    assert second.session.profile_id == ada.id
 
 
 # --- the simulation is what the library takes it for ---------------------------------------------------------------

@@ -1,84 +1,37 @@
-"""Whoever texts is answered once, in order, by the same agent that answers the phone; and never instead of a human."""
+"""Whoever texts is answered once, in order, by the one agent that the project is; and never instead of a human."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack
-from typing import Any, Protocol
+import signal
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from typer.testing import CliRunner
 
-from agent import texts, words
-from app.calls import freeze, thaw
+from agent import texts
 from app.capability import Capability, equip
+from app.frozen import freeze, thaw
 from app.main import create_app
 from app.messaging import UNSEEN, Messaging
 from app.messaging.outbox import parts
 from app.session import NotOffered, Session, this_session
-from app.store import InProcess, Store
+from app.store import InProcess
 from ops import cli
 from sim import world
-from sim.call import caller_on
-from sim.cloud import Cloud
-from sim.features import played
+from sim.features import Cloud, played
 from sim.model import scripted
+from sim.scenario import ScenarioError, play
 from sim.server import serve
-from sim.text import Texter, texter
+from sim.text import Texter, texter_on
 from tests.conftest import quiet
-
-
-class Reach(Protocol):
-    async def __call__(
-        self,
-        *rules: dict[str, Any],
-        models: Sequence[Any] = (),
-        tools: Sequence[Callable[..., Any]] = (),
-        cloud: Cloud | None = None,
-        store: Store | None = None,
-        author: str = world.CALLER,
-        channel: str = "SMS",
-        **settings: Any,
-    ) -> Texter: ...
-
-
-@pytest.fixture
-async def reach() -> AsyncGenerator[Reach]:
-    """Somebody with a phone, and an agent whose model follows `rules`."""
-    async with AsyncExitStack() as stack:
-
-        async def begin(
-            *rules: dict[str, Any],
-            models: Sequence[Any] = (),
-            tools: Sequence[Callable[..., Any]] = (),
-            cloud: Cloud | None = None,
-            store: Store | None = None,
-            author: str = world.CALLER,
-            channel: str = "SMS",
-            **settings: Any,
-        ) -> Texter:
-            cloud = cloud or Cloud()
-            rules = rules or ({"says": "Yes."},)
-            app = create_app(
-                world.settings(**settings),
-                models or [scripted(*rules)],
-                tools,
-                store=store,
-                transport=cloud.transport,
-            )
-            return await stack.enter_async_context(texter(app, cloud, author=author, channel=channel))
-
-        yield begin
-
-
-@pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.messaging.outbox.PAUSES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr("app.messaging.inbox.AGAIN", 0.005)
+from tests.test_serve import health, serving, stopping
+from tests.texting import Reach
 
 
 def sent(somebody: Texter) -> list[str]:
@@ -87,7 +40,7 @@ def sent(somebody: Texter) -> list[str]:
 
 async def kept(somebody: Texter) -> Session:
     """The conversation as the store has it."""
-    stored = await somebody.messaging.store.get(f"call:{somebody.conversation}")
+    stored = await somebody.messaging.store.get(f"session:{somebody.conversation}")
     assert stored
     return thaw(somebody.conversation, json.loads(stored), somebody.messaging.now)
 
@@ -134,7 +87,7 @@ async def test_the_model_is_told_that_it_writes_and_never_picked_up_a_phone(reac
     somebody = await reach(models=[played(FunctionModel(stream_function=stream))])
     await somebody.texts("Hello")
     assert texts.WRITING in instructions[0]
-    assert "You answered the call" not in instructions[0]
+    assert "You began with" not in instructions[0]
 
 
 async def test_tools_know_who_writes(reach: Reach) -> None:
@@ -206,13 +159,17 @@ async def test_the_model_knows_of_a_picture_that_comes_with_words(reach: Reach) 
 
 async def test_a_model_that_is_down_apologises(reach: Reach) -> None:
     somebody = await reach({"fails": True})
-    assert await somebody.texts("Hello") == words.APOLOGY
+    assert await somebody.texts("Hello") == texts.APOLOGY
 
 
 async def test_nobody_is_asked_to_hold_in_writing(reach: Reach) -> None:
-    somebody = await reach({"says": "Yes.", "delay": 0.15}, deadline=0.1, models=[])
-    answer = await somebody.texts("Hello")
-    assert words.HOLD not in answer
+    async def slow() -> str:
+        """Look something up."""
+        await asyncio.sleep(0.08)
+        return "found"
+
+    somebody = await reach({"calls": {"slow": {}}}, tools=[slow], deadline=0.05)
+    assert await somebody.texts("Hello") == "found"
 
 
 # --- not twice, in order, and together ---------------------------------------------------------------------------
@@ -497,7 +454,7 @@ class Watching(Capability):
 
 
 class CallsOnly(Watching):
-    calls_only = True
+    spoken_only = True
 
 
 @pytest.fixture
@@ -560,7 +517,7 @@ async def test_a_conversation_that_was_closed_is_forgotten(reach: Reach) -> None
     await somebody.settles()
     await somebody.posts(late)
     await somebody.settles()
-    assert await somebody.messaging.store.get(f"call:{somebody.conversation}") == '"over"'
+    assert await somebody.messaging.store.get(f"session:{somebody.conversation}") == '"over"'
     assert sent(somebody) == ["Yes."]
 
 
@@ -580,30 +537,6 @@ async def test_what_has_been_received_is_answered_before_the_server_stops() -> N
         cloud.conversations.subscriber = None
     await somebody.aclose()
     assert sent(somebody) == ["Yes."]
-
-
-async def test_whoever_calls_and_then_texts_is_known() -> None:
-    """Only where the project has a memory: it knows people by their number, however they reach the agent."""
-    memory = pytest.importorskip("app.memory")
-    from sim.features import given_memory
-
-    cloud, told_model = Cloud(), list[str]()
-
-    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
-        told_model.append(info.instructions or "")
-        yield "Yes."
-
-    app = create_app(world.settings(), [played(FunctionModel(stream_function=stream))], [], transport=cloud.transport)
-    async with serve(app) as address:
-        await given_memory(app, cloud, {"callers": {world.CALLER: {"observations": ["Likes tea."]}}})
-        async with caller_on(app, address, cloud=cloud) as call:
-            await call.stays_silent(1000)
-            await call.says("Hello")
-        somebody = Texter(app, address, cloud, world.CALLER, "SMS")
-        await somebody.texts("Hello again")
-        await somebody.settles()
-        await somebody.aclose()
-    assert memory and ["Likes tea." in told for told in told_model] == [True, True]
 
 
 # --- the simulated account, and the terminal ---------------------------------------------------------------------
@@ -644,3 +577,45 @@ def test_agent_text_answers_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> No
     assert result.exit_code == 0, result.output
     assert 'I heard "Hello".' in result.output and texts.NO_MEDIA in result.output
     assert 'I heard "Hello?"' not in result.output and 'I heard "And now?"' in result.output
+
+
+async def played(path: Path, turns: str) -> list[str]:
+    """What becomes of somebody who writes."""
+    file = path / "one.yml"
+    file.write_text(f"given: {{channel: sms}}\nmodel: [{{says: It is open.}}]\nturns: {turns}\n", encoding="utf-8")
+    return (await play(file)).failures
+
+
+async def test_a_scenario_can_be_played_in_writing(tmp_path: Path) -> None:
+    assert await played(tmp_path, "[{caller: Hello, expect: {contains: open, told: text message, tools: []}}]") == []
+    failures = await played(tmp_path, "[{caller: Hello, expect: {contains: closed}}, {silence: 1}]")
+    assert failures == ["turn 1: 'closed' is missing in 'It is open.'"]
+
+
+@pytest.mark.parametrize("step", ["answer: true", "dtmf: 12#", "drop: true", "hangup: true", "interrupt_after: open"])
+async def test_what_nobody_can_do_in_writing_is_refused(tmp_path: Path, step: str) -> None:
+    turn = step if not step.startswith("interrupt") else f"caller: Hello, {step}"
+    with pytest.raises(ScenarioError, match=rf":3: turns.1.{step.partition(':')[0]}: that cannot be by sms"):
+        await played(tmp_path, f"[{{caller: Hello}}, {{{turn}}}]")
+
+
+async def test_a_message_without_an_answer_fails_a_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.messaging.outbox.PAUSES", ())
+    monkeypatch.setattr("sim.cloud.conversations.LONGEST_TEXT", 3)  # every answer is refused
+    assert await played(tmp_path, "[{caller: Hello}]") == ["no answer: the app is done with the message"]
+
+
+# --- a server that stops -------------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_drains_finishes_its_answers() -> None:
+    cloud = Cloud()
+    async with serving({"says": "Yes.", "delay": 0.3}, cloud=cloud) as (server, address):
+        async with texter_on(server.config.app, address, cloud) as somebody:
+            await somebody.posts(somebody.writes("Hello"))
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            assert await health(address) == (503, {"status": "draining", "active": 1})
+            assert not server.should_exit
+            assert await somebody.reads() == "Yes."
+        assert await stopping(server)

@@ -19,7 +19,7 @@ from sim.call import Call
 from sim.cloud.core import Fault
 from sim.features import Cloud
 from sim.model import scripted
-from tests.conftest import Dial
+from tests.voice import Dial
 
 YES = {"says": "Yes."}
 
@@ -139,7 +139,7 @@ async def test_a_server_that_stops_closes_what_it_served(cloud: Cloud) -> None:
     app = create_app(world.settings(), [scripted(YES)], [], transport=cloud.transport)
     async with app.router.lifespan_context(app):
         conversation = cloud.conversations.begin("conv_configuration", "VOICE", "CA1", world.CALLER, world.CALLED)
-        session = await app.state.calls.start("CA1", caller=world.CALLER, called=world.CALLED, line=Line())
+        session = await app.state.conversations.start("CA1", caller=world.CALLER, called=world.CALLED, line=Line())
         await until(lambda: session.conversation_id)
     assert cloud.conversations.known[conversation]["status"] == "CLOSED"
 

@@ -19,11 +19,8 @@ from app.redis_store import RedisStore
 from app.store import InProcess, Store
 from ops.environment import problem
 from sim import world
-from tests.conftest import Dial
+from tests.conftest import Begin
 from tests.shared_store import PASSWORD, EverySharedStore
-from tests.test_store import noting
-
-__all__ = ["noting"]  # a fixture
 
 
 class Server(ValkeyServer):
@@ -67,7 +64,9 @@ def server() -> Iterator[Server]:
     server.terminate()
 
 
-class TestRedis(EverySharedStore):
+class OnRedis:
+    """The fixtures of every shared store."""
+
     @pytest.fixture
     def server(self, server: Server) -> Server:
         return server
@@ -97,6 +96,8 @@ class TestRedis(EverySharedStore):
     def elsewhere(self, running: Server, connect: Callable[..., RedisStore]) -> RedisStore:
         return connect(running)
 
+
+class TestRedis(OnRedis, EverySharedStore):
     async def test_everything_expires(self, store: RedisStore) -> None:
         await store.put("a", "1", 60)
         await store.claim("b", 60)
@@ -137,7 +138,6 @@ class TestRedis(EverySharedStore):
         assert await store.pop("queue", 0.5) is None
         assert time.monotonic() - started >= 0.5 and "store.down" not in logged()
 
-
 # --- its address ------------------------------------------------------------------------------------------------
 
 
@@ -176,8 +176,8 @@ def test_one_worker_can_do_without_redis_and_so_does_the_simulator() -> None:
     assert isinstance(store, InProcess)
 
 
-async def test_calls_live_in_redis_when_a_url_is_set(server: Server, dial: Dial) -> None:
-    call = await dial({"says": "Yes."}, redis_url=server.url, store_prefix="mine:")
-    await call.says("Hello")
-    store = call.app.state.calls.store
-    assert await store.redis.get(f"mine:value:call:{call.sid}")
+async def test_a_conversation_lives_in_redis_when_a_url_is_set(server: Server, begin: Begin) -> None:
+    talk = await begin({"says": "Yes."}, redis_url=server.url, store_prefix="mine:")
+    await talk.says("Hello")
+    store = talk.app.state.conversations.store
+    assert await store.redis.get(f"mine:value:session:{(await talk.session()).id}")

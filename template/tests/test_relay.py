@@ -16,7 +16,8 @@ from app.relay import frames
 from app.session import this_session
 from sim import twiml, world
 from sim.call import Call
-from tests.conftest import Dial, Web, leave, leave_without_a_word
+from tests.conftest import Web
+from tests.voice import Dial, leave, leave_without_a_word
 
 # --- what Twilio sends -------------------------------------------------------------------------------------------
 
@@ -216,8 +217,8 @@ async def test_a_second_setup_changes_nothing(call: Call) -> None:
     await call.sends({"type": "setup", "callSid": "CA2", "accountSid": world.ACCOUNT_SID})
     await call.sends({"type": "setup", "callSid": call.sid, "accountSid": "AC" + "9" * 32})
     assert (await call.says("And now?")).text == "You said something."
-    assert call.app.state.calls.get(call.sid) is session
-    assert call.app.state.calls.get("CA2") is None
+    assert call.app.state.conversations.get(call.sid) is session
+    assert call.app.state.conversations.get("CA2") is None
 
 
 async def test_an_error_of_twilio_is_logged(call: Call, logged: Callable[[], str]) -> None:

@@ -1,4 +1,4 @@
-"""What every store does, and what it is good for: a call goes on where it was, on whatever worker."""
+"""What every store does, whichever the project has."""
 
 from __future__ import annotations
 
@@ -7,62 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
-from app.calls import Calls, Refused
-from app.capability import Capability
-from app.main import create_app
-from app.session import Line, Session
 from app.store import InProcess, Store
-from sim import world
-from sim.call import Call
-from sim.features import Cloud
-from sim.model import scripted
-from sim.server import serve
-from tests.conftest import Dial
-
-
-def worker(store: Store) -> FastAPI:
-    """Another process, as far as the calls can tell."""
-    return create_app(world.settings(), [scripted({"says": "Yes."})], [], store=store, transport=Cloud().transport)
-
-
-async def begin(calls: Calls, line: Line | None = None) -> Session:
-    return await calls.start("CA1", caller=world.CALLER, called=world.CALLED, line=line or Line())
-
-
-async def turn(calls: Calls, session: Session, text: str) -> None:
-    async for _ in calls.reply(session, text):
-        pass
-
-
-async def settled(calls: Calls) -> None:
-    await asyncio.gather(*calls._saving)
-
-
-def texts(session: Session) -> list[str]:
-    return [str(part.content) for message in session.history for part in message.parts if hasattr(part, "content")]
-
-
-def moves(call: Call, app: FastAPI, address: str) -> None:
-    """From now on the load balancer sends what belongs to this call elsewhere."""
-    call.app, call.address, call._http.base_url = app, address, f"http://{address}"
-
-
-ended: list[list[str]] = []
-
-
-class Noting(Capability):
-    """Notes what had been said in the calls that ended."""
-
-    async def on_end(self, session: Session) -> None:
-        ended.append(texts(session))
-
-
-@pytest.fixture(autouse=True)
-def noting(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended.clear()
-    monkeypatch.setattr("app.main.CAPABILITIES", [Noting])
 
 
 class EveryStore:
@@ -145,118 +91,6 @@ class EveryStore:
         await store.push("same", "queued", 60)
         assert (await store.get("same"), await store.pop("same", 0)) == ("value", "queued")
 
-    # --- a call and its workers ---------------------------------------------------------------------------
-
-    async def test_a_call_that_drops_goes_on_on_another_worker(
-        self, dial: Dial, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 0.1)
-        call = await dial({"hears": "", "says": "You said something."}, store=store)
-        await call.says("I am Ada")
-        first, other = call.app.state.calls, worker(elsewhere)
-        async with serve(other) as address:
-            moves(call, other, address)
-            await call.drops()
-            await asyncio.sleep(0.2)
-            assert first.get(call.sid) is None and ended == []
-            assert (await call.says("And I like tea")).text == "Yes."
-            assert call.session.caller == world.CALLER
-            await call.hangs_up()
-        assert ended == [["I am Ada", "You said something.", "And I like tea", "Yes."]]
-
-    async def test_a_call_that_is_over_is_over_on_every_worker(
-        self, dial: Dial, store: Store, elsewhere: Store
-    ) -> None:
-        call = await dial({"says": "Yes."}, store=store)
-        await call.hangs_up()
-        with pytest.raises(Refused, match="is over"):
-            await worker(elsewhere).state.calls.start(call.sid, caller="", called="", line=Line())
-
-    async def test_the_last_reply_is_known_elsewhere_although_nobody_noticed_that_the_line_dropped(
-        self, store: Store, elsewhere: Store
-    ) -> None:
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        await turn(first, await begin(first), "I am Ada")
-        await settled(first)
-        assert texts(await begin(second)) == ["I am Ada", "Yes."]
-
-    async def test_a_worker_that_notices_late_leaves_the_call_to_who_has_it(
-        self, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 0.05)
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        stale = await begin(first)
-        await turn(second, await begin(second), "I am Ada")
-        await settled(second)
-        first.dropped(stale)
-        await asyncio.sleep(0.15)
-        assert (first.get("CA1"), ended) == (None, [])
-        assert texts(await begin(worker(store).state.calls)) == ["I am Ada", "Yes."]
-
-    async def test_a_call_comes_back_to_a_worker_that_has_not_noticed(self, store: Store, elsewhere: Store) -> None:
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        await begin(first)
-        with pytest.raises(Refused, match="is being served"):
-            await begin(first)
-        session = await second.find("CA1")
-        assert session
-        await second.lost(session)  # Twilio has asked the other worker what to do
-        assert (await begin(first)).line.open
-
-    async def test_a_call_comes_back_with_what_was_said_elsewhere(self, store: Store, elsewhere: Store) -> None:
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        await begin(first)
-        await turn(second, await begin(second), "I am Ada")
-        await settled(second)
-        assert texts(await begin(first)) == ["I am Ada", "Yes."]
-
-    async def test_whoever_ends_a_call_knows_what_was_said_elsewhere(self, store: Store, elsewhere: Store) -> None:
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        first.dropped(await begin(first))
-        await turn(second, await begin(second), "I am Ada")
-        await settled(second)
-        await first.end("CA1")
-        await second.end("CA1")
-        assert ended == [["I am Ada", "Yes."]]
-
-    async def test_a_call_that_is_over_stays_over_when_its_worker_notices_late(
-        self, store: Store, elsewhere: Store
-    ) -> None:
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        session = await begin(first)
-        await second.end("CA1")
-        first.dropped(session)
-        await settled(first)
-        with pytest.raises(Refused, match="is over"):
-            await begin(second)
-        await first.end_all()
-
-    async def test_a_server_that_stops_does_not_end_calls_that_others_have_taken(
-        self, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 0.05)
-        first, second = worker(store).state.calls, worker(elsewhere).state.calls
-        first.dropped(await begin(first))
-        session = await begin(second)
-        await first.end_all()
-        assert ended == []
-        await turn(second, session, "Are you there?")
-        await second.end("CA1")
-        assert ended == [["Are you there?", "Yes."]]
-
-    async def test_a_call_that_the_store_has_lost_still_ends(
-        self, store: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 0.05)
-        calls = worker(store).state.calls
-        session = await begin(calls)
-        await turn(calls, session, "I am Ada")
-        calls.dropped(session)
-        await settled(calls)
-        await store.put("call:CA1", "", 0)
-        await asyncio.sleep(0.15)
-        assert ended == [["I am Ada", "Yes."]]
-
 
 class TestInProcess(EveryStore):
     @pytest.fixture
@@ -271,24 +105,3 @@ class TestInProcess(EveryStore):
         for number in range(100):
             await fill(str(number), "x", 0)
         assert len(store._values) + len(store._queues) <= 11
-
-    async def test_a_server_that_stops_ends_its_calls_at_once(self, store: InProcess) -> None:
-        calls = worker(store).state.calls
-        calls.dropped(await begin(calls))
-        await asyncio.wait_for(calls.end_all(), 1)
-        assert ended == [[]]
-
-    async def test_a_call_is_over_although_it_was_just_being_kept(self) -> None:
-        class Slow(InProcess):
-            async def put(self, key: str, value: str, seconds: float) -> None:
-                if "history" in value:
-                    await asyncio.sleep(0.05)
-                await super().put(key, value, seconds)
-
-        calls = worker(Slow()).state.calls
-        await turn(calls, await begin(calls), "Bye")
-        await asyncio.sleep(0.01)
-        await calls.end("CA1")
-        await asyncio.sleep(0.1)
-        with pytest.raises(Refused, match="is over"):
-            await begin(calls)

@@ -20,7 +20,7 @@ from app.strands import Strands
 from sim import world
 from sim.call import Call
 from sim.strands import refuse_like_bedrock
-from tests.conftest import Dial
+from tests.voice import Dial
 
 IN_TIME = 2000  # milliseconds: far more than it takes, for machines under load
 

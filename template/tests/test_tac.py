@@ -21,8 +21,9 @@ from app.session import NotOffered
 from app.tac import PublicAddress
 from sim import twiml, world
 from sim.call import Call
-from tests.conftest import Dial, Web, leave, leave_without_a_word, sign, websocket, yes
+from tests.conftest import Web, sign, yes
 from tests.test_security import setup
+from tests.voice import Dial, leave, leave_without_a_word, websocket
 
 LONG = {"hears": "", "says": "One moment please, here is a long story.", "word_delay": 0.01}
 
@@ -68,13 +69,13 @@ async def test_the_lifespan_passes_unchanged() -> None:
 
 async def test_a_call_is_known_before_anybody_speaks(call: Call) -> None:
     assert call.session.caller == world.CALLER
-    assert call.app.state.calls.active == 1
+    assert call.app.state.conversations.active == 1
 
 
 async def test_a_caller_who_hangs_up_without_a_word_has_called(call: Call) -> None:
     await call.hangs_up()
-    assert call.app.state.calls.get(call.sid) is None
-    assert call.app.state.calls.active == 0
+    assert call.app.state.conversations.get(call.sid) is None
+    assert call.app.state.conversations.active == 0
 
 
 async def test_parameters_of_the_setup_reach_the_session(call: Call) -> None:
@@ -82,14 +83,14 @@ async def test_parameters_of_the_setup_reach_the_session(call: Call) -> None:
     call_sid = "CA" + uuid4().hex
     await socket.send(setup(call_sid, customParameters={"a": "b"}))
     await asyncio.sleep(0.02)
-    assert call.app.state.calls.get(call_sid).parameters == {"a": "b"}
+    assert call.app.state.conversations.get(call_sid).parameters == {"a": "b"}
     await socket.close()
 
 
 async def test_a_second_setup_changes_nothing(call: Call) -> None:
     await call.sends(setup("CA" + uuid4().hex))
     assert (await call.says("Hello")).text == "You said something."
-    assert call.app.state.calls.active == 1
+    assert call.app.state.conversations.active == 1
 
 
 # --- turns ---------------------------------------------------------------------------------------------------------
@@ -255,14 +256,16 @@ async def test_a_line_that_was_replaced_takes_nothing_with_it(call: Call) -> Non
     old = await websocket(call.address)
     await old.send(setup(call_sid))
     assert await answered(old)
-    call.app.state.calls.get(call_sid).line.open = False  # as the action route does when Twilio says that it dropped
+    call.app.state.conversations.get(
+        call_sid
+    ).line.open = False  # as the action route does when Twilio says that it dropped
     new = await websocket(call.address)
     await new.send(setup(call_sid))
     assert await answered(new)
     await old.close()
     await asyncio.sleep(0.02)
     assert await answered(new)
-    assert call.app.state.calls.get(call_sid).line.open
+    assert call.app.state.conversations.get(call_sid).line.open
     await new.close()
 
 

@@ -17,24 +17,23 @@ from twilio.rest.flex_api.v1.interaction import InteractionInstance
 from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
 from typer.testing import CliRunner
 
-from agent import handoff, handoff_texts, words
-from app.calls import thaw
+from agent import handoff, handoff_texts, texts
 from app.escalation import Escalation
 from app.escalation.payload import Payload
 from app.escalation.state import Record, Records, State
 from app.escalation.written import channel_of
+from app.frozen import thaw
 from app.main import create_app
 from app.session import Session, this_session
 from app.store import InProcess, Store
 from app.twilio_api import twilio_client
 from ops import cli
 from sim import world
-from sim.call import caller_on
-from sim.cloud import Cloud
 from sim.cloud.conversations import identifier
 from sim.cloud.core import Fault
 from sim.cloud.flex import wrong
 from sim.cloud.taskrouter import WORKSPACE
+from sim.features import Cloud
 from sim.model import scripted
 from sim.server import serve
 from sim.text import Texter, texter
@@ -105,7 +104,7 @@ def followed_up(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def escalation(somebody: Texter) -> Escalation:
-    return next(each for each in somebody.app.state.calls.capabilities if isinstance(each, Escalation))
+    return next(each for each in somebody.app.state.conversations.capabilities if isinstance(each, Escalation))
 
 
 async def record(somebody: Texter) -> Record:
@@ -152,7 +151,7 @@ async def outside(somebody: Texter) -> Session:
 
 
 async def remembered(somebody: Texter) -> list[str]:
-    stored = await somebody.messaging.store.get(f"call:{somebody.conversation}")
+    stored = await somebody.messaging.store.get(f"session:{somebody.conversation}")
     session = thaw(somebody.conversation, json.loads(stored or ""), somebody.messaging.now)
     parts = [part for message in session.history for part in message.parts]
     return [str(part.content) for part in parts if isinstance(part, m.UserPromptPart | m.TextPart)]
@@ -196,7 +195,7 @@ async def test_a_sensitive_topic_does_not_wait_for_the_model(reach: Reach) -> No
 async def test_failures_in_a_row_bring_a_human(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handoff, "FAILURES", 2)
     somebody = await reach({"fails": True})
-    assert await says(somebody, "One", "Two", "Three") == [words.APOLOGY, words.APOLOGY, handoff.CONNECTING]
+    assert await says(somebody, "One", "Two", "Three") == [texts.APOLOGY, texts.APOLOGY, handoff.CONNECTING]
     assert attributes(somebody)["reason_code"] == "repeated_failure"
 
 

@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from pydantic_ai import messages as m
 
-from agent import handoff, words
+from agent import handoff
 from app.capability import Capability, Services, combined
 from app.escalation.chosen import WAYS
 from app.escalation.payload import Payload
@@ -107,7 +107,7 @@ class Escalation(Capability):
             await way.again(session, begun)
         elif any(word.casefold() in text.casefold() for word in handoff.SENSITIVE):
             await self.escalate(session, "sensitive_topic")
-        elif handoff.FAILURES and failures(session.history) >= handoff.FAILURES:
+        elif handoff.FAILURES and failures(session.history, session.line.apology) >= handoff.FAILURES:
             await self.escalate(session, "repeated_failure")
         return None
 
@@ -138,14 +138,14 @@ class Escalation(Capability):
         return await way.hand_over(session, record)
 
 
-def failures(history: Sequence[m.ModelMessage]) -> int:
-    """How many of the last turns went wrong in a row: a tool failed, or no model answered."""
+def failures(history: Sequence[m.ModelMessage], apology: str) -> int:
+    """How many of the last turns went wrong in a row: a tool failed, or no model answered and `apology` was said."""
     count, wrong = 0, False
     for part in (part for message in reversed(history) for part in message.parts):
         if isinstance(part, m.ToolReturnPart):
             wrong = wrong or str(part.content).startswith(TOOL_FAILED.partition("{")[0])
         elif isinstance(part, m.TextPart):
-            wrong = wrong or words.APOLOGY in part.content
+            wrong = wrong or apology in part.content
         elif isinstance(part, m.UserPromptPart):
             if not wrong:
                 break

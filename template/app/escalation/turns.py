@@ -7,7 +7,6 @@ import asyncio
 import structlog
 from pydantic_ai import messages as m
 
-from agent import words
 from app.brain import Turn
 from app.session import Line, Session, this_session
 
@@ -27,7 +26,7 @@ def in_turn_of(session: Session) -> bool:
 
 async def tell(session: Session, turn: Turn, text: str) -> None:
     """Add `text` to what is being said."""
-    await sent(turn)
+    await sent(turn, session.line.hold)
     told = f" {text}" if turn.said else text
     turn.said += told
     await session.line.say_last(told)
@@ -50,13 +49,13 @@ async def silence(line: Line) -> None:
         log.warning("escalation.turn_is_long")
 
 
-async def sent(turn: Turn) -> None:
-    """Wait until what the model said before it called the tool is on its way to the caller."""
+async def sent(turn: Turn, hold: str) -> None:
+    """Wait until what the model said before it called the tool is on its way. `hold` is what fills a silence."""
     parts = [part for message in turn.exchanged for part in message.parts]
     length = sum(len(part.content) for part in parts if isinstance(part, m.TextPart))
     try:
         async with asyncio.timeout(FLUSH):
-            while len(turn.said.replace(f"{words.HOLD} ", "")) < length:
+            while len(turn.said.replace(f"{hold} ", "") if hold else turn.said) < length:
                 await asyncio.sleep(0.002)
     except TimeoutError:
         log.warning("escalation.words_are_late")

@@ -24,11 +24,11 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.rest.conversations.v2.conversation import ConversationList
 
 from agent import handoff, handoff_texts
-from app.calls import FAREWELL, OVER, thaw
-from app.capability import Services, equip
+from app.capability import FAREWELL, Services, equip
 from app.escalation.state import KEPT_IN_WRITING, Record, Records, State
 from app.escalation.turns import in_turn_of, stop, tell
 from app.escalation.way import CONNECTING, Way, follow_up
+from app.frozen import OVER, thaw
 from app.messaging import MessagingSettings
 from app.session import Session
 from app.twilio_api import twilio_client
@@ -211,7 +211,7 @@ class ByInteraction(Way):
 
     async def _session(self, id: str) -> Session | None:
         """A conversation as it was kept, with a line to it. None for one that is over."""
-        text = await self.store.get(f"call:{id}")
+        text = await self.store.get(f"session:{id}")
         kept: Any = json.loads(text) if text else OVER
         if kept == OVER:
             return None

@@ -1,7 +1,7 @@
 """Level 3: what Twilio notices while people talk becomes a typed signal, and `agent/actions.py` reacts to it.
 
 Conversation Intelligence v3 sends what its operators found to a webhook. The worker that receives it may be another
-than the one that serves the call: a mailbox in the store is between them.
+than the one that serves the conversation: a mailbox in the store is between them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from app.webhook import signed
 log = structlog.get_logger()
 
 ROUND = 5.0  # seconds between two signs of life of a listener
-LINGER = 120.0  # seconds that the worker of a call goes on listening after its end: a summary takes some
+LINGER = 120.0  # seconds that a worker goes on listening after the end: a summary takes some
 FAREWELL = 1.5  # seconds for what is being worked on when the server stops
 DAY = 24 * 3600  # seconds
 
@@ -89,7 +89,7 @@ class Intelligence(Capability):
         self._body = signed(settings)
         self._receiving: set[asyncio.Task[None]] = set()
         self._listeners: dict[str, tuple[Session, asyncio.Task[None]]] = {}
-        self._over: dict[str, float] = {}  # calls that have ended here, and until when they are listened for
+        self._over: dict[str, float] = {}  # what has ended here, and until when it is listened for
         self._closing = False
 
     @classmethod
@@ -117,8 +117,8 @@ class Intelligence(Capability):
 
     async def close(self) -> None:
         self._closing = True
-        for call_sid in list(self._listeners):
-            await self.mailbox.deliver(call_sid, "")  # wakes who waits
+        for id in list(self._listeners):
+            await self.mailbox.deliver(id, "")  # wakes who waits
         tasks = [*self._receiving, *(task for _, task in self._listeners.values())]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=FAREWELL)
@@ -134,7 +134,7 @@ class Intelligence(Capability):
         await self.on_start(session)
 
     async def on_end(self, session: Session) -> None:
-        """The summary of a call comes after its end."""
+        """The summary comes after the end."""
         await self._remember(session)
         self._over[session.id] = time.monotonic() + LINGER
         self._listen(session)
@@ -145,7 +145,7 @@ class Intelligence(Capability):
     async def _alert(self, session: Session, reason: str) -> bool:
         if self.alert_url is None:
             return False
-        told = {"reason": reason, "callSid": session.id, "conversationId": session.conversation_id}
+        told = {"reason": reason, "id": session.id, "conversationId": session.conversation_id}
         async with httpx2.AsyncClient(timeout=5.0) as http:
             answer = await http.post(self.alert_url, json={**told, "at": session.now().isoformat()})
         answer.raise_for_status()
@@ -154,7 +154,7 @@ class Intelligence(Capability):
     # --- what comes from Twilio --------------------------------------------------------------------------------
 
     async def _receive(self, body: Mapping[str, Any], token: str | None) -> None:
-        """Put the signals of one webhook into the mailbox of their call."""
+        """Put the signals of one webhook into the mailbox of their conversation."""
         try:
             execution, results = read(body)
         except ValidationError as errors:
@@ -174,30 +174,28 @@ class Intelligence(Capability):
         """Why nothing came of a webhook, or nothing."""
         if execution.intelligence_configuration.id != self.configuration_id:
             return "another configuration"
-        call_sid = await self._call_of(execution, results)
-        if call_sid is None:
+        id = await self._known_as(execution, results)
+        if id is None:
             return "another conversation"
         if token and not await self.store.claim(f"signals-seen:{token}", DAY):
             return "seen before"
         for result in results:
-            await self.mailbox.deliver(call_sid, SIGNALS.dump_json(signal_of(result)).decode())
-        if not await self.mailbox.listens(call_sid):
-            session = await self._remembered(call_sid)
+            await self.mailbox.deliver(id, SIGNALS.dump_json(signal_of(result)).decode())
+        if not await self.mailbox.listens(id):
+            session = await self._remembered(id)
             await self._empty(session)
         return ""
 
-    async def _call_of(self, execution: Execution, results: list[Result]) -> str | None:
-        """The call that the conversation is; None when it is none of ours."""
-        if execution.conversation_id and (
-            call_sid := await self.store.get(f"conversation:{execution.conversation_id}")
-        ):
-            return call_sid
+    async def _known_as(self, execution: Execution, results: list[Result]) -> str | None:
+        """By what id we know the conversation; None when it is none of ours."""
+        if execution.conversation_id and (id := await self.store.get(f"conversation:{execution.conversation_id}")):
+            return id
         for reference in {str(each) for result in results for each in result.reference_ids or []}:
-            if reference.startswith("CA") and await self.store.get(f"call:{reference}"):
+            if await self.store.get(f"session:{reference}"):
                 return reference
         return None
 
-    # --- the worker of the call --------------------------------------------------------------------------------
+    # --- the worker that serves it -----------------------------------------------------------------------------
 
     def _listen(self, session: Session) -> None:
         heard, task = self._listeners.get(session.id, (None, None))
@@ -211,8 +209,8 @@ class Intelligence(Capability):
         return not self._closing and (session.line.open if until is None else time.monotonic() < until)
 
     async def _attend(self, session: Session) -> None:
-        """React while the line is open, and for a while after the call. What comes while a call has dropped is for
-        whoever goes on with it."""
+        """React while the line is open, and for a while after the end. What comes while it is closed is for whoever
+        goes on with it."""
         try:
             while self._attending(session):
                 await self.mailbox.listen(session.id)
@@ -230,7 +228,7 @@ class Intelligence(Capability):
                 self._over.pop(session.id, None)
 
     async def _empty(self, session: Session) -> None:
-        """React to all that is in the mailbox of a call that is over."""
+        """React to all that is in the mailbox of a conversation that nobody serves."""
         while (text := await self.mailbox.take(session.id, 0.01)) is not None:
             if text:
                 await self._react(text, session)
@@ -243,22 +241,22 @@ class Intelligence(Capability):
                 await self._remember(session)
             self.finished.append((signal.id, "failed" if failure else "handled"))
         except Exception:
-            log.exception("signals.failed", call=session.id)
+            log.exception("signals.failed", session=session.id)
 
-    # --- calls that are over -----------------------------------------------------------------------------------
+    # --- conversations that are over --------------------------------------------------------------------------
 
     async def _remember(self, session: Session) -> None:
         await self.store.put(f"after:{session.id}", json.dumps(record_of(session)), DAY)
 
     async def react_again(self, line: Mapping[str, Any]) -> str | None:
-        """React to a signal that was kept, with the call as it was. Why that failed again, or None."""
-        return await self.reactions.react(SIGNALS.validate_python(line["signal"]), await self._again(line["call"]))
+        """React to a signal that was kept, with the conversation as it was. Why that failed again, or None."""
+        return await self.reactions.react(SIGNALS.validate_python(line["signal"]), await self._again(line["session"]))
 
-    async def _remembered(self, call_sid: str) -> Session:
-        """A call that nobody serves here or elsewhere: it is over, or its worker is."""
-        text = await self.store.get(f"after:{call_sid}") or await self.store.get(f"call:{call_sid}")
-        record: Any = json.loads(text) if text else None  # of a call: OVER, if nothing but that is known
-        return await self._again({**(record if isinstance(record, dict) else {}), "id": call_sid})
+    async def _remembered(self, id: str) -> Session:
+        """A conversation that nobody serves: it is over, or between two messages, or its worker has died."""
+        text = await self.store.get(f"after:{id}") or await self.store.get(f"session:{id}")
+        record: Any = json.loads(text) if text else None  # OVER, if nothing but that is known
+        return await self._again({**(record if isinstance(record, dict) else {}), "id": id})
 
     async def _again(self, record: Mapping[str, Any]) -> Session:
         session = session_of(record, self.now)

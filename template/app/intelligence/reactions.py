@@ -17,21 +17,21 @@ from app.signals import SIGNALS, AnySignal
 
 log = structlog.get_logger()
 
-PATIENCE = 60.0  # seconds that a reaction may take: to hand a call over waits for the end of a turn
+PATIENCE = 60.0  # seconds that a reaction may take: to hand over waits for the end of a turn
 KEPT = timedelta(days=7)  # a failed signal holds what was found out about a person: it does not stay for ever
 RECORDED = ("caller", "called", "language", "parameters", "conversation_id", "profile_id", "state")
 CANNOT_WRITE = "AGENT_FAILED_SIGNALS must name a file that the server can write"
 
 
 def record_of(session: Session) -> dict[str, Any]:
-    """What is kept of a call that is over, as JSON."""
+    """What is kept of a conversation that is over, as JSON."""
     kept = {name: getattr(session, name) for name in RECORDED}
     record: dict[str, Any] = json.loads(json.dumps({"id": session.id, **kept}, default=str))
     return record
 
 
 def session_of(record: Mapping[str, Any], now: Callable[[], datetime]) -> Session:
-    """A call that is over, as far as it is known."""
+    """A conversation that is over, as far as it is known."""
     empty: dict[str, Any] = {"caller": "", "called": "", "language": "", "state": {}}
     known = {name: record[name] for name in RECORDED if record.get(name) is not None}
     session = Session(record["id"], now=now, **{**empty, **known})
@@ -82,7 +82,7 @@ class FailedSignals:
 
 
 class Reactions:
-    """Calls `on_<kind>` of `agent/actions.py`. A signal whose reaction raises or hangs is kept."""
+    """Runs `on_<kind>` of `agent/actions.py`. A signal whose reaction raises or hangs is kept."""
 
     def __init__(self, actions: Any, failed: FailedSignals) -> None:
         self.actions = actions
@@ -92,7 +92,7 @@ class Reactions:
         """Why the reaction failed, or None."""
         reaction = getattr(self.actions, f"on_{signal.kind}", None)
         if reaction is None:
-            log.info("signal.without_reaction", call=session.id, kind=signal.kind)
+            log.info("signal.without_reaction", session=session.id, kind=signal.kind)
             return None
         before = record_of(session)
         try:
@@ -102,15 +102,17 @@ class Reactions:
             self._keep(signal, before, session.now(), "the server stopped")
             raise
         except Exception as error:
-            log.exception("reaction.failed", call=session.id, kind=signal.kind)
+            log.exception("reaction.failed", session=session.id, kind=signal.kind)
             self._keep(signal, before, session.now(), f"{type(error).__name__}: {error}")
             return type(error).__name__
-        log.info("signal.handled", call=session.id, kind=signal.kind)
+        log.info("signal.handled", session=session.id, kind=signal.kind)
         return None
 
-    def _keep(self, signal: AnySignal, call: dict[str, Any], at: datetime, reason: str) -> None:
+    def _keep(self, signal: AnySignal, before: dict[str, Any], at: datetime, reason: str) -> None:
         found = json.loads(SIGNALS.dump_json(signal))
         try:
-            self.failed.keep({"at": at.isoformat(), "reason": reason, "signal": found, "call": call})
+            self.failed.keep({"at": at.isoformat(), "reason": reason, "signal": found, "session": before})
         except OSError as error:
-            log.error("signal.lost", call=call["id"], kind=signal.kind, error=type(error).__name__, hint=CANNOT_WRITE)
+            log.error(
+                "signal.lost", session=before["id"], kind=signal.kind, error=type(error).__name__, hint=CANNOT_WRITE
+            )

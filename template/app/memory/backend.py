@@ -1,4 +1,4 @@
-"""What every memory is, wherever it is kept: who a caller is, what is known of a caller, and how it is forgotten."""
+"""What every memory is, wherever it is kept: who somebody is, what is known of them, and how it is forgotten."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEYPAD = {
     for key, letters in enumerate(["abc", "def", "ghi", "jkl", "mno", "pqrs", "tuv", "wxyz"])
     for letter in letters
 }
-# A caller who withholds the number calls from such a word, spelled on a keypad: +266696687 is "anonymous".
+# Whoever withholds the number comes from such a word, spelled on a keypad: +266696687 is "anonymous".
 NOBODY = {
     "+" + "".join(KEYPAD[letter] for letter in word)
     for word in ("anonymous", "blocked", "private", "restricted", "unavailable", "unknown")
@@ -64,7 +64,7 @@ class Identity:
 
 
 def identity_of(caller: str, parameters: Mapping[str, str]) -> Identity | None:
-    """Who calls, by number, or else by what the channel says. None for somebody who withholds both: nothing is kept."""
+    """Who it is, by number, or else by what the channel says. None for somebody who withholds both: nothing is kept."""
     if E164.fullmatch(caller) and caller not in NOBODY:
         return Identity("phone", caller)
     if email := parameters.get("email", "").strip().lower():
@@ -84,7 +84,7 @@ class Item:
 
 @dataclass
 class Known:
-    """What is known of a caller. Newest first; recalled by a query, best first."""
+    """What is known of somebody. Newest first; recalled by a query, best first."""
 
     traits: dict[str, str] = field(default_factory=dict)
     observations: list[Item] = field(default_factory=list)
@@ -137,7 +137,7 @@ class Backend(ABC):
     async def summarize(self, profile: str, summary: str, conversation_id: str | None = None) -> None: ...
 
     async def ended(self, identity: Identity) -> None:  # noqa: B027 (optional)
-        """A call is over."""
+        """A conversation is over."""
 
     @abstractmethod
     async def forget(self, identity: Identity) -> Forgotten:

@@ -21,7 +21,7 @@ from app.capability import Services
 from app.memory.backend import Backend, Forgotten, Identity, Item, Known, MemorySettings
 
 PATIENCE = 5  # seconds to wait for a connection, or for SQLite's lock
-SEARCHED = 1000  # newest items of a caller that a query looks through
+SEARCHED = 1000  # newest items of a person that a query looks through
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
@@ -59,7 +59,7 @@ class Base(DeclarativeBase):
 
 
 class Profile(Base):
-    """A caller. `traits` is yours to fill: names and texts that the agent should know. Times are seconds since 1970."""
+    """A person. `traits` is yours to fill: names and texts that the agent should know. Times are seconds since 1970."""
 
     __tablename__ = "memory_profile"
     __table_args__ = (UniqueConstraint("kind", "value"),)
@@ -68,7 +68,7 @@ class Profile(Base):
     kind: Mapped[str] = mapped_column(String(16))
     value: Mapped[str] = mapped_column(String(320))
     traits: Mapped[dict[str, str]] = mapped_column(JSON)
-    calls: Mapped[int] = mapped_column(default=0)
+    conversations: Mapped[int] = mapped_column(default=0)
     seen_at: Mapped[float] = mapped_column(Float)
 
 
@@ -123,10 +123,15 @@ class DatabaseMemory(Backend):
             async with self._begin() as database:
                 await database.execute(
                     insert(Profile).values(
-                        id=profile, kind=identity.kind, value=identity.value, traits={}, calls=0, seen_at=self._time()
+                        id=profile,
+                        kind=identity.kind,
+                        value=identity.value,
+                        traits={},
+                        conversations=0,
+                        seen_at=self._time(),
                     )
                 )
-        except IntegrityError:  # another call of the same caller was faster
+        except IntegrityError:  # another conversation of the same person was faster
             return await self.create(identity)
         return profile
 
@@ -145,12 +150,14 @@ class DatabaseMemory(Backend):
         await self._keep(profile, "summaries", summary, conversation_id)
 
     async def ended(self, identity: Identity) -> None:
-        """Count the call, and delete what is too old."""
+        """Count the conversation, and delete what is too old."""
         if "traits" in self.kinds:
             await self.create(identity)
         async with self._begin() as database:
             mine = (Profile.kind == identity.kind) & (Profile.value == identity.value)
-            await database.execute(update(Profile).where(mine).values(calls=Profile.calls + 1, seen_at=self._time()))
+            await database.execute(
+                update(Profile).where(mine).values(conversations=Profile.conversations + 1, seen_at=self._time())
+            )
             await self._delete_expired(database)
 
     async def forget(self, identity: Identity) -> Forgotten:
@@ -180,13 +187,16 @@ class DatabaseMemory(Backend):
         return (await database.execute(wanted)).scalar_one_or_none()
 
     async def _traits(self, database: AsyncConnection, profile: str) -> dict[str, str]:
-        wanted = select(Profile.traits, Profile.calls, Profile.seen_at).where(Profile.id == profile)
+        wanted = select(Profile.traits, Profile.conversations, Profile.seen_at).where(Profile.id == profile)
         row = (await database.execute(wanted)).one_or_none()
         if row is None:
             return {}
         traits = {str(name): str(value) for name, value in row.traits.items()}
-        if row.calls:
-            traits |= {"calls before this one": str(row.calls), "last call": f"{moment(row.seen_at):%Y-%m-%d}"}
+        if row.conversations:
+            traits |= {
+                "conversations before this one": str(row.conversations),
+                "last conversation": f"{moment(row.seen_at):%Y-%m-%d}",
+            }
         return traits
 
     async def _entries(self, database: AsyncConnection, profile: str, kind: str, query: str | None) -> list[Item]:

@@ -1,7 +1,7 @@
-"""Messages beside calls: SMS, WhatsApp, RCS and chat, answered by the same brain out of the same memory.
+"""Messages: SMS, WhatsApp, RCS and chat, answered by the same brain out of the same memory.
 
-They come as webhooks of Conversation Orchestrator and go out as its Actions, whichever path carries the calls: TAC 2.5
-loses what it fails to send, answers human agents and knows of duplicates in its own process only.
+They come as webhooks of Conversation Orchestrator and go out as its Actions. TAC 2.5 could do that too, but it loses
+what it fails to send, answers human agents and knows of duplicates in its own process only.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from pydantic import Field, ValidationError
 from pydantic_ai.messages import ModelResponse, TextPart
 
 from agent import texts
+from app import answers
 from app.brain import Brain
-from app.calls import FAREWELL, OVER, freeze, thaw
-from app.capability import Capability, Services, each, equip
+from app.capability import FAREWELL, Capability, Services, each, equip
+from app.frozen import OVER, freeze, thaw
 from app.messaging.inbox import Inbox
 from app.messaging.outbox import BetweenTurns, Outbox, TextLine
 from app.messaging.payload import Change, Message, bare
-from app.orchestrator import OrchestratorSettings
 from app.session import Line, NotOffered, Session
-from app.speech import FIRST_LANGUAGE
 from app.store import Store
-from app.twilio_api import twilio_client
+from app.twilio_api import OrchestratorSettings, twilio_client
 from app.webhook import signed
 
 log = structlog.get_logger()
@@ -104,6 +103,10 @@ class Messaging(Capability):
         outbox = Outbox(twilio_client(settings, services.transport), settings.addresses)
         return cls(settings, services.store, services.now, outbox)
 
+    @property
+    def busy(self) -> int:
+        return len(self.working)
+
     def answered_by(self, brain: Brain) -> None:
         self.brain = brain
 
@@ -174,7 +177,7 @@ class Messaging(Capability):
         return message.conversation_id
 
     def _is_for_us(self, message: Message) -> bool:
-        """Calls are transcribed into conversations too, and our own messages come back to us."""
+        """What is spoken comes in transcripts too, and our own messages come back to us."""
         channel = message.author.channel
         if channel == "VOICE" or (message.content and message.content.type == "TRANSCRIPTION"):
             return False
@@ -277,12 +280,12 @@ class Messaging(Capability):
         if stored in (None, OVER):
             return
         session = self._as_kept(conversation_id, stored)
-        await self.store.put(f"call:{conversation_id}", json.dumps(OVER), DAY)
+        await self.store.put(f"session:{conversation_id}", json.dumps(OVER), DAY)
         await equip(session, self.brain.capabilities)
         await each(self.brain.capabilities, "on_end", session, within=FAREWELL)
         log.info("text.ended", conversation=conversation_id)
 
-    # --- what is kept between two messages, as it is of calls --------------------------------------------------------
+    # --- what is kept between two messages -------------------------------------------------------------------------
 
     async def _session(self, message: Message) -> tuple[Session | None, bool]:
         """The conversation that a message belongs to, and whether it is new. None for one that is over."""
@@ -295,8 +298,8 @@ class Messaging(Capability):
             session = self._as_kept(id, stored)
         else:
             called = bare(self.options.addresses[channel])
-            session = Session(id, address, called, language=FIRST_LANGUAGE, now=self.now, conversation_id=id)
-            if not await self.store.get(f"conversation:{id}"):  # it may be that of a call
+            session = Session(id, address, called, language=answers.FIRST_LANGUAGE, now=self.now, conversation_id=id)
+            if not await self.store.get(f"conversation:{id}"):  # it may have another name here
                 await self.store.put(f"conversation:{id}", id, WEEK)
         known = {"channel": channel, "thread": message.channel_id or ""}
         if channel == "CHAT":  # whoever connects somebody to a chat says who that is
@@ -310,8 +313,8 @@ class Messaging(Capability):
         return session
 
     async def _stored(self, conversation_id: str) -> Any:
-        text = await self.store.get(f"call:{conversation_id}")
+        text = await self.store.get(f"session:{conversation_id}")
         return json.loads(text) if text else None
 
     async def _save(self, session: Session) -> None:
-        await self.store.put(f"call:{session.id}", json.dumps(freeze(session)), WEEK)
+        await self.store.put(f"session:{session.id}", json.dumps(freeze(session)), WEEK)

@@ -15,6 +15,7 @@ from twilio.rest import Client
 from twilio.rest.conversations.v2.action import ActionList
 from twilio.rest.conversations.v2.participant import ParticipantInstance, ParticipantList
 
+from agent import texts
 from app.messaging.payload import Message, bare
 from app.session import Line, Session
 from app.twilio_api import everything
@@ -174,6 +175,8 @@ class TextLine(Line):
     """A conversation in writing."""
 
     spoken = False
+    hold = ""
+    apology = texts.APOLOGY
 
     def __init__(self, outbox: Outbox, route: Route, session: Session) -> None:
         self.outbox = outbox
@@ -196,6 +199,8 @@ class BetweenTurns(Line):
     """The same, for whoever has something to say meanwhile. `write` waits for an answer that is being given."""
 
     spoken = False
+    hold = ""
+    apology = texts.APOLOGY
 
     def __init__(self, conversation_id: str, write: Callable[[str, str], Awaitable[None]]) -> None:
         self.conversation_id = conversation_id

@@ -12,6 +12,7 @@ from app.calls import Calls
 from app.relay.line import RelayLine
 from app.relay.twiml import connect_twiml
 from app.settings import Settings
+from app.speech import websocket_url
 from app.webhook import signed
 
 log = structlog.get_logger()
@@ -36,7 +37,7 @@ def connect(app: FastAPI, settings: Settings, calls: Calls) -> None:
 
     @app.websocket("/ws")
     async def websocket(websocket: WebSocket) -> None:
-        url = f"{settings.websocket_url}{websocket.url.path}"
+        url = websocket_url(settings)
         if not validator.validate(url, {}, websocket.headers.get("X-Twilio-Signature", "")):
             log.warning("signature.refused", url=url, hint="PUBLIC_URL and TWILIO_AUTH_TOKEN must be the number's own")
             await websocket.close(1008)  # before accept(): the handshake is answered with 403

@@ -9,17 +9,17 @@ from twilio.twiml.voice_response import VoiceResponse
 from app import answers
 from app.capability import Capability
 from app.settings import Settings
-from app.speech import LANGUAGES, relay_attributes
+from app.speech import LANGUAGES, relay_attributes, websocket_url
 
 
 def connect_twiml(settings: Settings, greeting: str, capabilities: Sequence[Capability]) -> str:
-    """`<Connect><ConversationRelay>`. The URL has no query: Twilio would sign it in a way of its own."""
+    """`<Connect><ConversationRelay>`, with every language."""
     response = VoiceResponse()
     connect = response.connect(action=f"{settings.public_url}/connect-action", method="POST")
     # Twilio sends partial prompts with Deepgram's flux only.
     partial = {"partial_prompts": True, "speech_model": "flux"} if answers.PARTIAL_PROMPTS else {}
     relay = connect.conversation_relay(
-        url=f"{settings.websocket_url}/ws", dtmf_detection=True, **partial, **relay_attributes(greeting, capabilities)
+        url=websocket_url(settings), dtmf_detection=True, **partial, **relay_attributes(greeting, capabilities)
     )
     for language in LANGUAGES:
         relay.language(**language)

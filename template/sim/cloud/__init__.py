@@ -1,12 +1,12 @@
-"""The Twilio account that lives on this machine: one state behind `agent call`, scenarios and tests.
+"""The Twilio account that lives on this machine: one state behind the terminal, scenarios and tests.
 
 It behaves as the real one does where that matters: writes are answered before they can be read, and a conversation is
-listed seconds after its call began.
+listed seconds after it began.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sim.cloud.conversations import Conversations
 from sim.cloud.core import Fault, Product, Transport
@@ -16,48 +16,36 @@ from sim.cloud.memory import Memory
 from sim.cloud.taskrouter import TaskRouter
 from sim.world import settings
 
-if TYPE_CHECKING:
-    from sim.call import Call
-    from sim.twiml import Queue
-
 
 class Cloud:
-    """`pace` divides every delay, as it does that of a voice."""
+    """`pace` divides every delay, as it does every other wait."""
 
-    def __init__(self, pace: float = 1000.0) -> None:
+    def __init__(self, pace: float = 1000.0, taskrouter: TaskRouter | None = None) -> None:
         self.memory = Memory(pace=pace)
         self.conversations = Conversations(pace=pace, memory=self.memory)
         self.intelligence = Intelligence(pace=pace)
-        self.taskrouter = TaskRouter(pace=pace)
+        self.taskrouter = taskrouter or TaskRouter(pace=pace)
         self.flex = Flex(pace=pace, taskrouter=self.taskrouter)
-        products = [self.conversations, self.memory, self.intelligence, self.taskrouter, self.flex]
         key, secret = getattr(settings(), "api_key", ""), getattr(settings(), "api_secret", None)
         self.transport = Transport(
-            {product.host: product for product in products}, (key, secret.get_secret_value() if secret else "")
+            {product.host: product for product in self.products()}, (key, secret.get_secret_value() if secret else "")
         )
 
+    def products(self) -> list[Product]:
+        return [product for product in vars(self).values() if isinstance(product, Product)]
+
     def given(self, facts: dict[str, Any]) -> None:
-        """Make it so before the call: what a product knows, and for each its `slow` (seconds) and `fails` (status)."""
+        """Make it so beforehand: what a product knows, and for each its `slow` (seconds) and `fails` (status)."""
         for name, known in facts.items():
             product = self._product(name)
             product.fault = Fault(known.pop("slow", 0.0), known.pop("fails", 0))
             if known:
                 product.given(known)
 
-    async def connected(self, call: Call) -> None:
-        """ConversationRelay has connected a call."""
-        self.flex.subscriber = call.post_form
-        if configuration := call.attribute("conversationConfiguration", ""):
-            self.conversations.begin(configuration, "VOICE", call.sid, call.caller, call.called)
-
-    async def queued(self, call: Call, queue: Queue) -> None:
-        """A call has come into the queue of a workflow."""
-        await self.taskrouter.enqueue(call, queue)
-
-    async def happens(self, call: Call, event: dict[str, Any]) -> None:
-        """Something happens at Twilio during a call: the name of a product, and what."""
+    async def happens(self, somebody: Any, event: dict[str, Any]) -> None:
+        """Something happens at Twilio while somebody talks to the agent: the name of a product, and what."""
         for name, what in event.items():
-            await self._product(name).happens(call, what)
+            await self._product(name).happens(somebody, what)
 
     def _product(self, name: str) -> Product:
         product = getattr(self, name, None)

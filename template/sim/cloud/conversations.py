@@ -6,17 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from sim.cloud.core import Answer, NotFound, Product, Request, route
 from sim.cloud.memory import Memory
-from sim.world import ACCOUNT_SID, settings
+from sim.world import ACCOUNT_SID, Problem, settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-    from sim.call import Call
 
 PATH = "/webhooks/conversations"
 PATIENCE = 30.0  # seconds without an answer after which nobody waits any more
@@ -74,7 +72,7 @@ class Conversations(Product):
         return conversation
 
     def of(self, channel_id: str) -> dict[str, Any]:
-        """The conversation of a call."""
+        """The conversation that went over this call, or began with this message."""
         return next(each for each in self.known.values() if each["channelId"] == channel_id)
 
     @route("GET", "/v2/Conversations")
@@ -169,33 +167,31 @@ class Conversations(Product):
 
     # --- messages ------------------------------------------------------------------------------------------------
 
-    async def happens(self, call: Call, event: Any) -> None:
-        """The caller writes `text` to the number that was called, and the answer has `contains`, in a call or after it;
+    async def happens(self, somebody: Any, event: Any) -> None:
+        """Whoever called writes `text` to the same number, and the answer has `contains`, in the call or after it;
         or there is none, if `unanswered`.
 
-        Raises CallProblem for an answer that has not, or does not come, or comes.
+        Raises Problem for an answer that has not, or does not come, or comes.
         """
-        from sim.call import CallProblem
-
         if not isinstance(event, dict) or not {"text"} <= event.keys() <= {"text", "contains", "unanswered"}:
             raise ValueError("conversations can have a text, and what the answer contains, or that it is unanswered")
-        self.subscriber = lambda body: call.post_json(PATH, body)
-        written, count = self.write(call.caller, call.called, "SMS", event["text"]), len(self.sent)
+        self.subscriber = lambda body: somebody.post_json(PATH, body)
+        written, count = self.write(somebody.caller, somebody.called, "SMS", event["text"]), len(self.sent)
         await self.subscriber(webhook("COMMUNICATION_CREATED", written))
         if event.get("unanswered"):
-            await idle(call.app)
+            await idle(somebody.app)
             if len(self.sent) > count:
-                raise CallProblem(f"{event['text']!r} is for a human, and the agent answered it")
+                raise Problem(f"{event['text']!r} is for a human, and the agent answered it")
             return
         try:
             async with asyncio.timeout(PATIENCE):
                 while len(self.sent) == count:
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            raise CallProblem(f"nobody answered the text {event['text']!r}") from None
+            raise Problem(f"nobody answered the text {event['text']!r}") from None
         answer = self.sent[count]["content"]["text"]
         if str(event.get("contains", "")).lower() not in answer.lower():
-            raise CallProblem(f"{event['contains']!r} is missing in {answer!r}")
+            raise Problem(f"{event['contains']!r} is missing in {answer!r}")
 
     def write(self, author: str, agent: str, channel: str, text: str | None, thread: str = "") -> dict[str, Any]:
         """Somebody writes to the agent. Returns the message; the conversation begins with it, if it has to.
@@ -280,7 +276,7 @@ async def idle(app: FastAPI) -> None:
 
 
 def busy(app: FastAPI) -> bool:
-    return any(getattr(capability, "working", None) for capability in app.state.calls.capabilities)
+    return any(getattr(capability, "working", None) for capability in app.state.conversations.capabilities)
 
 
 def bare(address: str) -> str:

@@ -8,13 +8,10 @@ import re
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 import httpx2
-
-if TYPE_CHECKING:
-    from sim.call import Call
 
 Answer = tuple[int, Any]
 Handler = Callable[..., Awaitable[Answer]]
@@ -53,11 +50,11 @@ class Product:
     requests: list[Request] = field(default_factory=list)
 
     def given(self, facts: dict[str, Any]) -> None:
-        """What it knows before the call. Raises ValueError for what it cannot know."""
+        """What it knows beforehand. Raises ValueError for what it cannot know."""
         raise ValueError(f"{type(self).__name__} can be given nothing, and is given {', '.join(facts)}")
 
-    async def happens(self, call: Call, event: Any) -> None:
-        """What it does during a call. Raises ValueError for what it cannot do."""
+    async def happens(self, somebody: Any, event: Any) -> None:
+        """What it does while somebody talks to the agent. Raises ValueError for what it cannot do."""
         raise ValueError(f"nothing of {type(self).__name__} can happen")
 
     async def answer(self, request: Request) -> Answer:

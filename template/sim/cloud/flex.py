@@ -6,15 +6,13 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx2
 
 from sim.cloud.core import Answer, NotFound, Product, Request, route
 from sim.cloud.taskrouter import EVENTS, TTL, WORKSPACE, TaskRouter, form_of, sid
-
-if TYPE_CHECKING:
-    from sim.call import Call
+from sim.world import Problem
 
 TYPES = {"sms", "whatsapp", "web", "chat", "email", "messenger", "gbm"}
 PROPERTIES = {
@@ -106,11 +104,9 @@ class Flex(Product):
         await self.delivered()
         await self._tell(task, *events, **more)
 
-    async def happens(self, call: Call, event: Any) -> None:
-        """As `becomes`. When nobody comes, the customer must be told. Raises CallProblem otherwise."""
-        from sim.call import CallProblem
-
-        sent = call.cloud.conversations.sent
+    async def happens(self, somebody: Any, event: Any) -> None:
+        """As `becomes`. When nobody comes, the customer must be told. Raises Problem otherwise."""
+        sent = somebody.cloud.conversations.sent
         count = len(sent)
         await self.becomes(event)
         try:
@@ -118,7 +114,7 @@ class Flex(Product):
                 while event == "nobody" and len(sent) == count:
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            raise CallProblem("nobody comes, and the customer is not told") from None
+            raise Problem("nobody comes, and the customer is not told") from None
 
     async def delivered(self) -> None:
         """Wait until all events have been sent."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import httpx2
@@ -15,9 +16,6 @@ import httpx2
 from sim.cloud.conversations import identifier
 from sim.cloud.core import Answer, NotFound, Product, Request, route
 from sim.world import ACCOUNT_SID, PUBLIC_URL, settings
-
-if TYPE_CHECKING:
-    from sim.call import Call
 
 PATH = "/webhooks/intelligence"
 PATIENCE = 5.0  # seconds that the app may take to deal with a signal
@@ -33,6 +31,27 @@ CUSTOM = ("Custom", identifier("intelligence_operator", 1), "JSON")
 ENDING = "CONVERSATION_END"
 
 
+class Somebody(Protocol):
+    """Whoever talks to the agent, however. `reference` is the id of what was analysed."""
+
+    app: Any
+    address: str
+
+    @property
+    def channel(self) -> str: ...
+
+    @property
+    def conversation(self) -> str: ...
+
+    @property
+    def reference(self) -> str: ...
+
+    async def state(self) -> Mapping[str, Any]:
+        """What the app keeps of the conversation under `state`."""
+
+    def sign(self, url: str) -> str: ...
+
+
 @dataclass
 class Intelligence(Product):
     """`configurations`, `operators` and `results` are what the REST API knows, by id."""
@@ -45,16 +64,16 @@ class Intelligence(Product):
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     executed: int = 0
 
-    def rule_execution(self, call: Call, event: dict[str, Any]) -> dict[str, Any]:
-        """What the webhook carries when a rule has run its operators on a call.
+    def rule_execution(self, somebody: Somebody, event: dict[str, Any]) -> dict[str, Any]:
+        """What the webhook carries when a rule has run its operators on a conversation.
 
         `event` has `sentiment` (a label), `summary` or `next_best_response` (a text), `script_adherence` ({"failed":
-        [...], "met": [...]}) or `custom` ({"name", "result"}); and `conversation: other` for a call of somebody else's.
+        [...], "met": [...]}) or `custom` ({"name", "result"}); and `conversation: other` for one of somebody else's.
         """
         self.executed += 1
         other = event.get("conversation") == "other"
-        conversation = identifier("conv_conversation", 10**6) if other else call.cloud.conversations.of(call.sid)["id"]
-        reference = "CA" + "f" * 32 if other else call.sid
+        conversation = identifier("conv_conversation", 10**6) if other else somebody.conversation
+        reference = "CA" + "f" * 32 if other else somebody.reference
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         found = [kind for kind in [*TWILIO_OPERATORS, "custom"] if kind in event]
         results = []
@@ -79,7 +98,7 @@ class Intelligence(Product):
                         "first": identifier("conv_communication", 1),
                         "last": identifier("conv_communication", 2 * number),
                     },
-                    "channels": ["VOICE"],
+                    "channels": [somebody.channel],
                     "participants": [{"id": identifier("conv_participant", 10), "type": "CUSTOMER"}],
                     "resolvedContext": {"memory": {}, "knowledge": {"sources": []}},
                 },
@@ -100,40 +119,42 @@ class Intelligence(Product):
             "operatorResults": results,
         }
 
-    async def happens(self, call: Call, event: Any) -> None:
+    async def happens(self, somebody: Somebody, event: Any) -> None:
         """A rule has run: its webhook is sent, `repeat` times, and waited for until the app is done with it.
 
-        `state` is what the call must keep afterwards (null: nothing of that name). Raises ValueError otherwise.
+        `state` is what the app must keep afterwards (null: nothing of that name). Raises ValueError otherwise.
         """
         known = {*TWILIO_OPERATORS, "custom", "conversation", "repeat", "state"}
         if unknown := set(event) - known:
             raise ValueError(f"intelligence has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
-        body, token = self.rule_execution(call, event), str(uuid4())
+        body, token = self.rule_execution(somebody, event), str(uuid4())
         for count in range(1, event.get("repeat", 1) + 1):
-            answer = await self.send(call, body, token)
+            answer = await self.send(somebody, body, token)
             if answer.status_code != 200:
                 raise ValueError(f"POST {PATH} answered {answer.status_code}")
             for result in body["operatorResults"]:
-                await self._dealt_with(call, result["id"], count)
-        kept = call.session.state
+                await self._dealt_with(somebody, result["id"], count)
+        kept = await somebody.state()
         wrong = {name: kept.get(name) for name, value in event.get("state", {}).items() if kept.get(name) != value}
         if wrong:
-            raise ValueError(f"the call keeps {wrong}, expected: {event['state']}")
+            raise ValueError(f"the app keeps {wrong}, expected: {event['state']}")
 
-    async def send(self, call: Call, body: dict[str, Any], token: str | None = None) -> httpx2.Response:
+    async def send(self, somebody: Somebody, body: dict[str, Any], token: str | None = None) -> httpx2.Response:
         """POST a webhook as Twilio does: signed, and with a token that its repetitions share."""
         content = json.dumps(body).encode()
         target = f"{PATH}?bodySHA256={hashlib.sha256(content).hexdigest()}"
-        headers = {"Content-Type": "application/json", "X-Twilio-Signature": call.sign(f"{PUBLIC_URL}{target}")}
+        headers = {"Content-Type": "application/json", "X-Twilio-Signature": somebody.sign(f"{PUBLIC_URL}{target}")}
         if token:
             headers["i-twilio-idempotency-token"] = token
         async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
-            return await http.post(f"http://{call.address}{target}", content=content, headers=headers)
+            return await http.post(f"http://{somebody.address}{target}", content=content, headers=headers)
 
-    async def _dealt_with(self, call: Call, result: str, times: int) -> None:
+    async def _dealt_with(self, somebody: Somebody, result: str, times: int) -> None:
         """Wait until the app is done with a result, whatever it made of it."""
         finished = next(
-            each.finished for each in call.app.state.calls.capabilities if type(each).__name__ == "Intelligence"
+            each.finished
+            for each in somebody.app.state.conversations.capabilities
+            if type(each).__name__ == "Intelligence"
         )
         try:
             async with asyncio.timeout(PATIENCE):

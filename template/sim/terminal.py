@@ -1,0 +1,48 @@
+"""A conversation in a terminal: who says what."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+class Terminal:
+    """Prints a conversation. `pace` 1 is that of people."""
+
+    def __init__(self, pace: float = 1.0) -> None:
+        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+        self.pace = pace
+
+    def line(self, who: str, text: str, note: str = "", style: str = "") -> None:
+        row = Table.grid(padding=(0, 2))
+        row.add_column(width=8, justify="right", no_wrap=True)
+        row.add_column()
+        said = Text.assemble(text, (f"  ({note})" if note else "", "dim"))
+        row.add_row(Text(who, f"bold {style}"), said if who else Text(text, "dim"))
+        self.console.print(row)
+
+    def agent(self, text: str, note: str = "") -> None:
+        self.line("agent", text, note, style="green")
+
+    def note(self, text: str) -> None:
+        self.line("", text)
+
+    def problem(self, text: str) -> None:
+        self.line("problem", text, style="red")
+
+
+@asynccontextmanager
+async def piped() -> AsyncGenerator[AsyncIterator[str]]:
+    """The lines of a file or of another program."""
+
+    async def lines() -> AsyncIterator[str]:
+        while text := await asyncio.to_thread(sys.stdin.readline):
+            yield text.strip()
+
+    yield lines()

@@ -1,0 +1,40 @@
+"""The same person, on the phone and in writing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+import pytest
+from pydantic_ai import messages as m
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from app.main import create_app
+from sim import world
+from sim.call import caller_on
+from sim.features import Cloud
+from sim.server import serve
+from sim.text import Texter
+
+
+async def test_whoever_calls_and_then_texts_is_known() -> None:
+    """Only where the project has a memory: it knows people by their number, however they reach the agent."""
+    memory = pytest.importorskip("app.memory")
+    from sim.features import given_memory
+
+    cloud, told_model = Cloud(), list[str]()
+
+    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
+        told_model.append(info.instructions or "")
+        yield "Yes."
+
+    app = create_app(world.settings(), [played(FunctionModel(stream_function=stream))], [], transport=cloud.transport)
+    async with serve(app) as address:
+        await given_memory(app, cloud, {"callers": {world.CALLER: {"observations": ["Likes tea."]}}})
+        async with caller_on(app, address, cloud=cloud) as call:
+            await call.stays_silent(1000)
+            await call.says("Hello")
+        somebody = Texter(app, address, cloud, world.CALLER, "SMS")
+        await somebody.texts("Hello again")
+        await somebody.settles()
+        await somebody.aclose()
+    assert memory and ["Likes tea." in told for told in told_model] == [True, True]
