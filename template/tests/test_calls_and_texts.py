@@ -11,7 +11,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from app.main import create_app
 from sim import world
 from sim.call import caller_on
-from sim.features import Cloud
+from sim.features import Cloud, played
 from sim.server import serve
 from sim.text import Texter
 

@@ -579,7 +579,7 @@ def test_agent_text_answers_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> No
     assert 'I heard "Hello?"' not in result.output and 'I heard "And now?"' in result.output
 
 
-async def played(path: Path, turns: str) -> list[str]:
+async def outcome(path: Path, turns: str) -> list[str]:
     """What becomes of somebody who writes."""
     file = path / "one.yml"
     file.write_text(f"given: {{channel: sms}}\nmodel: [{{says: It is open.}}]\nturns: {turns}\n", encoding="utf-8")
@@ -587,8 +587,8 @@ async def played(path: Path, turns: str) -> list[str]:
 
 
 async def test_a_scenario_can_be_played_in_writing(tmp_path: Path) -> None:
-    assert await played(tmp_path, "[{caller: Hello, expect: {contains: open, told: text message, tools: []}}]") == []
-    failures = await played(tmp_path, "[{caller: Hello, expect: {contains: closed}}, {silence: 1}]")
+    assert await outcome(tmp_path, "[{caller: Hello, expect: {contains: open, told: text message, tools: []}}]") == []
+    failures = await outcome(tmp_path, "[{caller: Hello, expect: {contains: closed}}, {silence: 1}]")
     assert failures == ["turn 1: 'closed' is missing in 'It is open.'"]
 
 
@@ -596,13 +596,13 @@ async def test_a_scenario_can_be_played_in_writing(tmp_path: Path) -> None:
 async def test_what_nobody_can_do_in_writing_is_refused(tmp_path: Path, step: str) -> None:
     turn = step if not step.startswith("interrupt") else f"caller: Hello, {step}"
     with pytest.raises(ScenarioError, match=rf":3: turns.1.{step.partition(':')[0]}: that cannot be by sms"):
-        await played(tmp_path, f"[{{caller: Hello}}, {{{turn}}}]")
+        await outcome(tmp_path, f"[{{caller: Hello}}, {{{turn}}}]")
 
 
 async def test_a_message_without_an_answer_fails_a_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.messaging.outbox.PAUSES", ())
     monkeypatch.setattr("sim.cloud.conversations.LONGEST_TEXT", 3)  # every answer is refused
-    assert await played(tmp_path, "[{caller: Hello}]") == ["no answer: the app is done with the message"]
+    assert await outcome(tmp_path, "[{caller: Hello}]") == ["no answer: the app is done with the message"]
 
 
 # --- a server that stops -------------------------------------------------------------------------------------------

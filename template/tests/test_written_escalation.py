@@ -545,6 +545,7 @@ async def test_words_of_your_own_tools_may_bring_a_human(reach: Reach) -> None:
 async def test_a_call_and_a_conversation_in_writing_do_not_mix(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even if Twilio takes them for one conversation, as it does when it groups by profile."""
     pytest.importorskip("app.escalation.voice")
+    from sim.call import caller_on
 
     async def stays_open(*_: Any) -> None:
         """The end of the call would close it."""

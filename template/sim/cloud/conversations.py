@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from fastapi import FastAPI
+
 from sim.cloud.core import Answer, NotFound, Product, Request, route
 from sim.cloud.memory import Memory
 from sim.world import ACCOUNT_SID, Problem, settings
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
 
 PATH = "/webhooks/conversations"
 PATIENCE = 30.0  # seconds without an answer after which nobody waits any more

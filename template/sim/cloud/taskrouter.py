@@ -1,4 +1,4 @@
-"""TaskRouter: whatever waits for a human is a task, and what becomes of it is told in events. There are no workers here."""
+"""TaskRouter: what waits for a human is a task; what becomes of it is told in events. There are no workers here."""
 
 from __future__ import annotations
 
