@@ -109,7 +109,7 @@ async def test_what_the_model_said_before_stands_before(dial: Dial) -> None:
 async def test_the_last_words_wait_for_those_before() -> None:
     turn = Turn("A person, please")
     turn.messages = [ModelResponse([TextPart("Let me see.")], run_id=turn.run_id)]
-    waiting = asyncio.create_task(sent(turn))
+    waiting = asyncio.create_task(sent(turn, words.HOLD))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     turn.said = f"{words.HOLD} Let me see."
@@ -156,10 +156,10 @@ def test_a_tool_that_fails_is_a_failure() -> None:
     failed = ModelRequest([ToolReturnPart("look_up", TOOL_FAILED.format("ValueError"), "1")])
     done = ModelRequest([ToolReturnPart("look_up", "It is here.", "1")])
     said = ModelResponse([TextPart("Well.")])
-    assert failures([asked, failed, said]) == 1
-    assert failures([asked, failed, said, asked, failed, said]) == 2
-    assert failures([asked, failed, said, asked, done, said]) == 0
-    assert failures([]) == 0
+    assert failures([asked, failed, said], words.APOLOGY) == 1
+    assert failures([asked, failed, said, asked, failed, said], words.APOLOGY) == 2
+    assert failures([asked, failed, said, asked, done, said], words.APOLOGY) == 0
+    assert failures([], words.APOLOGY) == 0
 
 
 # --- a signal, from outside the conversation ------------------------------------------------------------------------

@@ -287,7 +287,7 @@ async def test_a_human_may_take_days(reach: Reach) -> None:
 
     somebody = await reach(store=Noting())
     await says(somebody, PLEASE)
-    assert kept["escalation"] >= kept["call"] > 6 * 24 * 3600
+    assert kept["escalation"] >= kept["session"] > 6 * 24 * 3600
 
 
 async def test_another_worker_is_silent_too(reach: Reach) -> None:
