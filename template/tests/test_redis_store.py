@@ -138,6 +138,7 @@ class TestRedis(OnRedis, EverySharedStore):
         assert await store.pop("queue", 0.5) is None
         assert time.monotonic() - started >= 0.5 and "store.down" not in logged()
 
+
 # --- its address ------------------------------------------------------------------------------------------------
 
 
