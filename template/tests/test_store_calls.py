@@ -162,7 +162,7 @@ class EveryWorker:
     async def test_a_server_that_stops_does_not_end_calls_that_others_have_taken(
         self, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 0.05)
+        monkeypatch.setattr("app.calls.GRACE", 0.5)
         first, second = worker(store).state.conversations, worker(elsewhere).state.conversations
         first.dropped(await begin(first))
         session = await begin(second)
