@@ -12,7 +12,6 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import cache
-from inspect import iscoroutinefunction
 from threading import Event
 from typing import Any, Self
 
@@ -29,7 +28,7 @@ from websockets.protocol import State
 from app.aws import missing_credentials
 from app.brain import Turn, reason
 from app.converse import as_block, as_record, as_text, as_told
-from app.runtime import Runtime, attempt, finished
+from app.runtime import Runtime, attempt, finished, within
 from app.session import Session
 from app.settings import Settings
 
@@ -383,10 +382,7 @@ class Offered:
         except ValidationError as error:
             wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
             return f"Wrong arguments. {'; '.join(wrong)}."
-        async with asyncio.timeout(self.limit):
-            if iscoroutinefunction(self.function):
-                return await self.function(**known)
-            return await asyncio.to_thread(self.function, **known)
+        return await within(self.limit, self.function, **known)
 
     async def result(self, call: m.ToolCallPart) -> str:
         async def text() -> str:

@@ -11,7 +11,6 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import wraps
-from inspect import iscoroutinefunction
 from typing import Any, Self
 
 import structlog
@@ -28,7 +27,7 @@ from app import answers
 from app.aws import AwsSettings, missing_credentials
 from app.brain import Turn, reason
 from app.converse import as_record, as_text, as_told
-from app.runtime import Runtime, attempt, finished
+from app.runtime import Runtime, attempt, finished, within
 from app.session import Session
 
 log = structlog.get_logger()
@@ -156,16 +155,10 @@ class Finishing(AgentTool):
         super().__init__()
         self.turn = turn
 
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            async with asyncio.timeout(limit):
-                if iscoroutinefunction(function):
-                    return await function(*args, **kwargs)
-                return await asyncio.to_thread(function, *args, **kwargs)
-
         @wraps(function)
         async def attempted(*args: Any, **kwargs: Any) -> Any:
             # As text: Strands takes a dict with `status` and `content` for a result of its own making.
-            return as_text(await attempt(function.__name__, call(*args, **kwargs)))
+            return as_text(await attempt(function.__name__, within(limit, function, *args, **kwargs)))
 
         self.tool: AgentTool = tool(attempted)
 

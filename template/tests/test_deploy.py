@@ -230,7 +230,7 @@ def test_no_silence_is_too_long_for_the_load_balancer() -> None:
             "idle_timeout.timeout_seconds"
         ]
     )
-    ping = uvicorn.Config("app").ws_ping_interval
+    ping = uvicorn.Config("app", log_config=None).ws_ping_interval
     assert ping and idle > 2 * ping
     assert 1800 <= idle <= 4000  # no load balancer takes more
 
