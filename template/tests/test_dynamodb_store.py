@@ -142,6 +142,8 @@ class Server(Table):
 
 
 class TestDynamoDB(EverySharedStore):
+    grace = 1.0
+
     @pytest.fixture
     async def server(self, aws: Any) -> AsyncGenerator[Server]:
         server = Server(aws)
