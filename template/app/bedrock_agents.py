@@ -27,7 +27,7 @@ from pydantic_ai import messages as m
 
 from app.aws import AwsSettings, missing_credentials
 from app.brain import Turn
-from app.converse import as_text, as_told
+from app.converse import as_text, as_told, recorded
 from app.runtime import Runtime, attempt, finished, within
 from app.session import Session
 
@@ -147,9 +147,7 @@ class BedrockAgents(Runtime):
         tools: Sequence[Callable[..., Any]],
         tell: Callable[[str], None],
     ) -> None:
-        asked = m.ModelRequest([m.UserPromptPart(turn.asked)], instructions=instructions, run_id=turn.run_id)
-        record: list[m.ModelMessage] = [asked]
-        turn.messages = record
+        record = recorded(turn, instructions)
         waiting, failures = list(self.agents), list[str]()
         request = question(session, turn, instructions, tools)
         while waiting:

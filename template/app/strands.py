@@ -14,9 +14,7 @@ from functools import wraps
 from typing import Any, Self
 
 import structlog
-from botocore.config import Config
 from pydantic import Field
-from pydantic_ai import messages as m
 from strands import Agent, tool
 from strands.models import BedrockModel
 from strands.models.model import Model
@@ -24,9 +22,9 @@ from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import answers
-from app.aws import AwsSettings, missing_credentials
+from app.aws import AwsSettings, missing_credentials, patience
 from app.brain import Turn, reason
-from app.converse import as_record, as_text, as_told
+from app.converse import as_record, as_text, as_told, recorded
 from app.runtime import Runtime, attempt, finished, within
 from app.session import Session
 
@@ -73,9 +71,7 @@ class Strands(Runtime):
         tell: Callable[[str], None],
     ) -> None:
         chain = Chain(self.models, self.deadline)
-        asked = m.ModelRequest([m.UserPromptPart(turn.asked)], instructions=instructions, run_id=turn.run_id)
-        record: list[m.ModelMessage] = [asked]
-        turn.messages = record
+        record = recorded(turn, instructions)
         agent = Agent(
             chain,
             messages=as_told(session.history),
@@ -93,10 +89,7 @@ class Strands(Runtime):
 
 
 def bedrock(model_id: str, settings: AwsSettings) -> BedrockModel:
-    patience = Config(
-        connect_timeout=settings.deadline, read_timeout=4 * settings.deadline, retries={"max_attempts": 1}
-    )
-    return BedrockModel(model_id=model_id, region_name=settings.region, boto_client_config=patience)
+    return BedrockModel(model_id=model_id, region_name=settings.region, boto_client_config=patience(settings.deadline))
 
 
 class ModelsDown(Exception):
