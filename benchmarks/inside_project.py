@@ -26,6 +26,7 @@ from tac.server import TACFastAPIServer
 
 from app import main
 from app.brain import Brain
+from app.models import Models
 from app.session import Session
 from app.tac import PublicAddress
 from ops.log import configure_logging
@@ -81,7 +82,8 @@ def tac(mode: str) -> App:
     session = Session("", "", "", "en-US", lambda: datetime.now(UTC))
 
     async def answer(text: str, conversation: Any, memory: Any) -> None:
-        brain = Brain([scripted(*MODEL)], str(MemoryPromptBuilder.build(memory, conversation, None)), [], [], 30.0)
+        runtime = Models([scripted(*MODEL)], 30.0)
+        brain = Brain(runtime, str(MemoryPromptBuilder.build(memory, conversation, None)), [], [], 30.0)
         await voice.send_response(conversation.conversation_id, brain.reply(session, text))
 
     agent.on_message_ready(answer)

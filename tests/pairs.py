@@ -13,7 +13,7 @@ from typing import Any
 
 import uv
 
-from tests.questionnaire import CUSTOM, DEFAULTS, STRUCTURAL, Answers, choices, is_valid, serves
+from tests.questionnaire import DEFAULTS, RULES, STRUCTURAL, Answers, choices, serves, valid
 
 LANGUAGES: list[Any] = [["en-US"], ["es-MX", "en-US"], ["zh-HK"], "multi"]
 Pair = frozenset[tuple[str, str]]
@@ -37,18 +37,23 @@ def options() -> dict[str, list[Any]]:
 
 def completable(answers: Answers) -> bool:
     """Whether answers to some of the questions go together, for some answers to the others."""
-    loose = ["model_provider", "fallback_provider", "path", "aws_runtime", "stt_provider", "tts_provider"]
-    open_to = [[answers[name]] if name in answers else choices(name) for name in loose]
     codes: Any = answers.get("languages", DEFAULTS["languages"])
-    for model, fallback, path, aws_runtime, stt, tts in itertools.product(*open_to):
-        full = {"model_provider": model, "fallback_provider": fallback, "path": path, "stt_provider": stt}
-        full["aws_runtime"] = aws_runtime
-        custom = any(answers.get(name) for name in CUSTOM)
-        plain = {"partial_prompts": False, "level": "custom" if custom else "1", **dict.fromkeys(CUSTOM, False)}
-        spoken = all(serves(stt, tts, code) for code in ([codes] if isinstance(codes, str) else codes))
-        if spoken and is_valid(DEFAULTS | plain | answers | full):
-            return True
-    return False
+    spoken = codes if isinstance(codes, str) else tuple(codes)
+    ttses = [answers["tts_provider"]] if "tts_provider" in answers else choices("tts_provider")
+    bound = [tuple((name, answers[name]) for name in rule if name in answers) for rule in RULES]
+    return has_level(bound[1]) and any(speaks(bound[0], spoken, tts) for tts in ttses)
+
+
+@functools.cache
+def has_level(given: tuple[tuple[str, Any], ...]) -> bool:
+    return any(dict(given).items() <= answers.items() for answers in valid(1))
+
+
+@functools.cache
+def speaks(given: tuple[tuple[str, Any], ...], spoken: str | tuple[str, ...], tts: str) -> bool:
+    codes = [spoken] if isinstance(spoken, str) else spoken
+    fitting = (answers for answers in valid(0) if dict(given).items() <= answers.items())
+    return any(all(serves(answers["stt_provider"], tts, code) for code in codes) for answers in fitting)
 
 
 def pairs(answers: Answers) -> set[Pair]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Template
+from jinja2 import Environment
 
 ROOT = Path(__file__).parent.parent
 Answers = dict[str, Any]
@@ -32,10 +33,14 @@ def choices(question: str) -> list[Any]:
     return [value["value"] if isinstance(value, dict) else value for value in values]
 
 
+@functools.cache
+def condition(question: str) -> Callable[..., Any]:
+    return Environment().compile_expression(ASKED[question]["when"].strip("{ }"))
+
+
 def is_asked(question: str, answers: Answers) -> bool:
     """Whether the other answers leave this question open. Copier records an answer only then."""
-    when = ASKED[question].get("when", True)
-    return when is True or Template(when).render(DEFAULTS | answers) == "True"
+    return "when" not in ASKED[question] or bool(condition(question)(DEFAULTS | answers))
 
 
 def asked(answers: Answers) -> Answers:
@@ -59,32 +64,41 @@ CONDITIONAL = [name for name in STRUCTURAL if isinstance(ASKED[name].get("when")
 
 # Questions whose answers bind each other; `serves` ties languages to providers.
 RULES = [
-    {"path", "partial_prompts", "stt_provider", "aws_runtime", "model_provider", "fallback_provider"},
-    {"path", "session_store"},
-    {"level", *CUSTOM},
+    ["path", "partial_prompts", "stt_provider", "aws_runtime", "model_provider", "fallback_provider", "session_store"],
+    ["level", *CUSTOM],
 ]
 
 
 def is_valid(answers: Answers) -> bool:
     """The rules among the structural answers."""
     partial = not answers["partial_prompts"] or (answers["path"], answers["stt_provider"]) == ("manual", "Deepgram")
-    open_ones = all(answers[name] == DEFAULTS[name] or is_asked(name, answers) for name in CONDITIONAL)
     reached = answers["session_store"] != "dynamodb" or answers["path"] == "aws"
-    return partial and open_ones and reached and answers["fallback_provider"] != answers["model_provider"]
+    different = answers["fallback_provider"] != answers["model_provider"]
+    unasked = [name for name in CONDITIONAL if answers[name] != DEFAULTS[name]]
+    return partial and reached and different and all(is_asked(name, answers) for name in unasked)
+
+
+@functools.cache
+def valid(rule: int) -> list[Answers]:
+    """Every valid combination of the answers that a rule binds, those first that have many defaults."""
+    names = RULES[rule]
+    found = [dict(zip(names, values, strict=True)) for values in itertools.product(*map(choices, names))]
+    found.sort(key=lambda answers: sum(answers[name] != DEFAULTS[name] for name in names))
+    return [answers for answers in found if is_valid(DEFAULTS | answers)]
 
 
 def combinations(questions: Iterable[str]) -> Iterator[Answers]:
     """Every combination of the answers to some structural questions, with such others as make it valid."""
     names = [name for name in STRUCTURAL if name in questions]
-    binding = {name for rule in RULES if rule & set(names) for name in rule} - set(names)
-    others = [list(dict.fromkeys([DEFAULTS[name], *choices(name)])) for name in binding]
-    for values in itertools.product(*map(choices, names)):
-        answers = dict(zip(names, values, strict=True))
-        for more in itertools.product(*others):
-            full = answers | dict(zip(binding, more, strict=True))
-            if is_valid(DEFAULTS | full):
-                yield full
-                break
+    bound = [name for rule in RULES for name in rule]
+    groups = [[{name: value} for value in choices(name)] for name in names if name not in bound]
+    for rule, members in enumerate(RULES):
+        distinct: dict[str, Answers] = {}
+        for answers in valid(rule) if set(members) & set(names) else []:
+            distinct.setdefault(str([answers[name] for name in members if name in names]), answers)
+        groups += [list(distinct.values())] if distinct else []
+    for parts in itertools.product(*groups):
+        yield {name: value for part in parts for name, value in part.items()}
 
 
 def serves(stt: str, tts: str, code: str) -> bool:

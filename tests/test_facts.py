@@ -70,7 +70,8 @@ def test_a_language_is_heard_and_spoken(code: str) -> None:
 
 
 def test_both_repositories_are_linted_alike(render: Render, tmp_path: Path) -> None:
-    emitted = tomllib.loads((render(tmp_path / "project") / "pyproject.toml").read_text())["tool"]
+    everything = render(tmp_path / "project", path="aws", aws_runtime="agentcore")
+    emitted = tomllib.loads((everything / "pyproject.toml").read_text())["tool"]
     ours = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert ours["tool"]["ruff"] == emitted["ruff"]
     assert "ruff>=0.17,<0.18" in ours["dependency-groups"]["dev"]
@@ -87,7 +88,7 @@ def validate(files: list[str]) -> None:
 
 
 def test_the_workflows_are_valid() -> None:
-    assert len(workflows(ROOT)) == 2
+    assert len(workflows(ROOT)) == 3
     validate(workflows(ROOT))
 
 

@@ -23,10 +23,10 @@ from jinja2 import Environment, meta
 
 from tests import shortcuts
 from tests.conftest import Render, files, recorded
+from tests.pairs import pairwise
 from tests.questionnaire import (
     ASKED,
     COMPUTED,
-    CONFIG,
     CUSTOM,
     DEFAULTS,
     LANGUAGES,
@@ -131,9 +131,12 @@ class Computed(dict[str, Any]):
         return default
 
 
+WORDS = {"model_provider", "fallback_provider", "stt_provider", "tts_provider", "python_version", "outcome"}
+
+
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if "answers_file" not in name])
 def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: Path) -> None:
-    """Each file with every answer that it depends on."""
+    """Each file with every answer that it depends on; what only fills in a word, beside the defaults of the rest."""
     source = (ROOT / "template" / name).read_text(encoding="utf-8")
     template, names = ENVIRONMENT.from_string(source), names_in(source)
     emitted, distinct = name.removesuffix(".jinja"), tmp_path / "distinct"
@@ -141,7 +144,7 @@ def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: P
     bringing &= QUESTIONS.keys()
     structural = questions_behind(names | bringing) & set(STRUCTURAL)
     seen: set[str] = set()
-    for answers in combinations(structural):
+    for answers in [*combinations(structural - WORDS), *combinations(structural & (WORDS | {"path"}))]:
         context = Computed(DEFAULTS | answers)
         values = {needed: context[needed] for needed in names & QUESTIONS.keys()}
         if repr(values) in seen or emitted not in expected_files(answers):
@@ -156,11 +159,11 @@ def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: P
 
 @pytest.mark.parametrize("path", choices("path"))
 def test_every_file_belongs_to_an_answer(path: str, folder: Path, tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
+    """In every pair of answers."""
     shortcuts.without_git(quick, folder)
-    manifest = questions_behind({name for entry in CONFIG["_exclude"] for name in names_in(entry)})
-    for answers in combinations(manifest & set(STRUCTURAL)):
-        if answers["path"] == path:
-            project = tmp_path / "project"
+    for row in pairwise():
+        if row["path"] == path:
+            project, answers = tmp_path / "project", {**row, "languages": DEFAULTS["languages"]}
             given = asked(answers)
             run_copy(str(folder), project, given, defaults=True, quiet=True, settings=Settings(), unsafe=False)
             assert files(project).keys() == expected_files(answers), answers

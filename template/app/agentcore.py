@@ -12,13 +12,11 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import cache
-from inspect import iscoroutinefunction
 from threading import Event
 from typing import Any, Self
 
 import structlog
 from bedrock_agentcore.runtime import AgentCoreRuntimeClient
-from botocore.config import Config
 from pydantic import Field, ValidationError
 from pydantic_ai import Tool
 from pydantic_ai import messages as m
@@ -26,10 +24,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 
-from app.aws import missing_credentials
+from app.aws import missing_credentials, patience
 from app.brain import Turn, reason
-from app.converse import as_block, as_record, as_text, as_told
-from app.runtime import Runtime, attempt, finished
+from app.converse import as_block, as_record, as_text, as_told, recorded
+from app.runtime import Runtime, attempt, finished, within
 from app.session import Session
 from app.settings import Settings
 
@@ -139,10 +137,6 @@ def signer(region: str) -> AgentCoreRuntimeClient:
     return AgentCoreRuntimeClient(region)
 
 
-def patience(deadline: float) -> Config:
-    return Config(connect_timeout=deadline, read_timeout=4 * deadline, retries={"max_attempts": 1})
-
-
 def long_enough(session_id: str) -> str:
     return session_id.ljust(SESSION_ID, "-")
 
@@ -212,9 +206,7 @@ class AgentCore(Runtime):
         tools: Sequence[Callable[..., Any]],
         tell: Callable[[str], None],
     ) -> None:
-        asked = m.ModelRequest([m.UserPromptPart(turn.asked)], instructions=instructions, run_id=turn.run_id)
-        record: list[m.ModelMessage] = [asked]
-        turn.messages = record
+        record = recorded(turn, instructions)
         offered = {tool.__name__: Offered(tool, turn, 2 * self.deadline) for tool in tools}
         messages = [*as_told(session.history), {"role": "user", "content": [{"text": turn.asked}]}]
         specs = [tool.spec for tool in offered.values()]
@@ -383,10 +375,7 @@ class Offered:
         except ValidationError as error:
             wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
             return f"Wrong arguments. {'; '.join(wrong)}."
-        async with asyncio.timeout(self.limit):
-            if iscoroutinefunction(self.function):
-                return await self.function(**known)
-            return await asyncio.to_thread(self.function, **known)
+        return await within(self.limit, self.function, **known)
 
     async def result(self, call: m.ToolCallPart) -> str:
         async def text() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import botocore.session
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from pydantic import Field
 
@@ -27,3 +28,8 @@ def missing_credentials() -> dict[str, str]:
         found = None
     names, address = answers.MODEL_KEYS["bedrock"]
     return {} if found else {name: f"A profile (AWS_PROFILE) or a role serves too; see {address}." for name in names}
+
+
+def patience(deadline: float) -> Config:
+    """Of a client that is asked while a caller waits. `deadline` is in seconds."""
+    return Config(connect_timeout=deadline, read_timeout=4 * deadline, retries={"max_attempts": 1})

@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass, replace
-from inspect import Parameter, iscoroutinefunction, signature
+from inspect import Parameter, signature
 from typing import Any, Self
 from uuid import uuid4
 
@@ -27,8 +27,8 @@ from pydantic_ai import messages as m
 
 from app.aws import AwsSettings, missing_credentials
 from app.brain import Turn
-from app.converse import as_text, as_told
-from app.runtime import Runtime, attempt, finished
+from app.converse import as_text, as_told, recorded
+from app.runtime import Runtime, attempt, finished, within
 from app.session import Session
 
 log = structlog.get_logger()
@@ -147,9 +147,7 @@ class BedrockAgents(Runtime):
         tools: Sequence[Callable[..., Any]],
         tell: Callable[[str], None],
     ) -> None:
-        asked = m.ModelRequest([m.UserPromptPart(turn.asked)], instructions=instructions, run_id=turn.run_id)
-        record: list[m.ModelMessage] = [asked]
-        turn.messages = record
+        record = recorded(turn, instructions)
         waiting, failures = list(self.agents), list[str]()
         request = question(session, turn, instructions, tools)
         while waiting:
@@ -367,8 +365,4 @@ def text(result: Mapping[str, Any]) -> str:
 
 async def run(function: Callable[..., Any], arguments: Mapping[str, Any], limit: float) -> Any:
     """What the function returns for arguments that are made to fit its annotations. `limit` is in seconds."""
-    checked = validate_call(function)
-    async with asyncio.timeout(limit):
-        if iscoroutinefunction(function):
-            return await checked(**arguments)
-        return await asyncio.to_thread(checked, **arguments)
+    return await within(limit, validate_call(function), **arguments)

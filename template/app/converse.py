@@ -11,7 +11,18 @@ from typing import Any
 
 from pydantic_ai import messages as m
 
+from app.brain import Turn
+
 NOBODY_SPOKE = "(The call has begun.)"
+
+
+def recorded(turn: Turn, instructions: str) -> list[m.ModelMessage]:
+    """The record of a turn that begins: what was asked, and a list that takes the rest."""
+    record: list[m.ModelMessage] = [
+        m.ModelRequest([m.UserPromptPart(turn.asked)], instructions=instructions, run_id=turn.run_id)
+    ]
+    turn.messages = record
+    return record
 
 
 def as_told(history: Iterable[m.ModelMessage]) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -70,6 +71,14 @@ class Runtime(ABC):
 
     async def close(self) -> None:  # noqa: B027 (optional)
         """Let go of connections."""
+
+
+async def within(limit: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """What a tool's function returns; one that may block has a thread. Raises TimeoutError after `limit` seconds."""
+    async with asyncio.timeout(limit):
+        if iscoroutinefunction(function):
+            return await function(*args, **kwargs)
+        return await asyncio.to_thread(function, *args, **kwargs)
 
 
 async def attempt(name: str, call: Awaitable[Any], unless: type[Exception] | tuple[()] = ()) -> Any:

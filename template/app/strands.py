@@ -11,13 +11,10 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import wraps
-from inspect import iscoroutinefunction
 from typing import Any, Self
 
 import structlog
-from botocore.config import Config
 from pydantic import Field
-from pydantic_ai import messages as m
 from strands import Agent, tool
 from strands.models import BedrockModel
 from strands.models.model import Model
@@ -25,10 +22,10 @@ from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import answers
-from app.aws import AwsSettings, missing_credentials
+from app.aws import AwsSettings, missing_credentials, patience
 from app.brain import Turn, reason
-from app.converse import as_record, as_text, as_told
-from app.runtime import Runtime, attempt, finished
+from app.converse import as_record, as_text, as_told, recorded
+from app.runtime import Runtime, attempt, finished, within
 from app.session import Session
 
 log = structlog.get_logger()
@@ -74,9 +71,7 @@ class Strands(Runtime):
         tell: Callable[[str], None],
     ) -> None:
         chain = Chain(self.models, self.deadline)
-        asked = m.ModelRequest([m.UserPromptPart(turn.asked)], instructions=instructions, run_id=turn.run_id)
-        record: list[m.ModelMessage] = [asked]
-        turn.messages = record
+        record = recorded(turn, instructions)
         agent = Agent(
             chain,
             messages=as_told(session.history),
@@ -94,10 +89,7 @@ class Strands(Runtime):
 
 
 def bedrock(model_id: str, settings: AwsSettings) -> BedrockModel:
-    patience = Config(
-        connect_timeout=settings.deadline, read_timeout=4 * settings.deadline, retries={"max_attempts": 1}
-    )
-    return BedrockModel(model_id=model_id, region_name=settings.region, boto_client_config=patience)
+    return BedrockModel(model_id=model_id, region_name=settings.region, boto_client_config=patience(settings.deadline))
 
 
 class ModelsDown(Exception):
@@ -156,16 +148,10 @@ class Finishing(AgentTool):
         super().__init__()
         self.turn = turn
 
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            async with asyncio.timeout(limit):
-                if iscoroutinefunction(function):
-                    return await function(*args, **kwargs)
-                return await asyncio.to_thread(function, *args, **kwargs)
-
         @wraps(function)
         async def attempted(*args: Any, **kwargs: Any) -> Any:
             # As text: Strands takes a dict with `status` and `content` for a result of its own making.
-            return as_text(await attempt(function.__name__, call(*args, **kwargs)))
+            return as_text(await attempt(function.__name__, within(limit, function, *args, **kwargs)))
 
         self.tool: AgentTool = tool(attempted)
 

@@ -96,6 +96,22 @@ def second_model(then: str) -> list[Any]:
     return [played(FunctionModel(stream_function=stream))]
 
 
+def find(function: str, limit: int) -> str:
+    """Look something up. Its arguments are called what the app may call its own."""
+    return f"{limit} of {function}"
+
+
+async def later(function: str, limit: int) -> str:
+    """Look something up."""
+    return find(function, limit)
+
+
+@pytest.mark.parametrize("tool", [find, later])
+async def test_a_tool_gets_its_arguments_whatever_they_are_called(begin: Begin, tool: Callable[..., Any]) -> None:
+    talk = await begin({"calls": {tool.__name__: {"function": "brakes", "limit": 2}}, "then": "{result}"}, tools=[tool])
+    assert (await talk.says("Find brakes")).text == "2 of brakes"
+
+
 def breaks() -> str:
     """Look something up."""
     raise RuntimeError("the password is swordfish")

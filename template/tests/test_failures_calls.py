@@ -38,7 +38,7 @@ async def test_a_tool_that_hangs_is_held_for_and_then_given_up(dial: Dial) -> No
         await asyncio.Event().wait()
         return "never"
 
-    call = await dial({"calls": {"hang": {}}, "then": "Sorry, that did not work."}, tools=[hang], deadline=0.05)
+    call = await dial({"calls": {"hang": {}}, "then": "Sorry, that did not work."}, tools=[hang], deadline=0.3)
     turn = await call.says("Look it up")
     assert turn.text == f"{words.HOLD} Sorry, that did not work."
     assert turn.total is not None and turn.total < IN_TIME
@@ -47,20 +47,20 @@ async def test_a_tool_that_hangs_is_held_for_and_then_given_up(dial: Dial) -> No
 async def test_a_slow_tool_is_waited_for(dial: Dial) -> None:
     async def slow() -> str:
         """Look something up."""
-        await asyncio.sleep(0.08)
+        await asyncio.sleep(0.3)
         return "found"
 
-    call = await dial({"calls": {"slow": {}}}, tools=[slow], deadline=0.05)
+    call = await dial({"calls": {"slow": {}}}, tools=[slow], deadline=0.2)
     assert (await call.says("Look it up")).text == f"{words.HOLD} found"
 
 
 async def test_to_hold_is_not_to_answer(dial: Dial) -> None:
     async def slow() -> str:
         """Look something up."""
-        await asyncio.sleep(0.08)
+        await asyncio.sleep(0.3)
         return "found"
 
-    call = await dial({"calls": {"slow": {}}, "then": " "}, tools=[slow], deadline=0.05)
+    call = await dial({"calls": {"slow": {}}, "then": " "}, tools=[slow], deadline=0.2)
     turn = await call.says("Look it up")
     assert turn.text.startswith(words.HOLD) and turn.text.endswith(words.APOLOGY)
 
