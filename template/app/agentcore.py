@@ -25,6 +25,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 
 from app.aws import missing_credentials, patience
+from app.background import Background
 from app.brain import Turn, reason
 from app.converse import as_block, as_record, as_text, as_told, recorded
 from app.runtime import Runtime, attempt, finished, within
@@ -152,7 +153,7 @@ class AgentCore(Runtime):
         self.warmed = False
         self.calls: set[str] = set()  # that keep their sockets
         self.sockets: dict[tuple[str, str], asyncio.Future[ClientConnection]] = {}  # that nobody is using, or will be
-        self.closing: set[asyncio.Task[None]] = set()
+        self.closing = Background()
 
     @classmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
@@ -315,9 +316,7 @@ class AgentCore(Runtime):
             if not opening.cancelled() and not opening.exception():
                 await opening.result().close()
 
-        task = asyncio.create_task(close())
-        self.closing.add(task)
-        task.add_done_callback(self.closing.discard)
+        self.closing.start(close())
 
 
 def is_dead(opening: asyncio.Future[ClientConnection]) -> bool:

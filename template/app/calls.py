@@ -13,6 +13,7 @@ from uuid import uuid4
 import structlog
 
 from agent import words
+from app.background import Background
 from app.brain import Brain
 from app.capability import FAREWELL, Capability, each, equip
 from app.frozen import OVER, freeze, thaw
@@ -44,7 +45,7 @@ class Calls:
         self._worker = uuid4().hex
         self._sessions: dict[str, Session] = {}
         self._expiry: dict[str, asyncio.Task[None]] = {}
-        self._saving: set[asyncio.Task[None]] = set()
+        self._saving = Background()
 
     @property
     def active(self) -> int:
@@ -90,7 +91,7 @@ class Calls:
     def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
         """The words of one turn. What was said is kept before it and after it."""
         reply = self.brain.reply(session, text)
-        self._in_background(self._save(session))
+        self._saving.start(self._save(session))
         return self._kept(session, reply)
 
     async def _kept(self, session: Session, reply: AsyncGenerator[str]) -> AsyncGenerator[str]:
@@ -99,7 +100,7 @@ class Calls:
                 async for token in reply:
                     yield token
         finally:
-            self._in_background(self._save(session))
+            self._saving.start(self._save(session))
 
     async def lost(self, session: Session) -> None:
         """Twilio says that the line has dropped. Whoever serves it may not have noticed, here or on another worker."""
@@ -112,7 +113,7 @@ class Calls:
         session.line.open = False
         self.brain.stop(session)
         if self._sessions.get(session.id) is session:
-            self._in_background(self._save(session))
+            self._saving.start(self._save(session))
             self._expiry[session.id] = asyncio.create_task(self._expire(session))
 
     async def _expire(self, session: Session) -> None:
@@ -152,11 +153,6 @@ class Calls:
         self.brain.runtime.end(call_sid)
         if timer := self._expiry.pop(call_sid, None):
             timer.cancel()
-
-    def _in_background(self, saving: Any) -> None:
-        task = asyncio.create_task(saving)
-        self._saving.add(task)
-        task.add_done_callback(self._saving.discard)
 
     async def _save(self, session: Session) -> None:
         """Keep a call, unless another worker has taken it meanwhile or it is over."""

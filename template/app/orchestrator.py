@@ -10,6 +10,7 @@ import structlog
 from twilio.rest import Client
 from twilio.rest.conversations.v2.conversation import ConversationList
 
+from app.background import Background
 from app.calls import LONGEST
 from app.capability import Capability, Services
 from app.session import Session
@@ -36,7 +37,7 @@ class Orchestrator(Capability):
         self.store = store
         self.configuration_id = configuration_id
         self.linking: dict[str, asyncio.Task[None]] = {}
-        self.closing: set[asyncio.Task[None]] = set()
+        self.closing = Background()
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -61,15 +62,12 @@ class Orchestrator(Capability):
         if linking:
             linking.cancel()
         # A call can be over before its conversation is listed. One that was never found gets a last look.
-        closing = asyncio.create_task(self._close(session, (0, *LOOKS) if linking else (0,)))
-        self.closing.add(closing)
-        closing.add_done_callback(self.closing.discard)
+        self.closing.start(self._close(session, (0, *LOOKS) if linking else (0,)))
 
     async def close(self) -> None:
         """What is not closed now, Twilio closes after the timeouts of the conversation configuration."""
-        if self.closing:
-            await asyncio.wait(self.closing, timeout=FAREWELL)
-        for task in [*self.linking.values(), *self.closing]:
+        await self.closing.finish(FAREWELL)
+        for task in self.linking.values():
             task.cancel()
         await self.twilio.http_client.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import structlog
 from fastapi import APIRouter
 
 from agent import handoff
+from app.background import Background
 from app.capability import Services
 from app.escalation.state import Record, Records, State
 from app.escalation.turns import in_turn_of, stop, tell
@@ -32,7 +32,7 @@ class Way(ABC):
         self.options = services.settings
         self.store = services.store
         self.records = records
-        self.working: set[asyncio.Task[None]] = set()  # in the background
+        self.working = Background()
 
     def routes(self) -> APIRouter:
         """Webhooks of its own."""

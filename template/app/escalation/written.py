@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -93,7 +92,7 @@ class ByInteraction(Way):
     async def leave(self, session: Session, record: Record) -> None:
         """In the background: a hook may take two seconds, Flex more. Never twice: that would be two tasks."""
         if await self.store.claim(f"interaction:{record.id}", KEPT_IN_WRITING):
-            self._in_background(self._interact(session, record))
+            self.working.start(self._interact(session, record))
 
     async def again(self, session: Session, record: Record) -> None:
         turn = session.turn if in_turn_of(session) else None
@@ -114,7 +113,7 @@ class ByInteraction(Way):
         if record.state in (State.TIMED_OUT, State.NOBODY_AVAILABLE):
             await self._nobody(id, record, record.state)
         elif record.state is State.COMPLETED and await self.store.claim(f"finished:{record.id}", KEPT_IN_WRITING):
-            self._in_background(self._close(id))
+            self.working.start(self._close(id))
 
     async def on_end(self, session: Session) -> None:
         """Whoever waited for a human has stopped writing so long ago that Twilio has closed the conversation."""
@@ -123,18 +122,9 @@ class ByInteraction(Way):
             await self.records.move(session.id, State.ABANDONED, record.id)
 
     async def close(self) -> None:
-        if self.working:
-            _, late = await asyncio.wait(self.working, timeout=FAREWELL - 2)
-            for task in late:
-                task.cancel()
-            if late:
-                log.error("escalation.unfinished", count=len(late), reason="the server stopped")
+        if late := await self.working.finish(FAREWELL - 2):
+            log.error("escalation.unfinished", count=late, reason="the server stopped")
         await self.twilio.http_client.close()
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self.working.add(task)
-        task.add_done_callback(self.working.discard)
 
     # --- Flex -------------------------------------------------------------------------------------------------------
 
@@ -197,7 +187,7 @@ class ByInteraction(Way):
         """Once for each escalation, whoever finds out."""
         await self.records.move(id, state, record.id)
         if await self.store.claim(f"nobody:{record.id}", KEPT_IN_WRITING):
-            self._in_background(self._tell_that_nobody(id))
+            self.working.start(self._tell_that_nobody(id))
 
     async def _tell_that_nobody(self, id: str) -> None:
         log.warning("escalation.nobody", call=id)

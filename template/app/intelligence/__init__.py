@@ -22,6 +22,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field, ValidationError
 
 from agent import actions
+from app.background import Background
 from app.capability import Capability, Services, equip
 from app.intelligence.mailbox import Mailbox
 from app.intelligence.payload import Execution, Result, signal_of
@@ -87,7 +88,7 @@ class Intelligence(Capability):
         self.reactions = Reactions(reactions, self.failed)
         self.finished: deque[tuple[str, str]] = deque(maxlen=1000)
         self._body = signed(settings)
-        self._receiving: set[asyncio.Task[None]] = set()
+        self._receiving = Background()
         self._listeners: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._over: dict[str, float] = {}  # what has ended here, and until when it is listened for
         self._closing = False
@@ -104,9 +105,7 @@ class Intelligence(Capability):
     async def webhook(self, request: Request) -> Response:
         """Answers at once, and 200 also when it cannot read the payload: Twilio would only send the same again."""
         body = await self._body(request)
-        task = asyncio.create_task(self._receive(body, request.headers.get("i-twilio-idempotency-token")))
-        self._receiving.add(task)
-        task.add_done_callback(self._receiving.discard)
+        self._receiving.start(self._receive(body, request.headers.get("i-twilio-idempotency-token")))
         return Response()
 
     async def open(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
+from app.background import Background
 from app.capability import Capability, Services
 from app.memory.backend import Backend, Identity, Item, Known, MemorySettings, identity_of
 from app.memory.chosen import BACKEND
@@ -59,7 +60,7 @@ class Memory(Capability):
         self.counts: Counter[str] = Counter()
         self.is_open = False  # nothing is asked before the server starts, nor after it stops
         self._look_ups: dict[str, LookUp] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending = Background()
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -147,9 +148,7 @@ class Memory(Capability):
             look_up.task.cancel()
         identity = look_up.identity if look_up else identity_of(session.caller, session.parameters)
         if identity and self.is_open:  # in the background: somebody may still be listening
-            ending = asyncio.create_task(self._end(session, identity))
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+            self._ending.start(self._end(session, identity))
 
     # --- what it asks ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ what it fails to send, answers human agents and knows of duplicates in its own p
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +19,7 @@ from pydantic_ai.messages import ModelResponse, TextPart
 
 from agent import texts
 from app import answers
+from app.background import Background
 from app.brain import Brain
 from app.capability import FAREWELL, Capability, Services, each, equip
 from app.frozen import OVER, freeze, thaw
@@ -95,7 +95,7 @@ class Messaging(Capability):
         self.inbox = Inbox(store, settings.text_pause)
         self.counts: Counter[str] = Counter()
         self._body = signed(settings)
-        self.working: set[asyncio.Task[None]] = set()  # on what has been received
+        self.working = Background()  # on what has been received
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -125,21 +125,15 @@ class Messaging(Capability):
 
     async def close(self) -> None:
         """Finish what has been received: Twilio will not send it again."""
-        if self.working:
-            _, late = await asyncio.wait(self.working, timeout=FAREWELL - 1)
-            for task in late:
-                task.cancel()
-            if late:
-                log.error("text.unanswered", count=len(late), reason="the server stopped")
+        if late := await self.working.finish(FAREWELL - 1):
+            log.error("text.unanswered", count=late, reason="the server stopped")
 
     # --- what comes from Twilio --------------------------------------------------------------------------------
 
     async def webhook(self, request: Request) -> Response:
         """Answers at once, and 200 also when it cannot read the payload: Twilio would only send the same again."""
         body = await self._body(request)
-        task = asyncio.create_task(self._receive(body, request.headers.get("i-twilio-idempotency-token")))
-        self.working.add(task)
-        task.add_done_callback(self.working.discard)
+        self.working.start(self._receive(body, request.headers.get("i-twilio-idempotency-token")))
         return Response()
 
     async def _receive(self, body: Mapping[str, Any], token: str | None) -> None:
