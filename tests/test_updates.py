@@ -111,7 +111,9 @@ def edited(project: Path) -> dict[str, bytes]:
         with (project / name).open("a") as end:
             end.write("\n# Mine\nMINE=1\n")
     (project / "agent" / "prompt.md").write_text("You are Ada.\n")
-    (project / "agent" / "words.py").write_text((project / "agent" / "words.py").read_text().replace("Hello", "Hi"))
+    for said in [name for name in ["words.py", "texts.py"] if (project / "agent" / name).exists()]:
+        with (project / "agent" / said).open("a") as end:
+            end.write("\n# Mine\n")
     (project / "agent" / "tools.py").write_text(
         'async def add(a: int, b: int) -> int:\n    """Add."""\n    return a + b\n'
     )
