@@ -5,6 +5,7 @@ A fenced `sh` block is run. One that cannot be is marked, directly above it: `<!
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 import time
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pexpect
+
+from tests.offline import offline
 
 FENCE = re.compile(
     r"(?:^[ ]*<!-- not run: (?P<reason>[^\n]+?) -->\n)?"
@@ -34,14 +37,21 @@ def blocks(readme: Path) -> list[Block]:
     return [Block(textwrap.dedent(match["body"]), match["reason"]) for match in found if match["language"] == "sh"]
 
 
-def run(readme: Path, where: Path, timeout: float = 600) -> list[str]:
+def run(readme: Path, where: Path, timeout: float = 600, refused: Path | None = None) -> list[str]:
     """Run every block that is not marked, for a reader who presses Enter at every question.
 
-    Returns the reasons of the blocks that are marked.
+    With `refused`, offline: what tries to leave the machine is written into that file. Returns the reasons of the
+    blocks that are marked.
     """
     listed = blocks(readme)
     script = "\n".join(["set -euo pipefail", *(block.body for block in listed if block.reason is None)])
-    reader = pexpect.spawn("bash", ["-c", script], cwd=str(where), encoding="utf-8", echo=False, dimensions=(50, 200))
+    command, environment = ["bash", "-c", script], dict(os.environ)
+    if refused:
+        command, environment = offline(command, refused)
+        environment["UV_OFFLINE"] = "1"
+    reader = pexpect.spawn(
+        command[0], command[1:], cwd=str(where), env=environment, encoding="utf-8", echo=False, dimensions=(50, 200)
+    )
     seen, deadline = "", time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jinja2 import Environment, StrictUndefined
@@ -39,6 +40,7 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
 ]
 SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER
+LIKE_ANOTHER = {"outcome", "model_provider", "fallback_provider", "tts_provider", "python_version"}
 
 
 def restored(before: Answers, after: Answers) -> Answers:
@@ -126,7 +128,16 @@ def edited(project: Path) -> dict[str, bytes]:
     return {name: body for name, body in files(project).items() if name in own or name.startswith(OWN)}
 
 
-@pytest.mark.parametrize(("before", "change"), SWITCHES, ids=json.dumps)
+def quickly() -> Iterator[Any]:
+    """Every switch; where the answers to a question differ in a few words only, all but the first have time."""
+    seen: set[str] = set()
+    for before, change in SWITCHES:
+        slow = not before and bool(change.keys() & LIKE_ANOTHER & seen)
+        yield pytest.param(before, change, marks=pytest.mark.matrix if slow else ())
+        seen |= change.keys()
+
+
+@pytest.mark.parametrize(("before", "change"), quickly(), ids=json.dumps)
 def test_the_edits_of_a_first_week_survive_every_switch(
     before: Answers,
     change: Answers,
