@@ -8,20 +8,15 @@ Source: https://learn.microsoft.com/azure/foundry/agents/how-to/structured-input
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Sequence
+from typing import Any, Self
 
-from agent_framework import BaseChatClient, Content, Message
-from agent_framework_foundry import RawFoundryAgentChatClient
-from azure.ai.projects.aio import AIProjectClient
+from agent_framework import BaseChatClient
 from pydantic import Field
 
 from app.agents import Agents
 from app.azure import Identity, missing_identity, wrong_identity
 from app.settings import Settings
-
-if TYPE_CHECKING:
-    from azure.core.credentials_async import AsyncTokenCredential
 
 SCOPE = "https://ai.azure.com/.default"
 FIND_PROJECT = "Copy the endpoint of your project from https://ai.azure.com, as in https://name.services.ai.azure.com/api/projects/name."
@@ -70,6 +65,8 @@ class Foundry(Agents):
         named = models or [agent for agent in (first, settings.fallback_agent) if agent]
         if not any(isinstance(each, str) for each in named):
             return cls(named, settings.deadline)
+        from app.prompt_agent import PromptAgent  # its packages take seconds to import, and start a process
+
         identity = Identity(SCOPE)
         clients = [
             PromptAgent(each, settings, identity.credential) if isinstance(each, str) else each for each in named
@@ -96,41 +93,7 @@ class Foundry(Agents):
 
     async def close(self) -> None:
         for client in self.clients:
-            if isinstance(client, PromptAgent):
-                await client.client.close()
-                await client.project_client.close()
+            if hasattr(client, "close"):
+                await client.close()
         if self.identity:
             await self.identity.close()
-
-
-class PromptAgent(RawFoundryAgentChatClient[Any]):
-    """An agent by `name` or `name:version`. It is asked once, and told only what the service takes."""
-
-    def __init__(self, name: str, settings: Any, credential: AsyncTokenCredential) -> None:
-        agent, _, version = name.partition(":")
-        project = AIProjectClient(endpoint=settings.project_endpoint or "", credential=credential)
-        super().__init__(project_client=project, agent_name=agent, timeout=4 * settings.deadline)
-        self.agent_version = version or None  # without one, it would be that of the environment: another agent's
-        self.client = self.client.with_options(max_retries=0)
-
-    def _inner_get_response(
-        self, *, messages: Sequence[Message], options: Mapping[str, Any], stream: bool = False, **kwargs: Any
-    ) -> Any:
-        told = {"instructions": str(options.get("instructions") or "")}
-        return super()._inner_get_response(
-            messages=[without_thoughts(message) for message in messages],
-            options={"store": False, "extra_body": {"structured_inputs": told}},
-            stream=stream,
-        )
-
-
-def without_thoughts(message: Message) -> Message:
-    """What was said and done. The thoughts of an agent come without what it would take to send them back."""
-    kept = [
-        Content.from_function_call(str(each.call_id), str(each.name), arguments=each.arguments)
-        if each.type == "function_call"
-        else each
-        for each in message.contents
-        if each.type in ("text", "function_call", "function_result")
-    ]
-    return Message(message.role, kept)
