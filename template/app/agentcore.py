@@ -26,7 +26,7 @@ from websockets.protocol import State
 from app.aws import missing_credentials, patience
 from app.brain import Turn, reason
 from app.converse import as_block, as_record, as_told
-from app.offered import Offered, result
+from app.offered import Offered
 from app.runtime import Runtime, recorded
 from app.session import Session
 from app.settings import Settings
@@ -209,7 +209,7 @@ class AgentCore(Runtime):
         record = recorded(turn, instructions)
         offered = {tool.__name__: Offered(tool, turn, 2 * self.deadline) for tool in tools}
         messages = [*as_told(session.history), {"role": "user", "content": [{"text": turn.asked}]}]
-        specs = [spec(tool) for tool in offered.values()]
+        specs = [as_spec(tool) for tool in offered.values()]
         while True:
             ask = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
             async with aclosing(self._frames(session, ask)) as frames:
@@ -350,8 +350,8 @@ def fragments(text: str) -> list[str]:
     return [text[start : start + FRAME] for start in range(0, len(text), FRAME)]
 
 
-def spec(tool: Offered) -> dict[str, Any]:
-    """As a tool specification of Converse."""
+def as_spec(tool: Offered) -> dict[str, Any]:
+    """A tool specification of Converse."""
     return {"name": tool.name, "description": tool.description, "inputSchema": {"json": tool.schema}}
 
 
@@ -360,3 +360,13 @@ def unanswered(record: Iterable[m.ModelMessage]) -> list[m.ToolCallPart]:
     parts = [part for message in record for part in message.parts]
     answered = {part.tool_call_id for part in parts if isinstance(part, m.ToolReturnPart)}
     return [part for part in parts if isinstance(part, m.ToolCallPart) and part.tool_call_id not in answered]
+
+
+async def result(offered: Mapping[str, Offered], call: m.ToolCallPart) -> m.ToolReturnPart:
+    tool = offered.get(call.tool_name)
+    text = (
+        await tool.result(call.args_as_dict(), call.tool_call_id)
+        if tool
+        else f"There is no tool {call.tool_name} here."
+    )
+    return m.ToolReturnPart(call.tool_name, text, call.tool_call_id)

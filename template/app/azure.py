@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from app import answers
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+
+log = structlog.get_logger()
 
 # What azure-identity reads: a chosen kind of credential, an application, a workload of Kubernetes, a managed identity
 # of Container Apps and of App Service.
@@ -24,6 +28,26 @@ def identity() -> AsyncTokenCredential:
     from azure.identity.aio import DefaultAzureCredential
 
     return DefaultAzureCredential()
+
+
+class Identity:
+    """Who this server is for one service: `token` gives the token of the moment. `scope` names the service."""
+
+    def __init__(self, scope: str) -> None:
+        from azure.identity.aio import get_bearer_token_provider
+
+        self.credential = identity()
+        self.token = get_bearer_token_provider(self.credential, scope)
+
+    async def warm(self) -> None:
+        """Fetch the first token, which may take seconds, before a caller waits for it."""
+        try:
+            await self.token()
+        except Exception as error:
+            log.warning("azure.no_token", error=type(error).__name__)
+
+    async def close(self) -> None:
+        await self.credential.close()
 
 
 def has_identity() -> bool:

@@ -1,4 +1,4 @@
-"""The tools that a model elsewhere calls and this server runs."""
+"""A function of this project as a tool that an agent elsewhere may call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_ai import Tool
-from pydantic_ai import messages as m
 
 from app.brain import Turn
 from app.runtime import as_text, attempt, finished, within
@@ -21,19 +20,9 @@ class Offered:
         self.turn = turn
         self.limit = limit
         self.tool: Tool[Any] = Tool(function)
-
-    @property
-    def name(self) -> str:
-        return self.tool.name
-
-    @property
-    def description(self) -> str:
-        return self.tool.description or self.tool.name
-
-    @property
-    def schema(self) -> dict[str, Any]:
-        """The JSON schema of the arguments."""
-        return self.tool.tool_def.parameters_json_schema
+        self.name = self.tool.name
+        self.description = self.tool.description or self.name
+        self.schema: dict[str, Any] = self.tool.tool_def.parameters_json_schema
 
     async def call(self, arguments: Mapping[str, Any]) -> Any:
         try:
@@ -43,15 +32,10 @@ class Offered:
             return f"Wrong arguments. {'; '.join(wrong)}."
         return await within(self.limit, self.function, **known)
 
-    async def result(self, call: m.ToolCallPart) -> str:
+    async def result(self, arguments: Mapping[str, Any], call_id: str) -> str:
+        """What it returns, as text. It finishes what it began, and its failure is a sentence."""
+
         async def text() -> str:
-            return as_text(await attempt(call.tool_name, self.call(call.args_as_dict())))
+            return as_text(await attempt(self.name, self.call(arguments)))
 
-        return str(await finished(self.turn, call.tool_call_id, text()))
-
-
-async def result(offered: Mapping[str, Offered], call: m.ToolCallPart) -> m.ToolReturnPart:
-    """What a call has returned, as a sentence if nobody could answer it."""
-    tool = offered.get(call.tool_name)
-    text = await tool.result(call) if tool else f"There is no tool {call.tool_name} here."
-    return m.ToolReturnPart(call.tool_name, text, call.tool_call_id)
+        return str(await finished(self.turn, call_id, text()))

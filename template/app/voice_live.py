@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -25,15 +25,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 
-from app.azure import identity, missing_key
+from app.azure import Identity, missing_key
 from app.brain import Turn, reason
-from app.offered import Offered, result
+from app.offered import Offered
 from app.runtime import Runtime, as_text, recorded
 from app.session import Session
 from app.settings import Settings
-
-if TYPE_CHECKING:
-    from azure.core.credentials_async import AsyncTokenCredential
 
 log = structlog.get_logger()
 
@@ -44,23 +41,27 @@ WIND_DOWN = 1.0  # seconds that an answer may take to stop when nobody wants it 
 CANCEL = "cancel"  # our name for the event that stops it
 
 ENDPOINT = "Write the endpoint of your Foundry resource without a path, as in https://<resource>.services.ai.azure.com."
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 A_MODEL = "Write a model that Voice Live has, as in gpt-5.6-luna"
 
 Item = dict[str, Any]
+Key = str | Callable[[], Awaitable[str]]  # a key, or what fetches the token of an identity
 
 
 class VoiceLiveSettings(Settings):
-    endpoint: str = Field(
+    voice_live_endpoint: str = Field(
         alias="AZURE_VOICE_LIVE_ENDPOINT",
         pattern=r"^(https://)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+/?$",
         examples=["https://nobody.services.ai.azure.com"],
         description=ENDPOINT,
     )
-    api_key: SecretStr | None = Field(
+    voice_live_key: SecretStr | None = Field(
         None, alias="AZURE_VOICE_LIVE_API_KEY", description="Copy a key of that resource, or leave it out."
     )
-    model: str = Field(MODEL, alias="AGENT_MODEL", description=f"{A_MODEL}.")
-    fallback_model: str | None = Field(None, alias="AGENT_FALLBACK_MODEL", description=f"{A_MODEL}, or leave it out.")
+    model: str = Field(MODEL, alias="AGENT_MODEL", pattern=NAME, description=f"{A_MODEL}.")
+    fallback_model: str | None = Field(
+        None, alias="AGENT_FALLBACK_MODEL", pattern=NAME, description=f"{A_MODEL}, or leave it out."
+    )
 
 
 class VoiceLiveFailed(Exception):
@@ -71,44 +72,31 @@ class ModelsDown(Exception):
     """No model has answered, or the one that began has broken off."""
 
 
-class Credentials:
-    """A key, or an identity: azure-identity keeps its token until that expires."""
-
-    def __init__(self, key: SecretStr | None) -> None:
-        self.key = key
-        self.identity: AsyncTokenCredential | None = None
-
-    async def header(self) -> dict[str, str]:
-        if self.key:
-            return {"api-key": self.key.get_secret_value()}
-        self.identity = self.identity or identity()
-        return {"Authorization": f"Bearer {(await self.identity.get_token(SCOPE)).token}"}
-
-    async def close(self) -> None:
-        if self.identity:
-            await self.identity.close()
-
-
 class Hosted:
     """A model of Voice Live. `deadline` is how long, in seconds, it may be silent."""
 
     proxy: Literal[True] | None = True  # that of the environment
 
-    def __init__(self, name: str, endpoint: str, credentials: Credentials, deadline: float) -> None:
+    def __init__(self, name: str, endpoint: str, key: Key, deadline: float) -> None:
         self.name = name
         self.host = endpoint.removeprefix("https://").removesuffix("/")
-        self.credentials = credentials
+        self.key = key
         self.deadline = deadline
 
     async def address(self) -> str:
         return f"wss://{self.host}"
+
+    async def header(self) -> dict[str, str]:
+        if isinstance(self.key, str):
+            return {"api-key": self.key}
+        return {"Authorization": f"Bearer {await self.key()}"}
 
     async def open(self) -> Wire:
         """A WebSocket that has been welcomed. Raises when it is refused."""
         query = urlencode({"api-version": VERSION, "model": self.name})
         socket = await connect(
             f"{await self.address()}/voice-live/realtime?{query}",
-            additional_headers=await self.credentials.header(),
+            additional_headers=await self.header(),
             open_timeout=4 * self.deadline,
             close_timeout=1,
             proxy=self.proxy,
@@ -123,7 +111,7 @@ class Hosted:
         return wire
 
     async def close(self) -> None:
-        await self.credentials.close()
+        """Nothing is kept but the wires, which the calls have."""
 
 
 class Wire:
@@ -220,9 +208,10 @@ class VoiceLive(Runtime):
 
     settings = VoiceLiveSettings
 
-    def __init__(self, models: Sequence[Hosted], deadline: float) -> None:
+    def __init__(self, models: Sequence[Hosted], deadline: float, identity: Identity | None = None) -> None:
         self.models = models
         self.deadline = deadline
+        self.identity = identity
         self.warmed = False
         self.calls: set[str] = set()  # that keep their wires
         self.wires: dict[tuple[str, Hosted], asyncio.Future[Wire]] = {}  # that nobody is using, or will be
@@ -230,15 +219,13 @@ class VoiceLive(Runtime):
 
     @classmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
-        credentials = Credentials(settings.api_key)
-        named = models or [model for model in (settings.model, settings.fallback_model) if model]
-        return cls(
-            [
-                Hosted(each, settings.endpoint, credentials, settings.deadline) if isinstance(each, str) else each
-                for each in named
-            ],
-            settings.deadline,
-        )
+        if models:
+            return cls(models, settings.deadline)
+        identity = None if settings.voice_live_key else Identity(SCOPE)
+        key = identity.token if identity else settings.voice_live_key.get_secret_value()
+        names = [name for name in (settings.model, settings.fallback_model) if name]
+        hosted = [Hosted(name, settings.voice_live_endpoint, key, settings.deadline) for name in names]
+        return cls(hosted, settings.deadline, identity)
 
     @staticmethod
     def asks() -> list[str]:
@@ -251,6 +238,8 @@ class VoiceLive(Runtime):
 
     async def warm(self) -> None:
         self.warmed = True
+        if self.identity:
+            await self.identity.warm()
 
     def begin(self, session: Session) -> None:
         if not self.warmed:
@@ -272,6 +261,8 @@ class VoiceLive(Runtime):
         await asyncio.gather(*self.closing)
         for model in self.models:
             await model.close()
+        if self.identity:
+            await self.identity.close()
 
     async def answer(
         self,
@@ -461,6 +452,13 @@ def as_part(item: Mapping[str, Any]) -> m.TextPart | m.ToolCallPart | None:
 
 def as_tool(tool: Offered) -> dict[str, Any]:
     return {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.schema}
+
+
+async def result(offered: Mapping[str, Offered], call: m.ToolCallPart) -> m.ToolReturnPart:
+    tool = offered.get(call.tool_name)
+    known = tool.result(call.args_as_dict(), call.tool_call_id) if tool else None
+    text = await known if known else f"There is no tool {call.tool_name} here."
+    return m.ToolReturnPart(call.tool_name, text, call.tool_call_id)
 
 
 def code_of(failure: Mapping[str, Any]) -> str:

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
-from pydantic import SecretStr
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import FunctionModel
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from app.voice_live import Credentials, Hosted, VoiceLiveSettings, Wire
+from app.voice_live import Hosted, VoiceLiveSettings, Wire
 from sim.played import deltas
 
-ENDPOINT = VoiceLiveSettings.model_fields["endpoint"].examples[0]  # type: ignore[index]
+ENDPOINT = VoiceLiveSettings.model_fields["voice_live_endpoint"].examples[0]  # type: ignore[index]
 KEY = "a-key-of-nobody"
 
 
@@ -39,11 +38,15 @@ class Refusal(Exception):
 
 
 class Service:
-    """Voice Live with one model. `status` is what it answers a handshake with instead of opening a WebSocket."""
+    """Voice Live with one model, and what is wrong with it: `status` is its answer to a handshake, if it opens no
+    WebSocket; `welcome` is how it begins; `instead` is what it does, by the type of an event, instead of taking it.
+    """
 
     def __init__(self, script: FunctionModel) -> None:
         self.script = script
         self.status: HTTPStatus | None = None
+        self.welcome: Callable[[Conversation], Awaitable[None]] = Conversation.welcome
+        self.instead: dict[str, Callable[[Conversation], Awaitable[None]]] = {}
         self.asked: list[str] = []  # the address of each handshake
         self.conversations: list[Conversation] = []  # a WebSocket each, in order
 
@@ -60,7 +63,7 @@ class Service:
         return None
 
     async def talk(self, socket: ServerConnection) -> None:
-        conversation = Conversation(self.script, socket)
+        conversation = Conversation(self, socket)
         self.conversations.append(conversation)
         await conversation.go_on()
 
@@ -68,8 +71,8 @@ class Service:
 class Conversation:
     """What one WebSocket is for. `events` are the client's, in order."""
 
-    def __init__(self, script: FunctionModel, socket: ServerConnection) -> None:
-        self.script = script
+    def __init__(self, service: Service, socket: ServerConnection) -> None:
+        self.service = service
         self.socket = socket
         self.events: list[dict[str, Any]] = []
         self.session: dict[str, Any] = {"modalities": ["text", "audio"], "instructions": "", "tools": []}
@@ -80,20 +83,27 @@ class Conversation:
         """The client's events of a type."""
         return [event for event in self.events if event["type"] == type]
 
-    async def go_on(self) -> None:
+    async def welcome(self) -> None:
         await self.send("session.created", session=self.session)
+
+    async def go_on(self) -> None:
+        await self.attempt(self.service.welcome(self))
         try:
             async for message in self.socket:
                 event = json.loads(message)
                 self.events.append(event)
-                try:
-                    await self.take(event)
-                except Refusal as refusal:
-                    about = {"type": "invalid_request_error", "code": refusal.code, "message": str(refusal)}
-                    await self.send("error", error={**about, "event_id": event.get("event_id")})
+                other = self.service.instead.get(event["type"])
+                await self.attempt(other(self) if other else self.take(event), event.get("event_id"))
         finally:
             if self.answer:
                 self.answer.cancel()
+
+    async def attempt(self, work: Awaitable[None], event_id: str | None = None) -> None:
+        try:
+            await work
+        except Refusal as refusal:
+            about = {"type": "invalid_request_error", "code": refusal.code, "message": str(refusal)}
+            await self.send("error", error={**about, "event_id": event_id})
 
     async def take(self, event: Mapping[str, Any]) -> None:
         match event:
@@ -129,8 +139,10 @@ class Conversation:
                 await answer.say("[late] ")
                 await answer.end("cancelled")
                 await answer.send("response.text.delta", item_id="item_late", delta="[too late] ")
-            except Exception:
-                await answer.end("failed", error={"type": "server_error", "code": "model_error", "message": "secret"})
+            except Exception as error:
+                await answer.end(
+                    "failed", error={"type": "server_error", "code": type(error).__name__, "message": str(error)}
+                )
 
     async def hold(self, item: dict[str, Any]) -> None:
         self.items[item["id"]] = item
@@ -157,7 +169,7 @@ class Answer:
         assert session["modalities"] == ["text"] and session["turn_detection"] is None
         tools = {tool["name"]: tool["parameters"] for tool in session["tools"]}
         told = as_told(self.conversation.items)
-        async for delta in deltas(self.conversation.script, told, tools, session["instructions"]):
+        async for delta in deltas(self.conversation.service.script, told, tools, session["instructions"]):
             if isinstance(delta, str):
                 await self.say(delta)
                 continue
@@ -258,7 +270,7 @@ class Played(Hosted):
     proxy = None
 
     def __init__(self, script: FunctionModel, deadline: float = 5.0) -> None:
-        super().__init__(script.model_name, ENDPOINT, Credentials(SecretStr(KEY)), deadline)
+        super().__init__(script.model_name, ENDPOINT, KEY, deadline)
         self.service = Service(script)
         self.wires: list[Wire] = []  # that were opened, in order
         self._serving = AsyncExitStack()
