@@ -182,9 +182,7 @@ class Wire:
                     self.held[id] = as_item(as_part(item))
                 case {"type": "response.created", "response": {"id": str(id)}}:
                     self.response = id
-                case {"type": "response.done", "response": {"id": str(id)}}:
-                    if id != self.response:
-                        continue
+                case {"type": "response.done"}:
                     self.response, self.busy = None, False
             if event.get("response_id", self.response) == self.response:
                 return dict(event)
