@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app import answers
-
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
@@ -18,9 +16,20 @@ log = structlog.get_logger()
 # What azure-identity reads: a chosen kind of credential, an application, a workload of Kubernetes, a managed identity
 # of Container Apps and of App Service.
 SIGNS = ("AZURE_TOKEN_CREDENTIALS", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT")
+PORTAL = "https://portal.azure.com"
 SIGN_IN = (
     "Sign in with `az login`; on a machine in Azure give it a managed identity and set AZURE_TOKEN_CREDENTIALS=prod."
 )
+
+
+def wrong_identity() -> list[str]:
+    """What is wrong with the kind of identity that the environment names, as a line."""
+    try:
+        identity()
+    except ValueError:
+        named = os.environ.get("AZURE_TOKEN_CREDENTIALS")
+        return [f"AZURE_TOKEN_CREDENTIALS is {named!r}. Write prod, dev or the name of a credential of azure-identity."]
+    return []
 
 
 def identity() -> AsyncTokenCredential:
@@ -60,7 +69,7 @@ def missing_key(name: str) -> dict[str, str]:
     """What a service that takes a key or an identity lacks, with the fix. `name` is the variable of the key."""
     if os.environ.get(name) or has_identity():
         return {}
-    return {name: f"Copy a key from {answers.KEYS}, or leave it empty for an identity. {SIGN_IN}"}
+    return {name: f"Copy a key from {PORTAL}, or be somebody without one. {SIGN_IN}"}
 
 
 def missing_identity() -> dict[str, str]:

@@ -49,10 +49,11 @@ Key = str | Callable[[], Awaitable[str]]  # a key, or what fetches the token of 
 
 
 class VoiceLiveSettings(Settings):
-    voice_live_endpoint: str = Field(
+    # Not required here: whoever talks to a script needs no endpoint.
+    voice_live_endpoint: str | None = Field(
+        None,
         alias="AZURE_VOICE_LIVE_ENDPOINT",
         pattern=r"^(https://)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+/?$",
-        examples=["https://nobody.services.ai.azure.com"],
         description=ENDPOINT,
     )
     voice_live_key: SecretStr | None = Field(
@@ -222,7 +223,7 @@ class VoiceLive(Runtime):
         identity = None if settings.voice_live_key else Identity(SCOPE)
         key = identity.token if identity else settings.voice_live_key.get_secret_value()
         names = [name for name in (settings.model, settings.fallback_model) if name]
-        hosted = [Hosted(name, settings.voice_live_endpoint, key, settings.deadline) for name in names]
+        hosted = [Hosted(name, settings.voice_live_endpoint or "", key, settings.deadline) for name in names]
         return cls(hosted, settings.deadline, identity)
 
     @staticmethod

@@ -22,10 +22,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from app.voice_live import Hosted, VoiceLiveSettings, Wire
+from app.voice_live import Hosted, Wire
 from sim.played import deltas
 
-ENDPOINT = VoiceLiveSettings.model_fields["voice_live_endpoint"].examples[0]  # type: ignore[index]
+ENDPOINT = "https://nobody.services.ai.azure.com"
 KEY = "a-key-of-nobody"
 
 
