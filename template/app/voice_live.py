@@ -25,7 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 
-from app.azure import Identity, missing_key
+from app.azure import Identity, missing_key, wrong_identity
 from app.brain import Turn, reason
 from app.offered import Offered
 from app.runtime import Runtime, as_text, recorded
@@ -218,13 +218,12 @@ class VoiceLive(Runtime):
 
     @classmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
-        if models:
-            return cls(models, settings.deadline)
+        named = models or [name for name in (settings.model, settings.fallback_model) if name]
         identity = None if settings.voice_live_key else Identity(SCOPE)
         key = identity.token if identity else settings.voice_live_key.get_secret_value()
-        names = [name for name in (settings.model, settings.fallback_model) if name]
-        hosted = [Hosted(name, settings.voice_live_endpoint or "", key, settings.deadline) for name in names]
-        return cls(hosted, settings.deadline, identity)
+        endpoint = settings.voice_live_endpoint or ""
+        hosted = [Hosted(each, endpoint, key, settings.deadline) if isinstance(each, str) else each for each in named]
+        return cls(hosted, settings.deadline, identity if any(isinstance(each, str) for each in named) else None)
 
     @staticmethod
     def asks() -> list[str]:
@@ -234,6 +233,10 @@ class VoiceLive(Runtime):
     def missing() -> dict[str, str]:
         name = "AZURE_VOICE_LIVE_ENDPOINT"
         return {**({} if os.environ.get(name) else {name: ENDPOINT}), **missing_key("AZURE_VOICE_LIVE_API_KEY")}
+
+    @staticmethod
+    def unknown(settings: Any) -> list[str]:
+        return [] if settings.voice_live_key else wrong_identity()
 
     async def warm(self) -> None:
         self.warmed = True

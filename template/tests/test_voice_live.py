@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from agent import words
 from app.brain import Turn
 from app.session import Session
-from app.voice_live import Hosted, VoiceLive, Wire
+from app.voice_live import VoiceLive, Wire
 from ops.environment import SettingsError, load
 from sim import world
 from sim.call import Call
@@ -435,19 +436,37 @@ def test_another_endpoint_is_refused_with_the_fix(environment: pytest.MonkeyPatc
 
 
 def test_what_is_missing_is_named_once_with_the_fix(environment: pytest.MonkeyPatch) -> None:
-    environment.delenv(ENDPOINT)
     with pytest.raises(SettingsError) as error:
         load()
     assert [problem.split()[0] for problem in error.value.problems] == [ENDPOINT, "AZURE_VOICE_LIVE_API_KEY"]
 
 
-async def test_without_a_key_an_identity_is_shown() -> None:
-    async def token() -> str:
-        return "a-token"
+async def test_both_models_are_asked_in_order(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AGENT_MODEL", "gpt-a")
+    environment.setenv("AGENT_FALLBACK_MODEL", "gpt-b")
+    environment.setenv(ENDPOINT, "https://a.services.ai.azure.com")
+    for models in (None, VoiceLive.asks()):  # as `agent serve` and as `agent call` have them
+        asked = VoiceLive.build(world.settings(voice_live_key=KEY), models).models
+        assert [(model.name, await model.address()) for model in asked] == [
+            ("gpt-a", "wss://a.services.ai.azure.com"),
+            ("gpt-b", "wss://a.services.ai.azure.com"),
+        ]
 
-    assert await Hosted("a", "a.azure.com", token, 5.0).header() == {"Authorization": "Bearer a-token"}
 
+async def test_a_token_is_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
 
-def test_both_models_are_asked_in_order() -> None:
-    models = VoiceLive.build(world.settings(voice_live_key=KEY, model="gpt-a", fallback_model="gpt-b")).models
-    assert [model.name for model in models] == ["gpt-a", "gpt-b"]
+    class Somebody:
+        async def get_token(self, *scopes: str, **_: Any) -> Any:
+            asked.extend(scopes)
+            return type("Token", (), {"token": "a-token", "expires_on": time.time() + 3600})()
+
+        async def close(self) -> None: ...
+
+    monkeypatch.setattr("app.azure.identity", Somebody)
+    voice_live = VoiceLive.build(world.settings(voice_live_endpoint="a.azure.com"))
+    await voice_live.warm()
+    (model,) = voice_live.models
+    assert await model.header() == {"Authorization": "Bearer a-token"}
+    assert set(asked) == {"https://ai.azure.com/.default"}
+    await voice_live.close()
