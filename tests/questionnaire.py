@@ -23,6 +23,7 @@ CUSTOM = [name for name, details in ASKED.items() if "level ==" in str(details.g
 PROVIDERS: dict[str, Answers] = QUESTIONS["provider_table"]["default"]
 DEFAULTS: Answers = {name: False if name in CUSTOM else details["default"] for name, details in ASKED.items()}
 DEFAULTS["aws_model"] = PROVIDERS["bedrock"]["model"].removeprefix("bedrock:")
+DEFAULTS["azure_model"] = PROVIDERS["azure"]["model"].removeprefix("azure:")
 LANGUAGES: dict[str, Answers] = QUESTIONS["language_table"]["default"]
 
 
@@ -64,7 +65,10 @@ CONDITIONAL = [name for name in STRUCTURAL if isinstance(ASKED[name].get("when")
 
 # Questions whose answers bind each other; `serves` ties languages to providers.
 RULES = [
-    ["path", "partial_prompts", "stt_provider", "aws_runtime", "model_provider", "fallback_provider", "session_store"],
+    [
+        *["path", "partial_prompts", "stt_provider", "aws_runtime", "azure_runtime", "channels"],
+        *["model_provider", "fallback_provider", "session_store"],
+    ],
     ["level", *CUSTOM],
 ]
 
@@ -72,10 +76,11 @@ RULES = [
 def is_valid(answers: Answers) -> bool:
     """The rules among the structural answers."""
     partial = not answers["partial_prompts"] or (answers["path"], answers["stt_provider"]) == ("manual", "Deepgram")
-    reached = answers["session_store"] != "dynamodb" or answers["path"] == "aws"
+    reached = answers["path"] == {"dynamodb": "aws", "cosmos": "azure"}.get(answers["session_store"], answers["path"])
+    called = answers["azure_runtime"] != "voice_live" or answers["channels"] == "voice"
     different = answers["fallback_provider"] != answers["model_provider"]
     unasked = [name for name in CONDITIONAL if answers[name] != DEFAULTS[name]]
-    return partial and reached and different and all(is_asked(name, answers) for name in unasked)
+    return partial and reached and called and different and all(is_asked(name, answers) for name in unasked)
 
 
 @functools.cache

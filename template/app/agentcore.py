@@ -26,8 +26,8 @@ from websockets.protocol import State
 
 from app.aws import missing_credentials, patience
 from app.brain import Turn, reason
-from app.converse import as_block, as_record, as_text, as_told, recorded
-from app.runtime import Runtime, attempt, finished, within
+from app.converse import as_block, as_record, as_told
+from app.runtime import Runtime, as_text, attempt, finished, recorded, within
 from app.session import Session
 from app.settings import Settings
 

@@ -27,8 +27,8 @@ from pydantic_ai import messages as m
 
 from app.aws import AwsSettings, missing_credentials
 from app.brain import Turn
-from app.converse import as_text, as_told, recorded
-from app.runtime import Runtime, attempt, finished, within
+from app.converse import as_told
+from app.runtime import Runtime, as_text, attempt, finished, recorded, within
 from app.session import Session
 
 log = structlog.get_logger()

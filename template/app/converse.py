@@ -5,24 +5,14 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Mess
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic_ai import messages as m
 
-from app.brain import Turn
+from app.runtime import as_text
 
 NOBODY_SPOKE = "(The call has begun.)"
-
-
-def recorded(turn: Turn, instructions: str) -> list[m.ModelMessage]:
-    """The record of a turn that begins: what was asked, and a list that takes the rest."""
-    record: list[m.ModelMessage] = [
-        m.ModelRequest([m.UserPromptPart(turn.asked)], instructions=instructions, run_id=turn.run_id)
-    ]
-    turn.messages = record
-    return record
 
 
 def as_told(history: Iterable[m.ModelMessage]) -> list[Any]:
@@ -80,8 +70,3 @@ def as_heard(block: Mapping[str, Any]) -> m.UserPromptPart | m.ToolReturnPart | 
         text = "".join(part.get("text", "") for part in result["content"])
         return m.ToolReturnPart(result.get("name", ""), text, result["toolUseId"])
     return m.UserPromptPart(block["text"]) if block.get("text") else None
-
-
-def as_text(result: Any) -> str:
-    """What a tool has returned, as a model reads it."""
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)

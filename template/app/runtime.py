@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
+from pydantic_ai import messages as m
 
 from app.session import Session
 from app.settings import Settings
@@ -71,6 +73,20 @@ class Runtime(ABC):
 
     async def close(self) -> None:  # noqa: B027 (optional)
         """Let go of connections."""
+
+
+def recorded(turn: Turn, instructions: str) -> list[m.ModelMessage]:
+    """The record of a turn that begins: what was asked, and a list that takes the rest."""
+    record: list[m.ModelMessage] = [
+        m.ModelRequest([m.UserPromptPart(turn.asked)], instructions=instructions, run_id=turn.run_id)
+    ]
+    turn.messages = record
+    return record
+
+
+def as_text(result: Any) -> str:
+    """What a tool has returned, as a model reads it."""
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)
 
 
 async def within(limit: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

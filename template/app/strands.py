@@ -24,8 +24,8 @@ from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 from app import answers
 from app.aws import AwsSettings, missing_credentials, patience
 from app.brain import Turn, reason
-from app.converse import as_record, as_text, as_told, recorded
-from app.runtime import Runtime, attempt, finished, within
+from app.converse import as_record, as_told
+from app.runtime import Runtime, as_text, attempt, finished, recorded, within
 from app.session import Session
 
 log = structlog.get_logger()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
+from ops.offered import offered
 
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_agent_Function.html and API_agent_ParameterDetail.html
 NAME = re.compile(r"([0-9a-zA-Z][_-]?){1,100}")
@@ -23,30 +20,7 @@ FUNCTION_TEXT, PARAMETER_TEXT = 1200, 500  # characters
 
 def action_group() -> None:
     """Print your tools as the function schema of a Bedrock agent's action group, which has to know them."""
-    from app.main import create_app
-    from ops.log import configure_logging
-    from sim import world
-    from sim.features import Cloud
-    from sim.model import understudy
-
-    configure_logging("error")
-    app = create_app(world.settings(), [understudy()], transport=Cloud().transport)
-    typer.echo(json.dumps(function_schema(asyncio.run(offered(app))), indent=2, ensure_ascii=False))
-
-
-async def offered(app: FastAPI) -> list[Callable[..., Any]]:
-    """The tools of `agent/tools.py`, and those that the capabilities have for a call."""
-    from app.capability import each
-    from app.session import Session
-    from sim.world import CALLED, CALLER
-
-    brain = app.state.conversations.brain
-    session = Session("CA", CALLER, CALLED, "en-US", lambda: datetime.now(UTC))
-    async with app.router.lifespan_context(app):
-        await each(brain.capabilities, "on_start", session)
-        extra = [tool for tools in await each(brain.capabilities, "tools", session) for tool in tools]
-    own = {tool.__name__ for tool in brain.tools}
-    return [*brain.tools, *(tool for tool in extra if tool.__name__ not in own)]
+    typer.echo(json.dumps(function_schema(offered()), indent=2, ensure_ascii=False))
 
 
 def function_schema(tools: Sequence[Callable[..., Any]]) -> dict[str, Any]:

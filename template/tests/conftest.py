@@ -7,6 +7,9 @@ import os
 os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
 os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = ""
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # nobody's account of AWS is used, neither here nor on a machine there
+os.environ["AZURE_CONFIG_DIR"] = os.devnull  # nor is anybody of Azure
+os.environ["AZURE_TOKEN_CREDENTIALS"] = os.environ["AZURE_CLIENT_ID"] = os.environ["AZURE_FEDERATED_TOKEN_FILE"] = ""
+os.environ["IDENTITY_ENDPOINT"] = ""
 
 import importlib.util
 import io

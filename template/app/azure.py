@@ -1,0 +1,44 @@
+"""How this server reaches Azure: with a key, or as an identity."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app import answers
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+
+# What azure-identity reads: a chosen kind of credential, an application, a workload of Kubernetes, a managed identity
+# of Container Apps and of App Service.
+SIGNS = ("AZURE_TOKEN_CREDENTIALS", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT")
+SIGN_IN = (
+    "Sign in with `az login`; on a machine in Azure give it a managed identity and set AZURE_TOKEN_CREDENTIALS=prod."
+)
+
+
+def identity() -> AsyncTokenCredential:
+    """Who this server is in Azure. Nothing is asked before the first token is needed; close it in the end."""
+    from azure.identity.aio import DefaultAzureCredential
+
+    return DefaultAzureCredential()
+
+
+def has_identity() -> bool:
+    """Whether there is a sign of one. Asks nobody: the service for managed identities takes seconds to be missing."""
+    signed_in = Path(os.environ.get("AZURE_CONFIG_DIR") or Path.home() / ".azure") / "azureProfile.json"
+    return any(os.environ.get(name) for name in SIGNS) or signed_in.is_file()
+
+
+def missing_key(name: str) -> dict[str, str]:
+    """What a service that takes a key or an identity lacks, with the fix. `name` is the variable of the key."""
+    if os.environ.get(name) or has_identity():
+        return {}
+    return {name: f"Copy a key from {answers.KEYS}, or leave it empty for an identity. {SIGN_IN}"}
+
+
+def missing_identity() -> dict[str, str]:
+    """The same of a service that takes no key."""
+    return {} if has_identity() else {"AZURE_TOKEN_CREDENTIALS": SIGN_IN}
