@@ -1,10 +1,10 @@
 """Calls in progress live in a container of Azure Cosmos DB: a call that drops can come back on another worker.
 
-The container has the partition key `/id` and a default time to live of -1; deploy/ creates it, the app never does. Each
-item has `ttl`, in whole seconds since its last change, and `expires`, in milliseconds since 1970, at which every read
-looks: the clocks of the workers have to agree, as they do in Azure. A queue is one item; who changes it names the version
-that it has read (its etag), so that nothing is lost or taken twice. The account should have strong consistency: with
-less, a call that comes back at once may meet what was written before the last turn.
+The container has the partition key `/id` and a default time to live of -1; deploy/ creates it, the app never does.
+Each item has `ttl`, in whole seconds since its last change, and `expires`, in milliseconds since 1970, at which every
+read looks: the clocks of the workers have to agree, as they do in Azure. A queue is one item; who changes it names the
+version that it has read (its etag), so that nothing is lost or taken twice. The account should have strong consistency:
+with less, a call that comes back at once may meet what was written before the last turn.
 
 An id may not have `/`, `\\`, `?` or `#`, and stands in URLs, which are logged: it is a hash of the key.
 learn.microsoft.com/azure/cosmos-db/nosql/time-to-live, learn.microsoft.com/azure/cosmos-db/concepts-limits
@@ -20,6 +20,7 @@ import logging
 import math
 import time
 import zlib
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Annotated, Any
 from uuid import uuid4
@@ -49,6 +50,7 @@ LOOK = 0.05  # seconds between the first looks into an empty queue
 REST = 0.8  # seconds between the later ones: nothing wakes who waits, and every look is paid for
 TRIES = 5  # for a key that is there for a write and not there for a read
 LARGEST = 1_900_000  # bytes; an item of Cosmos DB may have 2 MB
+NO_CONTAINER = 1003  # sub-status of a 404: what the item would belong to is not there
 
 Item = dict[str, Any]
 
@@ -193,7 +195,7 @@ class CosmosStore(SharedStore):
             if not isinstance(self.credential, str):
                 await self.credential.close()
 
-    # --- requests: True or an item when it is done, False or None when the item is not as it should be -----------------
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     async def _read(self, id: str) -> Item | None:
         await self._connected()
@@ -205,32 +207,29 @@ class CosmosStore(SharedStore):
             raise
 
     async def _create(self, item: Item) -> bool:
+        """Whether it is done: not when there is one."""
         await self._connected()
-        try:
-            await self.items.create_item(item)
-        except CosmosResourceExistsError:
-            return False
-        return True
+        return await self._done(item["id"], self.items.create_item(item))
 
     async def _replace(self, item: Item, version: str) -> bool:
-        try:
-            await self.items.replace_item(
-                item["id"], item, etag=version, match_condition=MatchConditions.IfNotModified
-            )
-        except CosmosAccessConditionFailedError:
-            return False
-        except CosmosResourceNotFoundError as error:
-            if is_about(error, item["id"]):
-                return False
-            raise
-        return True
+        """Whether it is done: not when it is gone, or another version by now."""
+        replacing = self.items.replace_item(
+            item["id"], item, etag=version, match_condition=MatchConditions.IfNotModified
+        )
+        return await self._done(item["id"], replacing)
 
     async def _delete(self, id: str, version: str | None = None) -> bool:
+        """Whether it is done: not when it is gone, or another version by now."""
         await self._connected()
-        only = {"etag": version, "match_condition": MatchConditions.IfNotModified} if version else {}
+        condition = MatchConditions.IfNotModified if version else None
+        return await self._done(
+            id, self.items.delete_item(id, partition_key=id, etag=version, match_condition=condition)
+        )
+
+    async def _done(self, id: str, request: Awaitable[Any]) -> bool:
         try:
-            await self.items.delete_item(id, partition_key=id, **only)
-        except CosmosAccessConditionFailedError:
+            await request
+        except (CosmosResourceExistsError, CosmosAccessConditionFailedError):
             return False
         except CosmosResourceNotFoundError as error:
             if is_about(error, id):
@@ -239,7 +238,7 @@ class CosmosStore(SharedStore):
         return True
 
     async def _connected(self) -> None:
-        """Know the account and the container. It goes on when a caller waits no longer: a first token takes its time."""
+        """Know the account and the container. It goes on when nobody waits any longer: a first token takes its time."""
         if self.connecting is None:
             self.connecting = asyncio.create_task(self._connect())
             self.connecting.add_done_callback(self._tried)
@@ -273,7 +272,11 @@ def queue_id(key: str) -> str:
 def kept(value: str, seconds: float) -> Item:
     """What an item or a message says beside its id."""
     expires = now() + milliseconds(seconds)
-    return {"content": base64.b64encode(zlib.compress(value.encode())).decode(), "expires": expires, "ttl": ttl(expires)}
+    return {
+        "content": base64.b64encode(zlib.compress(value.encode())).decode(),
+        "expires": expires,
+        "ttl": ttl(expires),
+    }
 
 
 def queue(key: str, messages: list[Item]) -> Item:
@@ -308,4 +311,5 @@ def text_of(item: Item) -> str:
 
 def is_about(error: CosmosResourceNotFoundError, id: str) -> bool:
     """Whether it is the item that is missing. It may be the container or the database, which is an outage."""
-    return bool(error.response) and f"/docs/{id}" in str(error.response.request.url) and error.sub_status != 1003
+    answer: Any = error.response
+    return f"/docs/{id}" in answer.request.url and error.sub_status != NO_CONTAINER

@@ -294,7 +294,9 @@ class TestIdentity(OnCosmos):
         server.terminate()
         await asyncio.sleep(0.01)
 
-    async def test_without_a_key_it_has_a_token(self, server: CosmosServer, connect: Callable[..., CosmosStore]) -> None:
+    async def test_without_a_key_it_has_a_token(
+        self, server: CosmosServer, connect: Callable[..., CosmosStore]
+    ) -> None:
         identity = Identity("a-token")
         store = connect(server, identity)
         await store.put("a", "1", 60)
