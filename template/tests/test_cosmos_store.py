@@ -19,9 +19,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pycep import BicepParser
 from pydantic import ValidationError
 
-from app.cosmos_store import CosmosStore, queue_id, value_id
+from app.cosmos_store import CosmosSettings, CosmosStore, queue_id, value_id
 from app.features import STORE
 from app.store import InProcess
 from ops.environment import problem
@@ -342,6 +343,26 @@ class TestIdentity(OnCosmos):
             while "ClientAuthenticationError" not in logged():
                 await asyncio.sleep(0.05)
         assert '"error": "TimeoutError"' in logged()
+
+
+# --- the container of the deployment ---------------------------------------------------------------------------------
+
+
+def test_the_container_is_as_the_store_needs_it() -> None:
+    file = Path(__file__).parents[1] / "deploy" / "infra" / "modules" / "cosmos.bicep"
+    deployed = BicepParser().parse(text=file.read_text(encoding="utf-8"))["resources"]
+    account, database, sessions, role = (
+        deployed[name]["config"] for name in ("account", "database", "sessions", "mayKeep")
+    )
+    defaults = {field.alias: field.default for field in CosmosSettings.model_fields.values()}
+    assert database["properties"]["resource"]["id"] == defaults["AZURE_COSMOS_DATABASE_NAME"] == DATABASE
+    assert sessions["properties"]["resource"]["id"] == defaults["AZURE_COSMOS_CONTAINER_NAME"] == CONTAINER
+    assert sessions["properties"]["resource"]["partitionKey"]["paths"] == ["/id"]
+    assert sessions["properties"]["resource"]["defaultTtl"] == -1  # each item says when it goes
+    assert account["properties"]["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
+    assert account["properties"]["disableLocalAuth"] is True
+    assert role["properties"]["scope"] == "${account.id}/dbs/${database.name}/colls/${sessions.name}"
+    assert role["properties"]["roleDefinitionId"].endswith("/00000000-0000-0000-0000-000000000002")
 
 
 # --- settings -----------------------------------------------------------------------------------------------------
