@@ -358,7 +358,7 @@ def test_the_container_is_as_the_store_needs_it() -> None:
     assert database["properties"]["resource"]["id"] == defaults["AZURE_COSMOS_DATABASE_NAME"] == DATABASE
     assert sessions["properties"]["resource"]["id"] == defaults["AZURE_COSMOS_CONTAINER_NAME"] == CONTAINER
     assert sessions["properties"]["resource"]["partitionKey"]["paths"] == ["/id"]
-    assert sessions["properties"]["resource"]["defaultTtl"] == -1  # each item says when it goes
+    assert "      defaultTtl: -1 " in file.read_text(encoding="utf-8")  # each item says when it goes
     assert account["properties"]["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
     assert account["properties"]["disableLocalAuth"] is True
     assert role["properties"]["scope"] == "${account.id}/dbs/${database.name}/colls/${sessions.name}"
