@@ -17,8 +17,7 @@ from typing import Any, Self
 
 import structlog
 from bedrock_agentcore.runtime import AgentCoreRuntimeClient
-from pydantic import Field, ValidationError
-from pydantic_ai import Tool
+from pydantic import Field
 from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
@@ -27,7 +26,8 @@ from websockets.protocol import State
 from app.aws import missing_credentials, patience
 from app.brain import Turn, reason
 from app.converse import as_block, as_record, as_told
-from app.runtime import Runtime, as_text, attempt, finished, recorded, within
+from app.offered import Offered
+from app.runtime import Runtime, recorded
 from app.session import Session
 from app.settings import Settings
 
@@ -209,7 +209,7 @@ class AgentCore(Runtime):
         record = recorded(turn, instructions)
         offered = {tool.__name__: Offered(tool, turn, 2 * self.deadline) for tool in tools}
         messages = [*as_told(session.history), {"role": "user", "content": [{"text": turn.asked}]}]
-        specs = [tool.spec for tool in offered.values()]
+        specs = [as_spec(tool) for tool in offered.values()]
         while True:
             ask = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
             async with aclosing(self._frames(session, ask)) as frames:
@@ -350,38 +350,9 @@ def fragments(text: str) -> list[str]:
     return [text[start : start + FRAME] for start in range(0, len(text), FRAME)]
 
 
-class Offered:
-    """A function that the model may call. `limit` is how long, in seconds, it may take."""
-
-    def __init__(self, function: Callable[..., Any], turn: Turn, limit: float) -> None:
-        self.function = function
-        self.turn = turn
-        self.limit = limit
-        self.tool: Tool[Any] = Tool(function)
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """As a tool specification of Converse."""
-        schema = self.tool.tool_def.parameters_json_schema
-        return {
-            "name": self.tool.name,
-            "description": self.tool.description or self.tool.name,
-            "inputSchema": {"json": schema},
-        }
-
-    async def call(self, arguments: Mapping[str, Any]) -> Any:
-        try:
-            known = self.tool.function_schema.validator.validate_python(dict(arguments))
-        except ValidationError as error:
-            wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
-            return f"Wrong arguments. {'; '.join(wrong)}."
-        return await within(self.limit, self.function, **known)
-
-    async def result(self, call: m.ToolCallPart) -> str:
-        async def text() -> str:
-            return as_text(await attempt(call.tool_name, self.call(call.args_as_dict())))
-
-        return str(await finished(self.turn, call.tool_call_id, text()))
+def as_spec(tool: Offered) -> dict[str, Any]:
+    """A tool specification of Converse."""
+    return {"name": tool.name, "description": tool.description, "inputSchema": {"json": tool.schema}}
 
 
 def unanswered(record: Iterable[m.ModelMessage]) -> list[m.ToolCallPart]:
@@ -393,5 +364,9 @@ def unanswered(record: Iterable[m.ModelMessage]) -> list[m.ToolCallPart]:
 
 async def result(offered: Mapping[str, Offered], call: m.ToolCallPart) -> m.ToolReturnPart:
     tool = offered.get(call.tool_name)
-    text = await tool.result(call) if tool else f"There is no tool {call.tool_name} here."
+    text = (
+        await tool.result(call.args_as_dict(), call.tool_call_id)
+        if tool
+        else f"There is no tool {call.tool_name} here."
+    )
     return m.ToolReturnPart(call.tool_name, text, call.tool_call_id)

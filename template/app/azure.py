@@ -6,17 +6,30 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app import answers
+import structlog
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
+log = structlog.get_logger()
+
 # What azure-identity reads: a chosen kind of credential, an application, a workload of Kubernetes, a managed identity
 # of Container Apps and of App Service.
 SIGNS = ("AZURE_TOKEN_CREDENTIALS", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT")
+PORTAL = "https://portal.azure.com"
 SIGN_IN = (
     "Sign in with `az login`; on a machine in Azure give it a managed identity and set AZURE_TOKEN_CREDENTIALS=prod."
 )
+
+
+def wrong_identity() -> list[str]:
+    """What is wrong with the kind of identity that the environment names, as a line."""
+    try:
+        identity()
+    except ValueError:
+        named = os.environ.get("AZURE_TOKEN_CREDENTIALS")
+        return [f"AZURE_TOKEN_CREDENTIALS is {named!r}. Write prod, dev or the name of a credential of azure-identity."]
+    return []
 
 
 def identity() -> AsyncTokenCredential:
@@ -24,6 +37,26 @@ def identity() -> AsyncTokenCredential:
     from azure.identity.aio import DefaultAzureCredential
 
     return DefaultAzureCredential()
+
+
+class Identity:
+    """Who this server is for one service: `token` gives the token of the moment. `scope` names the service."""
+
+    def __init__(self, scope: str) -> None:
+        from azure.identity.aio import get_bearer_token_provider
+
+        self.credential = identity()
+        self.token = get_bearer_token_provider(self.credential, scope)
+
+    async def warm(self) -> None:
+        """Fetch the first token, which may take seconds, before a caller waits for it."""
+        try:
+            await self.token()
+        except Exception as error:
+            log.warning("azure.no_token", error=type(error).__name__)
+
+    async def close(self) -> None:
+        await self.credential.close()
 
 
 def has_identity() -> bool:
@@ -36,7 +69,7 @@ def missing_key(name: str) -> dict[str, str]:
     """What a service that takes a key or an identity lacks, with the fix. `name` is the variable of the key."""
     if os.environ.get(name) or has_identity():
         return {}
-    return {name: f"Copy a key from {answers.KEYS}, or leave it empty for an identity. {SIGN_IN}"}
+    return {name: f"Copy a key from {PORTAL}, or be somebody without one. {SIGN_IN}"}
 
 
 def missing_identity() -> dict[str, str]:

@@ -22,10 +22,17 @@ from sim import world
 
 PROJECT = Path(__file__).parents[1]
 KEYS = [name for names, _ in answers.MODEL_KEYS.values() for name in names]
+SHAPED = {
+    "AZURE_OPENAI_ENDPOINT": "https://nobody.openai.azure.com",
+    "AZURE_TOKEN_CREDENTIALS": "prod",
+    "AZURE_VOICE_LIVE_ENDPOINT": "https://nobody.services.ai.azure.com",
+    "FOUNDRY_PROJECT_ENDPOINT": "https://nobody.services.ai.azure.com/api/projects/one",
+}
+"""Of what a model needs, what is no secret and has a shape of its own."""
 FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.values()}
 VALID = {
     **{name: str(field.examples[0]) for name, field in FIELDS.items() if field.is_required() and field.examples},
-    **dict.fromkeys(KEYS, "a-key"),
+    **{name: SHAPED.get(name, "a-key") for name in KEYS},
     "AGENT_MODEL": "test",
     "AGENT_FALLBACK_MODEL": "test",
 }
@@ -104,7 +111,7 @@ def test_a_blank_optional_value_is_the_default(valid: pytest.MonkeyPatch, name: 
 
 def test_no_problem_shows_a_secret(valid: pytest.MonkeyPatch) -> None:
     valid.setenv("PUBLIC_URL", "nonsense")
-    for name in KEYS:
+    for name in set(KEYS) - set(SHAPED):
         valid.setenv(name, "a-key-that-is-secret")
     shown = "\n".join(problems())
     assert world.AUTH_TOKEN not in shown and "a-key-that-is-secret" not in shown
