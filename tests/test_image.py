@@ -52,6 +52,15 @@ def image(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pyte
     yield project.parent
 
 
+def test_a_linter_has_nothing_to_say_of_the_dockerfiles(render: Render, tmp_path: Path) -> None:
+    project = render(tmp_path / "project", path="aws", aws_runtime="agentcore")
+    dockerfiles = sorted(project.rglob("Dockerfile*"))
+    assert project / "Dockerfile" in dockerfiles
+    hadolint = Path(sys.executable).with_name("hadolint")
+    linted = subprocess.run([hadolint, *dockerfiles], capture_output=True, encoding="utf-8")
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
 def test_the_image_serves_is_healthy_and_stops(image: Path) -> None:
     dockerfile = (image / "project" / "Dockerfile").read_text(encoding="utf-8")
     port = free_port()

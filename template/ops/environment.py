@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from app.features import RUNTIME, ProjectSettings
 from app.settings import Settings
@@ -59,5 +59,5 @@ def problem(name: str) -> str:
     """One line: the variable, its value unless that is a secret, and the fix."""
     field = next(field for field in ProjectSettings.model_fields.values() if field.alias == name)
     value = os.environ.get(name)
-    wrong = "missing" if not value else "malformed" if field.annotation is SecretStr else repr(value)
+    wrong = "missing" if not value else "malformed" if "SecretStr" in repr(field.annotation) else repr(value)
     return f"{name} is {wrong}. {field.description}"

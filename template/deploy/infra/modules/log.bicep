@@ -1,0 +1,17 @@
+// Where the log is. It holds no words of callers and no numbers: the app writes none, and no requests are recorded here.
+param name string
+param location string
+param tags object
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    sku: { name: 'PerGB2018' }
+    retentionInDays: 30
+    features: { disableLocalAuth: true }
+  }
+}
+
+output id string = workspace.id
