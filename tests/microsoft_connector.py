@@ -1,6 +1,6 @@
 """One prompt through the stock connector of `twilio-agent-connect-microsoft`, offline. Prints what it answers.
 
-`make newest` runs it with the newest releases, in an environment of its own. When the connector answers, look at it again.
+`make newest` runs it with the newest releases. When the connector answers, look at it again.
 """
 
 # mypy: ignore-errors
