@@ -52,6 +52,8 @@ class Identity:
 
     async def warm(self) -> None:
         """Fetch the first token, which may take seconds, before a caller waits for it."""
+        if not has_identity():
+            return  # to ask around for one would take seconds too
         try:
             async with asyncio.timeout(PATIENCE):
                 await self.token()
