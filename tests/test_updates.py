@@ -33,6 +33,8 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"level": "4"}, {"routing": "skills", "session_store": "redis"}),
     ({"path": "aws", "level": "2"}, {"session_store": "dynamodb"}),
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "tac", "session_store": "redis"}),
+    ({"path": "azure", "level": "2"}, {"azure_runtime": "foundry"}),
+    ({"path": "azure", "azure_runtime": "foundry"}, {"path": "aws"}),
     ({"path": "manual", "level": "3"}, {"channels": "messaging"}),
     ({"channels": "voice_and_messaging", "level": "4"}, {"channels": "messaging", "session_store": "redis"}),
     ({"channels": "messaging", "level": "2"}, {"path": "manual", "memory_backend": "database"}),

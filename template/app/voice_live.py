@@ -22,7 +22,7 @@ import structlog
 from pydantic import Field, SecretStr
 from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
 
 from app.azure import Identity, missing_key, wrong_identity
@@ -73,6 +73,13 @@ class ModelsDown(Exception):
     """No model has answered, or the one that began has broken off."""
 
 
+class Straight(connect):
+    """Follows no redirect: websockets 17.4 would take the key along to whatever host it names."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 class Hosted:
     """A model of Voice Live. `deadline` is how long, in seconds, it may be silent."""
 
@@ -95,7 +102,7 @@ class Hosted:
     async def open(self) -> Wire:
         """A WebSocket that has been welcomed. Raises when it is refused."""
         query = urlencode({"api-version": VERSION, "model": self.name})
-        socket = await connect(
+        socket = await Straight(
             f"{await self.address()}/voice-live/realtime?{query}",
             additional_headers=await self.header(),
             open_timeout=4 * self.deadline,
@@ -473,4 +480,6 @@ def code_of(failure: Mapping[str, Any]) -> str:
 def spoken(error: Exception) -> str:
     if isinstance(error, InvalidStatus):
         return f"InvalidStatus {error.response.status_code}"
+    if isinstance(error, ConnectionClosed) and error.rcvd:
+        return f"{type(error).__name__} {error.rcvd.code}"
     return str(error) if isinstance(error, VoiceLiveFailed) else reason(error)

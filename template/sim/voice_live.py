@@ -38,15 +38,14 @@ class Refusal(Exception):
 
 
 class Service:
-    """Voice Live with one model, and what is wrong with it: `status` is its answer to a handshake, if it opens no
-    WebSocket; `welcome` is how it begins; `instead` is what it does, by the type of an event, instead of taking it.
-    """
+    """Voice Live with one model, and what is wrong with it."""
 
     def __init__(self, script: FunctionModel) -> None:
         self.script = script
-        self.status: HTTPStatus | None = None
+        self.status: HTTPStatus | None = None  # of its answer to a handshake, instead of a WebSocket
+        self.moved: str | None = None  # where else it is, as it says then
         self.welcome: Callable[[Conversation], Awaitable[None]] = Conversation.welcome
-        self.instead: dict[str, Callable[[Conversation], Awaitable[None]]] = {}
+        self.instead: dict[str, Callable[[Conversation], Awaitable[None]]] = {}  # of taking an event, by its type
         self.asked: list[str] = []  # the address of each handshake
         self.conversations: list[Conversation] = []  # a WebSocket each, in order
 
@@ -56,6 +55,10 @@ class Service:
         query = parse_qs(address.query)
         if self.status:
             return connection.respond(self.status, "")
+        if self.moved:
+            response = connection.respond(HTTPStatus.TEMPORARY_REDIRECT, "")
+            response.headers["Location"] = self.moved
+            return response
         if address.path != "/voice-live/realtime" or set(query) != {"api-version", "model"}:
             return connection.respond(HTTPStatus.NOT_FOUND, "")
         if request.headers.get("api-key") != KEY:

@@ -346,14 +346,24 @@ async def test_without_a_key_an_identity_answers(monkeypatch: pytest.MonkeyPatch
     assert asked == ["https://cognitiveservices.azure.com/.default"]
 
 
-async def test_an_identity_that_is_nobody_does_not_stop_the_server() -> None:
+async def test_an_identity_that_is_nobody_does_not_stop_the_server(
+    monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "prod")
     runtime = AgentFramework.build(world.settings(openai_endpoint=ENDPOINT))
     assert runtime.identity
 
     async def refuse() -> str:
-        raise RuntimeError("no account")
+        raise RuntimeError("a secret")
 
     runtime.identity.token = refuse
+    await runtime.warm()
+    await runtime.close()
+    assert "azure.no_token" in logged() and "a secret" not in logged()
+
+
+async def test_without_an_identity_nobody_is_asked_for_one() -> None:
+    runtime = AgentFramework.build(world.settings(openai_endpoint=ENDPOINT))
     await runtime.warm()
     await runtime.close()
 

@@ -75,7 +75,6 @@ async def test_a_server_with_nothing_to_do_stops_at_once() -> None:
 
 def test_a_port_that_is_taken_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.serve.configure_logging", lambda level: None)
-    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")  # an identity for which nobody is asked
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as exit:
         serve(world.settings(host="127.0.0.1", port=taken.getsockname()[1], model="test", fallback_model="test"))
     assert exit.value.code == 1

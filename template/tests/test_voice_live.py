@@ -239,6 +239,17 @@ async def test_a_broken_service_is_apologised_for_in_time(dial: Dial, logged: Ca
     assert "model.failed" in log and "secret" not in log and KEY not in log
 
 
+async def test_the_log_says_how_a_socket_was_closed(dial: Dial, logged: Callable[[], str]) -> None:
+    async def goes_away_with_a_reason(conversation: Conversation) -> None:
+        await conversation.socket.close(4003, "a secret of the caller")
+
+    model = scripted({"says": "Yes."})
+    model.service.instead["response.create"] = goes_away_with_a_reason
+    call = await dial(models=[model])
+    assert (await call.says("Hello")).text == words.APOLOGY
+    assert "ConnectionClosedError 4003" in logged() and "secret" not in logged()
+
+
 @pytest.mark.parametrize("broken", BROKEN)
 async def test_the_second_model_answers_when_the_first_is_broken(dial: Dial, broken: Event) -> None:
     model = scripted({"says": "Yes."})
@@ -296,6 +307,15 @@ async def test_who_is_not_let_in_is_apologised_for_and_the_log_says_why(
     assert KEY not in logged()
     model.service.status = None
     assert (await call.says("Hello")).text == "Yes."
+
+
+async def test_a_key_goes_nowhere_else(dial: Dial) -> None:
+    model, other = scripted({"says": "Yes."}), scripted({"says": "Yes."})
+    model.service.moved = f"{await other.address()}/voice-live/realtime?api-version=2025-10-01&model=other"
+    call = await dial(models=[model])
+    assert (await call.says("Hello")).text == words.APOLOGY
+    assert other.service.asked == []
+    await other.close()
 
 
 async def test_why_a_model_is_refused_after_the_handshake_is_logged(dial: Dial, logged: Callable[[], str]) -> None:
