@@ -90,8 +90,22 @@ def unneeded(guard: Answers, project: Path, when: str) -> Iterator[str]:
     path.write_bytes(kept)
 
 
+def connector() -> Iterator[str]:
+    """What the connector that the path on Azure does without answers by now, if anything."""
+    packages = ["twilio-agent-connect-microsoft", "twilio-agent-connect[server]", "agent-framework-core"]
+    needed = [f"--with={package}" for package in packages]
+    script = str(ROOT / "tests" / "microsoft_connector.py")
+    done = run(ROOT, "run", "--isolated", "--no-project", "--upgrade", *needed, "python", script)
+    if done.returncode:
+        yield f"{packages[0]}: cannot be tried: {done.stderr.strip().splitlines()[-1]}"
+    elif answer := done.stdout.strip():
+        yield f"{packages[0]} answers now: {answer!r}. Compare it with what ARCHITECTURE.md of the path on Azure says"
+    else:
+        print(f"{packages[0]}: still silent", file=sys.stderr)
+
+
 def main() -> int:
-    found = [line for answers in KINDS for line in report(answers)]
+    found = [*(line for answers in KINDS for line in report(answers)), *connector()]
     print("\n".join(f"- {line}" for line in found) or "Nothing to do.")
     return 1 if found else 0
 

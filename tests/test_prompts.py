@@ -67,7 +67,7 @@ def test_enter_all_the_way_takes_the_defaults(copy: Dial) -> None:
 
 def test_the_arrow_keys_choose(copy: Dial) -> None:
     terminal, project = copy()
-    keys = {"path": [DOWN, DOWN], "model_provider": [DOWN, DOWN, UP], "fallback_provider": [DOWN]}
+    keys = {"path": [DOWN, DOWN, DOWN], "model_provider": [DOWN, DOWN, UP], "fallback_provider": [DOWN]}
     for question in PROMPTS:
         terminal.asks(question)
         terminal.types(*keys.get(question, []), ENTER)
@@ -77,16 +77,17 @@ def test_the_arrow_keys_choose(copy: Dial) -> None:
     assert (project / "app" / "relay").is_dir()
 
 
-def test_what_aws_runs_is_asked_in_the_place_of_the_models(copy: Dial) -> None:
+@pytest.mark.parametrize(("downs", "path", "runtime"), [(1, "aws", "strands"), (2, "azure", "agent_framework")])
+def test_what_a_cloud_runs_is_asked_in_the_place_of_the_models(downs: int, path: str, runtime: str, copy: Dial) -> None:
     terminal, project = copy()
-    asked = [name for name in ASKED if ASKED[name].get("ask", True) and is_asked(name, DEFAULTS | {"path": "aws"})]
-    assert "aws_runtime" in asked and "model_provider" not in asked
+    asked = [name for name in ASKED if ASKED[name].get("ask", True) and is_asked(name, DEFAULTS | {"path": path})]
+    assert f"{path}_runtime" in asked and "model_provider" not in asked
     for question in asked:
         terminal.asks(question)
-        terminal.types(*[DOWN] * (question == "path"), ENTER)
+        terminal.types(*[DOWN] * (downs if question == "path" else 0), ENTER)
     terminal.finishes()
-    assert recorded(project) == record({"path": "aws"})
-    assert (project / "app" / "strands.py").is_file()
+    assert recorded(project) == record({"path": path})
+    assert (project / "app" / f"{runtime}.py").is_file()
 
 
 def test_whoever_takes_no_calls_is_not_asked_who_carries_them(copy: Dial) -> None:
@@ -129,6 +130,8 @@ def test_a_choice_that_does_not_fit_says_why_and_cannot_be_taken(copy: Dial) -> 
     [
         ("path", "tac", {"path": "manual", "partial_prompts": True}),
         ("path", "manual", {"path": "aws", "session_store": "dynamodb"}),
+        ("path", "aws", {"path": "azure", "session_store": "cosmos"}),
+        ("channels", "messaging", {"path": "azure", "azure_runtime": "voice_live"}),
         ("model_provider", "anthropic", {"fallback_provider": "anthropic"}),
         ("stt_provider", "Google", {"path": "manual", "partial_prompts": True}),
         ("stt_provider", "Google", {"languages": ["en-US", "de-DE"]}),

@@ -86,11 +86,40 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         yield f"{name} without AWS", {name: value}, [f"{name}={value} needs path=aws, not tac"], aws | {name: value}
         if malformed:
             yield f"a wrong {name}", aws | {name: malformed}, [f'{name}="{malformed}" is not a'], aws | {name: value}
-    for path in ["tac", "manual"]:
-        away: Answers = {"path": path, "session_store": "dynamodb"}
-        fragment = f"session_store=dynamodb needs path=aws, not {path}"
-        yield f"dynamodb on {path}", away, [fragment, "session_store=redis"], away | {"session_store": "redis"}
-        yield f"dynamodb on aws, not {path}", away, [fragment], away | {"path": "aws"}
+    azure: Answers = {"path": "azure"}
+    for name, value, fragment in [
+        ("model_provider", "azure", "model_provider=azure does not go with path=azure"),
+        ("fallback_provider", "openai", "fallback_provider=openai does not go with path=azure"),
+        ("partial_prompts", True, "partial_prompts=true needs path=manual, not azure"),
+        ("aws_runtime", "strands", "aws_runtime=strands needs path=aws, not azure"),
+    ]:
+        yield f"{name} on Azure", azure | {name: value}, [fragment], azure
+    for runtime in ["foundry", "voice_live"]:
+        own = azure | {"azure_runtime": runtime}
+        fragment = f"azure_model=gpt-6-sol does not go with azure_runtime={runtime}"
+        yield f"a deployment beside {runtime}", own | {"azure_model": "gpt-6-sol"}, [fragment], own
+    for channels in ["voice_and_messaging", "omnichannel", "messaging"]:
+        written = {"path": "azure", "azure_runtime": "voice_live", "channels": channels}
+        fragment = f"azure_runtime=voice_live needs channels=voice, not {channels}"
+        yield f"Voice Live with {channels}", written, [fragment], written | {"azure_runtime": "agent_framework"}
+    for name, value in [("azure_runtime", "foundry"), ("azure_model", "gpt-6-sol")]:
+        yield (
+            f"{name} without Azure",
+            {name: value},
+            [f"{name}={value} needs path=azure, not tac"],
+            azure | {name: value},
+        )
+    wrong = azure | {"azure_model": "gpt 6"}
+    yield "a wrong azure_model", wrong, ['azure_model="gpt 6" is not a'], azure | {"azure_model": "gpt-6"}
+    for store, cloud, others in [
+        ("dynamodb", "aws", ["tac", "manual", "azure"]),
+        ("cosmos", "azure", ["tac", "manual", "aws"]),
+    ]:
+        for path in others:
+            away: Answers = {"path": path, "session_store": store}
+            fragment = f"session_store={store} needs path={cloud}, not {path}"
+            yield f"{store} on {path}", away, [fragment, "session_store=redis"], away | {"session_store": "redis"}
+            yield f"{store} on {cloud}, not {path}", away, [fragment], away | {"path": cloud}
     for word in ["maybe", "flase"]:
         yield f"{word} as yes or no", {"greeting_interruptible": word}, [word], {"greeting_interruptible": "no"}
     for name in CUSTOM:
@@ -213,6 +242,12 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
     ({"path": "manual", "partial_prompts": True}, {"stt_provider": "Google"}, "partial_prompts=true"),
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "tac"}, "path=tac cannot have session_store=dynamodb"),
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual"}, "session_store=dynamodb"),
+    ({"path": "azure", "session_store": "cosmos"}, {"path": "aws"}, "path=aws cannot have session_store=cosmos"),
+    (
+        {"path": "azure", "azure_runtime": "voice_live"},
+        {"channels": "omnichannel"},
+        "channels=omnichannel cannot have azure_runtime=voice_live",
+    ),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google"}, "voice=Joanna-Generative"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"languages": ["de-DE"]}, "voice=Joanna-Generative"),
     (
@@ -250,6 +285,8 @@ def test_an_update_never_resets_a_recorded_answer_in_silence(
         ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "Amazon"}),
         ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
         ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual", "session_store": "redis"}),
+        ({"path": "azure", "session_store": "cosmos"}, {"path": "aws", "session_store": "dynamodb"}),
+        ({"path": "azure", "azure_runtime": "voice_live"}, {"channels": "messaging", "azure_runtime": "foundry"}),
     ],
 )
 def test_both_answers_at_once_are_taken(

@@ -64,13 +64,14 @@ class Agents(Runtime):
         words = Words()
         async with agent.run([*as_told(session.history), Message("user", [turn.asked])], stream=True) as updates:
             async for update in updates:
-                returned = [each for each in update.contents if each.type == "function_result"]
-                if returned:
-                    parts = [m.ToolReturnPart(called[str(e.call_id)], e.result, str(e.call_id)) for e in returned]
-                    record.append(m.ModelRequest(parts, run_id=turn.run_id))
+                returned = []
                 for content in update.contents:
                     if content.type == "text" and (word := words.new_in(content)):
                         tell(word)
+                    elif content.type == "function_result" and (name := called.get(str(content.call_id))):
+                        returned.append(m.ToolReturnPart(name, content.result, str(content.call_id)))
+                if returned:
+                    record.append(m.ModelRequest(returned, run_id=turn.run_id))
 
 
 class Words:

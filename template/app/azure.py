@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ log = structlog.get_logger()
 # What azure-identity reads: a chosen kind of credential, an application, a workload of Kubernetes, a managed identity
 # of Container Apps and of App Service.
 SIGNS = ("AZURE_TOKEN_CREDENTIALS", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT")
+PATIENCE = 10.0  # seconds for a first token, before the server takes calls without it
 PORTAL = "https://portal.azure.com"
 SIGN_IN = (
     "Sign in with `az login`; on a machine in Azure give it a managed identity and set AZURE_TOKEN_CREDENTIALS=prod."
@@ -51,7 +53,8 @@ class Identity:
     async def warm(self) -> None:
         """Fetch the first token, which may take seconds, before a caller waits for it."""
         try:
-            await self.token()
+            async with asyncio.timeout(PATIENCE):
+                await self.token()
         except Exception as error:
             log.warning("azure.no_token", error=type(error).__name__)
 

@@ -37,7 +37,7 @@ def as_record(response: ChatResponse[Any], model: str, run_id: str) -> m.ModelRe
     for content in (content for message in response.messages for content in message.contents):
         if content.type == "text" and content.text:
             said.append(m.TextPart(content.text))
-        elif content.type == "function_call":
+        elif content.type == "function_call" and not content.informational_only:  # the service did that one itself
             said.append(m.ToolCallPart(str(content.name), as_arguments(content.arguments), str(content.call_id)))
     return m.ModelResponse(said, model_name=model, run_id=run_id)
 

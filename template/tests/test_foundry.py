@@ -155,6 +155,15 @@ async def test_a_tool_runs_here_and_its_result_goes_back_without_thoughts(dial: 
     assert turn and isinstance(turn.messages[1], m.ModelResponse) and turn.messages[1].model_name == "first"
 
 
+async def test_what_the_service_does_itself_is_no_tool_of_ours(dial: Dial) -> None:
+    theirs = {"id": "fco_1", "type": "function_call_output", "call_id": "theirs", "output": "7", "status": "completed"}
+    wire = Wire([event("response.output_item.done", item=theirs), *text("Seven.")], text("Yes."))
+    call = await dial(models=foundry(wire), tools=[count])
+    assert (await call.says("Count")).text == "Seven."
+    await three_more_turns(call)
+    assert "theirs" not in json.dumps(wire.asked)
+
+
 @pytest.mark.parametrize("first", [500, 429, [response("failed")], []])
 async def test_the_next_agent_answers_when_one_fails(first: Any, dial: Dial) -> None:
     down, up = Wire(first), Wire(text("Yes."))
