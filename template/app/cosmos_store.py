@@ -106,7 +106,6 @@ class CosmosStore(SharedStore):
             read_timeout=ANSWER,
             retry_total=1,
             retry_throttle_total=3,
-            retry_throttle_backoff_max=1,
             no_response_on_write=True,
         )
         self.items = self.client.get_database_client(database).get_container_client(container)

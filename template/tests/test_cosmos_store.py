@@ -169,6 +169,20 @@ class TestCosmos(OnCosmos, EverySharedStore):
         taken = await asyncio.gather(*(each.pop("queue", 0.2) for each in (store, elsewhere) * 5))
         assert sorted(filter(None, taken)) == [f"{number}" for number in range(8)]
 
+    async def test_nothing_is_lost_that_comes_while_the_last_message_is_taken(
+        self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer
+    ) -> None:
+        await store.push("queue", "1", 60)
+
+        async def meanwhile(method: str) -> None:
+            if method == "DELETE":
+                server.before = None
+                await elsewhere.push("queue", "2", 60)
+
+        server.before = meanwhile
+        assert await store.pop("queue", 0) == "1"
+        assert server.before is None and await store.pop("queue", 0) == "2"
+
     async def test_messages_expire_one_by_one(self, store: CosmosStore) -> None:
         await store.push("queue", "1", 0.05)
         await store.push("queue", "2", 60)
@@ -232,6 +246,18 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert await store.get("call") and "store.too_large" in logged()
         await store.put("another", "1", 60)
         assert "store.down" not in logged()
+
+    async def test_a_worker_that_starts_without_it_uses_it_when_it_is_there(
+        self, broken: CosmosServer, connect: Callable[..., CosmosStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.shared_store.PAUSE", 0.1)
+        store = connect(broken)
+        await store.put("a", "1", 60)
+        broken.start()
+        async with asyncio.timeout(10):
+            while not broken.items():
+                await asyncio.sleep(0.05)
+                await store.put("a", "2", 60)
 
     async def test_a_container_that_is_gone_is_no_empty_one(
         self, store: CosmosStore, server: CosmosServer, logged: Callable[[], str]
