@@ -64,7 +64,16 @@ CONDITIONAL = [name for name in STRUCTURAL if isinstance(ASKED[name].get("when")
 
 # Questions whose answers bind each other; `serves` ties languages to providers.
 RULES = [
-    ["path", "partial_prompts", "stt_provider", "aws_runtime", "model_provider", "fallback_provider", "session_store"],
+    [
+        "path",
+        "partial_prompts",
+        "stt_provider",
+        "aws_runtime",
+        "model_provider",
+        "fallback_provider",
+        "session_store",
+        "deploy_target",
+    ],
     ["level", *CUSTOM],
 ]
 
@@ -73,9 +82,10 @@ def is_valid(answers: Answers) -> bool:
     """The rules among the structural answers."""
     partial = not answers["partial_prompts"] or (answers["path"], answers["stt_provider"]) == ("manual", "Deepgram")
     reached = answers["session_store"] != "dynamodb" or answers["path"] == "aws"
+    shared = answers["deploy_target"] != "lambda" or answers["session_store"] != "process"
     different = answers["fallback_provider"] != answers["model_provider"]
     unasked = [name for name in CONDITIONAL if answers[name] != DEFAULTS[name]]
-    return partial and reached and different and all(is_asked(name, answers) for name in unasked)
+    return partial and reached and shared and different and all(is_asked(name, answers) for name in unasked)
 
 
 @functools.cache

@@ -31,6 +31,13 @@ DOCS = QUESTIONS["language_docs"]["default"]
 # Copier hands the answers file's own entries to the questionnaire during an update.
 COPIERS_OWN = ["_src_path", "_commit"]
 
+IN_LAMBDA: Answers = {
+    "path": "aws",
+    "aws_runtime": "agentcore",
+    "session_store": "dynamodb",
+    "deploy_target": "lambda",
+}
+
 
 def known_options() -> list[str]:
     """The list in the first validator."""
@@ -86,6 +93,12 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         yield f"{name} without AWS", {name: value}, [f"{name}={value} needs path=aws, not tac"], aws | {name: value}
         if malformed:
             yield f"a wrong {name}", aws | {name: malformed}, [f'{name}="{malformed}" is not a'], aws | {name: value}
+    for wrong, fragment in [
+        ({"path": "tac", "session_store": "redis", "deploy_target": "lambda"}, "deploy_target=lambda needs path=aws"),
+        (IN_LAMBDA | {"aws_runtime": "strands"}, "deploy_target=lambda needs aws_runtime=agentcore, not strands"),
+        (IN_LAMBDA | {"session_store": "process"}, "Set session_store=dynamodb or redis too"),
+    ]:
+        yield f"lambda by {fragment}", wrong, [fragment], IN_LAMBDA
     for path in ["tac", "manual"]:
         away: Answers = {"path": path, "session_store": "dynamodb"}
         fragment = f"session_store=dynamodb needs path=aws, not {path}"
@@ -213,6 +226,7 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
     ({"path": "manual", "partial_prompts": True}, {"stt_provider": "Google"}, "partial_prompts=true"),
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "tac"}, "path=tac cannot have session_store=dynamodb"),
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual"}, "session_store=dynamodb"),
+    (IN_LAMBDA, {"session_store": "process"}, "session_store=process cannot have deploy_target=lambda"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google"}, "voice=Joanna-Generative"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"languages": ["de-DE"]}, "voice=Joanna-Generative"),
     (
@@ -250,6 +264,7 @@ def test_an_update_never_resets_a_recorded_answer_in_silence(
         ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "Amazon"}),
         ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
         ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual", "session_store": "redis"}),
+        (IN_LAMBDA, {"session_store": "process", "deploy_target": "fargate"}),
     ],
 )
 def test_both_answers_at_once_are_taken(

@@ -32,6 +32,10 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"level": "4"}, {"routing": "skills", "session_store": "redis"}),
     ({"path": "aws", "level": "2"}, {"session_store": "dynamodb"}),
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "tac", "session_store": "redis"}),
+    (
+        {"path": "aws", "aws_runtime": "agentcore"},
+        {"path": "aws", "aws_runtime": "agentcore", "session_store": "dynamodb", "deploy_target": "lambda"},
+    ),
     ({"path": "manual", "level": "3"}, {"channels": "messaging"}),
     ({"channels": "voice_and_messaging", "level": "4"}, {"channels": "messaging", "session_store": "redis"}),
     ({"channels": "messaging", "level": "2"}, {"path": "manual", "memory_backend": "database"}),
