@@ -25,17 +25,20 @@ import boto3
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
 from twilio.request_validator import RequestValidator
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)
 
 PATIENCE = 12.0  # seconds for an answer, with the start of a microVM; Twilio waits 15 for TwiML
+CONNECT = 1.0  # seconds of which AWS may be out of reach
 EXPIRES = 300  # seconds that the address of a WebSocket is good for: the most that AgentCore allows
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 SESSION_ID = 33  # characters at least: InvokeAgentRuntime, runtimeSessionId
 SIGNALS = "signals-of-conversation-intelligence"  # one session: they name no call, and the store knows where it lives
 UNAVAILABLE = "Sorry, something is wrong on our side. Please call again in a few minutes."
+QUESTION, AGAIN = "/twiml", "again=1"
 FORWARDED = ("content-type", "x-twilio-signature", "i-twilio-idempotency-token")
 CONCERNING = {"COMMUNICATION_CREATED", "CONVERSATION_UPDATED"}  # what an agent has to do with
 
@@ -81,6 +84,11 @@ class Webhook:
     def is_call(self) -> bool:
         """Whether somebody listens to the answer."""
         return "CallSid" in self.form
+
+    @property
+    def is_first_question(self) -> bool:
+        """Whether Twilio asks what to do with a call. It may ask once more: by then the session has started."""
+        return self.path == QUESTION and self.query != AGAIN
 
     def is_signed(self, token: str) -> bool:
         """JSON is signed by its SHA-256 in the query: without one, anybody may have written it.
@@ -157,6 +165,9 @@ def answer(event: Mapping[str, Any], context: object) -> dict[str, Any]:
         log.warning("request.malformed path=%s error=%s", webhook.path, error)
         return reply(400, f"The body is {error}.")
     except Exception as error:
+        if isinstance(error, ReadTimeoutError) and webhook.is_first_question:
+            log.warning("agent.slow path=%s", webhook.path)
+            return reply(200, asked_again(), "application/xml")
         log.error("agent.failed path=%s error=%s", webhook.path, reason(error))
         return reply(200, apology(), "application/xml") if webhook.is_call else reply(503, "The agent is not there.")
 
@@ -198,6 +209,14 @@ def websocket_url(session_id: str) -> str:
     return f"wss://{request.url.removeprefix('https://')}"
 
 
+def asked_again() -> str:
+    """TwiML with which Twilio asks the same question, and the phone goes on ringing."""
+    response = ElementTree.Element("Response")
+    redirect = ElementTree.SubElement(response, "Redirect", method="POST")
+    redirect.text = f"{os.environ['PUBLIC_URL']}{QUESTION}?{AGAIN}"
+    return ElementTree.tostring(response, encoding="unicode")
+
+
 def apology() -> str:
     """TwiML that says what agent/words.py has for the worst case, and hangs up."""
     response = ElementTree.Element("Response")
@@ -231,7 +250,7 @@ def region(name: str) -> str:
 @cache
 def agentcore() -> Any:
     """Asked once: a second try would be a second event for the agent, and the caller has no time for it."""
-    patience = Config(connect_timeout=3, read_timeout=PATIENCE, retries={"total_max_attempts": 1})
+    patience = Config(connect_timeout=CONNECT, read_timeout=PATIENCE, retries={"total_max_attempts": 1})
     return session().client("bedrock-agentcore", region_name=region("RUNTIME_ARN"), config=patience)
 
 

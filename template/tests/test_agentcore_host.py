@@ -131,6 +131,11 @@ async def test_a_call_is_greeted_answered_and_ended(chain: Chain) -> None:
     assert set(chain.aws.sessions) == {SID}
 
 
+async def test_a_question_that_is_asked_again_is_answered(chain: Chain) -> None:
+    document = await chain.asks(f"{handler.QUESTION}?{handler.AGAIN}", CallStatus="ringing")
+    assert document.relay and document.relay.greeting == words.GREETING
+
+
 async def test_words_come_one_by_one_and_an_interruption_stops_them(chain: Chain) -> None:
     line = await chain.dials()
     await line.says("Please count.")

@@ -131,10 +131,9 @@ def test_a_call_is_not_ended_by_its_machine() -> None:
 
 def test_words_come_before_anybody_gives_up() -> None:
     """The function answers within its own time, that of the API, and the 15 seconds of Twilio."""
-    assert handler.PATIENCE + 3 <= 15
-    assert (
-        handler.PATIENCE + 3 < FUNCTION["Timeout"] < only("ApiGatewayV2::Integration")["TimeoutInMillis"] / 1000 <= 30
-    )
+    latest = handler.PATIENCE + handler.CONNECT + 1.5  # which the function may take to start
+    assert latest <= 15
+    assert latest < FUNCTION["Timeout"] < only("ApiGatewayV2::Integration")["TimeoutInMillis"] / 1000 <= 30
 
 
 def test_the_function_is_where_the_stack_looks() -> None:

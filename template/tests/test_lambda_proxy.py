@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ReadTimeoutError
 from twilio.request_validator import RequestValidator
 
 from lambda_proxy import handler
@@ -43,6 +44,7 @@ class Aws:
         self.sessions: list[str] = []
         self.envelopes: list[dict[str, Any]] = []
         self.status = 200
+        self.late = False
         self.answer: dict[str, Any] = self.says("fine", "text/plain")
         self.secret = json.dumps({"TWILIO_AUTH_TOKEN": TOKEN, "TWILIO_ACCOUNT_SID": "AC" + "0" * 32})
 
@@ -56,6 +58,8 @@ class Aws:
             return self.response(request.url, {"SecretString": self.secret, "Name": "phone-agent"})
         self.sessions.append(request.headers[handler.SESSION_HEADER].decode())
         self.envelopes.append(json.loads(request.body))
+        if self.late:
+            raise ReadTimeoutError(endpoint_url=request.url)
         return self.response(request.url, self.answer)
 
     def response(self, url: str, content: Any) -> AWSResponse:
@@ -121,7 +125,8 @@ def sign(url: str, fields: Any) -> str:
 def form(path: str, fields: Mapping[str, str], signature: str | None = None) -> dict[str, Any]:
     signed = sign(f"{PUBLIC_URL}{path}", dict(fields)) if signature is None else signature
     kind = "application/x-www-form-urlencoded; charset=UTF-8"
-    return event(path, urlencode(fields), kind, **({"x_twilio_signature": signed} if signed else {}))
+    bare, _, query = path.partition("?")
+    return event(bare, urlencode(fields), kind, query, **({"x_twilio_signature": signed} if signed else {}))
 
 
 def post(path: str, content: Any, *, sha: str | None = None, **headers: str) -> dict[str, Any]:
@@ -269,6 +274,22 @@ def test_the_rest_of_the_twiml_stays_as_it_is(aws: Aws) -> None:
 
 
 # --- when nobody answers --------------------------------------------------------------------------------------------
+
+
+def test_a_slow_start_is_waited_for_a_second_time(aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
+    """With TwiML that does nothing but ask again, by which time the microVM has started."""
+    aws.late = True
+    (redirect,) = handler.ElementTree.fromstring(handler.answer(form("/twiml", CALL), None)["body"])
+    assert (redirect.tag, redirect.text) == ("Redirect", f"{PUBLIC_URL}/twiml?again=1")
+    assert "agent.failed" not in caplog.text
+    (say, _) = handler.ElementTree.fromstring(handler.answer(form("/twiml?again=1", CALL), None)["body"])
+    assert say.tag == "Say" and "agent.failed" in caplog.text
+
+
+def test_what_an_agent_may_have_done_is_not_asked_again(aws: Aws) -> None:
+    aws.late = True
+    (say, _) = handler.ElementTree.fromstring(handler.answer(form("/connect-action", CALL), None)["body"])
+    assert say.tag == "Say" and len(aws.sessions) == 1
 
 
 def break_secret(aws: Aws) -> None:
