@@ -28,7 +28,7 @@ from botocore.config import Config
 from botocore.exceptions import ReadTimeoutError
 from twilio.request_validator import RequestValidator
 
-log = logging.getLogger()
+log = logging.getLogger("lambda_proxy")
 log.setLevel(logging.INFO)
 
 PATIENCE = 12.0  # seconds for an answer, with the start of a microVM; Twilio waits 15 for TwiML
