@@ -67,7 +67,7 @@ CONDITIONAL = [name for name in STRUCTURAL if isinstance(ASKED[name].get("when")
 RULES = [
     [
         *["path", "partial_prompts", "stt_provider", "aws_runtime", "azure_runtime", "channels"],
-        *["model_provider", "fallback_provider", "session_store"],
+        *["model_provider", "fallback_provider", "session_store", "deploy_target"],
     ],
     ["level", *CUSTOM],
 ]
@@ -78,9 +78,10 @@ def is_valid(answers: Answers) -> bool:
     partial = not answers["partial_prompts"] or (answers["path"], answers["stt_provider"]) == ("manual", "Deepgram")
     reached = answers["path"] == {"dynamodb": "aws", "cosmos": "azure"}.get(answers["session_store"], answers["path"])
     called = answers["azure_runtime"] != "voice_live" or answers["channels"] == "voice"
+    shared = answers["deploy_target"] != "lambda" or answers["session_store"] != "process"
     different = answers["fallback_provider"] != answers["model_provider"]
     unasked = [name for name in CONDITIONAL if answers[name] != DEFAULTS[name]]
-    return partial and reached and called and different and all(is_asked(name, answers) for name in unasked)
+    return partial and reached and called and shared and different and all(is_asked(name, answers) for name in unasked)
 
 
 @functools.cache

@@ -31,6 +31,13 @@ DOCS = QUESTIONS["language_docs"]["default"]
 # Copier hands the answers file's own entries to the questionnaire during an update.
 COPIERS_OWN = ["_src_path", "_commit"]
 
+IN_LAMBDA: Answers = {
+    "path": "aws",
+    "aws_runtime": "agentcore",
+    "session_store": "dynamodb",
+    "deploy_target": "lambda",
+}
+
 
 def known_options() -> list[str]:
     """The list in the first validator."""
@@ -120,6 +127,12 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
             fragment = f"session_store={store} needs path={cloud}, not {path}"
             yield f"{store} on {path}", away, [fragment, "session_store=redis"], away | {"session_store": "redis"}
             yield f"{store} on {cloud}, not {path}", away, [fragment], away | {"path": cloud}
+    for wrong, fragment in [
+        ({"path": "tac", "session_store": "redis", "deploy_target": "lambda"}, "deploy_target=lambda needs path=aws"),
+        (IN_LAMBDA | {"aws_runtime": "strands"}, "deploy_target=lambda needs aws_runtime=agentcore, not strands"),
+        (IN_LAMBDA | {"session_store": "process"}, "Set session_store=dynamodb or redis too"),
+    ]:
+        yield f"lambda by {fragment}", wrong, [fragment], IN_LAMBDA
     for word in ["maybe", "flase"]:
         yield f"{word} as yes or no", {"greeting_interruptible": word}, [word], {"greeting_interruptible": "no"}
     for name in CUSTOM:
@@ -248,6 +261,7 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
         {"channels": "omnichannel"},
         "channels=omnichannel cannot have azure_runtime=voice_live",
     ),
+    (IN_LAMBDA, {"session_store": "process"}, "session_store=process cannot have deploy_target=lambda"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google"}, "voice=Joanna-Generative"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"languages": ["de-DE"]}, "voice=Joanna-Generative"),
     (
@@ -287,6 +301,7 @@ def test_an_update_never_resets_a_recorded_answer_in_silence(
         ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual", "session_store": "redis"}),
         ({"path": "azure", "session_store": "cosmos"}, {"path": "aws", "session_store": "dynamodb"}),
         ({"path": "azure", "azure_runtime": "voice_live"}, {"channels": "messaging", "azure_runtime": "foundry"}),
+        (IN_LAMBDA, {"session_store": "process", "deploy_target": "fargate"}),
     ],
 )
 def test_both_answers_at_once_are_taken(

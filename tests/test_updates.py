@@ -35,6 +35,10 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "tac", "session_store": "redis"}),
     ({"path": "azure", "level": "2"}, {"azure_runtime": "foundry"}),
     ({"path": "azure", "azure_runtime": "foundry"}, {"path": "aws"}),
+    (
+        {"path": "aws", "aws_runtime": "agentcore"},
+        {"path": "aws", "aws_runtime": "agentcore", "session_store": "dynamodb", "deploy_target": "lambda"},
+    ),
     ({"path": "manual", "level": "3"}, {"channels": "messaging"}),
     ({"channels": "voice_and_messaging", "level": "4"}, {"channels": "messaging", "session_store": "redis"}),
     ({"channels": "messaging", "level": "2"}, {"path": "manual", "memory_backend": "database"}),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from app.main import create_app
 from app.settings import Settings
@@ -23,7 +24,7 @@ class DrainingServer(uvicorn.Server):
     Meanwhile `/healthz` answers 503, so that a load balancer sends new ones elsewhere. A second signal stops at once.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: Starlette, settings: Settings) -> None:
         super().__init__(
             uvicorn.Config(
                 app, host=settings.host, port=settings.port, log_config=None, access_log=False, ws="websockets-sansio"
@@ -54,10 +55,13 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(settings: Settings) -> None:
-    """Serve until a signal comes. Exits with 1 when the port is taken or the app does not start."""
+def serve(settings: Settings, build: Callable[[], Starlette] | None = None) -> None:
+    """Serve the app, or what `build` makes of it, until a signal comes.
+
+    Exits with 1 when the port is taken or the app does not start.
+    """
     configure_logging(settings.log_level)
-    server = DrainingServer(create_app(settings), settings)
+    server = DrainingServer(build() if build else create_app(settings), settings)
     try:
         server.run()
     except SystemExit:  # uvicorn's 3, which it has explained in the log

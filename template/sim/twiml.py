@@ -40,7 +40,8 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
     "Connect": {"action": URL, "method": re.compile("GET|POST")},
     "ConversationRelay": {
         **{name: value for name, value in LANGUAGE_ATTRIBUTES.items() if name != "code"},
-        "url": re.compile(r"wss://[^\s?#]+"),
+        # With a query it is not clear what Twilio signs. AgentCore's has one, and looks at no signature of Twilio's.
+        "url": re.compile(r"wss://[^\s?#]+|wss://bedrock-agentcore\.[^\s#]+"),
         "welcomeGreeting": re.compile(r".*\S.*", re.S),
         "welcomeGreetingInterruptible": INPUT,
         "language": LANGUAGE,

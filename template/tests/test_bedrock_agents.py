@@ -45,7 +45,7 @@ def readers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "bedrock-agent"]
 
 
-async def until(condition: Callable[[], Any], seconds: float = 2.0) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

@@ -8,13 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import botocore.session
 import pytest
-import yaml
 from pydantic import ValidationError
 
 from app.dynamodb_store import DynamoDBStore
@@ -23,11 +21,11 @@ from app.store import InProcess
 from ops.environment import problem
 from sim import world
 from tests.conftest import Begin
+from tests.deployed import RESOURCES, many, statements
 from tests.shared_store import PASSWORD, EverySharedStore
 
 REGION = "us-east-1"
-STACK: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "deploy" / "cloudformation.yml").read_text())
-SESSIONS: dict[str, Any] = STACK["Resources"]["Sessions"]["Properties"]
+SESSIONS: dict[str, Any] = RESOURCES["Sessions"]["Properties"]
 SCHEMA = {name: SESSIONS[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")}
 
 
@@ -199,8 +197,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         await store.push("a", "1", 60)
         assert (await store.get("a"), await store.pop("a", 0)) == ("1", "1")
         await store.release("a")
-        (policy,) = STACK["Resources"]["TaskRole"]["Properties"]["Policies"]
-        allowed = {str(action) for each in policy["PolicyDocument"]["Statement"] for action in each["Action"]}
+        allowed = {str(action) for each in statements() for action in many(each["Action"])}
         assert {action for action in allowed if action.startswith("dynamodb")} == done
 
     async def test_a_claim_that_is_sent_twice_is_still_ours(self, store: DynamoDBStore) -> None:

@@ -1,0 +1,1 @@
+"""What runs in AWS Lambda. It is deployed alone: nothing here imports `app/`, nor the other way round."""

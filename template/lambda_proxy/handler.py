@@ -1,0 +1,262 @@
+"""What Twilio reaches: a Lambda function that hands webhooks to the agent in Amazon Bedrock AgentCore.
+
+It lets through what Twilio has signed, and names the session: a call or a conversation has one, and a session has a
+microVM. TwiML that opens a WebSocket gets the address of the session's own, signed for whoever has it.
+
+Twilio's class for this (`tac_aws.proxy.AgentCoreLambdaProxy` of twilio-agent-connect-aws 2.0) is not used: it cannot be
+imported beside TAC 2.4 or later, raises for JSON whose signature it cannot check, and takes a failure for success.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+from xml.etree import ElementTree
+
+import boto3
+from botocore.auth import SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
+from twilio.request_validator import RequestValidator
+
+log = logging.getLogger("lambda_proxy")
+log.setLevel(logging.INFO)
+
+PATIENCE = 12.0  # seconds for an answer, with the start of a microVM; Twilio waits 15 for TwiML
+CONNECT = 1.0  # seconds of which AWS may be out of reach
+EXPIRES = 300  # seconds that the address of a WebSocket is good for: the most that AgentCore allows
+SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+SESSION_ID = 33  # characters at least: InvokeAgentRuntime, runtimeSessionId
+SIGNALS = "signals-of-conversation-intelligence"  # one session: they name no call, and the store knows where it lives
+UNAVAILABLE = "Sorry, something is wrong on our side. Please call again in a few minutes."
+QUESTION, AGAIN = "/twiml", "again=1"
+FORWARDED = ("content-type", "x-twilio-signature", "i-twilio-idempotency-token")
+CONCERNING = {"COMMUNICATION_CREATED", "CONVERSATION_UPDATED"}  # what an agent has to do with
+
+
+class Malformed(Exception):
+    """A body that is not what its content type says."""
+
+
+@dataclass
+class Webhook:
+    """A request of an HTTP API (payload format 2.0)."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Webhook:
+        body = event.get("body") or ""
+        return cls(
+            method=event["requestContext"]["http"]["method"],
+            path=event["rawPath"],
+            query=event.get("rawQueryString") or "",
+            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+        )
+
+    @property
+    def is_json(self) -> bool:
+        return self.headers.get("content-type", "").startswith("application/json")
+
+    @property
+    def form(self) -> dict[str, str]:
+        return {} if self.is_json else dict(parse_qsl(self.text, keep_blank_values=True))
+
+    @property
+    def text(self) -> str:
+        return self.body.decode(errors="replace")
+
+    @property
+    def is_call(self) -> bool:
+        """Whether somebody listens to the answer."""
+        return "CallSid" in self.form
+
+    @property
+    def is_first_question(self) -> bool:
+        """Whether Twilio asks what to do with a call. It may ask once more: by then the session has started."""
+        return self.path == QUESTION and self.query != AGAIN
+
+    def is_signed(self, token: str) -> bool:
+        """JSON is signed by its SHA-256 in the query: without one, anybody may have written it.
+
+        Source: https://www.twilio.com/docs/usage/security#validating-requests
+        """
+        if self.is_json and "bodySHA256" not in dict(parse_qsl(self.query)):
+            return False
+        url = f"{os.environ['PUBLIC_URL']}{self.path}{'?' if self.query else ''}{self.query}"
+        fields: Any = self.text if self.is_json else self.form
+        return bool(RequestValidator(token).validate(url, fields, self.headers.get("x-twilio-signature", "")))
+
+    def session(self) -> str | None:
+        """The session that a signed webhook belongs to, or None where no agent has to be woken."""
+        if not self.is_json:
+            task = parsed(self.form.get("TaskAttributes") or "{}")
+            id = self.form.get("CallSid") or task.get("call_sid") or task.get("conversation_id")
+            return str(id) if id else None
+        body = parsed(self.text)
+        data = body.get("data")
+        if "operatorResults" in body:
+            return SIGNALS
+        if not isinstance(data, dict) or body.get("eventType") not in CONCERNING or is_spoken(data):
+            return None
+        id = data.get("conversationId") or data.get("id")
+        return str(id) if id else None
+
+    def envelope(self) -> bytes:
+        """What app/agentcore_host.py takes out again."""
+        return json.dumps(
+            {
+                "method": self.method,
+                "path": self.path,
+                "query": self.query,
+                "headers": {name: self.headers[name] for name in FORWARDED if name in self.headers},
+                "body": base64.b64encode(self.body).decode(),
+            }
+        ).encode()
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """A JSON object. Raises Malformed."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise Malformed("not JSON") from error
+    if not isinstance(found, dict):
+        raise Malformed("not a JSON object")
+    return found
+
+
+def is_spoken(data: Mapping[str, Any]) -> bool:
+    """What is said in a call is reported too, one event a sentence. It would keep a second microVM awake."""
+    author = data.get("author")
+    return isinstance(author, dict) and author.get("channel") == "VOICE"
+
+
+def answer(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """The Lambda function. Never raises: Lambda's own answer would be silence on the phone."""
+    try:
+        webhook = Webhook.of(event)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        log.warning("request.malformed error=%s", type(error).__name__)
+        return reply(400, "Not a request of an HTTP API.")
+    try:
+        if not webhook.is_signed(auth_token()):
+            log.warning("signature.refused path=%s hint=PUBLIC_URL must be what Twilio calls", webhook.path)
+            return reply(403, "Not signed by Twilio.")
+        session = webhook.session()
+        if session is None:
+            return reply(204)
+        return handed_over(webhook, session.ljust(SESSION_ID, "-"))
+    except Malformed as error:
+        log.warning("request.malformed path=%s error=%s", webhook.path, error)
+        return reply(400, f"The body is {error}.")
+    except Exception as error:
+        if isinstance(error, ReadTimeoutError) and webhook.is_first_question:
+            log.warning("agent.slow path=%s", webhook.path)
+            return reply(200, asked_again(), "application/xml")
+        log.error("agent.failed path=%s error=%s", webhook.path, reason(error))
+        return reply(200, apology(), "application/xml") if webhook.is_call else reply(503, "The agent is not there.")
+
+
+def handed_over(webhook: Webhook, session_id: str) -> dict[str, Any]:
+    """What the agent answers. Raises when it does not, or not as agreed."""
+    response = agentcore().invoke_agent_runtime(
+        agentRuntimeArn=os.environ["RUNTIME_ARN"],
+        runtimeSessionId=session_id,
+        contentType="application/json",
+        accept="application/json",
+        payload=webhook.envelope(),
+    )
+    with closing(response["response"]) as stream:
+        answered = json.loads(stream.read())
+    body = base64.b64decode(answered["body"]).decode()
+    if answered["content_type"].startswith("application/xml"):
+        body = connected(body, session_id)
+    return reply(int(answered["status"]), body, answered["content_type"])
+
+
+def connected(twiml: str, session_id: str) -> str:
+    """TwiML whose ConversationRelay leads to the WebSocket of the session."""
+    root = ElementTree.fromstring(twiml)
+    relays = list(root.iter("ConversationRelay"))
+    for relay in relays:
+        relay.set("url", websocket_url(session_id))
+    return ElementTree.tostring(root, encoding="unicode") if relays else twiml
+
+
+def websocket_url(session_id: str) -> str:
+    """Twilio cannot sign for AWS: whoever has this address gets into the session, as long as it is good."""
+    client = agentcore()
+    path = f"/runtimes/{quote(os.environ['RUNTIME_ARN'], safe='')}/ws"
+    url = f"{client.meta.endpoint_url}{path}?{urlencode({SESSION_HEADER: session_id})}"
+    request = AWSRequest("GET", url, headers={"host": client.meta.endpoint_url.removeprefix("https://")})
+    credentials = session().get_credentials().get_frozen_credentials()
+    SigV4QueryAuth(credentials, "bedrock-agentcore", client.meta.region_name, expires=EXPIRES).add_auth(request)
+    return f"wss://{request.url.removeprefix('https://')}"
+
+
+def asked_again() -> str:
+    """TwiML with which Twilio asks the same question, and the phone goes on ringing."""
+    response = ElementTree.Element("Response")
+    redirect = ElementTree.SubElement(response, "Redirect", method="POST")
+    redirect.text = f"{os.environ['PUBLIC_URL']}{QUESTION}?{AGAIN}"
+    return ElementTree.tostring(response, encoding="unicode")
+
+
+def apology() -> str:
+    """TwiML that says what agent/words.py has for the worst case, and hangs up."""
+    response = ElementTree.Element("Response")
+    say = ElementTree.SubElement(response, "Say", language=os.environ.get("SAY_LANGUAGE", "en-US"))
+    say.text = os.environ.get("UNAVAILABLE", UNAVAILABLE)
+    ElementTree.SubElement(response, "Hangup")
+    return ElementTree.tostring(response, encoding="unicode")
+
+
+def reply(status: int, body: str = "", content_type: str = "text/plain") -> dict[str, Any]:
+    return {"statusCode": status, "headers": {"content-type": content_type}, "body": body}
+
+
+def reason(error: Exception) -> str:
+    """Without the text of an error, which may quote what people have said."""
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
+    return f"{type(error).__name__} {code}".strip()
+
+
+@cache
+def session() -> Any:
+    return boto3.Session()
+
+
+def region(name: str) -> str:
+    """Of the ARN in a variable of the environment."""
+    return os.environ[name].split(":")[3]
+
+
+@cache
+def agentcore() -> Any:
+    """Asked once: a second try would be a second event for the agent, and the caller has no time for it."""
+    patience = Config(connect_timeout=CONNECT, read_timeout=PATIENCE, retries={"total_max_attempts": 1})
+    return session().client("bedrock-agentcore", region_name=region("RUNTIME_ARN"), config=patience)
+
+
+@cache
+def auth_token() -> str:
+    """Read once in the life of this process."""
+    client = session().client("secretsmanager", region_name=region("SECRET_ARN"))
+    found = client.get_secret_value(SecretId=os.environ["SECRET_ARN"])
+    return str(json.loads(found["SecretString"])["TWILIO_AUTH_TOKEN"])
