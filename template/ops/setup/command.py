@@ -174,13 +174,13 @@ def undo(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) 
     run(work, {}, simulated, quiet=as_json)
 
 
-# --- the frame ---------------------------------------------------------------------------------------------------------
+# --- the frame ----------------------------------------------------------------------------------------------------
 
 
 def run(
     work: Callable[[Setup], Coroutine[Any, Any, int]], given: Mapping[str, str], simulated: bool, quiet: bool
 ) -> None:
-    """Do the work with an account. Exits with 1 when Twilio does not answer as it should, with 2 for what is given wrongly."""
+    """Do the work with an account. Exits with 1 when Twilio refuses something, with 2 for what is given wrongly."""
     from ops.environment import refused
     from ops.log import configure_logging
     from ops.setup.api import SetupError
@@ -209,7 +209,7 @@ async def real(given: Mapping[str, str], quiet: bool) -> AsyncIterator[Setup]:
 
     settings = load()
     journal = Journal(Path(FILE), settings.account_sid)
-    asked = None if quiet or not sys.stdin.isatty() else ask
+    asked = None if quiet or not attended() else ask
     choices = Choices(dict(given), dict(journal.choices), asked)
     if "name" in journal.choices:
         choices.given.setdefault("name", journal.choices["name"])
@@ -228,7 +228,7 @@ def load() -> SetupSettings:
     from ops.setup.api import SetupSettings
 
     try:
-        return SetupSettings()  # type: ignore[call-arg]
+        return SetupSettings()
     except ValidationError as errors:
         names = [str(error["loc"][0]) for error in errors.errors()]
     fields = {field.alias: field for field in SetupSettings.model_fields.values()}
@@ -282,13 +282,17 @@ async def ask(question: str, options: Sequence[tuple[str, str]]) -> str:
 
 def agreed(question: str, as_json: bool) -> bool:
     """A typed yes, and nothing less. Nobody is asked where a program reads along."""
-    if as_json or not sys.stdin.isatty():
+    if as_json or not attended():
         typer.secho("Nothing was changed: add --yes where nobody can be asked.", fg="red", err=True)
         return False
     if typer.prompt(f"{question} Type yes", default="", show_default=False).strip().lower() == "yes":
         return True
     typer.echo("Nothing was changed.")
     return False
+
+
+def attended() -> bool:
+    return sys.stdin.isatty()
 
 
 def say(text: str) -> None:
@@ -298,7 +302,7 @@ def say(text: str) -> None:
 def say_nothing(text: str) -> None: ...
 
 
-# --- words -------------------------------------------------------------------------------------------------------------
+# --- words --------------------------------------------------------------------------------------------------------
 
 MARKS = {"create": ("+", "green"), "change": ("~", "yellow"), "keep": ("=", None)}
 

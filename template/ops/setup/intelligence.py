@@ -19,7 +19,7 @@ ENDING = "CONVERSATION_END"
 
 
 class IntelligenceConfiguration(Resource):
-    """PUT would leave a new version that never becomes active: what is to be changed is made anew, and linked instead."""
+    """PUT would leave a version that never becomes active: what is to be changed is made anew, and linked instead."""
 
     kind = "intelligence configuration"
     variable = "TWILIO_INTELLIGENCE_CONFIGURATION_ID"

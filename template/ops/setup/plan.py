@@ -33,7 +33,7 @@ Ask = Callable[[str, Sequence[tuple[str, str]]], Awaitable[str]]
 
 @dataclass
 class Choices:
-    """What people decide: `given` by flag, `kept` of an earlier run, or asked. `ask` is None where nobody can be asked."""
+    """What people decide: `given` by flag, `kept` of an earlier run, or asked; `ask` is None where nobody can be."""
 
     given: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class Check:
 
 
 class Resource:
-    """One thing in the account, called by its `kind`. Its id is in `.env` (`variable`), and people may name it (`flag`)."""
+    """One thing in the account. Its id is in `.env` (`variable`), and people may name another one (`flag`)."""
 
     kind: ClassVar[str] = ""
     variable: ClassVar[str | None] = None
@@ -255,7 +255,8 @@ class Resource:
 
 
 async def nothing() -> AsyncIterator[Check]:
-    for check in ():
+    checks: list[Check] = []
+    for check in checks:
         yield check
 
 

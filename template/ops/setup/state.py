@@ -1,4 +1,4 @@
-"""What `agent setup` has made and changed, kept in a file: so that it can go on after it broke off, and take it back."""
+"""What `agent setup` has made and changed, in a file: so that it can go on after it broke off, and take it back."""
 
 from __future__ import annotations
 

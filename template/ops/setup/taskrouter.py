@@ -172,7 +172,7 @@ class Workflow(Part):
     def same(self, name: str, before: Any, after: Any) -> bool:
         if name != "configuration":
             return super().same(name, before, after)
-        return read(before) == read(after)
+        return bool(read(before) == read(after))
 
 
 def read(configuration: Any) -> Any:
