@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,12 @@ class Account:
     @property
     def journal(self) -> Path:
         return self.folder / ".agent-setup.json"
+
+    def sets(self, **variables: str) -> None:
+        """What stands in `.env`."""
+        self.env.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")
+
+    def bodies(self, method: str, place: str) -> list[Any]:
+        """What was sent as JSON to addresses that end so."""
+        found = [each for each in self.wire.requests if each.method == method and place in each.url.path]
+        return [json.loads(each.content) for each in found]

@@ -73,6 +73,7 @@ async def test_an_apply_that_is_killed_after_any_step_goes_on(tmp_path: Path, mo
         write(path, text, mode)
         survived()
 
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)  # hundreds of them
     monkeypatch.setattr(env_file, "write_atomically", writing)
     monkeypatch.setattr(state, "write_atomically", writing)
     reference = Account(tmp_path)

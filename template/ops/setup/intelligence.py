@@ -8,7 +8,6 @@ from typing import Any
 from app import answers
 from app.intelligence.payload import TWILIO_OPERATORS
 from ops.setup.api import Record, SetupError
-from ops.setup.orchestrator import URL as CONVERSATIONS
 from ops.setup.orchestrator import ConversationConfiguration
 from ops.setup.plan import LATER, Check, Resource, Step, webhook
 
@@ -176,9 +175,7 @@ class IntelligenceLink(Resource):
     async def restore(self, id: str, fields: Record) -> None:
         if "intelligenceConfigurationIds" in fields:
             ids = fields["intelligenceConfigurationIds"] or []
-            await self.api.finished(
-                await self.api.send("PATCH", f"{CONVERSATIONS}/{id}", {"intelligenceConfigurationIds": ids})
-            )
+            await self.configuration.change(id, {"intelligenceConfigurationIds": ids})
 
 
 def meaning(rules: Any) -> list[Any]:

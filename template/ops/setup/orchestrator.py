@@ -46,7 +46,7 @@ class ConversationConfiguration(Resource):
                 channels[channel] = settings if have is None else way.kept(channel, have, settings)
             callbacks += [{"url": url, "method": "POST"} for url in way.callbacks(self.setup) if url not in known]
         wanted = {
-            "description": (existing or {}).get("description") or f"The conversations of {self.setup.name}",
+            "description": (existing or {}).get("description") or self._description,
             "memoryStoreId": self.setup.ids["memory store"],
             "memoryExtractionEnabled": "TWILIO_MEMORY_STORE_ID" in variables(),
             "channelSettings": channels,
@@ -56,6 +56,11 @@ class ConversationConfiguration(Resource):
             grouping = self.setup.choices.given.get("grouping", GROUPING)
             wanted = {"displayName": self.setup.name, "conversationGroupingType": grouping, **wanted}
         return wanted
+
+    @property
+    def _description(self) -> str:
+        """Always sent: TAC reads no configuration without one."""
+        return f"The conversations of {self.setup.name}"
 
     def same(self, name: str, before: Any, after: Any) -> bool:
         return super().same(name, bare(before), bare(after))
@@ -72,9 +77,10 @@ class ConversationConfiguration(Resource):
 
     async def change(self, id: str, fields: Record) -> str:
         """PATCH: PUT would replace what we do not know."""
-        record = await self.fetch(id) or {}
-        description = record.get("description") or f"The conversations of {self.setup.name}"
-        await self.api.finished(await self.api.send("PATCH", f"{URL}/{id}", {"description": description, **fields}))
+        if not fields.get("description"):
+            record = await self.fetch(id) or {}
+            fields = {**fields, "description": record.get("description") or self._description}
+        await self.api.finished(await self.api.send("PATCH", f"{URL}/{id}", fields))
         return id
 
     async def restore(self, id: str, fields: Record) -> None:
@@ -82,7 +88,7 @@ class ConversationConfiguration(Resource):
         if "channelSettings" in fields:
             now = (await self.fetch(id) or {}).get("channelSettings") or {}
             fields = {**fields, "channelSettings": {**dict.fromkeys(now), **(fields["channelSettings"] or {})}}
-        await self.api.finished(await self.api.send("PATCH", f"{URL}/{id}", fields))
+        await self.change(id, fields)
 
     async def delete(self, id: str) -> None:
         await self.api.delete(f"{URL}/{id}")

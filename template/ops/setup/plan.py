@@ -19,7 +19,7 @@ from twilio.request_validator import RequestValidator
 
 from app import answers
 from app.features import ProjectSettings
-from ops.setup.api import Api, OperationFailed, Record, SetupError, SetupSettings
+from ops.setup.api import Api, ApiError, OperationFailed, Record, SetupError, SetupSettings
 from ops.setup.env_file import EnvFile
 from ops.setup.state import Journal
 
@@ -299,7 +299,12 @@ async def _do(setup: Setup, step: Step) -> str:
     if step.record is None:
         begun = entry.get("begun", {})
         journal.note(key, begun={"name": setup.name, **({} if "statusUrl" in begun else begun)})
-        id = await resource.create(step.wanted)
+        try:
+            id = await resource.create(step.wanted)
+        except ApiError as refused:
+            if refused.status < 500:
+                journal.forget_begun(key)
+            raise
         journal.made(key, id)
         return id
     id = resource.identify(step.record)

@@ -81,7 +81,10 @@ class Journal:
         self.save()
 
     def forget_begun(self, key: str) -> None:
+        """A creation did not come to anything."""
         self.entries.get(key, {}).pop("begun", None)
+        if not self.entries.get(key):
+            self.entries.pop(key, None)
         self.save()
 
     def drop(self, key: str) -> None:
