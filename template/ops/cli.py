@@ -14,6 +14,7 @@ import typer
 from dotenv import load_dotenv
 
 from ops.features import COMMANDS
+from ops.setup.command import setup
 
 if TYPE_CHECKING:
     from sim.scenario import Result
@@ -110,6 +111,7 @@ def rates(results: Sequence[Result]) -> None:
 
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(setup, name="setup")
 
 
 def main() -> None:
