@@ -1,8 +1,12 @@
-"""Twilio's REST APIs, for a project that asks them nothing."""
+"""Twilio's REST APIs, for a project that asks them nothing during a conversation: what `agent setup` needs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from sim.cloud.core import Transport, keys
+from sim.cloud.numbers import Numbers
+from sim.world import settings
 
 if TYPE_CHECKING:
     from sim.call import Call
@@ -12,9 +16,9 @@ if TYPE_CHECKING:
 class NoCloud:
     """In the place of the simulated account."""
 
-    transport = None
-
-    def __init__(self, pace: float = 1000.0) -> None: ...
+    def __init__(self, pace: float = 1000.0) -> None:
+        self.numbers = Numbers(pace=pace)
+        self.transport = Transport([self.numbers], keys(settings()))
 
     def given(self, facts: dict[str, Any]) -> None:
         """What a scenario says of Twilio."""

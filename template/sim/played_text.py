@@ -13,7 +13,7 @@ from pydantic_ai import messages as m
 
 from agent import texts
 from app.session import Session
-from sim.cloud import Cloud
+from sim.cloud.account import Cloud
 from sim.playing import Player, Reply
 from sim.terminal import Terminal
 from sim.text import Texter, texter_on

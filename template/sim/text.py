@@ -24,7 +24,7 @@ from app.main import create_app
 from app.messaging import Messaging
 from app.session import Session
 from sim import world
-from sim.cloud import Cloud
+from sim.cloud.account import Cloud
 from sim.cloud.conversations import PATH, PATIENCE, busy, webhook
 from sim.guard import offline
 from sim.server import serve

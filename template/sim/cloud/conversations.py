@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from fastapi import FastAPI
 
-from sim.cloud.core import Answer, NotFound, Product, Request, route
+from sim.cloud.core import Answer, NotFound, Product, Request, identifier, route
 from sim.cloud.memory import Memory
 from sim.world import ACCOUNT_SID, Problem, settings
 
@@ -19,11 +19,6 @@ PATH = "/webhooks/conversations"
 PATIENCE = 30.0  # seconds without an answer after which nobody waits any more
 LONGEST_TEXT = 1600  # characters
 VISIBLE_AFTER = 2.0  # seconds; 1 to 4 were measured
-
-
-def identifier(kind: str, number: int) -> str:
-    """An id of Twilio's shape: a kind and 26 characters."""
-    return f"{kind}_{number:026d}"
 
 
 @dataclass

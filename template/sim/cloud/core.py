@@ -6,7 +6,8 @@ import asyncio
 import json
 import re
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Iterator
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,6 +20,10 @@ Handler = Callable[..., Awaitable[Answer]]
 
 class NotFound(Exception):
     """Twilio's 404."""
+
+
+class Refused(Exception):
+    """Twilio's 400."""
 
 
 @dataclass
@@ -69,7 +74,12 @@ class Product:
                     return await handler(self, request, **match.groupdict())
                 except NotFound as missing:
                     return 404, {"code": 20404, "message": str(missing), "status": 404}
+                except Refused as refused:
+                    return 400, {"code": 20001, "message": str(refused), "status": 400}
         return 404, {"code": 20404, "message": f"{request.method} {request.path} was not found", "status": 404}
+
+    def serves(self, request: Request) -> bool:
+        return any(pattern.fullmatch(f"{request.method} {request.path}") for pattern, _ in self._routes())
 
     def _routes(self) -> Iterator[tuple[re.Pattern[str], Handler]]:
         for name in dir(type(self)):
@@ -90,12 +100,29 @@ def route(method: str, path: str) -> Callable[[Handler], Handler]:
     return mark
 
 
-class Transport(httpx2.AsyncBaseTransport):
-    """The network's edge for whoever uses httpx: requests go to the products instead."""
+def identifier(kind: str, number: int) -> str:
+    """An id of Twilio's shape: a kind and 26 characters."""
+    return f"{kind}_{number:026d}"
 
-    def __init__(self, products: dict[str, Product], key: tuple[str, str]) -> None:
-        self.products = products
-        self.key = key
+
+def page(request: Request, key: str, records: list[Any], size: int = 50) -> dict[str, Any]:
+    """One page of a list, with the token of the next one."""
+    size, start = int(request.query.get("pageSize", size)), int(request.query.get("pageToken", 0))
+    following = {"nextToken": str(start + size)} if start + size < len(records) else {}
+    return {key: records[start : start + size], "meta": {"key": key, "pageSize": size, **following}}
+
+
+class Transport(httpx2.AsyncBaseTransport):
+    """The network's edge for whoever uses httpx: requests go to the products instead.
+
+    Several products may share a host. `keys` are the pairs of user and password that are let in.
+    """
+
+    def __init__(self, products: Iterable[Product], keys: Collection[tuple[str, str]]) -> None:
+        self.products: dict[str, list[Product]] = defaultdict(list)
+        for product in products:
+            self.products[product.host].append(product)
+        self.keys = {":".join(key) for key in keys}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         content = await request.aread()
@@ -107,12 +134,20 @@ class Transport(httpx2.AsyncBaseTransport):
         return httpx2.Response(status, headers=headers, json=answer) if answer is not None else httpx2.Response(status)
 
     async def answer(self, method: str, url: httpx2.URL, authorization: str, kind: str, content: str) -> Answer:
-        product = self.products.get(url.host)
-        if product is None:
+        if url.host not in self.products:
             raise httpx2.ConnectError(f"{url.host} is not simulated")
-        if authorization.removeprefix("Basic ") and b64decode(authorization[6:]).decode() != ":".join(self.key):
+        if authorization.removeprefix("Basic ") and b64decode(authorization[6:]).decode() not in self.keys:
             return 401, {"code": 20003, "message": "Authenticate", "status": 401}
         body: Any = {name: values[-1] for name, values in parse_qs(content).items()}
         if kind.startswith("application/json"):
             body = json.loads(content or "null")
-        return await product.answer(Request(method, url.path, dict(url.params), body))
+        request = Request(method, url.path, dict(url.params), body)
+        products = self.products[url.host]
+        return await next((each for each in products if each.serves(request)), products[0]).answer(request)
+
+
+def keys(settings: Any) -> list[tuple[str, str]]:
+    """Who is let in: the account with its Auth Token, and the API key if the project has one."""
+    secret = getattr(settings, "api_secret", None)
+    own = [(settings.api_key, secret.get_secret_value())] if secret else []
+    return [(settings.account_sid, settings.auth_token.get_secret_value()), *own]

@@ -1,4 +1,4 @@
-"""Conversation Intelligence v3: operators, configurations and results; and the webhook of a rule that has run."""
+"""Conversation Intelligence v3: results, and the webhook of a rule that has run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from uuid import uuid4
 
 import httpx2
 
-from sim.cloud.conversations import identifier
-from sim.cloud.core import Answer, NotFound, Product, Request, route
+from sim.cloud.core import Answer, Product, Request, identifier, route
 from sim.world import ACCOUNT_SID, PUBLIC_URL, settings
 
 PATH = "/webhooks/intelligence"
@@ -54,13 +53,9 @@ class Somebody(Protocol):
 
 @dataclass
 class Intelligence(Product):
-    """`configurations`, `operators` and `results` are what the REST API knows, by id."""
+    """`results` are what the REST API knows, by id."""
 
     host = "intelligence.twilio.com"
-    configurations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    operators: dict[str, dict[str, Any]] = field(
-        default_factory=lambda: {id: operator(id, name, shape) for name, id, shape in TWILIO_OPERATORS.values()}
-    )
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     executed: int = 0
 
@@ -167,46 +162,10 @@ class Intelligence(Product):
 
     # --- the REST API --------------------------------------------------------------------------------------------
 
-    @route("GET", "/v3/ControlPlane/Operators")
-    async def list_operators(self, request: Request) -> Answer:
-        return 200, page("operators", self.operators)
-
-    @route("POST", "/v3/ControlPlane/Operators")
-    async def create_operator(self, request: Request) -> Answer:
-        id = identifier("intelligence_operator", len(self.operators) + 1)
-        self.operators[id] = {**operator(id, "", "TEXT"), **request.body, "id": id, "author": "SELF"}
-        return 201, self.operators[id]
-
-    @route("GET", "/v3/ControlPlane/Configurations")
-    async def list_configurations(self, request: Request) -> Answer:
-        return 200, page("configurations", self.configurations)
-
-    @route("POST", "/v3/ControlPlane/Configurations")
-    async def create_configuration(self, request: Request) -> Answer:
-        id = identifier("intelligence_configuration", len(self.configurations) + 1)
-        self.configurations[id] = {**request.body, "id": id, "accountId": ACCOUNT_SID, "version": 1}
-        return 201, self.configurations[id]
-
-    @route("GET", "/v3/ControlPlane/Configurations/{configuration}")
-    async def fetch_configuration(self, request: Request, configuration: str) -> Answer:
-        if configuration not in self.configurations:
-            raise NotFound(f"{configuration} was not found")
-        return 200, self.configurations[configuration]
-
-    @route("DELETE", "/v3/ControlPlane/Configurations/{configuration}")
-    async def delete_configuration(self, request: Request, configuration: str) -> Answer:
-        if self.configurations.pop(configuration, None) is None:
-            raise NotFound(f"{configuration} was not found")
-        return 204, None
-
     @route("GET", "/v3/OperatorResults")
     async def list_results(self, request: Request) -> Answer:
         """The filter by conversation is not to be trusted: results of others come too. Source: the skill above."""
         return 200, page("operatorResults", self.results)
-
-
-def operator(id: str, name: str, shape: str) -> dict[str, Any]:
-    return {"id": id, "displayName": name, "version": 1, "author": "TWILIO", "outputFormat": shape}
 
 
 def page(key: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -13,23 +13,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sim.cloud.core import Answer, NotFound, Product, Request, route
+from sim.cloud.core import Answer, NotFound, Product, Refused, Request, route
+from sim.cloud.stores import Stores
 from sim.world import settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from sim.cloud import Cloud
+    from sim.cloud.account import Cloud
 
 LOOKUP, RECALL, EXPANSION = 0.9, 0.04, 3.0  # seconds; the last when a model has to write the query
 READABLE_AFTER = 1.0  # seconds after a write has been answered
 EXTRACTED_AFTER = 2.5  # seconds after a conversation has been closed
 FIELDS = {"callers", "extracts"}
 OF_A_CALLER = {"traits", "observations", "summaries"}
-
-
-class Refused(Exception):
-    """Twilio's 400."""
 
 
 @dataclass
@@ -51,6 +48,7 @@ class Memory(Product):
     caller leaves, by phone number: a model reads it in the real one."""
 
     host = "memory.twilio.com"
+    stores: Stores | None = None
     profiles: dict[str, Profile] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
     extracts: dict[str, list[str]] = field(default_factory=dict)
@@ -102,12 +100,6 @@ class Memory(Product):
             )
 
     # --- what is asked of it --------------------------------------------------------------------------------------
-
-    async def answer(self, request: Request) -> Answer:
-        try:
-            return await super().answer(request)
-        except Refused as refused:
-            return 400, {"code": 20001, "message": str(refused), "status": 400}
 
     @route("POST", "/v1/Stores/{store}/Profiles/Lookup")
     async def lookup(self, request: Request, store: str) -> Answer:
@@ -210,7 +202,8 @@ class Memory(Product):
 
     async def _store(self, store: str, delay: float = 0.0) -> None:
         await asyncio.sleep(delay / self.pace)
-        if store != getattr(settings(), "memory_store_id", None):
+        ours = store == getattr(settings(), "memory_store_id", None)
+        if not ours and not (self.stores and self.stores.active(store)):
             raise NotFound("the memory store does not exist (520041)")
 
     def _profile(self, id: str) -> Profile:

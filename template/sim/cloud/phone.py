@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sim.cloud import Cloud
+from sim.cloud.account import Cloud
 from sim.cloud.call_queue import CallQueue
 
 if TYPE_CHECKING:

@@ -32,8 +32,6 @@ class TaskRouter(Product):
     full: bool = False
     repeats: int = 1
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    workflows: dict[str, dict[str, Any]] = field(default_factory=dict)
-    queues: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def given(self, facts: dict[str, Any]) -> None:
         if set(facts) - {"full", "repeats"}:
@@ -68,12 +66,6 @@ class TaskRouter(Product):
 
     # --- what the helper library asks ------------------------------------------------------------------
 
-    @route("GET", "/v1/Workspaces/{workspace}")
-    async def workspace(self, request: Request, workspace: str) -> Answer:
-        if workspace != WORKSPACE:
-            raise NotFound(f"{workspace} was not found")
-        return 200, {"sid": WORKSPACE, "account_sid": ACCOUNT_SID, "friendly_name": "Simulated"}
-
     @route("POST", "/v1/Workspaces/{workspace}/Tasks")
     async def create_task(self, request: Request, workspace: str) -> Answer:
         asked = request.body
@@ -84,34 +76,6 @@ class TaskRouter(Product):
     @route("GET", "/v1/Workspaces/{workspace}/Tasks/{task}")
     async def fetch_task(self, request: Request, workspace: str, task: str) -> Answer:
         return 200, found(self.tasks, task)
-
-    @route("POST", "/v1/Workspaces/{workspace}/TaskQueues")
-    async def create_queue(self, request: Request, workspace: str) -> Answer:
-        asked = request.body
-        queue = {
-            "sid": sid("WQ"),
-            "workspace_sid": workspace,
-            "friendly_name": asked["FriendlyName"],
-            "target_workers": asked.get("TargetWorkers", "1 == 1"),
-        }
-        self.queues[queue["sid"]] = queue
-        return 201, queue
-
-    @route("POST", "/v1/Workspaces/{workspace}/Workflows")
-    async def create_workflow(self, request: Request, workspace: str) -> Answer:
-        asked = request.body
-        workflow = {
-            "sid": sid("WW"),
-            "workspace_sid": workspace,
-            "friendly_name": asked["FriendlyName"],
-            "configuration": asked["Configuration"],
-        }
-        self.workflows[workflow["sid"]] = workflow
-        return 201, workflow
-
-    @route("GET", "/v1/Workspaces/{workspace}/Workflows/{workflow}")
-    async def fetch_workflow(self, request: Request, workspace: str, workflow: str) -> Answer:
-        return 200, found(self.workflows, workflow)
 
 
 def form_of(event: str, task: dict[str, Any], **more: str) -> dict[str, str]:
