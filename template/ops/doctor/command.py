@@ -61,7 +61,7 @@ def as_text(report: Report, live: bool) -> str:
     """One line for a finding, then its fix and where to read on."""
     lines = [line for finding in report.findings for line in told(finding)]
     made, wrong = len(set(report.made)), len(report.findings)
-    lines.append(f"{made} checks, {'nothing' if not wrong else wrong} wrong.")
+    lines.append(f"{made} checks, {wrong or 'nothing'} wrong.")
     if report.skipped:
         lines.append(f"Not checked because of that: {', '.join(report.skipped)}.")
     if not live:

@@ -30,14 +30,8 @@ def shared(examined: Examined) -> Iterator[str]:
 )
 async def answers(examined: Examined) -> AsyncIterator[str]:
     """The database answers."""
-    known = address(url(examined))
-    if known.drivername.startswith("sqlite"):  # asking would make the file
-        path = Path(known.database or ":memory:")
-        if (
-            known.database
-            and path.name != ":memory:"
-            and not os.access(path if path.exists() else path.parent, os.W_OK)
-        ):
+    if address(url(examined)).drivername.startswith("sqlite"):  # asking would make the file
+        if path := unwritable(address(url(examined)).database):
             yield f"DATABASE_URL names {path}, which cannot be written: nobody is ever known."
         return
     engine = connect(url(examined))
@@ -48,6 +42,14 @@ async def answers(examined: Examined) -> AsyncIterator[str]:
         yield f"The database of DATABASE_URL does not answer ({reason(error)}): nobody is known."
     finally:
         await engine.dispose()
+
+
+def unwritable(name: str | None) -> Path | None:
+    """The file of a SQLite database, if it could not be written."""
+    if name in (None, "", ":memory:"):
+        return None
+    path = Path(str(name))
+    return None if os.access(path if path.exists() else path.parent, os.W_OK) else path
 
 
 def url(examined: Examined) -> str:

@@ -77,7 +77,7 @@ async def direct(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "END005",
-    fix="Take away what answers in the server's place, or what adds a signature: the server itself refuses it with 403.",
+    fix="Take away what answers in the server's place, or adds a signature: the server itself refuses it with 403.",
     docs="https://www.twilio.com/docs/usage/security#validating-requests",
     live=True,
     needs=("END003", "END004"),
@@ -91,7 +91,7 @@ async def strangers(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "END006",
-    fix="Give the server the same PUBLIC_URL and TWILIO_AUTH_TOKEN as here, and have the proxy leave path and body alone.",
+    fix="Give the server the PUBLIC_URL and TWILIO_AUTH_TOKEN of here, and have the proxy leave path and body alone.",
     docs="https://www.twilio.com/docs/api/errors/11200",
     live=True,
     needs=("END003", "END004"),

@@ -125,8 +125,8 @@ def misspelt(examined: Examined) -> Iterator[str]:
     """.env has no name that nobody reads."""
     from app.features import ProjectSettings
 
-    example = dotenv_values(examined.root / ".env.example", interpolate=False) if examined.root else {}
-    text = (examined.root / ".env.example").read_text(encoding="utf-8") if example is not None else ""
+    example = examined.root / ".env.example"
+    text = example.read_text(encoding="utf-8") if example.is_file() else ""
     known = {str(each.alias) for each in ProjectSettings.model_fields.values()}
     known |= set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE))
     for name in dotenv_values(examined.root / ".env"):
@@ -149,7 +149,8 @@ def ignored(examined: Examined) -> Iterator[str]:
         path = examined.root / name
         lines = path.read_text(encoding="utf-8").split() if path.is_file() else []
         if not {".env", "/.env", ".env*", "**/.env"} & set(lines):
-            yield f"{name} does not name .env: its secrets would be {'committed' if name == '.gitignore' else 'in the image'}."
+            where = "committed" if name == ".gitignore" else "in the image"
+            yield f"{name} does not name .env: its secrets would be {where}."
 
 
 @check(
@@ -175,4 +176,4 @@ def drain(examined: Examined) -> Iterator[str]:
     """A server that stops lets conversations finish."""
     settings = examined.settings
     if settings.drain < settings.deadline:
-        yield f"AGENT_DRAIN={settings.drain:g} is less than AGENT_DEADLINE={settings.deadline:g}: a deploy cuts answers off."
+        yield f"AGENT_DRAIN={settings.drain:g} is below AGENT_DEADLINE={settings.deadline:g}: a stop cuts answers off."

@@ -123,7 +123,7 @@ async def workers(examined: Examined) -> AsyncIterator[str]:
         if queue.sid not in queues_of((await found(examined)).workflow):
             continue
         if not await listed(workspace.workers, task_queue_sid=queue.sid):
-            yield f"Nobody serves the queue {queue.friendly_name} ({queue.target_workers}): who waits there waits for ever."
+            yield f"Nobody serves the queue {queue.friendly_name} ({queue.target_workers}): people wait in vain."
 
 
 @dataclass

@@ -23,7 +23,8 @@ GUIDE = "https://www.twilio.com/docs/conversations/memory"
 async def there(examined: Examined) -> AsyncIterator[str]:
     """The memory store exists."""
     if isinstance(await examined.once(store), TwilioRestException):
-        yield f"There is no memory store {masked(examined.settings.memory_store_id)}: nobody is known, and no error says so."
+        wanted = masked(examined.settings.memory_store_id)
+        yield f"There is no memory store {wanted}: nobody is known, and no error says so."
 
 
 @check(

@@ -59,7 +59,7 @@ async def answers(examined: Examined) -> AsyncIterator[str]:
     """Every model answers."""
     for model, outcome in await examined.once(asked):
         if isinstance(outcome, Exception):
-            yield f"{model} does not answer ({reason(outcome)}). People would hear an apology, or wait for the fallback."
+            yield f"{model} does not answer ({reason(outcome)}): people get an apology, or wait for the fallback."
 
 
 @check(
@@ -73,7 +73,7 @@ async def in_time(examined: Examined) -> AsyncIterator[str]:
     """Every model begins to answer within AGENT_DEADLINE."""
     for model, outcome in await examined.once(asked):
         if isinstance(outcome, float) and outcome > examined.settings.deadline:
-            yield f"{model} took {outcome:.1f} s for its first word; AGENT_DEADLINE is {examined.settings.deadline:g} s."
+            yield f"{model} took {outcome:.1f} s for its first word; AGENT_DEADLINE is {examined.settings.deadline:g}."
 
 
 async def asked(examined: Examined) -> list[tuple[str, Any]]:
@@ -93,16 +93,20 @@ async def ask(examined: Examined, model: Any) -> float | Exception:
 
     first: list[float] = []
     began = time.monotonic()
+
+    def tell(word: str) -> None:
+        if word.strip():
+            first.append(time.monotonic() - began)
+
     try:
         runtime = RUNTIME.build(examined.settings, [model])
         session = Session("doctor", "", "", "en-US", lambda: datetime.now(UTC))
         session.turn = Turn("Are you there?")
         working_for(session)
+        runtime.begin(session)
         try:
             async with asyncio.timeout(4 * examined.settings.deadline):
-                await runtime.answer(
-                    session, session.turn, INSTRUCTIONS, [], lambda _: first.append(time.monotonic() - began)
-                )
+                await runtime.answer(session, session.turn, INSTRUCTIONS, [], tell)
         finally:
             runtime.end(session.id)
             await runtime.close()

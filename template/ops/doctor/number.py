@@ -6,9 +6,12 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
+from twilio.base.exceptions import TwilioRestException
+
 from ops.doctor.check import Examined, check, listed, masked
 
 CONFIGURE = "https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"
+HOME = "us1"
 POINT = "Point the number at PUBLIC_URL/twiml with HTTP POST; README.md says how, under Connect a number."
 
 
@@ -49,9 +52,9 @@ async def method(examined: Examined) -> AsyncIterator[str]:
 async def no_application(examined: Examined) -> AsyncIterator[str]:
     """No TwiML application answers in the number's place."""
     for number in await examined.once(ours):
-        if not number.voice_application_sid:
+        application = (await examined.once(applications)).get(number.voice_application_sid)
+        if application is None:
             continue
-        application = await examined.account.applications(number.voice_application_sid).fetch_async()
         if application.voice_url != webhook(examined) or (application.voice_method or "POST").upper() != "POST":
             where = application.voice_url or "nowhere"
             yield f"A TwiML application answers for {masked(number.phone_number)}: calls go to {where}."
@@ -87,6 +90,21 @@ async def speaks(examined: Examined) -> AsyncIterator[str]:
             yield f"The number {masked(number.phone_number)} takes calls for faxes."
 
 
+@check(
+    "NUM007",
+    fix="Route the number to US1: Console, Phone Numbers, the number, Routing. Or use the token of that region.",
+    docs="https://www.twilio.com/docs/global-infrastructure/inbound-processing-console",
+    live=True,
+    needs=("NUM002",),
+)
+async def at_home(examined: Examined) -> AsyncIterator[str]:
+    """The number's calls are processed where the account's token is known."""
+    for number in await examined.once(ours):
+        where = await region(examined, number.phone_number)
+        if where != HOME:
+            yield f"Calls to {masked(number.phone_number)} are processed in {where}: another token signs them."
+
+
 def webhook(examined: Examined) -> str:
     return f"{examined.settings.public_url}/twiml"
 
@@ -99,5 +117,27 @@ async def numbers(examined: Examined) -> list[Any]:
 
 
 async def ours(examined: Examined) -> list[Any]:
-    """Those whose calls are meant for this server: by address, or by an application that has it."""
-    return [each for each in await examined.once(numbers) if each.voice_url == webhook(examined)]
+    """Those whose calls are meant for this server: by their own webhook, or by an application's."""
+    found = []
+    for number in await examined.once(numbers):
+        applied = (await examined.once(applications)).get(number.voice_application_sid)
+        if webhook(examined) in (number.voice_url, applied and applied.voice_url):
+            found.append(number)
+    return found
+
+
+async def applications(examined: Examined) -> dict[str, Any]:
+    """The TwiML applications that answer for a number, by SID."""
+    sids = {each.voice_application_sid for each in await examined.once(numbers) if each.voice_application_sid}
+    return {sid: await examined.account.applications(sid).fetch_async() for sid in sorted(sids)}
+
+
+async def region(examined: Examined, number: str) -> str:
+    """Where the calls to a number are processed."""
+    try:
+        route = await examined.account.routes.v2.phone_numbers(number).fetch_async()
+    except TwilioRestException as error:
+        if error.status != 404:
+            raise
+        return HOME
+    return str(route.voice_region or HOME).lower()

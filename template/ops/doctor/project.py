@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import platform
 import re
 import tomllib
@@ -30,7 +29,8 @@ IN_CODE = {
     "stt_provider": "TRANSCRIPTION_PROVIDER",
     "tts_provider": "TTS_PROVIDER",
 }
-# How the source says which release of a package a guard is for.
+# What app/ takes from agent/; and how it says which release of a package a guard is for.
+IMPORT = re.compile(r"^from agent import ([\w, ]+)$", re.MULTILINE)
 GUARD = re.compile(r"Drop when ([\w.-]+) > (\d+(?:\.\d+)*)\s+passes (\S+)")
 
 
@@ -97,28 +97,17 @@ def imports(examined: Examined) -> Iterator[str]:
 def owed(root: Path) -> Iterator[str]:
     """Names that app/ takes from the modules of agent/, and that those do not have."""
     for path in sorted((root / "app").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        modules = {
-            name.asname or name.name: f"agent.{name.name}"
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and node.module == "agent"
-            for name in node.names
-        }
-        taken = {
-            (modules[node.value.id], node.attr)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
-        }
-        for module, name in sorted(taken):
-            if name.startswith("__"):
-                continue
+        text = path.read_text(encoding="utf-8")
+        modules = {name.strip() for names in IMPORT.findall(text) for name in names.split(",")}
+        for module in sorted(modules):
             try:
-                known = hasattr(import_module(module), name)
+                known = import_module(f"agent.{module}")
             except Exception as error:
-                yield f"{module.replace('.', '/')}.py cannot be imported: {type(error).__name__}: {error}"
+                yield f"agent/{module}.py cannot be imported: {type(error).__name__}: {error}"
                 return
-            if not known:
-                yield f"{module.replace('.', '/')}.py has no {name}, which {path.relative_to(root)} takes from it."
+            for name in sorted(set(re.findall(rf"(?<![\w./\"']){module}\.([A-Za-z]\w*)", text))):
+                if not hasattr(known, name):
+                    yield f"agent/{module}.py has no {name}, which {path.relative_to(root)} takes from it."
 
 
 @check("PRJ005", fix=ANEW, docs=UPDATES, needs=("PRJ001", "PRJ004"))
@@ -146,7 +135,8 @@ def listed(examined: Examined) -> Iterator[str]:
 
     found = [capability.__name__ for capability in CAPABILITIES]
     if found != CLASSES:
-        yield f"app/features.py lists {', '.join(found) or 'nothing'}; the answers bring {', '.join(CLASSES) or 'nothing'}."
+        brought = ", ".join(CLASSES) or "nothing"
+        yield f"app/features.py lists {', '.join(found) or 'nothing'}; the answers bring {brought}."
 
 
 @check(
@@ -160,7 +150,7 @@ def prompt(examined: Examined) -> Iterator[str]:
     text = (examined.root / "agent" / "prompt.md").read_text(encoding="utf-8")
     if not text.strip():
         yield "agent/prompt.md is empty: the model is not told what it is."
-    elif found := re.search(r"^(<{7}|={7}|>{7})( |$)", text, re.MULTILINE):
+    elif found := re.search(r"^(<{7}|>{7}) ", text, re.MULTILINE):
         yield f"agent/prompt.md has the conflict mark {found[1]} of an update, which the model reads as instructions."
 
 

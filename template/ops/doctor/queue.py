@@ -40,7 +40,7 @@ def heard(examined: Examined) -> Iterator[str]:
 
 @check(
     "QUE002",
-    fix="With Flex, leave the workflow's assignment callback empty; else write PUBLIC_URL/webhooks/taskrouter/assignment.",
+    fix="Empty the workflow's assignment callback with Flex; else write PUBLIC_URL/webhooks/taskrouter/assignment.",
     docs="https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks",
     live=True,
     needs=("ESC003",),

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 
 import httpx2
+from fastapi import FastAPI
 from twilio.request_validator import RequestValidator
 
 from agent import words
@@ -81,7 +82,7 @@ def voices(examined: Examined) -> Iterator[str]:
     for language, voice in answers.LANGUAGES.items():
         owners = [name for name, shape in OWNER.items() if voice and shape.fullmatch(voice)]
         if owners and answers.TTS_PROVIDER not in owners:
-            yield f"{voice} ({language}) is a voice of {owners[0]}, and {answers.TTS_PROVIDER} is to speak: error 64106."
+            yield f"{voice} ({language}) is a voice of {owners[0]}, and {answers.TTS_PROVIDER} is to speak."
 
 
 @check(
@@ -100,21 +101,27 @@ def spoken(examined: Examined) -> Iterator[str]:
             yield f"{name} of agent/words.py has {found[0]!r}, which is read aloud."
 
 
+async def app(examined: Examined) -> FastAPI:
+    """The app, whose model is a script and whose Twilio is nobody."""
+    from app.main import create_app
+    from app.store import InProcess
+    from sim.model import understudy
+
+    settings = examined.settings.model_copy(update={"log_level": "error"})
+    nobody = httpx2.MockTransport(lambda request: httpx2.Response(503))
+    return create_app(settings, [understudy()], store=InProcess(), transport=nobody)
+
+
 async def beginning(examined: Examined) -> Document | str:
     return await ask(examined, "/twiml", CALL)
 
 
 async def ask(examined: Examined, path: str, fields: Mapping[str, str]) -> Document | str:
     """What the app answers Twilio, or what is wrong with it. Nothing leaves this process, and no call begins."""
-    from app.main import create_app
-    from app.store import InProcess
-    from sim.model import understudy
-
     url = f"{examined.settings.public_url}{path}"
     form = {**fields, "AccountSid": examined.settings.account_sid}
     token = RequestValidator(examined.settings.auth_token.get_secret_value())
-    app = create_app(examined.settings, [understudy()], store=InProcess())
-    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(await examined.once(app), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://app") as http:
         headers = {"X-Twilio-Signature": str(token.compute_signature(url, form))}
         answer = await http.post(path, data=form, headers=headers)

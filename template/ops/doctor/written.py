@@ -21,7 +21,8 @@ async def same(examined: Examined) -> AsyncIterator[str]:
     """The workflow belongs to the workspace that takes messages."""
     known = (await found(examined)).workspace.sid
     if known != examined.settings.workspace_sid:
-        yield f"The workflow belongs to {masked(known)}, not to {masked(examined.settings.workspace_sid)}: Flex refuses it."
+        wanted = masked(examined.settings.workspace_sid)
+        yield f"The workflow belongs to {masked(known)}, not to {wanted}: Flex refuses it."
 
 
 @check(
@@ -36,4 +37,5 @@ async def channel(examined: Examined) -> AsyncIterator[str]:
     workspace = examined.account.taskrouter.v1.workspaces(examined.settings.workspace_sid)
     known = sorted(str(each.unique_name) for each in await listed(workspace.task_channels))
     if examined.settings.task_channel not in known:
-        yield f"The workspace has no task channel {examined.settings.task_channel}; it has {', '.join(known) or 'none'}."
+        others = ", ".join(known) or "none"
+        yield f"The workspace has no task channel {examined.settings.task_channel}; it has {others}."
