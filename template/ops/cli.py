@@ -15,6 +15,7 @@ from dotenv import load_dotenv
 
 from ops.doctor.command import doctor
 from ops.features import COMMANDS
+from ops.setup.command import setup
 
 if TYPE_CHECKING:
     from sim.scenario import Result
@@ -111,6 +112,7 @@ def rates(results: Sequence[Result]) -> None:
 
 for command in (doctor, *COMMANDS):
     app.command()(command)
+app.add_typer(setup, name="setup")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent import actions
+from app import answers
 from app.intelligence.payload import TWILIO_OPERATORS
 from ops.doctor.intelligence import IDS
 from sim.cloud.core import identifier
@@ -30,6 +31,7 @@ def healthy(patient: Patient) -> None:
     """With the same operators in every project, so that each case fits."""
     known: Any = settings()
     patient.answer(operators=OPERATORS)
+    patient.patch.setattr(answers, "OPERATORS", OPERATORS)
     rules = [rule(IDS.get(kind, OWN)) for kind in OPERATORS]
     patient.cloud.analyses.has(known.intelligence_configuration_id, rules)
     configuration(patient)["intelligenceConfigurationIds"] = [known.intelligence_configuration_id]

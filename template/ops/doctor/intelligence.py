@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from twilio.base.exceptions import TwilioRestException
 
+from app import answers
 from app.intelligence.payload import TWILIO_OPERATORS
 from ops.doctor.check import Examined, check, masked
 from ops.doctor.orchestrator import configuration
@@ -60,7 +61,7 @@ def reactions(examined: Examined) -> Iterator[str]:
     """agent/actions.py reacts to what is looked for."""
     from agent import actions
 
-    for kind in wanted(examined):
+    for kind in answers.OPERATORS:
         if not hasattr(actions, f"on_{kind}"):
             yield f"agent/actions.py has no on_{kind}: what the operator finds is paid for and left out."
 
@@ -104,10 +105,10 @@ async def linked(examined: Examined) -> AsyncIterator[str]:
 async def operators(examined: Examined) -> AsyncIterator[str]:
     """Every operator that you chose has a rule."""
     found = {operator.get("id") for rule in await rules(examined) for operator in rule.get("operators") or []}
-    for kind in wanted(examined):
+    for kind in answers.OPERATORS:
         if kind in IDS and IDS[kind] not in found:
             yield f"No rule runs the operator {kind}."
-    if "custom" in recorded(examined) and found <= set(IDS.values()):
+    if "custom" in answers.OPERATORS and found <= set(IDS.values()):
         yield "No rule runs an operator of your own."
 
 
@@ -164,13 +165,3 @@ async def analysis(examined: Examined) -> Any:
 
 async def rules(examined: Examined) -> list[dict[str, Any]]:
     return list((await examined.once(analysis)).rules or [])
-
-
-def recorded(examined: Examined) -> list[str]:
-    """The operators of the answers."""
-    chosen = examined.answers.get("operators") or []
-    return [chosen] if isinstance(chosen, str) else list(chosen)
-
-
-def wanted(examined: Examined) -> list[str]:
-    return [kind for kind in recorded(examined) if kind in {*IDS, "custom"}]

@@ -25,6 +25,7 @@ IN_CODE = {
     "aws_region": "REGION",
     "greeting_interruptible": "GREETING_INTERRUPTIBLE",
     "languages": "LANGUAGES",
+    "operators": "OPERATORS",
     "partial_prompts": "PARTIAL_PROMPTS",
     "stt_provider": "TRANSCRIPTION_PROVIDER",
     "tts_provider": "TTS_PROVIDER",

@@ -1,13 +1,17 @@
-"""Conversation configurations (Conversations v2, control plane). Ids in them are taken as they come, right or wrong."""
+"""Conversation configurations (Conversations v2, control plane). Ids in them are taken as they come, right or wrong.
+
+A new one cannot be seen at once.
+"""
 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from sim.cloud.core import Answer, NotFound, Product, Refused, Request, identifier, page, route
-from sim.cloud.operations import Operations
+from sim.cloud.operations import TAKES, Operations
 from sim.world import ACCOUNT_SID
 
 BASE = "/v2/ControlPlane/Configurations"
@@ -37,6 +41,7 @@ class Configurations(Product):
 
     host = "conversations.twilio.com"
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    visible: dict[str, float] = field(default_factory=dict)  # from when on
     page_size: int = 50
     made: int = 0
 
@@ -76,13 +81,15 @@ class Configurations(Product):
         id = identifier("conv_configuration", self.made)
         if not self.operations.fails:
             self.has(id, **wanted)
+            self.visible[id] = time.monotonic() + TAKES / self.pace
         return self.operations.begin(related={"configurationId": id})
 
     @route("GET", BASE)
     async def list(self, request: Request) -> Answer:
         """Lists hold partial objects."""
         wanted = request.query.get("memoryStoreId")
-        found = [each for each in self.known.values() if wanted in (None, each["memoryStoreId"])]
+        seen = [each for id, each in self.known.items() if time.monotonic() >= self.visible.get(id, 0)]
+        found = [each for each in seen if wanted in (None, each["memoryStoreId"])]
         partial = [{name: value for name, value in each.items() if name in LISTED} for each in found]
         return 200, page(request, "configurations", partial, self.page_size)
 
@@ -128,7 +135,7 @@ class Configurations(Product):
         return self.operations.fetch(id)
 
     def _get(self, id: str) -> dict[str, Any]:
-        if id not in self.known:
+        if id not in self.known or time.monotonic() < self.visible.get(id, 0):
             raise NotFound(f"{id} was not found")
         return self.known[id]
 

@@ -138,7 +138,7 @@ class Transport(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError(f"{url.host} is not simulated")
         if authorization.removeprefix("Basic ") and b64decode(authorization[6:]).decode() not in self.keys:
             return 401, {"code": 20003, "message": "Authenticate", "status": 401}
-        body: Any = {name: values[-1] for name, values in parse_qs(content).items()}
+        body: Any = {name: values[-1] for name, values in parse_qs(content, keep_blank_values=True).items()}
         if kind.startswith("application/json"):
             body = json.loads(content or "null")
         request = Request(method, url.path, dict(url.params), body)

@@ -1,4 +1,4 @@
-"""The memory stores of the account (Conversation Memory v1, control plane). A new one is not there at once."""
+"""The memory stores of the account (Conversation Memory v1, control plane). A new one cannot be seen at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Stores(Product):
         return self.known[id]
 
     def active(self, id: str) -> bool:
-        return id in self.known and self._seen(id)["status"] == "ACTIVE"
+        return id in self.known and self._visible(id) and self._seen(id)["status"] == "ACTIVE"
 
     @route("POST", BASE)
     async def create(self, request: Request) -> Answer:
@@ -45,6 +45,7 @@ class Stores(Product):
         self.made += 1
         store = self.has(identifier("mem_store", self.made), name, "QUEUED")
         store["description"] = request.body.get("description", "")
+        store["visibleAt"] = time.monotonic() + TAKES / self.pace
         if self.activates:
             store["activeAt"] = time.monotonic() + 2 * TAKES / self.pace
         return self.operations.begin(result={"id": store["id"]}, resultUrl=f"https://{self.host}{BASE}/{store['id']}")
@@ -52,7 +53,7 @@ class Stores(Product):
     @route("GET", BASE)
     async def list(self, request: Request) -> Answer:
         """Ids, and nothing but ids."""
-        return 200, page(request, "stores", [*self.known], self.page_size)
+        return 200, page(request, "stores", [id for id in self.known if self._visible(id)], self.page_size)
 
     @route("GET", BASE + "/{store}")
     async def fetch(self, request: Request, store: str) -> Answer:
@@ -73,7 +74,7 @@ class Stores(Product):
         return self.operations.fetch(id)
 
     def _get(self, store: str) -> dict[str, Any]:
-        if store not in self.known:
+        if store not in self.known or not self._visible(store):
             raise NotFound("the memory store does not exist (520041)")
         return self.known[store]
 
@@ -82,4 +83,7 @@ class Stores(Product):
         if time.monotonic() >= known.get("activeAt", float("inf")):
             known["status"] = "ACTIVE"
             del known["activeAt"]
-        return {name: value for name, value in known.items() if name != "activeAt"}
+        return {name: value for name, value in known.items() if not name.endswith("At")}
+
+    def _visible(self, id: str) -> bool:
+        return time.monotonic() >= float(self.known[id].get("visibleAt", 0))

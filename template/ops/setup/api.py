@@ -1,0 +1,174 @@
+"""Requests to Twilio's control planes, with answers exactly as they came.
+
+The models of the helper library leave out fields that they do not know, and its client drops the null that removes a
+channel: what is saved to be restored must be whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from pydantic import Field, SecretStr
+
+from app.settings import Settings
+from app.twilio_api import Http
+
+PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before another try
+POLL = 1.0  # seconds between two looks at work that Twilio does in the background
+PATIENCE = 120  # looks
+
+HINTS = {
+    401: "TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or TWILIO_API_KEY with TWILIO_API_SECRET, is not right.",
+    403: "The key may not do this (take a standard one, not a restricted one), or the account has not got the product.",
+}
+CODES = {520044: "The account has as many memory stores as it may have. Delete one, or name one with --store."}
+
+Record = dict[str, Any]
+
+
+class SetupSettings(Settings):
+    """Without an API key, the Auth Token serves."""
+
+    api_key: str | None = Field(
+        None,
+        alias="TWILIO_API_KEY",
+        pattern="^SK[0-9a-f]{32}$",
+        description="Create an API key (SK and 32 characters) in the Twilio Console under Account, API keys.",
+    )
+    api_secret: SecretStr | None = Field(
+        None,
+        alias="TWILIO_API_SECRET",
+        description="Copy the secret that the Console shows once, when it creates the API key.",
+    )
+
+
+class SetupError(Exception):
+    """One line: what is wrong, and what to do. `code` is the exit code."""
+
+    def __init__(self, text: str, code: int = 1) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class ApiError(SetupError):
+    """Twilio refused a request. Its own words are left out of nothing but what was sent."""
+
+    def __init__(self, method: str, url: str, status: int, code: int | None, message: str) -> None:
+        hint = CODES.get(code or 0) or HINTS.get(status, "")
+        place = urlsplit(url)
+        super().__init__(
+            f"Twilio answered {status} to {method} {place.hostname}{place.path}"
+            f"{f' ({code}: {message})' if code else ''}. {hint}".strip()
+        )
+        self.status = status
+
+
+class OperationFailed(SetupError):
+    """Twilio had accepted it, and then did not do it."""
+
+
+class Api:
+    """`pace` divides every pause."""
+
+    def __init__(
+        self, settings: SetupSettings, transport: httpx2.AsyncBaseTransport | None = None, pace: float = 1.0
+    ) -> None:
+        self.account = settings.account_sid
+        self.auth = (settings.account_sid, settings.auth_token.get_secret_value())
+        if settings.api_key and settings.api_secret:
+            self.auth = (settings.api_key, settings.api_secret.get_secret_value())
+        self.http = Http(transport, 20.0)
+        self.pace = pace
+
+    async def close(self) -> None:
+        await self.http.close()
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self.pace)
+
+    async def get(self, url: str, **params: Any) -> Record:
+        return await self._request("GET", url, params=params)
+
+    async def find(self, url: str) -> Record | None:
+        """None for what is not there."""
+        try:
+            return await self.get(url)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def form(self, url: str, fields: Record) -> Record:
+        return await self._request("POST", url, data=fields)
+
+    async def send(self, method: str, url: str, body: Record, **headers: str) -> Record:
+        """JSON."""
+        return await self._request(method, url, data=body, headers={"Content-Type": "application/json", **headers})
+
+    async def delete(self, url: str) -> None:
+        """What is not there any more is deleted, too."""
+        try:
+            await self.finished(await self._request("DELETE", url))
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def all(self, url: str, key: str) -> list[Any]:
+        """All records of a list, page by page: by token, or by the address of the next page."""
+        found: list[Any] = []
+        following: str | None = url
+        token: str | None = None
+        while following:
+            answer = await self.get(following, **({"pageToken": token} if token else {}))
+            found += answer.get(key) or []
+            meta = answer.get("meta") or {}
+            token = meta.get("nextToken")
+            after = meta.get("next_page_url") or answer.get("next_page_uri")
+            following = url if token else str(httpx2.URL(url).join(after)) if after else None
+        return found
+
+    async def finished(self, answer: Record) -> Record:
+        """Wait for work that was accepted (202). Returns what its operation says in the end."""
+        status_url = answer.get("statusUrl")
+        if not status_url:
+            return answer
+        for _ in range(PATIENCE):
+            operation = await self.get(str(status_url))
+            if operation.get("status") == "COMPLETED":
+                return operation
+            if operation.get("status") == "FAILED":
+                raise OperationFailed(f"Twilio did not do it: {operation.get('error') or 'no reason given'}.")
+            await self.pause(POLL)
+        raise SetupError("Twilio is still at it. Run the same command again later: it goes on from here.")
+
+    async def _request(self, method: str, url: str, **more: Any) -> Record:
+        """429 is tried again, and what only reads also after an error of the server or of the network."""
+        reads = method == "GET"
+        for pause in (*PAUSES, None):
+            try:
+                answer = await self.http.request(method, url, auth=self.auth, **more)
+                status, text = int(answer.status_code), str(answer.text)
+            except httpx2.TransportError as error:
+                status, text = 0, type(error).__name__
+            again = status == 429 or (reads and (status == 0 or status >= 500))
+            if pause is None or not again:
+                break
+            await self.pause(pause)
+        if status == 0:
+            raise SetupError(f"{urlsplit(url).hostname} cannot be reached ({text}).")
+        body = parsed(text)
+        if not 200 <= status < 300:
+            raise ApiError(method, url, status, body.get("code"), str(body.get("message", ""))[:200])
+        return body
+
+
+def parsed(text: str) -> Record:
+    try:
+        body = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,117 @@
+"""The intelligence configuration and its link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import answers
+from ops.setup.intelligence import IntelligenceConfiguration
+from sim.cloud.core import identifier
+from sim.cloud.intelligence import TWILIO_OPERATORS
+from tests.setup import Account, Killed
+from tests.setup import state as state_of
+
+VARIABLE = str(IntelligenceConfiguration.variable)
+THEIRS = identifier("intelligence_configuration", 777)
+KIND = "intelligence configuration"
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Account:
+    account = Account(tmp_path)
+    for name in {"custom"} & set(answers.OPERATORS):
+        account.cloud.analyses.operators[f"intelligence_operator_{name}"] = {
+            "id": f"intelligence_operator_{name}",
+            "displayName": "Churn",
+            "author": "SELF",
+            "version": 1,
+            "outputFormat": "JSON",
+        }
+    return account
+
+
+def linked(account: Account) -> list[str]:
+    (configuration,) = account.cloud.configurations.known.values()
+    return list(configuration["intelligenceConfigurationIds"])
+
+
+async def test_each_operator_has_a_rule_that_tells_us(account: Account) -> None:
+    await account.apply()
+    (configuration,) = account.cloud.analyses.configurations.values()
+    triggers = {rule["operators"][0]["id"]: rule["triggers"][0]["on"] for rule in configuration["rules"]}
+    assert len(triggers) == len(answers.OPERATORS)
+    if "summary" in answers.OPERATORS:
+        assert triggers[TWILIO_OPERATORS["summary"][1]] == "CONVERSATION_END"
+    assert linked(account) == [configuration["id"]]
+
+
+async def test_a_configuration_without_the_operators_is_replaced_and_given_back(account: Account) -> None:
+    """That of somebody else stays as it is: only the link moves."""
+    account.cloud.analyses.has(THEIRS, [], "theirs")
+    account.sets(**{VARIABLE: THEIRS})
+    before = state_of(account.cloud)
+    found = await account.broken()
+    assert (KIND, f"{answers.OPERATORS[0]} is attached to this configuration") in found
+    await account.apply()
+    assert THEIRS in account.cloud.analyses.configurations
+    assert THEIRS not in linked(account) and len(linked(account)) == 1
+    assert account.env.read_text().splitlines()[0] == f"{VARIABLE}={linked(account)[0]}"
+    assert await account.broken() == []
+    await account.undo()
+    assert state_of(account.cloud) == before
+    assert account.env.read_text() == f"{VARIABLE}={THEIRS}\n"
+
+
+async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration(tmp_path: Path) -> None:
+    """Our old one is deleted, whatever happens in between; nothing is ever PUT."""
+
+    async def killed(number: int) -> bool:
+        (folder := tmp_path / str(number)).mkdir()
+        account = Account(folder)
+        before = state_of(account.cloud)
+        await account.apply()
+        (old,) = account.cloud.analyses.configurations.values()
+        old["rules"].pop()
+        count = 0
+
+        def dying(request: Any) -> None:
+            nonlocal count
+            count += request.method != "GET"
+            if count == number:
+                raise Killed
+
+        account.wire.after = dying
+        ended = True
+        try:
+            await account.apply()
+        except Killed:
+            ended = False
+        account.wire.after = lambda request: None
+        await account.apply()
+        (new,) = account.cloud.analyses.configurations.values()
+        assert new["id"] != old["id"] and linked(account) == [new["id"]]
+        assert await account.broken() == []
+        await account.undo()
+        assert state_of(account.cloud) == before
+        assert {request.method for request in account.wire.requests} <= {"GET", "POST", "PATCH", "DELETE"}
+        return not ended
+
+    if "custom" in answers.OPERATORS:
+        pytest.skip("needs an operator of the account's own")
+    number = 1
+    while await killed(number):
+        number += 1
+    assert number == 4, "made, linked, deleted"
+
+
+async def test_what_others_have_linked_stays(account: Account) -> None:
+    await account.apply()
+    (configuration,) = account.cloud.configurations.known.values()
+    ours = configuration["intelligenceConfigurationIds"]
+    configuration["intelligenceConfigurationIds"] = [THEIRS]
+    assert ("intelligence link", "intelligenceConfigurationIds") in await account.broken()
+    await account.apply()
+    assert configuration["intelligenceConfigurationIds"] == [THEIRS, *ours]
