@@ -12,14 +12,17 @@ from typing import Any
 import httpx2
 import pytest
 from click.testing import Result
+from dotenv import dotenv_values
 from typer.testing import CliRunner
 
+from app import answers
 from ops import cli
 from ops.doctor.check import Check, Examined, catalogue, examine
 from ops.features import CHECKS
 from sim import world
 from tests.conftest import quiet
 from tests.patient import CATALOGUE, SICK, WELL, Case, Patient, like
+from tests.setup import Account
 
 SUBJECTS = [import_module(f"tests.sick_{name.rpartition('.')[2]}") for name in CHECKS]
 SICKNESSES = [(code, case, codes) for code, cases in SICK.items() for case, codes in cases]
@@ -126,6 +129,19 @@ async def test_nothing_is_changed(patient: Patient) -> None:
     products = patient.cloud.transport.products.values()
     requests = [request for each in products for product in each for request in product.requests]
     assert requests and {request.method for request in requests} == {"GET"}
+
+
+async def test_what_agent_setup_has_put_in_order_is_well(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
+    patient = Patient(tmp_path, environment)
+    account = Account(patient.root)
+    if "custom" in getattr(answers, "OPERATORS", []):
+        account.cloud.analyses.operators["own"] = {"id": "own", "displayName": "Own", "version": 1, "author": "SELF"}
+    await account.apply()
+    for name, value in dotenv_values(account.env).items():
+        patient.patch.setenv(name, value or "")
+    patient.cloud = account.cloud
+    report = await patient.diagnose()
+    assert {finding.code for finding in report.findings} <= {"ESC007"}, said(report)  # it hires nobody
 
 
 # --- a real server ------------------------------------------------------------------------------------------------
