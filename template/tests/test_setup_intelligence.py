@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app import answers
+from ops.setup import plan as machinery
 from ops.setup.intelligence import IntelligenceConfiguration
 from sim.cloud.core import identifier
 from sim.cloud.intelligence import TWILIO_OPERATORS
@@ -21,16 +23,7 @@ KIND = "intelligence configuration"
 
 @pytest.fixture
 def account(tmp_path: Path) -> Account:
-    account = Account(tmp_path)
-    for name in {"custom"} & set(answers.OPERATORS):
-        account.cloud.analyses.operators[f"intelligence_operator_{name}"] = {
-            "id": f"intelligence_operator_{name}",
-            "displayName": "Churn",
-            "author": "SELF",
-            "version": 1,
-            "outputFormat": "JSON",
-        }
-    return account
+    return Account(tmp_path)
 
 
 def linked(account: Account) -> list[str]:
@@ -99,8 +92,6 @@ async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration
         assert {request.method for request in account.wire.requests} <= {"GET", "POST", "PATCH", "DELETE"}
         return not ended
 
-    if "custom" in answers.OPERATORS:
-        pytest.skip("needs an operator of the account's own")
     number = 1
     while await killed(number):
         number += 1
@@ -115,3 +106,35 @@ async def test_what_others_have_linked_stays(account: Account) -> None:
     assert ("intelligence link", "intelligenceConfigurationIds") in await account.broken()
     await account.apply()
     assert configuration["intelligenceConfigurationIds"] == [THEIRS, *ours]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A copy of what belongs to the user."""
+    shutil.copytree("agent", tmp_path / "agent")
+    return tmp_path / "agent"
+
+
+@pytest.mark.skipif("custom" not in answers.OPERATORS, reason="no operator of your own")
+async def test_an_operator_of_your_own_is_made_anew(account: Account, own: Path) -> None:
+    text = (own / "operator.yml").read_text(encoding="utf-8")
+    before = state_of(account.cloud)
+
+    async def apply() -> str:
+        setup = account.begins()
+        setup.folder = own
+        await machinery.apply(setup, account.said.append)
+        await setup.api.close()
+        (found,) = [id for id, each in account.cloud.analyses.operators.items() if each["author"] == "SELF"]
+        (configuration,) = account.cloud.analyses.configurations.values()
+        assert found in [rule["operators"][0]["id"] for rule in configuration["rules"]]
+        assert linked(account) == [configuration["id"]]
+        return found
+
+    first = await apply()
+    assert await apply() == first
+    (own / "operator.yml").write_text(text.replace("one sentence", "a few words"), encoding="utf-8")
+    second = await apply()
+    assert second != first and "a few words" in account.cloud.analyses.operators[second]["prompt"]
+    await account.undo()
+    assert state_of(account.cloud) == before

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
 
 from app import answers
 from app.intelligence.payload import TWILIO_OPERATORS
@@ -14,7 +18,74 @@ from ops.setup.plan import LATER, Check, Resource, Step, webhook
 URL = "https://intelligence.twilio.com/v3/ControlPlane"
 PATH = "/webhooks/intelligence"
 SCRIPT = "script.md"  # what Script Adherence listens for, beside the prompt
+OPERATOR = "operator.yml"  # an operator of your own
 ENDING = "CONVERSATION_END"
+
+
+class OperatorFile(BaseModel):
+    """agent/operator.yml."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    display_name: str
+    description: str
+    prompt: str
+    output_format: Literal["TEXT", "JSON", "CLASSIFICATION"]
+    output_schema: dict[str, Any] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class OwnOperator(Resource):
+    """That of agent/operator.yml, or one that the account has. What is to be changed is made anew, as below."""
+
+    kind = "operator"
+    flag = "operator"
+
+    async def fetch(self, id: str) -> Record | None:
+        return await self.api.find(f"{URL}/Operators/{id}")
+
+    async def search(self) -> Record | None:
+        """Of several with the name, the one that is as it should be. Without a file, people choose."""
+        own = [each for each in await self.api.all(f"{URL}/Operators", "operators") if each.get("author") != "TWILIO"]
+        definition = self._definition()
+        if definition is None:
+            options = [(str(each["displayName"]), str(each["id"])) for each in own]
+            taken = await self.setup.choices.take("operator", options)
+            return await self.fetch(taken)
+        named = [
+            record
+            for each in own
+            if each.get("displayName") == definition["displayName"]
+            if (record := await self.fetch(each["id"]))
+        ]
+        return next((each for each in named if fits(each, definition)), named[0] if named else None)
+
+    def _definition(self) -> Record | None:
+        path = self.setup.folder / OPERATOR
+        if "operator" in self.setup.choices.given or not path.exists():
+            return None
+        try:
+            return OperatorFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).model_dump(
+                by_alias=True, exclude_none=True
+            )
+        except (yaml.YAMLError, ValidationError) as error:
+            lines = str(error).splitlines()
+            raise SetupError(f"agent/{OPERATOR}: {' '.join(' '.join(lines[:3]).split())}", 2) from None
+
+    async def wanted(self, existing: Record | None) -> Record:
+        return self._definition() or {}
+
+    async def create(self, wanted: Record) -> str:
+        return self.identify(await self.api.send("POST", f"{URL}/Operators", wanted))
+
+    async def change(self, id: str, fields: Record) -> str:
+        return await anew(self, id)
+
+    async def restore(self, id: str, fields: Record) -> None:
+        """The old one is as it was."""
+
+    async def delete(self, id: str) -> None:
+        await self.api.delete(f"{URL}/Operators/{id}")
 
 
 class IntelligenceConfiguration(Resource):
@@ -72,8 +143,7 @@ class IntelligenceConfiguration(Resource):
         found = []
         for kind in answers.OPERATORS:
             if kind == "custom":
-                own = [(each["displayName"], each["id"]) for each in known if each.get("author") != "TWILIO"]
-                id = await self.setup.choices.take("operator", own)
+                id = self.setup.ids[OwnOperator.kind]
             else:
                 fixed = next(id for id, name in TWILIO_OPERATORS.items() if name == kind)
                 named = [each["id"] for each in known if slug(each) == kind and each.get("author") == "TWILIO"]
@@ -95,11 +165,7 @@ class IntelligenceConfiguration(Resource):
 
     async def change(self, id: str, fields: Record) -> str:
         """A new one. The old one goes once nothing is linked to it, if we have made it."""
-        journal = self.setup.journal
-        journal.note(self.key, replaced=[*journal.entry(self.key).get("replaced", []), id], begun={"replaces": id})
-        made = await self.create(await self.wanted(None))
-        journal.made(self.key, made)
-        return made
+        return await anew(self, id)
 
     async def restore(self, id: str, fields: Record) -> None:
         """The old one is as it was."""
@@ -145,8 +211,9 @@ class IntelligenceLink(Resource):
         return record and {**record, "leftOver": self._left_over()}
 
     def _left_over(self) -> list[str]:
-        entry = self.setup.journal.entry(IntelligenceConfiguration.kind)
-        return [id for id in entry.get("replaced", []) if id in entry.get("made", [])]
+        """Configurations before the operators in them."""
+        entries = [self.setup.journal.entry(each.kind) for each in REPLACED]
+        return [id for entry in entries for id in entry.get("replaced", []) if id in entry.get("made", [])]
 
     async def wanted(self, existing: Record | None) -> Record:
         ours = self.setup.ids[IntelligenceConfiguration.kind]
@@ -168,14 +235,31 @@ class IntelligenceLink(Resource):
                 id, {"intelligenceConfigurationIds": fields["intelligenceConfigurationIds"]}
             )
         for old in self._left_over():
-            await self.api.delete(f"{URL}/Configurations/{old}")
-            self.setup.journal.gone(IntelligenceConfiguration.kind, old)
+            kind = next(each for each in REPLACED if old in self.setup.journal.entry(each.kind).get("made", []))
+            await kind(self.setup).delete(old)
+            self.setup.journal.gone(kind.kind, old)
         return id
 
     async def restore(self, id: str, fields: Record) -> None:
         if "intelligenceConfigurationIds" in fields:
             ids = fields["intelligenceConfigurationIds"] or []
             await self.configuration.change(id, {"intelligenceConfigurationIds": ids})
+
+
+REPLACED: list[type[Resource]] = [IntelligenceConfiguration, OwnOperator]
+
+
+async def anew(resource: Resource, id: str) -> str:
+    """Make it once more. The old one goes when nothing is linked to it any more, if it is ours."""
+    journal, key = resource.setup.journal, resource.key
+    journal.note(key, replaced=[*journal.entry(key).get("replaced", []), id], begun={"replaces": id})
+    made = await resource.create(await resource.wanted(None))
+    journal.made(key, made)
+    return made
+
+
+def fits(record: Record, wanted: Record) -> bool:
+    return all(record.get(name) == value for name, value in wanted.items())
 
 
 def meaning(rules: Any) -> list[Any]:

@@ -9,7 +9,9 @@ from typing import Any
 from sim.cloud.core import Answer, NotFound, Product, Request, route
 from sim.world import ACCOUNT_SID, CALLED
 
-DEMO = "https://demo.twilio.com/welcome/voice/"  # what a number that was just bought answers with
+# What a number that was just bought answers with.
+DEMO = "https://demo.twilio.com/welcome/voice/"
+DEMO_SMS = "https://demo.twilio.com/welcome/sms/reply"
 ACCOUNT = "/2010-04-01/Accounts/{account}"
 
 
@@ -47,7 +49,7 @@ class Numbers(Product):
             "trunk_sid": None,
             "status_callback": "",
             "status_callback_method": "POST",
-            "sms_url": "",
+            "sms_url": DEMO_SMS,
             "sms_method": "POST",
             "sms_application_sid": "",
             "uri": f"/2010-04-01/Accounts/{ACCOUNT_SID}/IncomingPhoneNumbers/{sid}.json",
