@@ -26,7 +26,7 @@ def no_number(patient: Patient) -> None:
 
 @sick("NUM002")
 def the_address_of_yesterday(patient: Patient) -> None:
-    number(patient)["voice_url"] = "https://4f3a.ngrok-free.app/twiml"
+    number(patient)["voice_url"] = "https://user:a-key-of-nobody@4f3a.ngrok-free.app/twiml?key=a-key-of-nobody"
 
 
 @sick("NUM002")

@@ -9,6 +9,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -119,10 +120,12 @@ class Examined:
         """The answer to a question that several checks have."""
         if ask not in self._answers:
             self._answers[ask] = asyncio.ensure_future(ask(self))
-        answer: T = await self._answers[ask]
+        answer: T = await asyncio.shield(self._answers[ask])  # whoever gives up leaves it to the others
         return answer
 
     async def close(self) -> None:
+        for answer in self._answers.values():
+            answer.cancel()
         for name in ("account", "twilio"):
             if name in self.__dict__:
                 await self.__dict__[name].http_client.close()
@@ -196,6 +199,12 @@ def reason(error: BaseException) -> str:
     """What went wrong, without a text that may hold a secret."""
     status = getattr(error, "status", None) or getattr(error, "status_code", None)
     return " ".join(filter(None, [type(error).__name__, str(status) if status else ""]))
+
+
+def shown(url: str | None) -> str:
+    """An address without what may be a secret in it."""
+    parts = urlsplit(url or "")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else "nowhere"
 
 
 def masked(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 from twilio.request_validator import RequestValidator
 
-from ops.doctor.check import Examined, check
+from ops.doctor.check import Examined, check, shown
 from ops.features import PROBE
 
 # The end of a call that nobody knows: no route does anything about it.
@@ -26,7 +26,7 @@ async def alive(examined: Examined) -> AsyncIterator[str]:
     """Somebody answers at PUBLIC_URL."""
     outcome = await examined.once(health)
     if isinstance(outcome, httpx2.TransportError) and not untrusted(outcome):
-        yield f"{examined.settings.public_url} does not answer ({type(outcome).__name__})."
+        yield f"{shown(examined.settings.public_url)} does not answer ({type(outcome).__name__})."
 
 
 @check(
@@ -40,7 +40,7 @@ async def tls(examined: Examined) -> AsyncIterator[str]:
     """The certificate at PUBLIC_URL is one that Twilio trusts."""
     outcome = await examined.once(health)
     if isinstance(outcome, Exception) and (why := untrusted(outcome)):
-        yield f"The certificate of {examined.settings.public_url} is not trusted: {why}."
+        yield f"The certificate of {shown(examined.settings.public_url)} is not trusted: {why}."
 
 
 @check(

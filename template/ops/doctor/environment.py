@@ -45,7 +45,7 @@ def settings(examined: Examined) -> Iterator[str]:
     "ENV002",
     fix="Put the https address of your load balancer or host into PUBLIC_URL; keep tunnels for development.",
     docs="https://www.twilio.com/docs/usage/webhooks/webhooks-faq",
-    needs=("ENV001",),
+    needs=("PRJ001", "ENV001"),
 )
 def tunnel(examined: Examined) -> Iterator[str]:
     """A project for several workers does not hang on a tunnel."""

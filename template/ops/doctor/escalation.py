@@ -12,7 +12,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from app.escalation.routing import RoutingError, load
 from app.escalation.webhooks import EVENTS
-from ops.doctor.check import Examined, check, listed, masked
+from ops.doctor.check import Examined, check, listed, masked, shown
 
 WORKFLOWS = "https://www.twilio.com/docs/taskrouter/workflow-configuration"
 CALLBACKS = "https://www.twilio.com/docs/taskrouter/api/event"
@@ -74,7 +74,7 @@ async def told(examined: Examined) -> AsyncIterator[str]:
     """The workspace tells this server what becomes of a task."""
     url, wanted = (await found(examined)).workspace.event_callback_url, f"{examined.settings.public_url}{WEBHOOK}"
     if url != wanted:
-        yield f"The workspace sends its events to {url or 'nobody'}, not to {wanted}: nobody notices that nobody came."
+        yield f"The workspace sends its events to {shown(url)}, not to {wanted}: nobody notices that nobody came."
 
 
 @check(

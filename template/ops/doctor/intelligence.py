@@ -12,7 +12,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from app import answers
 from app.intelligence.payload import TWILIO_OPERATORS
-from ops.doctor.check import Examined, check, masked
+from ops.doctor.check import Examined, check, masked, shown
 from ops.doctor.orchestrator import configuration
 
 GUIDE = "https://www.twilio.com/docs/conversations/intelligence"
@@ -55,7 +55,7 @@ def alerts(examined: Examined) -> Iterator[str]:
     "INT003",
     fix="Write the function into agent/actions.py, as async def on_<kind>(signal, session), or drop the operator.",
     docs=GUIDE,
-    needs=("PRJ001", "PRJ004"),
+    needs=("PRJ004",),
 )
 def reactions(examined: Examined) -> Iterator[str]:
     """agent/actions.py reacts to what is looked for."""
@@ -125,7 +125,7 @@ async def webhooks(examined: Examined) -> AsyncIterator[str]:
     for number, rule in enumerate(await rules(examined), start=1):
         hooks = [each for each in rule.get("actions") or [] if each.get("type") == "WEBHOOK"]
         if not any(each.get("url") == wanted_url for each in hooks):
-            others = ", ".join(str(each.get("url")) for each in hooks) or "nowhere"
+            others = ", ".join(shown(each.get("url")) for each in hooks) or "nowhere"
             yield f"Rule {number} sends what it finds to {others}, not to {wanted_url}."
         elif any(each.get("url") == wanted_url and each.get("method", "POST") != "POST" for each in hooks):
             yield f"Rule {number} calls its webhook with another method than POST: answered with 405."

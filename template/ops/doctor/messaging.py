@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from app.messaging.payload import bare
-from ops.doctor.check import Examined, check, listed, masked
+from ops.doctor.check import Examined, check, listed, masked, shown
 from ops.doctor.orchestrator import configuration
 
 WEBHOOK = "/webhooks/conversations"
@@ -27,7 +27,7 @@ async def told(examined: Examined) -> AsyncIterator[str]:
     callbacks = (await examined.once(configuration)).status_callbacks or []
     ours = [each for each in callbacks if each.get("url") == wanted]
     if not ours:
-        others = ", ".join(str(each.get("url")) for each in callbacks) or "nobody"
+        others = ", ".join(shown(each.get("url")) for each in callbacks) or "nobody"
         yield f"The conversation configuration tells {others} of messages, not {wanted}: nobody answers them."
     elif any(each.get("method", "POST") != "POST" for each in ours):
         yield f"The status callback to {wanted} is called with another method than POST: answered with 405."
@@ -78,7 +78,7 @@ async def answered_once(examined: Examined) -> AsyncIterator[str]:
     """Nobody else answers texts to the number."""
     for each in await examined.once(numbers):
         if each.sms_application_sid or each.sms_url:
-            where = "a TwiML application" if each.sms_application_sid else each.sms_url
+            where = "a TwiML application" if each.sms_application_sid else shown(each.sms_url)
             yield f"Texts to {masked(each.phone_number)} go to {where} too: people get two answers."
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from twilio.base.exceptions import TwilioRestException
 
-from ops.doctor.check import Examined, check, listed, masked
+from ops.doctor.check import Examined, check, listed, masked, shown
 
 CONFIGURE = "https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"
 HOME = "us1"
@@ -30,7 +30,7 @@ async def rings_here(examined: Examined) -> AsyncIterator[str]:
     """A number's calls come to this server."""
     known = await examined.once(numbers)
     if not await examined.once(ours):
-        others = ", ".join(sorted({each.voice_url or "nowhere" for each in known})[:3])
+        others = ", ".join(sorted({shown(each.voice_url) for each in known})[:3])
         yield f"No number calls {webhook(examined)}; calls go to {others}."
 
 
@@ -56,7 +56,7 @@ async def no_application(examined: Examined) -> AsyncIterator[str]:
         if application is None:
             continue
         if application.voice_url != webhook(examined) or (application.voice_method or "POST").upper() != "POST":
-            where = application.voice_url or "nowhere"
+            where = shown(application.voice_url)
             yield f"A TwiML application answers for {masked(number.phone_number)}: calls go to {where}."
 
 

@@ -81,7 +81,6 @@ def packages(examined: Examined) -> Iterator[str]:
     "PRJ004",
     fix="The message names the place. Names that are new in agent/ stand in the template's own files; copy what lacks.",
     docs=UPDATES,
-    needs=("PRJ001",),
 )
 def imports(examined: Examined) -> Iterator[str]:
     """The app can be imported: agent/ has every name that app/ takes from it."""

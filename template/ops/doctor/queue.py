@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from agent import handoff
 from app.escalation import twiml
 from app.escalation.payload import Payload
-from ops.doctor.check import Examined, check
+from ops.doctor.check import Examined, check, shown
 from ops.doctor.escalation import WEBHOOK, found
 from sim.twiml import TwimlError, read
 
@@ -50,4 +50,4 @@ async def assigned(examined: Examined) -> AsyncIterator[str]:
     url = (await found(examined)).workflow.assignment_callback_url
     wanted = f"{examined.settings.public_url}{WEBHOOK}/assignment"
     if url and url != wanted:
-        yield f"The workflow asks {url} what to do with an accepted call, not {wanted}."
+        yield f"The workflow asks {shown(url)} what to do with an accepted call, not {wanted}."
