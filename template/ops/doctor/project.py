@@ -123,9 +123,9 @@ def answered(examined: Examined) -> Iterator[str]:
         known = getattr(answers, constant, None)
         if name in recorded and known is not None and plain(recorded[name]) != plain(known):
             yield f".copier-answers.yml says {name}={plain(recorded[name])}; app/answers.py has {plain(known)}."
-    provider = recorded.get("model_provider")
-    if provider and ANSWERS["path"] != "aws" and answers.MODEL.partition(":")[0] != provider:
-        yield f".copier-answers.yml says model_provider={provider}; app/answers.py has {answers.MODEL}."
+    provider, model = recorded.get("model_provider"), getattr(answers, "MODEL", "")
+    if provider and ANSWERS["path"] != "aws" and model.partition(":")[0] != provider:
+        yield f".copier-answers.yml says model_provider={provider}; app/answers.py has {model}."
 
 
 @check("PRJ006", fix=ANEW, docs=UPDATES, needs=("PRJ001", "PRJ004"))
