@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from dotenv import load_dotenv
 
+from ops.doctor.command import doctor
 from ops.features import COMMANDS
 from ops.setup.command import setup
 
@@ -109,7 +110,7 @@ def rates(results: Sequence[Result]) -> None:
         typer.echo(f"{name}: {passed[name]} of {count} ({passed[name] / count:.0%})")
 
 
-for command in COMMANDS:
+for command in (doctor, *COMMANDS):
     app.command()(command)
 app.add_typer(setup, name="setup")
 

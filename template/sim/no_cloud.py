@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sim.cloud.core import Transport, keys
-from sim.cloud.numbers import Numbers
+from sim.cloud.numbers import Numbers, Regions
 from sim.world import settings
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ class NoCloud:
 
     def __init__(self, pace: float = 1000.0) -> None:
         self.numbers = Numbers(pace=pace)
-        self.transport = Transport([self.numbers], keys(settings()))
+        self.regions = Regions(pace=pace)
+        self.transport = Transport([self.numbers, self.regions], keys(settings()))
 
     def given(self, facts: dict[str, Any]) -> None:
         """What a scenario says of Twilio."""

@@ -15,7 +15,7 @@ from sim.cloud.core import Fault, Product, Transport, keys
 from sim.cloud.flex import Flex
 from sim.cloud.intelligence import Intelligence
 from sim.cloud.memory import Memory
-from sim.cloud.numbers import Numbers
+from sim.cloud.numbers import Numbers, Regions
 from sim.cloud.stores import Stores
 from sim.cloud.taskrouter import TaskRouter
 from sim.cloud.workspaces import Workspaces
@@ -27,6 +27,7 @@ class Cloud:
 
     def __init__(self, pace: float = 1000.0, taskrouter: TaskRouter | None = None) -> None:
         self.numbers = Numbers(pace=pace)
+        self.regions = Regions(pace=pace)
         self.stores = Stores(pace=pace)
         self.configurations = Configurations(pace=pace)
         self.analyses = Analyses(pace=pace)

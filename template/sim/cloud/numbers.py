@@ -17,11 +17,16 @@ ACCOUNT = "/2010-04-01/Accounts/{account}"
 
 @dataclass
 class Numbers(Product):
-    """`known` maps SIDs to numbers; `bought` are those that somebody has asked for."""
+    """`known` maps SIDs to numbers, `applications` to TwiML applications; `bought` is what somebody has asked for.
+
+    `status` is that of the account.
+    """
 
     host = "api.twilio.com"
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    applications: dict[str, dict[str, Any]] = field(default_factory=dict)
     bought: list[dict[str, Any]] = field(default_factory=list)
+    status: str = "active"
     page_size: int = 50
 
     def __post_init__(self) -> None:
@@ -55,7 +60,7 @@ class Numbers(Product):
     @route("GET", ACCOUNT + ".json")
     async def account(self, request: Request, account: str) -> Answer:
         self._own(account)
-        return 200, {"sid": account, "friendly_name": "Simulated", "status": "active", "type": "Full"}
+        return 200, {"sid": account, "friendly_name": "Simulated", "status": self.status, "type": "Full"}
 
     @route("GET", ACCOUNT + "/IncomingPhoneNumbers.json")
     async def list(self, request: Request, account: str) -> Answer:
@@ -95,6 +100,13 @@ class Numbers(Product):
         self.bought.append(request.body)
         return 201, self.has(request.body.get("PhoneNumber", "+15005550099"))
 
+    @route("GET", ACCOUNT + "/Applications/{sid}.json")
+    async def application(self, request: Request, account: str, sid: str) -> Answer:
+        self._own(account)
+        if sid not in self.applications:
+            raise NotFound(f"{sid} was not found")
+        return 200, {"sid": sid, "voice_method": "POST", **self.applications[sid]}
+
     def _own(self, account: str) -> None:
         if account != ACCOUNT_SID:
             raise NotFound(f"{account} was not found")
@@ -104,6 +116,20 @@ class Numbers(Product):
         if sid not in self.known:
             raise NotFound(f"{sid} was not found")
         return self.known[sid]
+
+
+@dataclass
+class Regions(Product):
+    """Where calls are processed. `known` maps numbers to regions; a number that is not there has no route."""
+
+    host = "routes.twilio.com"
+    known: dict[str, str] = field(default_factory=dict)
+
+    @route("GET", "/v2/PhoneNumbers/{number}")
+    async def fetch(self, request: Request, number: str) -> Answer:
+        if number not in self.known:
+            raise NotFound(f"{number} was not found")
+        return 200, {"phone_number": number, "voice_region": self.known[number]}
 
 
 def sid_of(number: int) -> str:

@@ -13,13 +13,24 @@ from sim.world import ACCOUNT_SID
 
 BASE = "/v1/Workspaces"
 ACTIVITIES = {"Offline": False, "Available": True, "Unavailable": False}
-KINDS = {"Activities": "WA", "TaskQueues": "WQ", "Workflows": "WW"}
-KEYS = {"Workspaces": "workspaces", "Activities": "activities", "TaskQueues": "task_queues", "Workflows": "workflows"}
+CHANNELS = ("default", "voice", "chat", "sms", "video")  # of every new workspace
+KINDS = {"Activities": "WA", "TaskChannels": "TC", "TaskQueues": "WQ", "Workers": "WK", "Workflows": "WW"}
+KEYS = {
+    "Workspaces": "workspaces",
+    "Activities": "activities",
+    "TaskChannels": "channels",
+    "TaskQueues": "task_queues",
+    "Workers": "workers",
+    "Workflows": "workflows",
+}
 
 
 @dataclass
 class Workspaces(Product):
-    """`known` maps SIDs to workspaces, `parts` those of a workspace to its Activities, TaskQueues and Workflows."""
+    """`known` maps SIDs to workspaces, `parts` those of a workspace to what KINDS names.
+
+    A worker says in `queues` which ones it serves.
+    """
 
     host = "taskrouter.twilio.com"
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -47,6 +58,8 @@ class Workspaces(Product):
         }
         for activity, available in ACTIVITIES.items():
             self.part(number, "Activities", {"friendly_name": activity, "available": available})
+        for channel in CHANNELS:
+            self.part(number, "TaskChannels", {"friendly_name": channel, "unique_name": channel})
         return self.known[number]
 
     def part(self, workspace: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -156,8 +169,9 @@ class Workspaces(Product):
     def _page(self, request: Request, kind: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
         size, number = int(request.query.get("PageSize", self.page_size)), int(request.query.get("Page", 0))
         key, url = KEYS[kind], f"https://{self.host}{request.path}?PageSize={size}&Page="
-        wanted = request.query.get("FriendlyName")
+        wanted, queue = request.query.get("FriendlyName"), request.query.get("TaskQueueSid")
         found = [each for each in known.values() if wanted in (None, each["friendly_name"])]
+        found = [each for each in found if queue is None or queue in each["queues"]]  # expressions are not evaluated
         following = f"{url}{number + 1}&PageToken=PT{number}" if len(found) > (number + 1) * size else None
         return {
             key: found[number * size : (number + 1) * size],

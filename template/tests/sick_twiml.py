@@ -1,0 +1,49 @@
+"""TwiML that Twilio would refuse, or read otherwise than it was meant."""
+
+from __future__ import annotations
+
+from agent import words
+from app import answers, speech
+from tests.patient import Patient, sick, well
+
+
+@sick("TWI001", "TWI005")
+def an_empty_greeting(patient: Patient) -> None:
+    patient.patch.setattr(words, "GREETING", "   ")
+
+
+@sick("TWI002")
+def a_websocket_elsewhere(patient: Patient) -> None:
+    patient.patch.setattr("ops.doctor.twiml.websocket_url", lambda settings: "wss://agent.example/elsewhere")
+
+
+@sick("TWI003")
+def no_word_at_the_end(patient: Patient) -> None:
+    patient.patch.setattr("app.action.say", lambda text: text)
+
+
+@sick("TWI004")
+def a_voice_of_another_provider(patient: Patient) -> None:
+    patient.patch.setattr(answers, "LANGUAGES", {"en-US": "Joanna-Generative"})
+    patient.patch.setattr(answers, "TTS_PROVIDER", "ElevenLabs")
+
+
+@well("TWI004")
+def a_voice_of_the_provider(patient: Patient) -> None:
+    patient.patch.setattr(answers, "LANGUAGES", {speech.FIRST_LANGUAGE: "Joanna-Generative", "en-US": None})
+    patient.patch.setattr(answers, "TTS_PROVIDER", "Amazon")
+
+
+@sick("TWI005")
+def markup_that_is_read_aloud(patient: Patient) -> None:
+    patient.patch.setattr(words, "APOLOGY", "I am **so** sorry.")
+
+
+@sick("TWI005")
+def a_sentence_without_words(patient: Patient) -> None:
+    patient.patch.setattr(words, "UNAVAILABLE", "")
+
+
+@well("TWI005")
+def ordinary_punctuation(patient: Patient) -> None:
+    patient.patch.setattr(words, "HOLD", "One moment, please: I'll look – it won't take long (really)!")
