@@ -113,4 +113,5 @@ def test_the_real_model_is_not_asked_without_its_key(scenarios: Path) -> None:
 
 def test_the_commands_are_listed() -> None:
     output = run("--help").output
-    assert all(command in output for command in ("serve", "scenario", *(command.__name__ for command in COMMANDS)))
+    brought = [command.__name__.replace("_", "-") for command in COMMANDS]
+    assert all(command in output for command in ("serve", "scenario", *brought))
