@@ -25,6 +25,13 @@ from sim.model import scripted
 PROJECT = Path(__file__).parents[1]
 COPIED = ("pyproject.toml", ".copier-answers.yml", ".env.example", ".gitignore", ".dockerignore")
 CATALOGUE = catalogue(CHECKS)
+SHAPED = {  # what is no key, and has to look like what it is
+    "AZURE_OPENAI_ENDPOINT": "https://nobody.openai.azure.com",
+    "AZURE_TOKEN_CREDENTIALS": "prod",
+    "AZURE_VOICE_LIVE_ENDPOINT": "https://nobody.services.ai.azure.com",
+    "FOUNDRY_AGENT_NAME": "nobody",
+    "FOUNDRY_PROJECT_ENDPOINT": "https://nobody.services.ai.azure.com/api/projects/nobody",
+}
 
 
 class Public(httpx2.AsyncBaseTransport):
@@ -65,7 +72,7 @@ class Patient:
             patch.delenv(name, raising=False)
         for names, _ in answers.MODEL_KEYS.values():
             for name in names:
-                patch.setenv(name, "a-key-of-nobody")
+                patch.setenv(name, SHAPED.get(name, "a-key-of-nobody"))
         patch.chdir(root)
 
     def answer(self, **changed: Any) -> None:

@@ -253,6 +253,12 @@ async def test_the_next_deployment_answers_when_one_fails(first: Any, dial: Dial
     assert (down.asked[0]["model"], up.asked[0]["model"]) == (answers.MODEL, "gpt-6-sol")
 
 
+async def test_an_answer_without_a_word_is_a_failure(dial: Dial, logged: Callable[[], str]) -> None:
+    call = await dial(models=azure(Wire([])))
+    assert (await call.says("Hello")).text == words.APOLOGY
+    assert "the stream has ended" in logged()
+
+
 async def test_the_next_deployment_answers_when_one_is_silent(dial: Dial) -> None:
     """What it thinks meanwhile is no word."""
     thinking = [*thought(), event("silence")]
