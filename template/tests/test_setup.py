@@ -179,6 +179,14 @@ async def test_a_refusal_says_what_to_do(account: Account, status: int, words: s
     assert len(account.wire.requests) == 1
 
 
+async def test_nobody_else_gets_the_keys(account: Account) -> None:
+    setup = account.begins()
+    with pytest.raises(SetupError, match="is not Twilio"):
+        await setup.api.finished({"statusUrl": "https://api.twilio.com.example/steal"})
+    await setup.api.close()
+    assert account.wire.requests == []
+
+
 async def test_too_many_requests_are_waited_out(account: Account) -> None:
     answers = iter([429, 429])
     account.wire.before = lambda request: (
@@ -303,6 +311,13 @@ def test_nothing_is_done_without_a_typed_yes(
     assert command_line("undo", input="no\n").exit_code == 1
     assert command_line("undo", input="yes\n").exit_code == 0
     assert "Nothing to undo" in command_line("undo").output
+
+
+def test_no_option_is_lost_before_a_command(account: Account, command_line: Callable[..., Any]) -> None:
+    """Least of all --simulated."""
+    done = command_line("--simulated", "apply", "--yes")
+    assert done.exit_code == 2 and "after apply" in done.output
+    assert account.wire.requests == []
 
 
 def test_a_missing_setting_is_named(command_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

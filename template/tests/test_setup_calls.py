@@ -36,11 +36,14 @@ async def test_calls_are_taken_from_a_trunk_and_given_back(account: Account, num
 
 
 async def test_another_answer_at_the_number_is_found(account: Account, number: dict[str, Any]) -> None:
+    before = dict(number)
     await account.apply()
     number["voice_url"] = "https://old-tunnel.example/twiml"
     assert ("number", "voice_url") in await account.broken()
     await account.apply()
     assert await account.broken() == []
+    await account.undo()
+    assert number == before, "as it was first"
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,13 @@ async def test_a_workspace_that_is_there_is_changed_and_given_back(account: OwnR
     assert state_of(account.cloud) == before
 
 
+async def test_a_new_workspace_is_made_once(account: OwnRouting) -> None:
+    count = len(account.cloud.workspaces.known)
+    await account.apply(workspace="a new one")
+    await account.apply(workspace="a new one")
+    assert len(account.cloud.workspaces.known) == count + 1
+
+
 async def test_a_change_of_routing_is_applied(account: OwnRouting) -> None:
     before = state_of(account.cloud)
     await account.apply()

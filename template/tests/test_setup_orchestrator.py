@@ -78,6 +78,15 @@ async def test_what_others_have_put_into_a_configuration_stays(account: Account,
     assert account.env.read_text().splitlines()[:2] == [f"{VARIABLE}={THEIRS}", f"{MemoryStore.variable}={STORE}"]
 
 
+async def test_a_channel_that_was_added_goes_again(account: Account, theirs: dict[str, Any]) -> None:
+    theirs.update(channelSettings={"CHAT": {"statusTimeouts": {"closed": 9}}}, description="Theirs")
+    before = state_of(account.cloud)
+    await account.apply()
+    assert len(theirs["channelSettings"]) > 1
+    await account.undo()
+    assert state_of(account.cloud) == before
+
+
 async def test_speech_is_not_recognised_twice(account: Account, theirs: dict[str, Any]) -> None:
     if "voice_url" not in [each.field for step in await account.run(machinery.plan) for each in step.changes]:
         pytest.skip("nobody can call this project")

@@ -55,7 +55,7 @@ class SetupError(Exception):
 
 
 class ApiError(SetupError):
-    """Twilio refused a request. Its own words are left out of nothing but what was sent."""
+    """Twilio refused a request."""
 
     def __init__(self, method: str, url: str, status: int, code: int | None, message: str) -> None:
         hint = CODES.get(code or 0) or HINTS.get(status, "")
@@ -147,6 +147,8 @@ class Api:
 
     async def _request(self, method: str, url: str, **more: Any) -> Record:
         """429 is tried again, and what only reads also after an error of the server or of the network."""
+        if not str(urlsplit(url).hostname).endswith(".twilio.com"):  # whatever an answer says to ask next
+            raise SetupError(f"{urlsplit(url).hostname} is not Twilio: it does not get the account's keys.")
         reads = method == "GET"
         for pause in (*PAUSES, None):
             try:
@@ -163,6 +165,8 @@ class Api:
         body = parsed(text)
         if not 200 <= status < 300:
             raise ApiError(method, url, status, body.get("code"), str(body.get("message", ""))[:200])
+        if status_url := body.get("statusUrl"):  # an address, or a path
+            body["statusUrl"] = str(httpx2.URL(url).join(str(status_url)))
         return body
 
 

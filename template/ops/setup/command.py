@@ -52,8 +52,12 @@ def default(
     grouping: Grouping = "",
 ) -> None:
     """Without a command: plan."""
+    given = (as_json, simulated, number, name, store, configuration, intelligence, operator, workspace, grouping)
     if context.invoked_subcommand is None:
-        plan(as_json, simulated, number, name, store, configuration, intelligence, operator, workspace, grouping)
+        plan(*given)
+    elif any(given):  # lost on the way, --simulated too
+        typer.secho(f"Write the options after {context.invoked_subcommand}. Nothing was changed.", fg="red", err=True)
+        raise typer.Exit(2)
 
 
 @setup.command()
@@ -211,8 +215,6 @@ async def real(given: Mapping[str, str], quiet: bool) -> AsyncIterator[Setup]:
     journal = Journal(Path(FILE), settings.account_sid)
     asked = None if quiet or not attended() else ask
     choices = Choices(dict(given), dict(journal.choices), asked)
-    if "name" in journal.choices:
-        choices.given.setdefault("name", journal.choices["name"])
     api = Api(settings)
     try:
         yield Setup(settings, api, journal, EnvFile(Path(".env")), choices)

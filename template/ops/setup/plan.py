@@ -77,7 +77,7 @@ class Setup:
     @property
     def name(self) -> str:
         """What our own things are called in the account."""
-        return (self.choices.given.get("name") or answers.PROJECT)[:32]
+        return (self.choices.given.get("name") or self.choices.kept.get("name") or answers.PROJECT)[:32]
 
     def value(self, variable: str) -> str:
         """Of an environment variable: what is set wins over `.env`, as everywhere."""

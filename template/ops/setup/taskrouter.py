@@ -42,8 +42,11 @@ class Workspace(Resource):
         return next((each for each in await self._all() if each["friendly_name"] == id), None)
 
     async def read(self) -> Record | None:
-        if self.setup.choices.given.get("workspace") == NEW and not self.setup.journal.entry(self.key):
-            return await self.search()
+        """A new one is made once."""
+        if self.setup.choices.given.get("workspace") == NEW:
+            if not self.setup.journal.entry(self.key):
+                return await self.search()
+            del self.setup.choices.given["workspace"]
         return await super().read()
 
     async def search(self) -> Record | None:

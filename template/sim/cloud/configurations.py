@@ -46,7 +46,7 @@ class Configurations(Product):
     made: int = 0
 
     def __post_init__(self) -> None:
-        self.operations = Operations("https://conversations.twilio.com/v2/ControlPlane/Operations", self.pace)
+        self.operations = Operations("/v2/ControlPlane/Operations", self.pace)
 
     def has(self, id: str, **fields: Any) -> dict[str, Any]:
         """A configuration that has been there for long."""
