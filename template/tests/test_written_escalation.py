@@ -29,8 +29,7 @@ from app.store import InProcess, Store
 from app.twilio_api import twilio_client
 from ops import cli
 from sim import world
-from sim.cloud.core import identifier
-from sim.cloud.core import Fault
+from sim.cloud.core import Fault, identifier
 from sim.cloud.flex import wrong
 from sim.cloud.taskrouter import WORKSPACE
 from sim.features import Cloud
