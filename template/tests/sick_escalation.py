@@ -100,6 +100,11 @@ def nobody_at_work(patient: Patient) -> None:
     patient.cloud.workspaces.parts[WORKSPACE]["Workers"].clear()
 
 
+@sick("ESC007")
+def everybody_is_elsewhere(patient: Patient) -> None:
+    part(patient, "Workers")["queues"] = []
+
+
 @well("ESC007")
 def a_queue_of_another_workflow(patient: Patient) -> None:
     unused = {"friendly_name": "unused", "target_workers": "1 == 2"}
