@@ -19,7 +19,7 @@ import pytest
 import yaml
 from copier import Settings, run_copy
 from copier._main import Worker
-from jinja2 import Environment, meta
+from jinja2 import Environment, meta, nodes
 
 from tests import shortcuts
 from tests.conftest import Render, files, recorded
@@ -107,7 +107,10 @@ compiled = functools.cache(ENVIRONMENT.from_string)
 
 @functools.cache
 def names_in(source: str) -> set[str]:
-    return meta.find_undeclared_variables(ENVIRONMENT.parse(source))
+    """What a template needs to know, and those that it includes."""
+    tree = ENVIRONMENT.parse(source)
+    included = [str(getattr(include.template, "value", "")) for include in tree.find_all(nodes.Include)]
+    return meta.find_undeclared_variables(tree).union(*(names_in((ROOT / name).read_text()) for name in included))
 
 
 def questions_behind(names: set[str]) -> set[str]:
