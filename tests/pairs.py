@@ -90,14 +90,22 @@ def covering(shuffled: Random) -> list[Answers]:
 def pairwise() -> list[Answers]:
     """The same rows in every process: the fewest of some tries, and few to begin with."""
     tries = (covering(Random(seed)) for seed in range(4))
-    return min(tries, key=lambda rows: (len(rows), len(each_answer_once(rows))))
+    return min(tries, key=lambda rows: (len(each_shape_once(rows)), len(rows)))
 
 
-def each_answer_once(rows: Iterable[Answers]) -> list[Answers]:
-    """The first few of `rows` in which every answer occurs."""
+def shape(answers: Answers) -> set[tuple[str, str]]:
+    """What decides which files a project has. Other answers differ in words, or in a package."""
+    names = ["path", "level", "channels", "memory_backend", "session_store", "python_version"]
+    runtime = {"aws": ["aws_runtime", "deploy_target"], "azure": ["azure_runtime"]}.get(answers["path"], [])
+    found = {(name, str(answers[name])) for name in names} | {("runtime", "-".join(answers[name] for name in runtime))}
+    return found if answers["level"] == "1" else found | {("climbed", answers["path"])}
+
+
+def each_shape_once(rows: Iterable[Answers]) -> list[Answers]:
+    """The first few of `rows` in which all occurs that the default project of no path has."""
     left, kept = list(rows), list[Answers]()
-    missing = {(name, str(value)) for row in left for name, value in row.items()}
+    missing = set().union(*map(shape, left)).difference(*(shape(DEFAULTS | {"path": path}) for path in choices("path")))
     while missing:
-        kept.append(max(left, key=lambda row: len(missing & {(name, str(value)) for name, value in row.items()})))
-        missing -= {(name, str(value)) for name, value in kept[-1].items()}
+        kept.append(max(left, key=lambda row: len(missing & shape(row))))
+        missing -= shape(kept[-1])
     return kept

@@ -13,7 +13,7 @@ import uv
 
 from tests.conftest import Note, Render, commit, git
 from tests.offline import offline, wall
-from tests.pairs import each_answer_once, every_pair, interpreter, options, pairs, pairwise
+from tests.pairs import each_shape_once, every_pair, interpreter, options, pairs, pairwise
 from tests.questionnaire import DEFAULTS, Answers, asked, choices
 from tests.readme import run
 
@@ -78,7 +78,7 @@ def test_every_python_is_tried(note: Note) -> None:
     assert len(absent) < len(choices("python_version"))
 
 
-FEW = each_answer_once(pairwise())
+FEW = each_shape_once(pairwise())
 ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for row in pairwise()]
 
 

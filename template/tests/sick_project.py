@@ -87,9 +87,7 @@ def an_empty_prompt(patient: Patient) -> None:
 
 @sick("PRJ007")
 def a_conflict_in_the_prompt(patient: Patient) -> None:
-    (patient.root / "agent" / "prompt.md").write_text(
-        f"{7 * '<'} before updating\nYou\n=======\nYou\n{7 * '>'} after\n"
-    )
+    (patient.root / "agent" / "prompt.md").write_text(f"{7 * '<'} before\nYou\n=======\nYou\n{7 * '>'} after\n")
 
 
 @well("PRJ007")
