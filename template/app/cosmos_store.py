@@ -176,7 +176,7 @@ class CosmosStore(SharedStore):
             if await (self._replace(queue(key, others), version) if others else self._delete(found["id"], version)):
                 return text_of(first)
 
-    async def _reach(self) -> object:
+    async def reach(self) -> object:
         return await self._read(value_id("reach"))
 
     def _reason(self, error: Exception) -> str:

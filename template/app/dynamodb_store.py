@@ -125,7 +125,7 @@ class DynamoDBStore(SharedStore):
             if taken and is_alive(item):
                 return text_of(item)
 
-    async def _reach(self) -> object:
+    async def reach(self) -> object:
         return await self._request("get_item", Key=value_key("reach"))
 
     def _reason(self, error: Exception) -> str:

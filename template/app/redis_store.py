@@ -101,7 +101,7 @@ class RedisStore(SharedStore):
         value: str | None = found[1] if found else None  # beside the name of the queue
         return value
 
-    async def _reach(self) -> object:
+    async def reach(self) -> object:
         return await self.redis.ping()
 
     async def _let_go(self) -> None:

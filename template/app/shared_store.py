@@ -62,8 +62,8 @@ class SharedStore(Store):
     async def _pop(self, key: str, wait: float) -> str | None: ...
 
     @abstractmethod
-    async def _reach(self) -> object:
-        """Ask for something cheap, to find out whether it is back."""
+    async def reach(self) -> object:
+        """Ask it for something cheap. Raises one of `failures`, or Down, when it does not answer."""
 
     async def _let_go(self) -> None:
         """Reach it anew next time: its address may belong to another server by then."""
@@ -130,7 +130,7 @@ class SharedStore(Store):
             if self.down:
                 self.ask_again = time.monotonic() + PAUSE  # one finds out whether it is back; the others do not wait
                 async with asyncio.timeout(ANSWER):
-                    await self._reach()
+                    await self.reach()
                 self.down, self.ask_again = False, 0.0
                 log.info("store.back")
             async with asyncio.timeout(within or ANSWER):
