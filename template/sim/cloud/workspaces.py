@@ -40,6 +40,11 @@ class Workspaces(Product):
     def __post_init__(self) -> None:
         self.has("Simulated", WORKSPACE)
 
+    def serves(self, request: Request) -> bool:
+        """Tasks are another product's."""
+        parts = request.path.removeprefix(BASE).split("/")
+        return super().serves(request) and (len(parts) < 3 or parts[2] in KINDS)
+
     def has(self, name: str, number: str = "") -> dict[str, Any]:
         """A workspace, with the activities that every new one has."""
         number = number or sid("WS")
