@@ -24,8 +24,8 @@ def no_word_at_the_end(patient: Patient) -> None:
 
 @sick("TWI004")
 def a_voice_of_another_provider(patient: Patient) -> None:
-    patient.patch.setattr(answers, "LANGUAGES", {"en-US": "Joanna-Generative"})
-    patient.patch.setattr(answers, "TTS_PROVIDER", "ElevenLabs")
+    foreign = "en-US-Chirp3-HD-Aoede" if answers.TTS_PROVIDER == "Amazon" else "Joanna-Generative"
+    patient.patch.setitem(answers.LANGUAGES, speech.FIRST_LANGUAGE, foreign)
 
 
 @well("TWI004")
