@@ -21,6 +21,9 @@ async def opening_hours() -> str:
     return "From nine to five."
 '''
 CLIMB = ["2", "3", "4", "3", "2", "1"]
+PATHS = [  # with another runtime, the ladder is that of tac
+    pytest.param(path, marks=pytest.mark.matrix if path in ("aws", "azure") else ()) for path in choices("path")
+]
 
 
 def edit(project: Path) -> dict[str, bytes]:
@@ -62,7 +65,7 @@ def climb(project: Path, mine: dict[str, bytes]) -> Iterator[str]:
         yield level
 
 
-@pytest.mark.parametrize("path", choices("path"))
+@pytest.mark.parametrize("path", PATHS)
 def test_edits_survive_the_climb(path: str, create: Render, tmp_path: Path) -> None:
     project = create(tmp_path / "project", path=path)
     assert list(climb(project, edit(project))) == CLIMB

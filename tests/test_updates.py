@@ -46,7 +46,20 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
 ]
 SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER
+# Answers that bring files and take them away; those that change a few words.
+SHAPING = {"channels", "level", "path", "memory_backend", "session_store"}
 LIKE_ANOTHER = {"outcome", "model_provider", "fallback_provider", "tts_provider", "python_version"}
+
+
+def marked(slow: Callable[[Answers, set[str]], bool]) -> list[Any]:
+    """Every switch; those have time that are `slow` of a change, and of the questions that were switched before."""
+    seen: set[str] = set()
+    listed = []
+    for before, change in SWITCHES:
+        late = not before and slow(change, seen)
+        listed.append(pytest.param(before, change, marks=pytest.mark.matrix if late else ()))
+        seen |= change.keys()
+    return listed
 
 
 def restored(before: Answers, after: Answers) -> Answers:
@@ -83,7 +96,9 @@ def fresh(create: Render, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return copy
 
 
-@pytest.mark.parametrize(("before", "after"), SWITCHES, ids=lambda answers: json.dumps(answers))
+@pytest.mark.parametrize(
+    ("before", "after"), marked(lambda change, seen: bool(change.keys() & LIKE_ANOTHER & seen)), ids=json.dumps
+)
 def test_a_switch_and_back_equal_fresh_copies(
     before: Answers,
     after: Answers,
@@ -134,18 +149,7 @@ def edited(project: Path) -> dict[str, bytes]:
     return {name: body for name, body in files(project).items() if name in own or name.startswith(OWN)}
 
 
-def quickly() -> list[Any]:
-    """Every switch; where the answers to a question differ in a few words only, all but the first have time."""
-    seen: set[str] = set()
-    listed = []
-    for before, change in SWITCHES:
-        slow = not before and change.keys() & LIKE_ANOTHER & seen
-        listed.append(pytest.param(before, change, marks=pytest.mark.matrix if slow else ()))
-        seen |= change.keys()
-    return listed
-
-
-@pytest.mark.parametrize(("before", "change"), quickly(), ids=json.dumps)
+@pytest.mark.parametrize(("before", "change"), marked(lambda change, seen: not change.keys() & SHAPING), ids=json.dumps)
 def test_the_edits_of_a_first_week_survive_every_switch(
     before: Answers,
     change: Answers,
