@@ -94,11 +94,10 @@ def pairwise() -> list[Answers]:
 
 
 def shape(answers: Answers) -> set[tuple[str, str]]:
-    """What decides which files a project has. Other answers differ in words, or in a package."""
-    names = ["path", "level", "channels", "memory_backend", "session_store", "python_version"]
-    runtime = {"aws": ["aws_runtime", "deploy_target"], "azure": ["azure_runtime"]}.get(answers["path"], [])
-    found = {(name, str(answers[name])) for name in names} | {("runtime", "-".join(answers[name] for name in runtime))}
-    return found if answers["level"] == "1" else found | {("climbed", answers["path"])}
+    """What most decides which files a project has. Other answers differ in a runtime, in a package, in words."""
+    names = ["level", "channels", "memory_backend", "session_store"]
+    climbed = {("climbed", answers["path"])} if answers["level"] != "1" else set()
+    return climbed | {(name, str(answers[name])) for name in names}
 
 
 def each_shape_once(rows: Iterable[Answers]) -> list[Answers]:
