@@ -60,7 +60,11 @@ def test_the_readme_does_what_it_says_offline(project: Path, note: Note) -> None
     readme = project / "README.md"
     assert {"uv run pytest -q", "uv run agent scenario"} <= set(readme.read_text().splitlines())
     log = project.parent / "refused"
-    skipped = run(readme, project, refused=log)
+    try:
+        skipped = run(readme, project, refused=log)
+    except AssertionError:  # as in run_suite
+        skipped = run(readme, project, refused=log)
+        note(f"README passed at the second try: {project.parent.name}")
     assert not log.exists(), f"left this machine for {log.read_text()}"
     assert git(project, "status", "--porcelain").split() == ["??", "uv.lock"]
     note(f"emitted README: {len(skipped)} blocks not run: {'; '.join(skipped)}")

@@ -16,7 +16,7 @@ import pytest
 from jinja2 import Environment, StrictUndefined
 
 from tests.conftest import Render, Update, commit, files, git, recorded
-from tests.questionnaire import CONFIG, DEFAULTS, Answers, asked, changes, record
+from tests.questionnaire import CONFIG, DEFAULTS, Answers, changes, record
 
 OWN = ("agent/", "scenarios/", "tests/test_agent.py", "tests/test_agent_calls.py")
 FURTHER: list[tuple[Answers, Answers]] = [
@@ -64,7 +64,8 @@ def marked(slow: Callable[[Answers, set[str]], bool]) -> list[Any]:
 
 def restored(before: Answers, after: Answers) -> Answers:
     """The answers that lead back."""
-    return asked({name: (DEFAULTS | before)[name] for name in after})
+    start, end = record(before), record(before | after)
+    return {name: value for name, value in start.items() if name in after or name not in end}
 
 
 def own_zone(tree: dict[str, bytes]) -> dict[str, bytes]:
@@ -90,7 +91,8 @@ def fresh(create: Render, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def copy(answers: Answers) -> dict[str, bytes]:
         key = json.dumps(DEFAULTS | answers, sort_keys=True)
         if key not in known:
-            known[key] = files(create(tmp_path_factory.mktemp("fresh") / "project", **answers))
+            given = {name: value for name, value in answers.items() if name in record(answers)}
+            known[key] = files(create(tmp_path_factory.mktemp("fresh") / "project", **given))
         return known[key]
 
     return copy

@@ -114,7 +114,7 @@ def setup(call_sid: str, **changes: Any) -> str:
 async def closed(socket: ClientConnection) -> bool:
     """Whether the server closes the socket instead of answering."""
     try:
-        await asyncio.wait_for(socket.recv(), 1)
+        await asyncio.wait_for(socket.recv(), 10)
     except ConnectionClosed:
         return True
     return False
@@ -200,7 +200,7 @@ async def answered_after(address: str, *frames: str | bytes) -> bool:
     socket = await websocket(address)
     for frame in (*frames, setup("CA" + uuid4().hex), '{"type": "prompt", "voicePrompt": "Hello", "last": true}'):
         await socket.send(frame)
-    answer = json.loads(await asyncio.wait_for(socket.recv(), 1))
+    answer = json.loads(await asyncio.wait_for(socket.recv(), 10))
     await socket.close()
     return bool(answer["token"] == "Yes.")
 
