@@ -48,7 +48,10 @@ def run(readme: Path, where: Path, timeout: float = 600, refused: Path | None = 
     command, environment = ["bash", "-c", script], dict(os.environ)
     if refused:
         command, environment = offline(command, refused)
-        environment["UV_OFFLINE"] = "1"
+        environment |= {
+            "UV_OFFLINE": "1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }  # nor is a role of the machine looked for
     reader = pexpect.spawn(
         command[0], command[1:], cwd=str(where), env=environment, encoding="utf-8", echo=False, dimensions=(50, 200)
     )
