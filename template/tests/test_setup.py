@@ -262,7 +262,7 @@ def test_it_can_be_tried_without_an_account(tmp_path: Path, monkeypatch: pytest.
         assert step.keys() == {"resource", "action", "id", "changes", "one_way", "notes"}
         assert all(each.keys() == {"field", "before", "after"} for each in step["changes"])
     for words, ending in [
-        (["apply"], "agent setup verify"),
+        (["apply"], "this project's .env is as it was"),
         (["verify"], "proved."),
         (["undo"], "restored"),
         (["plan"], "agent setup apply"),

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ops.setup.plan import Setup, Step
 
 LONGEST = 200  # characters of a value that is shown
+DONE = "Done. Start `agent serve` with this .env, then run `agent setup verify`."
+REHEARSED = "That was a rehearsal: the account was simulated, and this project's .env is as it was."
 
 setup = typer.Typer(help="Put the Twilio account in order for this project, prove it, take it back. It buys nothing.")
 
@@ -116,7 +118,7 @@ def apply(
         if as_json:
             typer.echo(json.dumps({**as_record(own, done), "applied": True}, indent=2))
         elif changes:
-            typer.echo("Done. Start `agent serve` with this .env, then run `agent setup verify`.")
+            typer.echo(REHEARSED if simulated else DONE)
         return 0
 
     run(work, given, simulated, quiet=as_json)
