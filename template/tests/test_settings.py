@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -52,6 +53,14 @@ def valid(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name, value in VALID.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
+
+
+def test_no_setting_hides_another() -> None:
+    """Each part brings settings of its own: two of one name, or of one variable, would be one."""
+    parts = [part for part in ProjectSettings.__mro__ if issubclass(part, Settings)]
+    named = [name for part in parts for name in inspect.get_annotations(part) if name in part.model_fields]
+    assert sorted(named) == sorted(ProjectSettings.model_fields)
+    assert len(FIELDS) == len(named)
 
 
 def problems() -> list[str]:
