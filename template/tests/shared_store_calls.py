@@ -9,7 +9,7 @@ from typing import Any
 from app.shared_store import SharedStore
 from sim.server import serve
 from tests.shared_store import Breakable
-from tests.test_store_calls import EveryWorker, begin, ended, moves, texts, worker
+from tests.test_store_calls import EveryWorker, begin, ended, moves, settled, texts, worker
 from tests.voice import Dial
 
 
@@ -19,7 +19,7 @@ class EverySharedWorker(EveryWorker):
     async def test_a_server_that_stops_leaves_its_calls_to_others(
         self, store: SharedStore, elsewhere: SharedStore, monkeypatch: Any
     ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 0.3)
+        monkeypatch.setattr("app.calls.GRACE", 1.0)
         first, second = worker(store).state.conversations, worker(elsewhere).state.conversations
         first.dropped(await begin(first))
         stopping = asyncio.create_task(first.end_all())
@@ -43,7 +43,8 @@ class EverySharedWorker(EveryWorker):
         self, server: Breakable, connect: Callable[..., SharedStore], dial: Dial, monkeypatch: Any
     ) -> None:
         monkeypatch.setattr("app.shared_store.PAUSE", 0.1)
-        call = await dial({"says": "Yes."}, store=connect(server))
+        store = connect(server)
+        call = await dial({"says": "Yes."}, store=store)
         await call.says("One")
         server.hang()
         for text in ("Two", "Three"):
@@ -51,8 +52,12 @@ class EverySharedWorker(EveryWorker):
             assert reply.total is not None and reply.total < 900
         server.terminate()
         await call.says("Four")
+        await settled(call.app.state.conversations)
         server.start()
-        await asyncio.sleep(0.15)
+        async with asyncio.timeout(10):
+            while store.down:
+                await asyncio.sleep(0.05)
+                await store.get("anything")
         await call.says("Five")
         other = worker(connect(server))
         async with serve(other) as address:

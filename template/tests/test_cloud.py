@@ -36,7 +36,10 @@ def twilio(cloud: Cloud) -> Client:
     return twilio_client(world.settings(), cloud.transport)  # type: ignore[arg-type]
 
 
-async def test_a_memory_store_becomes_active_after_its_operation(cloud: Cloud, twilio: Client) -> None:
+async def test_a_memory_store_becomes_active_after_its_operation(
+    cloud: Cloud, twilio: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.cloud.operations.TAKES", 200.0)  # at a thousand times the pace
     api = twilio.memory.v1
     accepted = await api.stores.create_async(StoreList.ServiceRequest({"displayName": "agent", "description": "x"}))
     assert accepted.id is None

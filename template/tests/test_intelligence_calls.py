@@ -234,10 +234,12 @@ async def test_signals_in_the_mailbox_are_dealt_with_when_the_server_stops(
     assert len(reactions.seen) == 3
 
 
-async def test_a_server_that_stops_does_not_wait_for_signals() -> None:
+async def test_a_server_that_stops_does_not_wait_for_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.intelligence.ROUND", 60.0)
+    monkeypatch.setattr("app.intelligence.FAREWELL", 60.0)
     cloud = Cloud()
     app = create_app(world.settings(), [scripted(YES)], [], transport=cloud.transport)
-    async with asyncio.timeout(1.0), dialled(app, cloud=cloud) as call:
+    async with asyncio.timeout(10), dialled(app, cloud=cloud) as call:
         await soon()
         await call.hangs_up()
 

@@ -166,7 +166,7 @@ class EveryWorker:
     async def test_a_server_that_stops_does_not_end_calls_that_others_have_taken(
         self, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("app.calls.GRACE", 1.0)
+        monkeypatch.setattr("app.calls.GRACE", 10.0)
         first, second = worker(store).state.conversations, worker(elsewhere).state.conversations
         first.dropped(await begin(first))
         session = await begin(second)
