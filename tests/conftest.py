@@ -108,12 +108,13 @@ def repository(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def quick(folder: Path) -> Iterator[pytest.MonkeyPatch]:
+def quick(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         shortcuts.compile_once(patch)
         shortcuts.parse_once(patch)
         shortcuts.plain_text_as_it_is(patch)
         shortcuts.without_git(patch, folder)
+        shortcuts.clone_once(patch, tmp_path_factory.mktemp("clones"))
         yield patch
 
 

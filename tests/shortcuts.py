@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,17 @@ def without_git(patch: pytest.MonkeyPatch, template: Path) -> None:
     get_repo = address.get_repo
     patch.setattr(address, "get_repo", lambda url: None if url == str(template) else get_repo(url))
     patch.setattr(copier._main.Worker, "_sync_git_index_executable_bit", lambda *_: None)
+
+
+def clone_once(patch: pytest.MonkeyPatch, kept: Path) -> None:
+    """An update clones one release four times. Its tag stays where it is; a template without tags may move."""
+    template: Any = copier._template
+    clone = template.clone
+
+    def into(url: str, ref: str, location: str) -> Any:
+        return clone(url, ref, location if ref == "HEAD" else tempfile.mkdtemp(dir=kept))
+
+    def name(url: str, ref: str, location: str) -> Any:
+        return (url, location if ref == "HEAD" else ref)
+
+    patch.setattr(template, "clone", remember(into, name))
