@@ -32,7 +32,7 @@ from app.tac import PublicAddress
 from ops.log import configure_logging
 from sim import world
 from sim.call import CallProblem, call
-from sim.cloud import Cloud
+from sim.features import Cloud
 from sim.model import scripted
 
 SPEAKS_AFTER = 1.5  # seconds
