@@ -13,8 +13,7 @@ from pydantic import Field, SecretStr
 
 from app import answers
 from app.agents import Agents
-from app.azure import PORTAL, Identity, missing_key, wrong_identity
-from app.settings import Settings
+from app.azure import PORTAL, AzureSettings, Identity, missing_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -25,7 +24,7 @@ FIND_DEPLOYMENT = "Write the name of a deployment of Azure OpenAI, as in gpt-6-l
 DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
-class AgentFrameworkSettings(Settings):
+class AgentFrameworkSettings(AzureSettings):
     # Not required here: whoever talks to a script needs no endpoint.
     openai_endpoint: str | None = Field(
         None, alias="AZURE_OPENAI_ENDPOINT", pattern=r"^https://[^\s/?#]+/?$", description=FIND_ENDPOINT
@@ -67,10 +66,6 @@ class AgentFramework(Agents):
     def missing() -> dict[str, str]:
         endpoint = {} if os.environ.get("AZURE_OPENAI_ENDPOINT") else {"AZURE_OPENAI_ENDPOINT": FIND_ENDPOINT}
         return {**endpoint, **missing_key("AZURE_OPENAI_API_KEY")}
-
-    @staticmethod
-    def unknown(settings: Any) -> list[str]:
-        return [] if settings.openai_key else wrong_identity()
 
     async def warm(self) -> None:
         if self.identity:

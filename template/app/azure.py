@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
+from pydantic import AfterValidator, Field
+
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -24,14 +27,17 @@ SIGN_IN = (
 )
 
 
-def wrong_identity() -> list[str]:
-    """What is wrong with the kind of identity that the environment names, as a line."""
-    try:
-        identity()
-    except ValueError:
-        named = os.environ.get("AZURE_TOKEN_CREDENTIALS")
-        return [f"AZURE_TOKEN_CREDENTIALS is {named!r}. Write prod, dev or the name of a credential of azure-identity."]
-    return []
+def known(kind: str) -> str:
+    identity()  # azure-identity reads the variable by itself, and raises a ValueError
+    return kind
+
+
+class AzureSettings(Settings):
+    credentials: Annotated[str, AfterValidator(known)] | None = Field(
+        None,
+        alias="AZURE_TOKEN_CREDENTIALS",
+        description="Write prod, dev or the name of a credential of azure-identity, or leave it out.",
+    )
 
 
 def identity() -> AsyncTokenCredential:

@@ -38,8 +38,7 @@ from azure.cosmos.exceptions import (
 )
 from pydantic import AfterValidator, Field, SecretStr
 
-from app.azure import identity
-from app.settings import Settings
+from app.azure import AzureSettings, identity
 from app.shared_store import ALONE, ANSWER, Down, SharedStore, milliseconds
 from app.store import InProcess, Store
 
@@ -63,7 +62,7 @@ def usable(key: SecretStr) -> SecretStr:
     return key
 
 
-class CosmosSettings(Settings):
+class CosmosSettings(AzureSettings):
     cosmos_endpoint: str = Field(
         alias="AZURE_COSMOS_ENDPOINT",
         pattern=rf"^(https://[^\s/?#]+/?|http://(localhost|127\.0\.0\.1)(:\d+)?/?|{ALONE})$",

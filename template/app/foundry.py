@@ -15,8 +15,7 @@ from agent_framework import BaseChatClient
 from pydantic import Field
 
 from app.agents import Agents
-from app.azure import Identity, missing_identity, wrong_identity
-from app.settings import Settings
+from app.azure import AzureSettings, Identity, missing_identity
 
 SCOPE = "https://ai.azure.com/.default"
 FIND_PROJECT = "Copy the endpoint of your project from https://ai.azure.com, as in https://name.services.ai.azure.com/api/projects/name."
@@ -24,7 +23,7 @@ FIND_AGENT = "Write the name of your prompt agent in Microsoft Foundry."
 NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 
 
-class FoundrySettings(Settings):
+class FoundrySettings(AzureSettings):
     # Not required here: whoever talks to a script needs neither.
     project_endpoint: str | None = Field(
         None,
@@ -82,10 +81,6 @@ class Foundry(Agents):
     def missing() -> dict[str, str]:
         needed = {"FOUNDRY_PROJECT_ENDPOINT": FIND_PROJECT, "FOUNDRY_AGENT_NAME": FIND_AGENT}
         return {**{name: fix for name, fix in needed.items() if not os.environ.get(name)}, **missing_identity()}
-
-    @staticmethod
-    def unknown(settings: Any) -> list[str]:
-        return wrong_identity()
 
     async def warm(self) -> None:
         if self.identity:

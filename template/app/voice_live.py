@@ -25,12 +25,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
 
-from app.azure import Identity, missing_key, wrong_identity
+from app.azure import AzureSettings, Identity, missing_key
 from app.brain import Turn, reason
 from app.offered import Offered
 from app.runtime import Runtime, as_text, recorded
 from app.session import Session
-from app.settings import Settings
 
 log = structlog.get_logger()
 
@@ -48,7 +47,7 @@ Item = dict[str, Any]
 Key = str | Callable[[], Awaitable[str]]  # a key, or what fetches the token of an identity
 
 
-class VoiceLiveSettings(Settings):
+class VoiceLiveSettings(AzureSettings):
     # Not required here: whoever talks to a script needs no endpoint.
     voice_live_endpoint: str | None = Field(
         None,
@@ -240,10 +239,6 @@ class VoiceLive(Runtime):
     def missing() -> dict[str, str]:
         name = "AZURE_VOICE_LIVE_ENDPOINT"
         return {**({} if os.environ.get(name) else {name: ENDPOINT}), **missing_key("AZURE_VOICE_LIVE_API_KEY")}
-
-    @staticmethod
-    def unknown(settings: Any) -> list[str]:
-        return [] if settings.voice_live_key else wrong_identity()
 
     async def warm(self) -> None:
         self.warmed = True

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.azure import SIGNS, has_identity, missing_identity, missing_key
+from ops.environment import SettingsError, load
 
 
 def test_a_missing_key_names_both_ways() -> None:
@@ -31,3 +32,11 @@ def test_somebody_who_is_signed_in_is_one(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert not has_identity()
     (tmp_path / "azureProfile.json").write_text("{}")
     assert has_identity()
+
+
+def test_an_identity_of_a_kind_that_is_none_is_named(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AZURE_TOKEN_CREDENTIALS", "me")
+    with pytest.raises(SettingsError) as error:
+        load(models_too=False)
+    (problem,) = error.value.problems
+    assert problem.startswith("AZURE_TOKEN_CREDENTIALS is 'me'. Write prod, dev or")

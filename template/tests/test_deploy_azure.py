@@ -24,7 +24,7 @@ from tests.conftest import Web
 DEPLOY = Path(__file__).parents[1] / "deploy"
 INFRA = DEPLOY / "infra"
 FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.values()}
-NOT_OURS = {"AZURE_CLIENT_ID", "AZURE_TOKEN_CREDENTIALS", "TAC_ANALYTICS_DISABLED"}  # what libraries read
+NOT_OURS = {"AZURE_CLIENT_ID", "TAC_ANALYTICS_DISABLED"}  # what libraries read
 OF_AZD = {"AZURE_ENV_NAME", "AZURE_LOCATION", "SERVICE_AGENT_IMAGE_NAME"}
 IDLE = 240.0  # seconds of silence that the ingress allows (learn.microsoft.com/azure/container-apps/ingress-overview)
 LONGEST_GRACE = 600  # seconds, the most that Container Apps gives
