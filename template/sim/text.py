@@ -35,8 +35,8 @@ THREAD = "CH" + "0" * 32  # of a chat
 HELP = """\
 /photo         send a picture without a word
 /human Hello   a human agent writes, and accepts the conversation first if it waits for one
-/nobody        no human comes
-/done          the human has finished
+/nobody        a human was asked for, and none comes
+/done          a human was asked for, came and has finished
 /close         Twilio closes the conversation after a time without messages
 /quit          put the phone away, like Ctrl-D"""
 
