@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+from app.escalation.routing import load, workflow
 from app.escalation.webhooks import EVENTS
 from sim.cloud.taskrouter import WORKSPACE
 from sim.world import PUBLIC_URL, settings
@@ -16,16 +18,19 @@ def healthy(patient: Patient) -> None:
     workspaces = patient.cloud.workspaces
     workspaces.has("Another")
     workspaces.known[WORKSPACE]["event_callback_url"] = f"{PUBLIC_URL}/webhooks/taskrouter"
-    queue = workspaces.part(WORKSPACE, "TaskQueues", {"friendly_name": "everyone", "target_workers": "1 == 1"})["sid"]
-    routing = {"task_routing": {"filters": [], "default_filter": {"queue": queue}}}
+    routing = load(patient.root / "agent" / "routing.yml")
+    queues = {
+        name: workspaces.part(WORKSPACE, "TaskQueues", {"friendly_name": name, "target_workers": workers})["sid"]
+        for name, workers in routing.queues.items()
+    }
     parts = workspaces.parts[WORKSPACE]
     parts["Workflows"][known.workflow_sid] = {
         "sid": known.workflow_sid,
         "friendly_name": "escalations",
-        "configuration": json.dumps(routing),
+        "configuration": json.dumps(workflow(routing, queues)),
         "assignment_callback_url": "",
     }
-    workspaces.part(WORKSPACE, "Workers", {"friendly_name": "Alice", "attributes": "{}", "queues": [queue]})
+    workspaces.part(WORKSPACE, "Workers", {"friendly_name": "Alice", "attributes": "{}", "queues": [*queues.values()]})
 
 
 def part(patient: Patient, kind: str) -> dict[str, Any]:
@@ -109,3 +114,28 @@ def everybody_is_elsewhere(patient: Patient) -> None:
 def a_queue_of_another_workflow(patient: Patient) -> None:
     unused = {"friendly_name": "unused", "target_workers": "1 == 2"}
     patient.cloud.workspaces.part(WORKSPACE, "TaskQueues", unused)
+
+
+@sick("ESC008")
+def a_rule_that_was_not_applied(patient: Patient) -> None:
+    path = patient.root / "agent" / "routing.yml"
+    targets = "[{queue: everyone}]"
+    rule = f"filters:\n    - {{name: Late, expression: vip == true, targets: {targets}}}\n"
+    path.write_text(re.sub(r"filters:( \[\])?\n", rule, path.read_text(encoding="utf-8")))
+
+
+@sick("ESC008")
+def a_queue_that_was_not_made(patient: Patient) -> None:
+    path = patient.root / "agent" / "routing.yml"
+    path.write_text(path.read_text(encoding="utf-8").replace("queues:\n", "queues:\n  late: 1 == 1\n"))
+
+
+@sick("ESC008")
+def a_queue_of_other_workers(patient: Patient) -> None:
+    part(patient, "TaskQueues")["target_workers"] = "1 == 2"
+
+
+@well("ESC008")
+def numbers_that_come_back_as_text(patient: Patient) -> None:
+    own = part(patient, "Workflows")
+    own["configuration"] = re.sub(r": (\d+)", r': "\1"', own["configuration"])

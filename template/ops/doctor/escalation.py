@@ -10,9 +10,10 @@ from typing import Any
 
 from twilio.base.exceptions import TwilioRestException
 
-from app.escalation.routing import RoutingError, load
+from app.escalation.routing import RoutingError, load, workflow
 from app.escalation.webhooks import EVENTS
 from ops.doctor.check import Examined, check, listed, masked, shown
+from ops.setup.taskrouter import read
 
 WORKFLOWS = "https://www.twilio.com/docs/taskrouter/workflow-configuration"
 CALLBACKS = "https://www.twilio.com/docs/taskrouter/api/event"
@@ -124,6 +125,28 @@ async def workers(examined: Examined) -> AsyncIterator[str]:
             continue
         if not await listed(workspace.workers, task_queue_sid=queue.sid):
             yield f"Nobody serves the queue {queue.friendly_name} ({queue.target_workers}): people wait in vain."
+
+
+@check(
+    "ESC008",
+    fix="Run agent setup apply, or write into agent/routing.yml what TaskRouter has.",
+    docs=WORKFLOWS,
+    live=True,
+    needs=("ESC001", "ESC006"),
+)
+async def as_written(examined: Examined) -> AsyncIterator[str]:
+    """TaskRouter has the queues and rules of agent/routing.yml."""
+    routing = load(examined.root / "agent" / "routing.yml")
+    queues = {queue.friendly_name: queue for queue in await examined.once(task_queues)}
+    for name, workers in routing.queues.items():
+        if name not in queues:
+            yield f"agent/routing.yml has the queue {name}, and TaskRouter has none of that name."
+        elif queues[name].target_workers != workers:
+            yield f"The queue {name} takes {queues[name].target_workers}, and in agent/routing.yml {workers}."
+    if routing.queues.keys() <= queues.keys():
+        written = workflow(routing, {name: queue.sid for name, queue in queues.items()})
+        if read((await found(examined)).workflow.configuration) != read(json.dumps(written)):
+            yield "The workflow has other rules than agent/routing.yml: people come to somebody else than it says."
 
 
 @dataclass
