@@ -45,14 +45,16 @@ async def after_relay(form: Mapping[str, str], calls: Calls, reconnect: Callable
         log.error("call.lost", call=call_sid, error=form.get("ErrorCode"))
         twiml = say(words.UNAVAILABLE)
     else:
-        twiml = await handed_off(session, form.get("HandoffData"), calls) or say(words.GOODBYE)
+        # Another worker may have had the call, and it may keep to itself what it knew.
+        stranger = Session(call_sid, form.get("From", ""), form.get("To", ""), FIRST_LANGUAGE, calls.now)
+        twiml = await handed_off(session or stranger, form.get("HandoffData"), calls) or say(words.GOODBYE)
     await calls.end(call_sid)
     return twiml
 
 
-async def handed_off(session: Session | None, data: str | None, calls: Calls) -> str | None:
+async def handed_off(session: Session, data: str | None, calls: Calls) -> str | None:
     """TwiML of the first capability that knows where the caller goes next."""
-    if session is None or data is None:
+    if data is None:
         return None
     try:
         handoff = json.loads(data)

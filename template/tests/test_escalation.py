@@ -316,6 +316,52 @@ async def test_another_worker_can_put_the_caller_in_the_queue(store: Store) -> N
     assert (await becomes(store, CALL, State.QUEUED)).payload.reason_code == "caller_asked"
 
 
+class Shared(InProcess):
+    shared = True
+
+
+@pytest.mark.parametrize("store", [Shared(), None], ids=["with what it kept", "knowing nothing"])
+async def test_who_is_transferred_by_another_worker_stays_in_the_queue(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, store: Store | None
+) -> None:
+    call = await dial(ASKS, YES, store=store)
+    app = create_app(world.settings(), [scripted(YES)], [], store=store, transport=Cloud().transport)
+    answers: list[twiml.Document] = []
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
+
+        async def post(path: str, form: dict[str, str]) -> str:
+            answers.append(twiml.read((await Web(http).post(path, form)).text))
+            answers.append(twiml.read((await Web(http).post("/escalation/wait", {"CallSid": call.sid})).text))
+            return "<Response><Hangup/></Response>"
+
+        monkeypatch.setattr(call, "post", post)
+        await call.says("A person, please")
+        await call.over()
+    after, waiting = answers
+    assert after.queue and waiting.verbs[0] == "Say"
+
+
+async def test_a_store_that_is_slow_for_others_costs_no_transfer() -> None:
+    app = create_app(world.settings(), [scripted(YES)], [], store=Broken(), transport=Cloud().transport)
+    await app.state.conversations.start(CALL, caller=world.CALLER, called=world.CALLED, line=Line())
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
+        others = [
+            asyncio.create_task(
+                Web(http).post(
+                    "/webhooks/taskrouter",
+                    {"EventType": "task.created", "Sid": f"EV{each}", "TaskAttributes": f'{{"call_sid": "CA{each}"}}'},
+                )
+            )
+            for each in range(5)
+        ]
+        await asyncio.sleep(0.05)
+        form = {"CallSid": CALL, "CallStatus": "in-progress", "SessionStatus": "ended"}
+        data = Payload(reason_code="caller_asked").model_dump_json()
+        answer = await Web(http).post("/connect-action", {**form, "HandoffData": data})
+        await asyncio.gather(*others)
+    assert twiml.read(answer.text).queue
+
+
 # --- what becomes of it ---------------------------------------------------------------------------------------------
 
 
@@ -447,6 +493,8 @@ async def test_only_twilio_may_ask(desk: Desk, path: str) -> None:
         (State.ACCEPTED, "360", "Leave"),
         (State.TIMED_OUT, "1", "Leave"),
         (State.COMPLETED, "1", "Leave"),
+        (State.ABANDONED, "1", "Say"),  # in the eyes of a worker that had the call before
+        (State.ABANDONED, "300", "Leave"),
     ],
 )
 async def test_nobody_waits_for_ever(desk: Desk, state: State | None, waited: str, verb: str) -> None:

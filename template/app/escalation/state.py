@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -80,7 +81,11 @@ class Records:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.counts: Counter[str] = Counter()
-        self._one_at_a_time = asyncio.Lock()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def _one_at_a_time(self, call_sid: str) -> asyncio.Lock:
+        """Of this call alone: no caller waits because the store is slow for others."""
+        return self._locks.setdefault(call_sid, asyncio.Lock())
 
     async def get(self, call_sid: str) -> Record | None:
         try:
@@ -122,7 +127,7 @@ class Records:
     async def move(self, call_sid: str, state: State, id: str | None = None) -> Record | None:
         """The escalation of a call, moved to `state` if that lies ahead of it. None when it is not known, or has
         another id."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time(call_sid):
             record = await self.get(call_sid)
             if record is None or (id and id != record.id):
                 log.warning("escalation.unknown", call=call_sid, state=state)
@@ -134,7 +139,7 @@ class Records:
 
     async def note(self, call_sid: str, **found: Any) -> Record | None:
         """Add `way_out` or `recording`."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time(call_sid):
             record = await self.get(call_sid)
             if record:
                 record = record.model_copy(update=found)

@@ -34,6 +34,7 @@ RESULTS = {
     "leave": State.TIMED_OUT,
     "timeout": State.TIMED_OUT,
 }
+BEFORE_THE_QUEUE = (State.REQUESTED, State.BRIEFING)
 
 
 class ByQueue(Way):
@@ -49,7 +50,7 @@ class ByQueue(Way):
         """The escalation that has not reached the queue yet. After that, the call does not come to the agent."""
         kept = session.state.get("escalation")
         record = Record.model_validate(kept) if kept else None
-        return record if record and record.state in (State.REQUESTED, State.BRIEFING) else None
+        return record if record and record.state in BEFORE_THE_QUEUE else None
 
     async def begin(self, session: Session, record: Record) -> bool:
         await self.keep(session, record)
@@ -80,8 +81,9 @@ class ByQueue(Way):
         )
 
     async def on_end(self, session: Session) -> None:
-        """Whoever hung up before the queue has abandoned it."""
-        if await self.begun(session):
+        """Whoever hung up before the queue has abandoned it. What another worker has kept may be older than that."""
+        record = await self.records.get(session.id) if await self.begun(session) else None
+        if record and record.state in BEFORE_THE_QUEUE:
             await self.records.move(session.id, State.ABANDONED)
 
     # --- the addresses that Twilio calls while a caller waits for a human, and after ------------------------------
@@ -98,7 +100,7 @@ class ByQueue(Way):
         fields = await self.form(request)
         call_sid, waited = str(fields.get("CallSid", "")), str(fields.get("QueueTime", ""))
         record = await self.records.get(call_sid)
-        over = record is not None and record.state in OVER
+        over = record is not None and record.state in OVER - {State.ABANDONED}  # who waits has not hung up
         patience = self.options.queue_timeout + (CONNECTING if record and record.state is State.ACCEPTED else 0)
         if not over and waited.isdecimal() and int(waited) >= patience:
             await self.records.move(call_sid, State.TIMED_OUT)
