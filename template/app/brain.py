@@ -61,7 +61,10 @@ class Turn:
             return self.exchanged
         history: list[m.ModelMessage] = []
         for message in self.exchanged:
-            parts = [part for part in message.parts if not isinstance(part, m.TextPart)]
+            # Providers refuse a thought without the words it led to, and a call of a tool without its thought.
+            calls = isinstance(message, m.ModelResponse) and message.tool_calls
+            lost = m.TextPart if calls else (m.TextPart, m.ThinkingPart)
+            parts = [part for part in message.parts if not isinstance(part, lost)]
             if parts:
                 history.append(replace(message, parts=parts))  # type: ignore[arg-type]
         answered = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 from pydantic_ai import messages as m
+from pydantic_core import to_json
 
 from app.session import Session
 from app.settings import Settings
@@ -98,9 +99,14 @@ async def within(limit: float, function: Callable[..., Any], /, *args: Any, **kw
 
 
 async def attempt(name: str, call: Awaitable[Any], unless: type[Exception] | tuple[()] = ()) -> Any:
-    """What a tool returns. An error becomes a sentence: its text may be a secret. `unless` is raised."""
+    """What a tool returns. An error becomes a sentence: its text may be a secret. `unless` is raised.
+
+    So does what JSON cannot hold: it would stay in the history, which models read and stores keep.
+    """
     try:
-        return await call
+        result = await call
+        to_json(result, bytes_mode="base64")
+        return result
     except unless:
         raise
     except Exception as error:

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from agent import words
 from app import answers
-from app.brain import own_prompt
+from app.brain import Turn, own_prompt
 from app.main import create_app
 from app.session import this_session
 from sim import world
@@ -24,10 +24,10 @@ from tests.voice import Dial
 LONG = {"hears": "", "says": "One moment please, here is a long story about many things.", "word_delay": 0.01}
 
 
-def spoken(history: list[ModelMessage]) -> list[str]:
+def spoken(history: list[m.ModelMessage]) -> list[str]:
     """The conversation as the model would be told of it, without tools."""
     parts = [part for message in history for part in message.parts]
-    return [str(part.content) for part in parts if isinstance(part, TextPart | UserPromptPart)]
+    return [str(part.content) for part in parts if isinstance(part, m.TextPart | m.UserPromptPart)]
 
 
 async def test_the_caller_is_greeted_and_answered(call: Call) -> None:
@@ -39,7 +39,7 @@ async def test_the_caller_is_greeted_and_answered(call: Call) -> None:
 async def test_the_first_word_leaves_before_the_last_one_is_known(dial: Dial) -> None:
     heard = False
 
-    async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
         yield "one "
         while not heard:  # perhaps in a loop of its own
             await asyncio.sleep(0.005)
@@ -70,6 +70,22 @@ async def test_an_interruption_after_the_last_word_was_sent_shortens_the_history
     await call.interrupts()
     await call.says("Go on")
     assert spoken(call.session.history) == ["Tell me", "First this."]
+
+
+@pytest.mark.parametrize("heard", ["First this.", ""])
+def test_what_was_thought_goes_with_the_words_it_led_to(heard: str) -> None:
+    """OpenAI refuses a reasoning item without the item that followed it, from then on in every turn."""
+    turn = Turn("Tell me", said="First this. Then that.", heard=heard)
+    thought, looked = m.ThinkingPart("", id="rs_1"), m.ThinkingPart("", id="rs_2")
+    call = m.ToolCallPart("look", {}, "call_1")
+    turn.messages = [
+        m.ModelRequest([m.UserPromptPart("Tell me")], run_id=turn.run_id),
+        m.ModelResponse([looked, call], run_id=turn.run_id),
+        m.ModelRequest([m.ToolReturnPart("look", "It is there.", "call_1")], run_id=turn.run_id),
+        m.ModelResponse([thought, m.TextPart("First this. Then that.", id="msg_1")], run_id=turn.run_id),
+    ]
+    responses = [message.parts for message in turn.history() if isinstance(message, m.ModelResponse)]
+    assert responses == [[looked, call], *([[m.TextPart(heard)]] if heard else [])]
 
 
 async def test_a_reply_of_which_nothing_was_heard_is_not_remembered(dial: Dial) -> None:
@@ -138,7 +154,7 @@ async def test_two_calls_at_once_do_not_mix() -> None:
 async def test_the_model_is_told_prompt_greeting_and_time(dial: Dial) -> None:
     call = await dial({"says": "Yes."})
     await call.says("Hello")
-    request = next(message for message in call.session.turn.exchanged if isinstance(message, ModelRequest))
+    request = next(message for message in call.session.turn.exchanged if isinstance(message, m.ModelRequest))
     assert request.instructions
     for known in (words.GREETING, "UTC", own_prompt().strip()):
         assert known in request.instructions
@@ -151,7 +167,7 @@ async def test_a_conversation_alternates_between_caller_and_agent(dial: Dial) ->
         await call.interrupts(after="One moment")
     await call.says("Hello")
     kinds = [type(message) for message in call.session.history]
-    assert kinds == [ModelRequest, ModelResponse] * 3
+    assert kinds == [m.ModelRequest, m.ModelResponse] * 3
 
 
 async def leave() -> str:

@@ -143,6 +143,19 @@ async def test_what_a_tool_raises_is_neither_spoken_nor_logged(
     assert "swordfish" not in reply.text + log
 
 
+def something() -> Any:
+    """Look something up."""
+    return object()
+
+
+async def test_a_tool_that_returns_what_nobody_can_read_costs_no_later_turn(begin: Begin) -> None:
+    talk = await begin(
+        {"hears": "look", "calls": {"something": {}}, "then": "It said: {result}"}, {"says": "Yes."}, tools=[something]
+    )
+    assert (await talk.says("Look it up")).text.startswith("It said: The tool failed (")
+    assert (await talk.says("Hello")).text == "Yes."
+
+
 async def test_a_model_error_is_logged_without_its_text(begin: Begin, logged: Callable[[], str]) -> None:
     talk = await begin({"fails": True})
     await talk.says("Hello")
