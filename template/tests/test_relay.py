@@ -182,6 +182,16 @@ async def test_words_after_keys_do_not_lose_the_keys(call: Call) -> None:
     assert asked(call.session.history) == ["(The caller pressed 5 on the keypad.) that one"]
 
 
+async def test_an_interruption_after_a_key_does_not_lose_the_key(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.relay.line.KEYPAD_PAUSE", 0.05)
+    call = await dial({"hears": "story", "says": "Once upon a time", "word_delay": 0.02}, {"hears": "", "says": "Yes."})
+    await call.begins("Tell me a story")
+    await call.hears("Once")
+    turn = await call.types("5")
+    await call.sends({"type": "interrupt", "utteranceUntilInterrupt": "Once", "durationUntilInterruptMs": 100})
+    assert (await call.hears_out(turn)).text == "Yes."
+
+
 async def test_a_key_stops_the_agent(dial: Dial) -> None:
     call = await dial(
         {"hears": "story", "says": "Once upon a time there was", "word_delay": 0.02}, {"hears": "", "says": "Yes."}
@@ -193,6 +203,39 @@ async def test_a_key_stops_the_agent(dial: Dial) -> None:
 
 
 # --- words -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hearing", [[], ["Wait", "Wait a"]], ids=["a noise", "somebody who speaks for long"])
+async def test_a_goodbye_that_is_interrupted_ends_the_call_after_a_silence(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, hearing: list[str]
+) -> None:
+    monkeypatch.setattr("app.relay.line.SECOND_THOUGHTS", 0.2)
+    goodbye = "Goodbye and have a nice day."
+    call = await dial({"calls": {"leave": {"reason": "done"}}, "then": goodbye, "word_delay": 0.02}, tools=[leave])
+    await call.begins("bye")
+    await call.interrupts(after="Goodbye and")
+    for words in hearing:
+        await asyncio.sleep(0.15)
+        assert call.ended_by is None
+        await call.sends({"type": "prompt", "voicePrompt": words, "lang": "en-US", "last": False})
+    await call.over()
+    assert call.ended_by == "agent"
+
+
+async def test_a_call_that_comes_back_speaks_the_same_language(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(answers.LANGUAGES, "es-MX", None)
+
+    async def spanish() -> str:
+        """Speak Spanish."""
+        await this_session().line.switch_language("es-MX")
+        return "hecho"
+
+    call = await dial({"hears": "es", "calls": {"spanish": {}}}, {"hears": "", "says": "Sí."}, tools=[spanish])
+    await call.says("es")
+    await call.drops()
+    await call.says("Hola")
+    switched = [frame for frame in call.frames if frame["type"] == "language"]
+    assert [frame["ttsLanguage"] for frame in switched] == ["es-MX", "es-MX"]
 
 
 async def test_a_partial_prompt_is_no_turn(call: Call) -> None:

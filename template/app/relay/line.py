@@ -15,10 +15,12 @@ from app import answers
 from app.calls import Calls, Refused
 from app.relay import frames
 from app.session import Line, Session
+from app.speech import FIRST_LANGUAGE
 
 log = structlog.get_logger()
 
 KEYPAD_PAUSE = 2.0  # seconds without a key after which the digits are taken as complete
+SECOND_THOUGHTS = 15.0  # seconds in which whoever interrupted a goodbye may say something
 
 
 class RelayLine(Line):
@@ -31,6 +33,7 @@ class RelayLine(Line):
         self.session: Session | None = None
         self.turn: asyncio.Task[None] | None = None
         self.keypad: asyncio.Task[None] | None = None
+        self.leaving: asyncio.Task[None] | None = None
         self.digits = ""
         self.turn_is_open = False
         self.farewell: frames.End | None = None
@@ -60,13 +63,15 @@ class RelayLine(Line):
             raise ValueError(f"{frame.type} came before setup")
         elif isinstance(frame, frames.Prompt):
             self.session.hearing = "" if frame.last else frame.voice_prompt
+            await self.think_again()
             if frame.last:
                 await self.answer(frame.voice_prompt)
         elif isinstance(frame, frames.Dtmf):
             await self.press(frame.digit)
         elif isinstance(frame, frames.Interrupt):
-            await self.hush()
+            await self.hush(self.turn)  # keys that were pressed before still count
             self.calls.brain.interrupted(self.session, frame.utterance_until_interrupt)
+            await self.think_again()
         elif isinstance(frame, frames.Error):
             reason = frame.description.partition("{")[0]  # the rest quotes our words
             log.error("twilio.error", call=self.session.id, description=reason)
@@ -85,6 +90,8 @@ class RelayLine(Line):
         except Refused:
             await self.websocket.close(1008, "call refused")
             raise
+        if self.session.language != FIRST_LANGUAGE:  # a call that came back: its TwiML is that of a new one
+            await self.send(language(self.session.language))
 
     async def answer(self, text: str) -> None:
         await self.hush()
@@ -101,9 +108,9 @@ class RelayLine(Line):
         await self.close_turn()
         await self.leave()
 
-    async def hush(self) -> None:
-        """Stop talking. The turn that was open is closed before anything else is said."""
-        for task in (self.turn, self.keypad):
+    async def hush(self, *tasks: asyncio.Task[None] | None) -> None:
+        """Stop talking and waiting to. The turn that was open is closed before anything else is said."""
+        for task in tasks or (self.turn, self.keypad, self.leaving):
             if task and not task.done() and task is not asyncio.current_task():
                 task.cancel()
                 await asyncio.wait([task])
@@ -144,6 +151,16 @@ class RelayLine(Line):
         if not self.turn_is_open:
             await self.leave()
 
+    async def think_again(self) -> None:
+        """A goodbye was interrupted, perhaps by a noise only: wait for words, and leave without any."""
+        if self.farewell and not self.turn_is_open:
+            await self.hush(self.leaving)
+            self.leaving = asyncio.create_task(self.leave_later())
+
+    async def leave_later(self) -> None:
+        await asyncio.sleep(SECOND_THOUGHTS)
+        await self.leave()
+
     async def leave(self) -> None:
         """Send the end that was asked for, unless the caller has spoken over the goodbye."""
         farewell, self.farewell = self.farewell, None
@@ -163,4 +180,8 @@ class RelayLine(Line):
             )
         assert self.session
         self.session.language = code
-        await self.send(frames.Language(tts_language=code, transcription_language=code))
+        await self.send(language(code))
+
+
+def language(code: str) -> frames.Language:
+    return frames.Language(tts_language=code, transcription_language=code)
