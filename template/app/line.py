@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -26,6 +26,10 @@ class Line:
     async def say_last(self, text: str) -> None:
         """Say something in this turn, after what has been said in it."""
         await self.say(text)
+
+    async def keep(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
+        """Have a conversation in writing know this from its next message on. None leaves the guidance as it is."""
+        raise NotOffered("keep")
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         """Leave: after the words of this turn, or at once when the agent is silent.

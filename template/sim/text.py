@@ -172,9 +172,10 @@ class Texter:
         return thaw(self.conversation, stored, now) if isinstance(stored, dict) else empty
 
     async def state(self) -> Mapping[str, Any]:
-        """What signals have left comes before what the last answer has."""
-        after: Any = await self._stored(f"after:{self.conversation}")
-        return after["state"] if after else (await self.session()).state
+        """Of the conversation, or what signals have left of one that is over."""
+        session = await self.session()
+        after: Any = None if session.called else await self._stored(f"after:{self.conversation}")
+        return after["state"] if after else session.state
 
     async def _stored(self, key: str) -> Any:
         text = await self.messaging.store.get(key)

@@ -22,8 +22,18 @@ from app.frozen import freeze
 from app.intelligence import Intelligence
 from app.intelligence.payload import TWILIO_OPERATORS, Result, signal_of
 from app.intelligence.reactions import FailedSignals
-from app.session import Session
-from app.signals import Custom, NextBestResponse, ScriptAdherence, Sentiment, Signal, Summary, alert
+from app.session import Session, this_session
+from app.signals import (
+    Custom,
+    NextBestResponse,
+    ScriptAdherence,
+    Sentiment,
+    Signal,
+    Summary,
+    alert,
+    raise_flag,
+    suggest,
+)
 from app.store import InProcess
 from app.twilio_api import twilio_client
 from ops import cli
@@ -491,6 +501,31 @@ async def test_the_simulated_account_answers_the_helper_library(somebody: Any) -
     results = await api.operator_results.list_async(conversation_id=conversation)
     assert {each.conversation_id for each in results} > {conversation}, "the filter leaks, as Twilio's does"
     assert results[0].output_format == "CLASSIFICATION" and results[0].result == {"label": "negative"}
+
+
+async def flags() -> str:
+    """Look at the flags."""
+    return ", ".join(this_session().state.get("flags", []))
+
+
+async def test_what_a_reaction_finds_is_known_in_the_next_turn(begin: Begin, reactions: Noted, kept: Path) -> None:
+    async def advise(signal: NextBestResponse, session: Session) -> None:
+        suggest(session, signal.text)
+
+    async def note(signal: Custom, session: Session) -> None:
+        raise_flag(session, f"flag {len(session.state.get('flags', []))}")
+
+    reactions.on_next_best_response, reactions.on_custom = advise, note
+    look = {"hears": "flags", "calls": {"flags": {}}, "then": "{result}"}
+    talk = await begin(look, YES, tools=[flags], failed_signals=kept)
+    await talk.says("Hello")
+    await happens(talk.somebody, next_best_response="Offer a refund.")
+    await happens(talk.somebody, custom={"name": "Own", "result": 1})
+    assert (await talk.says("Which flags?")).text == "flag 0"
+    assert "Offer a refund." in await talk.told()
+    await happens(talk.somebody, custom={"name": "Own", "result": 2})
+    assert (await talk.says("Which flags?")).text == "flag 0, flag 1"
+    assert await talk.heard() and "hello" in await talk.heard()
 
 
 async def test_what_cannot_happen_is_refused(somebody: Any) -> None:

@@ -33,7 +33,7 @@ from app.intelligence.reactions import (
     record_of,
     session_of,
 )
-from app.session import Offer, Session
+from app.session import NotOffered, Offer, Session
 from app.settings import Settings
 from app.signals import SIGNALS, AnySignal
 from app.webhook import signed
@@ -235,12 +235,27 @@ class Intelligence(Capability):
     async def _react(self, text: str, session: Session) -> None:
         try:
             signal: AnySignal = SIGNALS.validate_json(text)
+            before = record_of(session)
             failure = await self.reactions.react(signal, session)
-            if not (session.line.open and session.line.spoken):  # nobody else keeps it
-                await self._remember(session)
+            await self._keep(session, before)
             self.finished.append((signal.id, "failed" if failure else "handled"))
         except Exception:
             log.exception("signals.failed", session=session.id)
+
+    async def _keep(self, session: Session, before: Mapping[str, Any]) -> None:
+        """What a reaction has changed. A call in progress is kept by whoever serves it."""
+        if session.line.open and session.line.spoken:
+            return
+        after = record_of(session)
+        state = {name: value for name, value in after["state"].items() if before["state"].get(name) != value}
+        guidance = after["guidance"] if after["guidance"] != before["guidance"] else None
+        try:
+            if session.line.open and (state or guidance):
+                await session.line.keep(state, guidance)
+        except NotOffered:  # it has ended just now
+            await self._remember(session)
+        if not session.line.open:
+            await self._remember(session)
 
     # --- conversations that are over --------------------------------------------------------------------------
 
@@ -253,9 +268,10 @@ class Intelligence(Capability):
 
     async def _remembered(self, id: str) -> Session:
         """A conversation that nobody serves: it is over, or between two messages, or its worker has died."""
-        text = await self.store.get(f"after:{id}") or await self.store.get(f"session:{id}")
-        record: Any = json.loads(text) if text else None  # OVER, if nothing but that is known
-        return await self._again({**(record if isinstance(record, dict) else {}), "id": id})
+        record: Any = json.loads(await self.store.get(f"session:{id}") or "null")
+        session = await self._again({**(record if isinstance(record, dict) else {}), "id": id})
+        after = None if session.line.open else await self.store.get(f"after:{id}")
+        return await self._again({**json.loads(after), "id": id}) if after else session
 
     async def _again(self, record: Mapping[str, Any]) -> Session:
         session = session_of(record, self.now)

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 PATIENCE = 60.0  # seconds that a reaction may take: to hand over waits for the end of a turn
 KEPT = timedelta(days=7)  # a failed signal holds what was found out about a person: it does not stay for ever
-RECORDED = ("caller", "called", "language", "parameters", "conversation_id", "profile_id", "state")
+RECORDED = ("caller", "called", "language", "parameters", "conversation_id", "profile_id", "state", "guidance")
 CANNOT_WRITE = "AGENT_FAILED_SIGNALS must name a file that the server can write"
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Self
 
@@ -121,7 +122,7 @@ class Messaging(Capability):
     async def line(self, session: Session) -> Line | None:
         if session.id != session.conversation_id or await self._stored(session.id) in (None, OVER):
             return None
-        return BetweenTurns(session.id, self.write)
+        return BetweenTurns(session.id, self.write, self.note)
 
     async def close(self) -> None:
         """Finish what has been received: Twilio will not send it again."""
@@ -260,13 +261,24 @@ class Messaging(Capability):
 
     async def write(self, conversation_id: str, text: str) -> None:
         """Say something without having been asked, after what is being answered. Raises NotOffered when it is over."""
+        async with self._between_turns(conversation_id) as session:
+            await self.outbox.send(await self.outbox.route_of(session), text)
+            session.history.append(ModelResponse([TextPart(text)]))
+
+    async def note(self, conversation_id: str, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
+        """The same for what a reaction has found. What else has been kept meanwhile stays."""
+        async with self._between_turns(conversation_id) as session:
+            session.state |= state
+            session.guidance = session.guidance if guidance is None else [*guidance]
+
+    @asynccontextmanager
+    async def _between_turns(self, conversation_id: str) -> AsyncGenerator[Session]:
         async with self.inbox.turn(conversation_id):
             stored = await self._stored(conversation_id)
             if stored in (None, OVER):
                 raise NotOffered("say")
             session = self._as_kept(conversation_id, stored)
-            await self.outbox.send(await self.outbox.route_of(session), text)
-            session.history.append(ModelResponse([TextPart(text)]))
+            yield session
             await self._save(session)
 
     async def _end(self, conversation_id: str) -> None:

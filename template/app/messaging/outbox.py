@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -196,18 +196,24 @@ class TextLine(Line):
 
 
 class BetweenTurns(Line):
-    """The same, for whoever has something to say meanwhile. `write` waits for an answer that is being given."""
+    """The same, for whoever has something to say or to note meanwhile. Both wait for an answer that is being given."""
 
     spoken = False
     hold = ""
     apology = texts.APOLOGY
 
-    def __init__(self, conversation_id: str, write: Callable[[str, str], Awaitable[None]]) -> None:
+    def __init__(
+        self, conversation_id: str, write: Callable[..., Awaitable[None]], note: Callable[..., Awaitable[None]]
+    ) -> None:
         self.conversation_id = conversation_id
         self.write = write
+        self.note = note
 
     async def say(self, text: str) -> None:
         await self.write(self.conversation_id, text)
+
+    async def keep(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
+        await self.note(self.conversation_id, state, guidance)
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         """As in a turn: there is nothing to hang up."""
