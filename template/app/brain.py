@@ -45,6 +45,7 @@ class Turn:
     run_id: str = field(default_factory=lambda: uuid4().hex)
     messages: Sequence[m.ModelMessage] = ()  # grows while the runtime works
     tools: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    asides: list[m.ModelResponse] = field(default_factory=list)  # said while the runtime worked
     answer: asyncio.Task[None] | None = None
     complete: bool = False
     stopped: bool = False
@@ -57,6 +58,10 @@ class Turn:
 
     def history(self) -> list[m.ModelMessage]:
         """The turn as the model should remember it: the words that arrived, and no others."""
+        asked, *answered = self._answered()
+        return [asked, *self.asides, *answered]
+
+    def _answered(self) -> list[m.ModelMessage]:
         if self.complete and self.heard is None:
             return self.exchanged
         history: list[m.ModelMessage] = []

@@ -51,7 +51,13 @@ class Session:
     async def say(self, text: str) -> None:
         """Say something at once, and have the model know that it was said."""
         await self.line.say(text)
-        self.history.append(ModelResponse([TextPart(text)]))
+        said = ModelResponse([TextPart(text)])
+        if self.turn and not self.turn.complete:
+            self.turn.asides.append(said)
+            return
+        if self.turn:  # from now on an interruption cuts this, and no longer the answer
+            self.history, self.turn = [*self.history, *self.turn.history()], None
+        self.history.append(said)
 
     async def escalate(self, reason_code: str, summary: str = "") -> bool:
         """Bring a human into the conversation. False when that is over, or the project has nobody to offer."""

@@ -72,6 +72,26 @@ async def test_an_interruption_after_the_last_word_was_sent_shortens_the_history
     assert spoken(call.session.history) == ["Tell me", "First this."]
 
 
+async def look() -> str:
+    """Look something up."""
+    await this_session().say("One moment.")
+    return "found"
+
+
+async def test_what_is_said_beside_an_answer_stands_where_it_was_said(dial: Dial) -> None:
+    call = await dial({"hears": "look", "calls": {"look": {}}, "then": "Here it is."}, {"says": "Yes."}, tools=[look])
+    await call.says("Please look")
+    await call.session.say("We close at nine.")
+    async with asyncio.timeout(5):
+        while not call.remarks:
+            await asyncio.sleep(0.002)
+    await call.sends({"type": "interrupt", "utteranceUntilInterrupt": "We close", "durationUntilInterruptMs": 100})
+    await call.says("What?")
+    await call.says("And?")
+    said = ["Please look", "One moment.", "Here it is.", "We close at nine.", "What?", "Yes."]
+    assert [each for each in spoken(call.session.history) if each] == said
+
+
 @pytest.mark.parametrize("heard", ["First this.", ""])
 def test_what_was_thought_goes_with_the_words_it_led_to(heard: str) -> None:
     """OpenAI refuses a reasoning item without the item that followed it, from then on in every turn."""
