@@ -28,7 +28,7 @@ def healthy(patient: Patient) -> None:
         "sid": known.workflow_sid,
         "friendly_name": "escalations",
         "configuration": json.dumps(workflow(routing, queues)),
-        "assignment_callback_url": "",
+        "assignment_callback_url": f"{PUBLIC_URL}/webhooks/taskrouter/assignment",
     }
     workspaces.part(WORKSPACE, "Workers", {"friendly_name": "Alice", "attributes": "{}", "queues": [*queues.values()]})
 

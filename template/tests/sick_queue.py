@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent import handoff
-from sim.world import PUBLIC_URL
+from ops.setup.taskrouter import FLEX
+from sim.cloud.taskrouter import WORKSPACE
 from tests.patient import Patient, sick, well
 from tests.sick_escalation import part
 
@@ -33,6 +34,12 @@ def somebody_else_connects(patient: Patient) -> None:
     part(patient, "Workflows")["assignment_callback_url"] = "https://example.com/assignment"
 
 
+@sick("QUE002")
+def nobody_connects(patient: Patient) -> None:
+    part(patient, "Workflows")["assignment_callback_url"] = ""
+
+
 @well("QUE002")
-def we_connect(patient: Patient) -> None:
-    part(patient, "Workflows")["assignment_callback_url"] = f"{PUBLIC_URL}/webhooks/taskrouter/assignment"
+def flex_connects(patient: Patient) -> None:
+    nobody_connects(patient)
+    patient.cloud.workspaces.known[WORKSPACE]["friendly_name"] = FLEX

@@ -167,6 +167,13 @@ async def test_of_several_numbers_one_is_named(account: Account) -> None:
     assert world.PUBLIC_URL not in account.cloud.numbers.known["PN" + "1".zfill(32)]["voice_url"]
 
 
+async def test_a_number_that_the_account_does_not_have_is_not_replaced_by_another(account: Account) -> None:
+    account.sets(TWILIO_PHONE_NUMBER="+15005550099")
+    with pytest.raises(SetupError, match=r"TWILIO_PHONE_NUMBER is \+15005550099, which the account does not have"):
+        await account.apply()
+    assert all("PhoneNumbers" not in each.url.path for each in account.wire.written())
+
+
 # --- what Twilio answers ---------------------------------------------------------------------------------------------
 
 

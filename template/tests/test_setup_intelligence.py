@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from app import answers
 from ops.setup import plan as machinery
+from ops.setup.api import SetupError
 from ops.setup.intelligence import IntelligenceConfiguration
 from sim.cloud.core import identifier
 from sim.cloud.intelligence import TWILIO_OPERATORS
@@ -56,6 +58,43 @@ async def test_a_configuration_without_the_operators_is_replaced_and_given_back(
     await account.undo()
     assert state_of(account.cloud) == before
     assert account.env.read_text() == f"{VARIABLE}={THEIRS}\n"
+
+
+@pytest.mark.parametrize("status", [400, 503])
+async def test_a_replacement_that_is_refused_costs_nothing(account: Account, status: int) -> None:
+    """Neither theirs, when it is taken back, nor ours, when what was wanted is not wanted any more."""
+    account.cloud.analyses.has(THEIRS, [], "theirs")
+    account.sets(**{VARIABLE: THEIRS})
+    refuses(account, status)
+    with pytest.raises(SetupError):
+        await account.apply()
+    account.wire.before = lambda request: None
+    await account.undo()
+    assert list(account.cloud.analyses.configurations) == [THEIRS]
+
+    account.sets()
+    await account.apply()
+    (ours,) = linked(account)
+    rules = account.cloud.analyses.configurations[ours]["rules"]
+    account.cloud.analyses.configurations[ours]["rules"] = []
+    refuses(account, status)
+    with pytest.raises(SetupError):
+        await account.apply()
+    account.wire.before = lambda request: None
+    account.cloud.analyses.configurations[ours]["rules"] = rules
+    await account.apply()
+    assert linked(account) == [ours] and ours in account.cloud.analyses.configurations
+
+
+def refuses(account: Account, status: int) -> None:
+    """Twilio makes no configuration."""
+    account.wire.before = lambda request: (
+        httpx2.Response(status, json={})
+        if request.method == "POST"
+        and request.url.path.endswith("/Configurations")
+        and "intelligence" in request.url.host
+        else None
+    )
 
 
 async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration(tmp_path: Path) -> None:

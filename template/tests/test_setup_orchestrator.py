@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from dotenv import dotenv_values
 
 from ops.setup import plan as machinery
 from ops.setup.api import SetupError
@@ -116,6 +118,38 @@ async def test_what_was_deleted_is_made_again(account: Account) -> None:
     assert set((await account.plan()).values()) == {"keep"}
     await account.undo()
     assert state_of(account.cloud) == before
+
+
+def refuses(account: Account, method: str, place: str, status: int) -> None:
+    """Twilio answers requests to this address with an error, and does nothing."""
+    account.wire.before = lambda request: (
+        httpx2.Response(status, json={}) if request.method == method and request.url.path.endswith(place) else None
+    )
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_what_somebody_names_after_a_broken_creation_is_not_ours(account: Account, again: bool) -> None:
+    refuses(account, "POST", "/Configurations", 503)
+    with pytest.raises(SetupError):
+        await account.apply()
+    account.wire.before = lambda request: None
+    account.cloud.configurations.has(THEIRS, description="theirs")
+    account.sets(**{**dotenv_values(account.env), VARIABLE: THEIRS})
+    if again:
+        await account.apply()
+    await account.undo()
+    assert list(account.cloud.configurations.known) == [THEIRS]
+
+
+async def test_a_flag_counts_after_a_broken_creation_too(account: Account) -> None:
+    refuses(account, "POST", "/Configurations", 503)
+    with pytest.raises(SetupError):
+        await account.apply()
+    account.wire.before = lambda request: None
+    account.cloud.configurations.has(THEIRS, description="theirs")
+    await account.apply(configuration=THEIRS)
+    assert dotenv_values(account.env)[VARIABLE] == THEIRS
+    assert list(account.cloud.configurations.known) == [THEIRS]
 
 
 async def test_a_store_that_does_not_get_ready_is_waited_for_again(account: Account) -> None:

@@ -9,6 +9,7 @@ from app.escalation import twiml
 from app.escalation.payload import Payload
 from ops.doctor.check import Examined, check, shown
 from ops.doctor.escalation import WEBHOOK, found
+from ops.setup.taskrouter import FLEX
 from sim.twiml import TwimlError, read
 
 WAYS_OUT = ("voicemail", "callback")
@@ -47,7 +48,9 @@ def heard(examined: Examined) -> Iterator[str]:
 )
 async def assigned(examined: Examined) -> AsyncIterator[str]:
     """Nobody else says what happens to a caller whom a worker has accepted."""
-    url = (await found(examined)).workflow.assignment_callback_url
-    wanted = f"{examined.settings.public_url}{WEBHOOK}/assignment"
-    if url and url != wanted:
+    place = await found(examined)
+    url, wanted = place.workflow.assignment_callback_url, f"{examined.settings.public_url}{WEBHOOK}/assignment"
+    if not url and place.workspace.friendly_name != FLEX:
+        yield f"Without Flex, the workflow has to ask {wanted} what to do with an accepted call, and asks nobody."
+    elif url and url != wanted:
         yield f"The workflow asks {shown(url)} what to do with an accepted call, not {wanted}."

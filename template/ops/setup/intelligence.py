@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from app import answers
 from app.intelligence.payload import TWILIO_OPERATORS
-from ops.setup.api import Record, SetupError
+from ops.setup.api import ApiError, Record, SetupError
 from ops.setup.orchestrator import ConversationConfiguration
 from ops.setup.plan import LATER, Check, Resource, Step, webhook
 
@@ -212,8 +212,10 @@ class IntelligenceLink(Resource):
 
     def _left_over(self) -> list[str]:
         """Configurations before the operators in them."""
-        entries = [self.setup.journal.entry(each.kind) for each in REPLACED]
-        return [id for entry in entries for id in entry.get("replaced", []) if id in entry.get("made", [])]
+        known = [(self.setup.journal.entry(each.kind), self.setup.ids.get(each.kind)) for each in REPLACED]
+        return [
+            id for entry, now in known for id in entry.get("replaced", []) if id in entry.get("made", []) and id != now
+        ]
 
     async def wanted(self, existing: Record | None) -> Record:
         ours = self.setup.ids[IntelligenceConfiguration.kind]
@@ -253,7 +255,12 @@ async def anew(resource: Resource, id: str) -> str:
     """Make it once more. The old one goes when nothing is linked to it any more, if it is ours."""
     journal, key = resource.setup.journal, resource.key
     journal.note(key, replaced=[*journal.entry(key).get("replaced", []), id], begun={"replaces": id})
-    made = await resource.create(await resource.wanted(None))
+    try:
+        made = await resource.create(await resource.wanted(None))
+    except ApiError as refused:
+        if refused.status < 500:
+            journal.forget_begun(key)
+        raise
     journal.made(key, made)
     return made
 

@@ -34,6 +34,8 @@ class Number(Resource):
         found = await self._all()
         if not found:
             raise SetupError("The account has no phone number. Buy one in the Twilio Console: setup buys nothing.")
+        if named := self.setup.value(self.variable):
+            raise SetupError(f"{self.variable} is {named}, which the account does not have. Correct it or empty it.", 2)
         chosen = await self.setup.choices.take(
             "number", [(each["phone_number"], each["phone_number"]) for each in found]
         )

@@ -131,6 +131,7 @@ class Resource:
     variable: ClassVar[str | None] = None
     flag: ClassVar[str | None] = None
     one_way: Sequence[str] = ()
+    begun: str | None = None  # the id of what a run that broke off has begun, once that is found
 
     def __init__(self, setup: Setup, key: str = "") -> None:
         self.setup = setup
@@ -196,10 +197,13 @@ class Resource:
     async def read(self) -> Record | None:
         """What there is: what a run that broke off has begun, what `.env` names, what we made, or what has our name."""
         entry = self.setup.journal.entry(self.key)
-        if begun := entry.get("begun"):
-            if record := await self._read_begun(begun):
+        named = self.setup.choices.given.get(self.flag or "")
+        if (begun := entry.get("begun")) and (record := await self._read_begun(begun)):
+            id = self.identify(record)
+            if id != begun.get("replaces") and named in (None, id):
+                self.begun = id
                 return record
-        elif self.flag and (named := self.setup.choices.given.get(self.flag)):
+        if named:
             if record := await self.fetch(named):
                 return record
             raise SetupError(f"--{self.flag}: there is no {self.kind} {named} in this account.", 2)
@@ -308,8 +312,10 @@ async def _do(setup: Setup, step: Step) -> str:
         journal.made(key, id)
         return id
     id = resource.identify(step.record)
-    if "begun" in entry and entry["begun"].get("replaces") != id:  # an earlier run did not live to say that it is ours
+    if resource.begun == id:  # an earlier run did not live to say that it is ours
         journal.made(key, id)
+    elif "begun" in entry and entry["begun"].get("replaces") != id:
+        journal.forget_begun(key)
     if step.action == "change":
         ours = id in journal.entry(key).get("made", [])
         fields = {each.field: each.after for each in step.changes}
@@ -384,7 +390,8 @@ async def _reach(resource: Resource) -> None:
         return
     ids = [*entry.get("made", []), *([entry["id"]] if entry.get("id") else [])]
     if entry.get("begun") and (record := await resource.read()):
-        journal.made(resource.key, resource.identify(record))
+        if resource.begun:
+            journal.made(resource.key, resource.begun)
         ids.append(resource.identify(record))
     if ids:
         setup.ids[resource.key] = ids[-1]

@@ -81,8 +81,11 @@ class Journal:
         self.save()
 
     def forget_begun(self, key: str) -> None:
-        """A creation did not come to anything."""
-        self.entries.get(key, {}).pop("begun", None)
+        """A creation did not come to anything. What it should have replaced stays."""
+        entry = self.entries.get(key, {})
+        old = entry.pop("begun", {}).get("replaces")
+        if replaced := [each for each in entry.pop("replaced", []) if each != old]:
+            entry["replaced"] = replaced
         if not self.entries.get(key):
             self.entries.pop(key, None)
         self.save()

@@ -52,13 +52,14 @@ class Workspace(Resource):
     async def search(self) -> Record | None:
         """That of the workflow in `.env`, the one with our name, or one that people choose."""
         found = await self._all()
-        if number := self.setup.value(Workflow.variable or ""):
+        begun = self.setup.journal.entry(self.key).get("begun")  # then only what has our name can be ours
+        if not begun and (number := self.setup.value(Workflow.variable or "")):
             for each in found:
                 if await self.api.find(f"{URL}/{each['sid']}/Workflows/{number}"):
                     return each
         if own := next((each for each in found if each["friendly_name"] == self.setup.name), None):
             return own
-        if not found or self.setup.journal.entry(self.key).get("begun"):
+        if not found or begun:
             return None
         flex = next((each["sid"] for each in found if each["friendly_name"] == FLEX), None)
         options = [(NEW, NEW), *((f"{each['friendly_name']} ({each['sid']})", each["sid"]) for each in found)]
