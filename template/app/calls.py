@@ -9,6 +9,7 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -46,6 +47,7 @@ class Calls:
         self._sessions: dict[str, Session] = {}
         self._expiry: dict[str, asyncio.Task[None]] = {}
         self._saving = Background()
+        self._writing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def active(self) -> int:
@@ -160,7 +162,9 @@ class Calls:
             await self._write(session)
 
     async def _write(self, session: Session) -> None:
-        await self.store.put(f"session:{session.id}", json.dumps({**freeze(session), "worker": self._worker}), LONGEST)
+        async with self._writing.setdefault(session.id, asyncio.Lock()):  # a slow store must not turn the order round
+            kept = json.dumps({**freeze(session), "worker": self._worker})
+            await self.store.put(f"session:{session.id}", kept, LONGEST)
 
     async def _taken(self, call_sid: str) -> bool:
         """Whether another worker serves the call, or has ended it."""

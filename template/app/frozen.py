@@ -34,7 +34,7 @@ def freeze(session: Session) -> dict[str, Any]:
 
 def thaw(id: str, stored: Mapping[str, Any], now: Callable[[], datetime]) -> Session:
     """A conversation as it was kept. Its line is closed until somebody gives it one."""
-    session = Session(id, now=now, **{name: stored[name] for name in KEPT})
+    session = Session(id, now=now, **{name: stored[name] for name in KEPT if name in stored})
     session.history = ModelMessagesTypeAdapter.validate_python(stored["history"])
     session.line.open = False
     return session

@@ -176,7 +176,7 @@ class TacLine(Line):
             await self.websocket.close()
             raise WebSocketDisconnectError(str(refusal)) from None
         if old := self.voice.lines.get(call_sid):  # nobody noticed that it dropped; TAC would mix up the two
-            with suppress(RuntimeError):
+            with suppress(RuntimeError, WebSocketDisconnect):
                 await old.close()
             await old.closed.wait()
         self.voice.lines[call_sid] = self

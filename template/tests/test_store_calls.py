@@ -217,3 +217,25 @@ class TestInProcess(EveryWorker):
         await asyncio.sleep(0.1)
         with pytest.raises(Refused, match="is over"):
             await begin(calls)
+
+
+class Stumbling(InProcess):
+    """A store whose next write of a call takes long."""
+
+    stumbles = False
+
+    async def put(self, key: str, value: str, seconds: float) -> None:
+        if key.startswith("session:") and self.stumbles:
+            self.stumbles = False
+            await asyncio.sleep(0.1)
+        await super().put(key, value, seconds)
+
+
+async def test_what_was_kept_last_is_the_latest() -> None:
+    store = Stumbling()
+    calls = worker(store).state.conversations
+    session = await begin(calls)
+    store.stumbles = True
+    await turn(calls, session, "I am Ada")
+    await settled(calls)
+    assert texts(await begin(worker(store).state.conversations)) == ["I am Ada", "Yes."]
