@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -418,6 +419,26 @@ async def test_a_send_that_fails_is_tried_again(reach: Reach) -> None:
     assert await somebody.texts("Hello") == "Yes."
     await somebody.settles()
     assert sent(somebody) == ["Yes."]
+
+
+async def test_a_message_whose_receipt_is_late_is_not_sent_twice(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    class Late(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            answer = await on_time.handle_async_request(request)
+            if request.url.path.endswith("/Actions"):
+                raise httpx2.ReadTimeout("late", request=request)
+            return answer
+
+    cloud = Cloud()
+    on_time = cloud.transport
+    monkeypatch.setattr(cloud, "transport", Late())
+    somebody = await reach({"says": "Yes."}, cloud=cloud)
+    assert await somebody.texts("Hello") == "Yes."
+    await somebody.settles()
+    assert sent(somebody) == ["Yes."] and "text.unconfirmed" in logged()
+    assert told(await kept(somebody)) == ["Hello", "Yes."]
 
 
 @pytest.mark.parametrize(("refusals", "asked"), [([500] * 4, 4), ([400], 1)])

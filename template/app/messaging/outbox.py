@@ -139,14 +139,22 @@ class Outbox:
             if route.thread:
                 payload["channelSettings"] = {"channelId": route.thread}
             action = ActionList.CreateConversationActionRequest({"type": "SEND_MESSAGE", "payload": payload})
-            await attempt("send", partial(self.api.actions(route.conversation_id).create_async, action))
+            try:
+                await attempt(
+                    "send", partial(self.api.actions(route.conversation_id).create_async, action), httpx2.ReadTimeout
+                )
+            except httpx2.ReadTimeout:  # it has been asked, and asking again would say it twice
+                log.warning("text.unconfirmed", conversation=route.conversation_id)
 
 
-async def attempt(what: str, ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until Twilio answers. What it refuses is not asked again; what it could not do just now is."""
+async def attempt(what: str, ask: Callable[[], Awaitable[T]], unless: type[Exception] | tuple[()] = ()) -> T:
+    """Ask until Twilio answers. What it refuses is not asked again; what it could not do just now is. `unless` is
+    raised."""
     for pause in PAUSES:
         try:
             return await ask()
+        except unless:
+            raise
         except (TwilioRestException, httpx2.TransportError) as error:
             status = getattr(error, "status", None)
             if status is not None and status != 429 and status < 500:
