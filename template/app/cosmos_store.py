@@ -3,8 +3,9 @@
 The container has the partition key `/id` and a default time to live of -1; deploy/ creates it, the app never does.
 Each item has `ttl`, in whole seconds since its last change, and `expires`, in milliseconds since 1970, at which every
 read looks: the clocks of the workers have to agree, as they do in Azure. A queue is one item; who changes it names the
-version that it has read (its etag), so that nothing is lost or taken twice. The account should have strong consistency:
-with less, a call that comes back at once may meet what was written before the last turn.
+version that it has read (its etag), and it says who took its last messages, so that nothing is lost or taken twice. The
+account should have strong consistency: with less, a call that comes back at once may meet what was written before the
+last turn.
 
 An id may not have `/`, `\\`, `?` or `#`, and stands in URLs, which are logged: it is a hash of the key.
 learn.microsoft.com/azure/cosmos-db/nosql/time-to-live, learn.microsoft.com/azure/cosmos-db/concepts-limits
@@ -39,7 +40,7 @@ from azure.cosmos.exceptions import (
 from pydantic import AfterValidator, Field, SecretStr
 
 from app.azure import AzureSettings, identity
-from app.shared_store import ALONE, ANSWER, Down, SharedStore, milliseconds
+from app.shared_store import ALONE, ANSWER, LISTEN, Down, SharedStore, milliseconds
 from app.store import InProcess, Store
 
 log = structlog.get_logger()
@@ -48,6 +49,8 @@ CONNECT = 4.0  # seconds for a token, the account and the container; callers wai
 LOOK = 0.05  # seconds between the first looks into an empty queue
 REST = 0.8  # seconds between the later ones: nothing wakes who waits, and every look is paid for
 TRIES = 5  # for a key that is there for a write and not there for a read
+AGAIN = LISTEN + ANSWER  # seconds in which a change may be sent again: nobody asks for longer
+TAKEN = 10  # messages of which a queue says who took them: more than others take before a change is sent again
 LARGEST = 1_900_000  # bytes; an item of Cosmos DB may have 2 MB
 NO_CONTAINER = 1003  # sub-status of a 404: what the item would belong to is not there
 
@@ -97,7 +100,7 @@ class CosmosStore(SharedStore):
         super().__init__()
         logging.getLogger("azure.cosmos").setLevel(logging.ERROR)  # below it quotes every request
         self.credential = credential
-        # A request is tried twice: a connection dies now and then. What is put, claimed or pushed twice counts once.
+        # A request is tried twice: a connection dies now and then. Whatever is sent twice counts once.
         self.client = CosmosClient(
             endpoint,
             credential,
@@ -149,10 +152,10 @@ class CosmosStore(SharedStore):
         message = {"id": uuid4().hex, **kept(value, seconds)}
         while True:
             found = await self._read(queue_id(key))
-            messages = waiting(found)
-            if message["id"] in [each["id"] for each in messages]:
+            messages, taken = waiting(found), taken_from(found)
+            if message["id"] in [each["id"] for each in [*messages, *taken]]:
                 return  # it was sent twice
-            item = fitting(queue(key, [*messages, message]))
+            item = fitting(queue(key, [*messages, message], taken))
             if await (self._replace(item, found["_etag"]) if found else self._create(item)):
                 return
 
@@ -165,14 +168,18 @@ class CosmosStore(SharedStore):
 
     async def _oldest(self, key: str) -> str | None:
         """Take the first message that nobody else takes and that has not expired."""
+        mine = uuid4().hex
+        first: Item | None = None
         while True:
             found = await self._read(queue_id(key))
+            if first and mine in [each["by"] for each in taken_from(found)]:
+                return text_of(first)  # it was sent twice
             messages = waiting(found)
             if not found or not messages:
                 return None
             first, *others = messages
-            version = found["_etag"]
-            if await (self._replace(queue(key, others), version) if others else self._delete(found["id"], version)):
+            item = queue(key, others, [*taken_from(found), {"id": first["id"], "by": mine}])
+            if await self._replace(item, found["_etag"]):
                 return text_of(first)
 
     async def reach(self) -> object:
@@ -216,13 +223,10 @@ class CosmosStore(SharedStore):
         )
         return await self._done(item["id"], replacing)
 
-    async def _delete(self, id: str, version: str | None = None) -> bool:
-        """Whether it is done: not when it is gone, or another version by now."""
+    async def _delete(self, id: str) -> bool:
+        """Whether it is done: not when it is gone."""
         await self._connected()
-        condition = MatchConditions.IfNotModified if version else None
-        return await self._done(
-            id, self.items.delete_item(id, partition_key=id, etag=version, match_condition=condition)
-        )
+        return await self._done(id, self.items.delete_item(id, partition_key=id))
 
     async def _done(self, id: str, request: Awaitable[Any]) -> bool:
         try:
@@ -277,8 +281,12 @@ def kept(value: str, seconds: float) -> Item:
     }
 
 
-def queue(key: str, messages: list[Item]) -> Item:
-    return {"id": queue_id(key), "messages": messages, "ttl": ttl(max(each["expires"] for each in messages))}
+def queue(key: str, messages: list[Item], taken: list[Item]) -> Item:
+    """With who took which messages. It stays when it is empty: not for long, but until no change is sent again."""
+    expires = [each["expires"] for each in messages]
+    if taken:
+        expires.append(now() + milliseconds(AGAIN))
+    return {"id": queue_id(key), "messages": messages, "taken": taken[-TAKEN:], "ttl": ttl(max(expires))}
 
 
 def ttl(expires: int) -> int:
@@ -297,6 +305,10 @@ def fitting(item: Item) -> Item:
 
 def waiting(found: Item | None) -> list[Item]:
     return [message for message in found["messages"] if is_alive(message)] if found else []
+
+
+def taken_from(found: Item | None) -> list[Item]:
+    return list(found.get("taken", [])) if found else []
 
 
 def is_alive(item: Item) -> bool:

@@ -205,7 +205,7 @@ class CosmosServer:
             status, more, result = self.answer(method, path, headers, body)
         except Refused as refused:
             status, more, result = refused.status, refused.headers, refused.body
-        if self.lost and method in ("POST", "PUT"):
+        if self.lost and method in ("POST", "PUT", "DELETE"):
             self.lost -= 1
             return False
         text = b"" if result is None else json.dumps(result).encode()

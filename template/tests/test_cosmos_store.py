@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from pycep import BicepParser
 from pydantic import ValidationError
 
-from app.cosmos_store import CosmosSettings, CosmosStore, queue_id, value_id
+from app.cosmos_store import AGAIN, TAKEN, CosmosSettings, CosmosStore, queue_id, value_id
 from app.features import STORE
 from app.store import InProcess
 from ops.environment import problem
@@ -142,6 +142,57 @@ class TestCosmos(OnCosmos, EverySharedStore):
             await store.push("queue", value, 60)
         assert [await store.pop("queue", 0) for _ in range(3)] == ["1", "2", None]
 
+    @pytest.mark.parametrize("messages", [["1", "2"], ["1"]])
+    async def test_nothing_is_lost_when_a_message_is_taken_twice(
+        self, store: CosmosStore, server: CosmosServer, messages: list[str]
+    ) -> None:
+        for value in messages:
+            await store.push("queue", value, 60)
+        server.lost = 1
+        assert [await store.pop("queue", 0) for _ in range(3)] == (messages + [None, None])[:3]
+        assert server.lost == 0
+
+    @pytest.mark.parametrize("messages", [["1", "2"], ["1"]])
+    async def test_nothing_is_lost_when_the_queue_changes_before_it_is_taken_again(
+        self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer, messages: list[str]
+    ) -> None:
+        for value in messages:
+            await store.push("queue", value, 60)
+        await elsewhere.get("a")
+        server.lost, others, puts = 1, [], 0
+
+        async def meanwhile(method: str) -> None:
+            nonlocal puts
+            puts += method == "PUT"
+            if puts == 2:
+                server.before = None
+                others.append(await elsewhere.pop("queue", 0))
+                await elsewhere.push("queue", "3", 60)
+
+        server.before = meanwhile
+        assert await store.pop("queue", 0) == "1"
+        assert server.before is None
+        assert others == [messages[1] if len(messages) > 1 else None]
+        assert [await store.pop("queue", 0), await store.pop("queue", 0)] == ["3", None]
+
+    async def test_what_is_taken_before_it_is_pushed_again_comes_once(
+        self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer
+    ) -> None:
+        await store.get("a")
+        await elsewhere.get("a")
+        server.lost, posts, taken = 1, 0, []
+
+        async def meanwhile(method: str) -> None:
+            nonlocal posts
+            posts += method == "POST"
+            if posts == 2:
+                server.before = None
+                taken.append(await elsewhere.pop("queue", 0))
+
+        server.before = meanwhile
+        await store.push("queue", "1", 60)
+        assert taken == ["1"] and await store.pop("queue", 0) is None
+
     async def test_a_token_that_expires_is_claimed_by_one_of_two(
         self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer
     ) -> None:
@@ -175,7 +226,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
         await store.push("queue", "1", 60)
 
         async def meanwhile(method: str) -> None:
-            if method == "DELETE":
+            if method == "PUT":
                 server.before = None
                 await elsewhere.push("queue", "2", 60)
 
@@ -189,10 +240,40 @@ class TestCosmos(OnCosmos, EverySharedStore):
         await asyncio.sleep(0.1)
         assert await store.pop("queue", 0) == "2"
 
-    async def test_an_empty_queue_leaves_nothing_behind(self, store: CosmosStore, server: CosmosServer) -> None:
-        await store.push("queue", "1", 60)
+    async def test_an_empty_queue_leaves_nothing_behind_for_long(
+        self, store: CosmosStore, server: CosmosServer
+    ) -> None:
+        await store.push("queue", "1", 3600)
         await store.pop("queue", 0)
-        assert server.items() == []
+        (item,) = server.items()
+        assert item["messages"] == [] and AGAIN <= item["ttl"] <= AGAIN + 2
+
+    async def test_a_queue_remembers_who_took_a_message_when_the_others_expire_soon(
+        self, store: CosmosStore, server: CosmosServer
+    ) -> None:
+        await store.push("queue", "1", 60)
+        await store.push("queue", "2", 0.5)
+        await store.pop("queue", 0)
+        (item,) = server.items()
+        assert AGAIN <= item["ttl"] <= AGAIN + 2
+
+    async def test_a_long_queue_remembers_only_the_last_who_took_from_it(
+        self, store: CosmosStore, server: CosmosServer
+    ) -> None:
+        for number in range(TAKEN + 2):
+            await store.push("queue", f"{number}", 60)
+            assert await store.pop("queue", 0) == f"{number}"
+        (item,) = server.items()
+        assert len(item["taken"]) == TAKEN
+
+    async def test_an_empty_queue_is_as_good_as_none(self, store: CosmosStore, elsewhere: CosmosStore) -> None:
+        await store.push("queue", "1", 60)
+        assert [await store.pop("queue", 0), await elsewhere.pop("queue", 0)] == ["1", None]
+        await elsewhere.push("queue", "2", 0.05)
+        await asyncio.sleep(0.1)
+        assert await store.pop("queue", 0) is None
+        await store.push("queue", "2", 60)
+        assert [await store.pop("queue", 0), await elsewhere.pop("queue", 0)] == ["2", None]
 
     async def test_who_waits_asks_ever_more_seldom(self, store: CosmosStore, server: CosmosServer) -> None:
         await store.get("a")
