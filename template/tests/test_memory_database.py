@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from typer.testing import CliRunner
 
 from app.capability import Services
@@ -191,6 +192,38 @@ async def test_a_caller_is_forgotten_and_no_other(memory: DatabaseMemory) -> Non
     assert await memory.forget(ADA) == Forgotten(1, 2, 1)
     assert (await rows(memory, Profile), await rows(memory, Entry)) == (1, 1)
     assert await memory.forget(ADA) == Forgotten()
+
+
+@pytest.mark.parametrize("keep", ["remember", "summarize"])
+async def test_nothing_is_kept_that_nobody_could_forget(memory: DatabaseMemory, keep: str) -> None:
+    """A conversation goes on with the profile that it knows, while somebody deletes it."""
+    ada = await memory.create(ADA)
+    await memory.forget(ADA)
+    with pytest.raises(IntegrityError):
+        await getattr(memory, keep)(ada, "Prefers tea.")
+    assert await rows(memory, Entry) == 0
+
+
+async def test_nothing_is_kept_in_memory_that_nobody_could_forget(clock: Clock) -> None:
+    memory = build("sqlite://", clock)
+    with pytest.raises(IntegrityError):
+        await memory.remember("nobody", "Prefers tea.")
+    await memory.close()
+
+
+async def test_who_is_forgotten_during_a_call_is_told_the_truth(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, memory: DatabaseMemory, url: str
+) -> None:
+    monkeypatch.setattr("app.main.CAPABILITIES", [Memory, *ENTRANCES])
+    await memory.create(ADA)
+    script: list[dict[str, Any]] = [{"hears": "tea", "calls": {"remember": {"fact": "Prefers tea."}}}, {"says": "Yes."}]
+    talk = await begin(*script, database_url=url, memory_budget=1.5)
+    await talk.says("Hello")
+    await memory.forget(ADA)
+    assert "could not be kept" in (await talk.says("I like tea")).text
+    assert await rows(memory, Entry) == 0
+    assert "Kept for later" in (await talk.says("I do like tea")).text
+    assert (await memory.forget(ADA)).observations == 1 and await rows(memory, Entry) == 0
 
 
 # --- more than one at once ---------------------------------------------------------------------------------------

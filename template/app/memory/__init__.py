@@ -109,7 +109,7 @@ class Memory(Capability):
         async def summarize(text: str) -> bool:
             """Keep what it was about. False when that could not be done."""
             look_up = self._look_ups.get(session.id) or LookUp(session, identity)
-            return bool(await self._try(session, "summarize", self._summarize(look_up, text, session.conversation_id)))
+            return await self._keep(look_up, self.backend.summarize, text, session.conversation_id)
 
         return {"summarize": summarize}
 
@@ -183,17 +183,21 @@ class Memory(Capability):
         return UNAVAILABLE if known is None else as_data(known) if known else NOTHING
 
     async def _remember(self, look_up: LookUp, fact: str) -> str:
+        kept = await self._keep(look_up, self.backend.remember, fact, look_up.session.conversation_id)
+        return KEPT if kept else NOT_KEPT
+
+    async def _keep(
+        self, look_up: LookUp, method: Callable[..., Awaitable[None]], text: str, conversation_id: str | None
+    ) -> bool:
         async def keep() -> bool:
             look_up.profile = look_up.profile or await self.backend.create(look_up.identity)
-            await self.backend.remember(look_up.profile, fact, look_up.session.conversation_id)
+            await method(look_up.profile, text, conversation_id)
             return True
 
-        return KEPT if await self._try(look_up.session, "remember", keep()) else NOT_KEPT
-
-    async def _summarize(self, look_up: LookUp, text: str, conversation_id: str | None) -> bool:
-        look_up.profile = look_up.profile or await self.backend.create(look_up.identity)
-        await self.backend.summarize(look_up.profile, text, conversation_id)
-        return True
+        if await self._try(look_up.session, method.__name__, keep()):
+            return True
+        look_up.profile = None  # it may have been forgotten meanwhile: the next attempt gets another one
+        return False
 
     async def _try(self, session: Session, what: str, asking: Awaitable[T], within: float | None = None) -> T | None:
         """The answer, or None for one that fails or takes too long: counted, and logged without what it was about."""

@@ -10,7 +10,20 @@ from typing import Annotated, Any, Self
 from uuid import uuid4
 
 from pydantic import AfterValidator, Field, SecretStr
-from sqlalchemy import JSON, Float, ForeignKey, String, Text, UniqueConstraint, delete, func, insert, select, update
+from sqlalchemy import (
+    JSON,
+    Float,
+    ForeignKey,
+    String,
+    Text,
+    UniqueConstraint,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -247,7 +260,17 @@ def connect(text: str) -> AsyncEngine:
         options["pool_pre_ping"] = True
     elif url.database in (None, "", ":memory:"):
         options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
-    return create_async_engine(url, **options)
+    engine = create_async_engine(url, **options)
+    if url.drivername.startswith("sqlite"):
+        event.listen(engine.sync_engine, "connect", check_references)
+    return engine
+
+
+def check_references(connection: Any, record: Any) -> None:
+    """SQLite would keep what belongs to a profile that has been forgotten: each connection has to ask for the check."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
 
 
 def moment(seconds: float) -> datetime:
