@@ -58,8 +58,8 @@ class Turn:
 
     def history(self) -> list[m.ModelMessage]:
         """The turn as the model should remember it: the words that arrived, and no others."""
-        asked, *answered = self._answered()
-        return [asked, *self.asides, *answered]
+        history = self._answered()
+        return [*history[:1], *self.asides, *history[1:]]
 
     def _answered(self) -> list[m.ModelMessage]:
         if self.complete and self.heard is None:

@@ -250,7 +250,7 @@ class Intelligence(Capability):
         state = {name: value for name, value in after["state"].items() if before["state"].get(name) != value}
         guidance = after["guidance"] if after["guidance"] != before["guidance"] else None
         try:
-            if session.line.open and (state or guidance):
+            if session.line.open and (state or guidance is not None):
                 await session.line.keep(state, guidance)
         except NotOffered:  # it has ended just now
             await self._remember(session)
