@@ -1,50 +1,73 @@
-"""What a capability may contribute. `main.py`, the brain and the paths walk the registry; none names a capability."""
+"""The hooks of a capability. `main.py`, the brain and the channels call every registered one; none is named there."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import httpx2
 import structlog
 from fastapi import APIRouter
 from pydantic import create_model
 
-from app.session import Line, Offer, Session
+from app.connection import Connection
+from app.session import Action, Session
+from app.session_store import SessionStore
 from app.settings import Settings
 from app.store import Store
 
-if TYPE_CHECKING:
-    from app.brain import Brain
-
 log = structlog.get_logger()
 
-PATIENCE = 2.0  # seconds that a hook may keep somebody waiting
-FAREWELL = 10.0  # seconds that a hook may take when a conversation is over
+
+@dataclass(frozen=True)
+class Timeouts:
+    """In seconds. Tests pass shorter ones."""
+
+    startup: float = 30.0  # a capability's `open`
+    hook: float = 2.0  # a hook that the other party waits for
+    shutdown: float = 10.0  # a hook of a conversation that is over, and `close`
+
+
+class ConnectionSource(Protocol):
+    """A channel that can open a connection between two turns."""
+
+    async def connection_to(self, session: Session) -> Connection | None:
+        """A connection to a conversation in progress, or None when this channel has none."""
 
 
 @dataclass
 class Services:
-    """What a capability is built from. `transport` carries its requests to Twilio; None is the network.
+    """What a capability is built from. `transport` carries requests to Twilio; None is the network.
 
-    `capabilities` are all of them, as soon as they are built.
+    `parts` are the registered classes that are neither capability, channel, runtime nor store. `capabilities` and
+    `channels` are set before the server starts.
     """
 
     settings: Any
     store: Store
     now: Callable[[], datetime]
     transport: httpx2.AsyncBaseTransport | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    parts: Sequence[type[Any]] = ()
     capabilities: Sequence[Capability] = ()
+    channels: Sequence[ConnectionSource] = ()
+
+    def __post_init__(self) -> None:
+        self.sessions = SessionStore(self.store, self.now)
+
+    def parts_of(self, kind: type[Any]) -> list[Any]:
+        """The registered parts that are subclasses of `kind`, in order."""
+        return [part for part in self.parts if issubclass(part, kind)]
 
 
 class Capability:
-    """A rung of the ladder. Every hook is optional; one that raises or hangs is logged and the conversation goes on."""
+    """Every hook is optional. One that raises or takes too long is logged, and the conversation goes on."""
 
     settings: type[Settings] = Settings
-    spoken_only = False  # whether conversations in writing pass it by
+    spoken_only = False  # True: not called for conversations in writing
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -54,78 +77,89 @@ class Capability:
         """Webhooks of its own."""
         return APIRouter()
 
-    def answered_by(self, brain: Brain) -> None:
-        """Who answers, for a capability that brings conversations of its own."""
-
-    @property
-    def busy(self) -> int:
-        """How many people wait for it just now, for a capability that brings conversations of its own."""
-        return 0
-
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
-        """What the model may use in this conversation."""
+        """Tools for the model in this conversation. Called once a session, and again when the session moves."""
         return ()
 
-    def offers(self, session: Session) -> Mapping[str, Offer]:
-        """What `agent/` and other capabilities may ask of this one, by name. A session without it says no."""
+    def actions(self, session: Session) -> Mapping[str, Action]:
+        """Functions for `agent/` and for other capabilities, by name. Each returns False when it could not act."""
         return {}
 
-    async def line(self, session: Session) -> Line | None:
-        """A line to a conversation that is in progress and that nobody is answering at the moment."""
-        return None
-
-    async def taken(self, session: Session) -> bool:
-        """Whether a human has the conversation. The agent does not answer it then."""
+    async def is_with_human(self, session: Session) -> bool:
+        """True while a human has the conversation: the agent does not answer then."""
         return False
 
     async def open(self) -> None:
-        """The server starts."""
+        """Called when the server starts."""
 
     async def close(self) -> None:
-        """The server stops; nothing is in progress any more."""
+        """Called when the server stops and no conversation is in progress."""
 
     async def on_start(self, session: Session) -> None:
-        """It has begun; nobody has been answered yet."""
+        """Called when a conversation has begun, before the first answer."""
 
     async def on_resume(self, session: Session) -> None:
-        """It goes on after its line was closed, perhaps on another worker."""
+        """Called when a conversation goes on after a disconnect, perhaps on another worker."""
 
     async def context(self, session: Session, text: str) -> str | None:
-        """What the model should know before it answers `text`."""
+        """Text for the model's instructions before it answers `text`."""
         return None
 
     async def on_end(self, session: Session) -> None:
-        """It is over and will not come back."""
+        """Called when a conversation is over and cannot come back."""
 
 
-async def each(capabilities: Sequence[Capability], hook: str, *args: Any, within: float | None = None) -> list[Any]:
-    """What every capability's hook returned. One that raises, or takes longer than `within` seconds, is left out."""
-    written = any(isinstance(arg, Session) and not arg.line.spoken for arg in args)
+@runtime_checkable
+class RelayAttributes(Protocol):
+    """A capability that sets attributes of `<ConversationRelay>`."""
+
+    def relay_attributes(self) -> Mapping[str, str]:
+        """Attributes in snake_case."""
+
+
+@runtime_checkable
+class HandlesHandoff(Protocol):
+    """A capability that takes callers further after the agent has left the call."""
+
+    async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
+        """TwiML for the caller after the agent ended with `handoff`, or None."""
+
+
+async def run_hooks(
+    capabilities: Sequence[Any], hook: Callable[..., Any], *args: Any, timeout: float | None = None
+) -> list[Any]:
+    """Call `hook` (as in `Capability.on_start`) of every capability, and return the results in order.
+
+    A hook that raises, or takes longer than `timeout` seconds, is logged and left out.
+    """
+    written = any(isinstance(arg, Session) and not arg.connection.spoken for arg in args)
     results = []
     for capability in capabilities:
         if capability.spoken_only and written:
             continue
         try:
-            async with asyncio.timeout(within or PATIENCE):
-                result = getattr(capability, hook)(*args)
+            async with asyncio.timeout(Timeouts.hook if timeout is None else timeout):
+                result = getattr(capability, hook.__name__)(*args)
                 results.append(await result if isinstance(result, Awaitable) else result)
         except Exception:
-            log.exception("capability.failed", capability=type(capability).__name__, hook=hook)
+            log.exception("capability.failed", capability=type(capability).__name__, hook=hook.__name__)
     return results
 
 
-async def equip(session: Session, capabilities: Sequence[Capability]) -> None:
-    """Give a session what the capabilities offer, a new one, one that has come back, one that is over; and a line, if
-    it has none and there is one."""
-    if not session.line.open:
-        lines = await each(capabilities, "line", session)
-        session.line = next(filter(None, lines), session.line)
-    for offers in await each(capabilities, "offers", session):
-        session.offers |= offers
+async def attach(session: Session, services: Services) -> None:
+    """Give a session the actions of the capabilities, and a connection when it has none and a channel can open one."""
+    if not session.connection.open:
+        for channel in services.channels:
+            if connection := await channel.connection_to(session):
+                session.connection = connection
+                break
+    hook_timeout = services.timeouts.hook
+    for actions in await run_hooks(services.capabilities, Capability.actions, session, timeout=hook_timeout):
+        session.actions |= actions
 
 
-def combined(*parts: type[Settings]) -> type[Settings]:
-    """The settings of everything that is switched on, as one class: read at once, refused at once."""
+def merge_settings(*parts: type[Settings]) -> type[Settings]:
+    """One settings class of several, so that every problem of an environment is reported at once."""
     own = [
         part for part in dict.fromkeys(parts) if not any(part is not more and issubclass(more, part) for more in parts)
     ]

@@ -1,4 +1,4 @@
-"""The wiring, read from top to bottom: settings → capabilities → brain → conversations → the way they come in."""
+"""The wiring, top to bottom: settings → store → capabilities → brain → channels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import httpx2
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from app.brain import Brain, own_prompt, own_tools
-from app.capability import FAREWELL, Services, each
-from app.features import CAPABILITIES, RUNTIME, STORE, Conversations, ProjectSettings, answer_a_defect, connect
+from app import registry
+from app.brain import Brain
+from app.capability import Capability, Services, Timeouts, run_hooks
+from app.channel import Conversations
+from app.loader import load_prompt, load_tools
 from app.settings import Settings
 from app.store import Store
-
-STARTUP = 30.0  # seconds that a capability may take to open what it needs
 
 
 def create_app(
@@ -27,50 +27,48 @@ def create_app(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     store: Store | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
+    capabilities: Sequence[type[Capability]] | None = None,
+    timeouts: Timeouts | None = None,
 ) -> FastAPI:
-    """Build the agent. Nothing is read, connected or checked before this is called.
+    """Build the server. Nothing is read, connected or checked before this is called.
 
-    `models` replace those of the settings; `tools` replace those of `agent/tools.py`.
-    `transport` carries what the capabilities ask Twilio; without one, the network does.
+    `models` replace those of the settings, `tools` those of `agent/tools.py`, `capabilities` those of the registry.
+    `transport` carries requests to Twilio; None is the network.
     """
-    settings = settings or ProjectSettings()
-    store = store or STORE.build(settings)
-    services = Services(settings, store, now, transport)
-    capabilities = services.capabilities = [capability.build(services) for capability in CAPABILITIES]
-    runtime = RUNTIME.build(settings, models)
-    brain = Brain(
-        runtime=runtime,
-        prompt=own_prompt(),
-        tools=own_tools() if tools is None else tools,
-        capabilities=capabilities,
-        deadline=settings.deadline,
-    )
-    for capability in capabilities:
-        capability.answered_by(brain)
-    conversations = Conversations(brain, capabilities, store, now)
+    settings = settings or registry.ProjectSettings()
+    store = store or registry.STORE.build(settings)
+    services = Services(settings, store, now, transport, timeouts or Timeouts(), registry.PARTS)
+    wanted = registry.CAPABILITIES if capabilities is None else capabilities
+    services.capabilities = [capability.build(services) for capability in wanted]
+    runtime = registry.RUNTIME.build(settings, models)
+    brain = Brain(runtime, load_prompt(), load_tools() if tools is None else tools, services, settings.deadline)
+    channels = [channel.build(services, brain) for channel in registry.CHANNELS]
+    services.channels = channels
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        await runtime.warm()
-        await each(capabilities, "open", within=STARTUP)
+        await runtime.warm_up()
+        await run_hooks(services.capabilities, Capability.open, timeout=services.timeouts.startup)
         yield
-        await conversations.end_all()
-        await each(capabilities, "close", within=FAREWELL)
+        for channel in channels:
+            await channel.close()
+        await run_hooks(services.capabilities, Capability.close, timeout=services.timeouts.shutdown)
         await runtime.close()
         await store.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.state.conversations = conversations
+    app.state.brain = brain
+    app.state.conversations = Conversations(channels, services.capabilities)
     app.add_api_route("/healthz", health, methods=["GET"])
-    app.add_exception_handler(Exception, answer_a_defect)
-    for capability in capabilities:
+    for channel in channels:
+        channel.connect(app)
+    for capability in services.capabilities:
         app.include_router(capability.routes())
-    connect(app, settings, conversations)
     return app
 
 
 async def health(request: Request) -> JSONResponse:
-    """200 while people are welcome, 503 while the last conversations finish."""
+    """200 while the server takes conversations, 503 while it drains."""
     conversations: Conversations = request.app.state.conversations
     status = "draining" if conversations.draining else "ok"
     return JSONResponse({"status": status, "active": conversations.active}, 503 if conversations.draining else 200)

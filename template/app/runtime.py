@@ -1,23 +1,23 @@
-"""What answers a turn. Which one, app/features.py says; the brain keeps what they have in common."""
+"""A runtime answers one turn; `app/features.py` says which one. The brain does what all have in common."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import structlog
+from pydantic_ai import Tool
 from pydantic_ai import messages as m
 from pydantic_core import to_json
 
 from app.session import Session
 from app.settings import Settings
-
-if TYPE_CHECKING:
-    from app.brain import Turn
+from app.turn import Turn
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ TOOL_FAILED = "The tool failed ({}). Say plainly that this did not work, and off
 
 
 class Runtime(ABC):
-    """What answers: models that a framework of this process runs, or a service that runs them."""
+    """Models that a framework of this process runs, or a service that runs them."""
 
     settings: type[Settings] = Settings
 
@@ -36,72 +36,79 @@ class Runtime(ABC):
 
     @staticmethod
     @abstractmethod
-    def asks() -> list[str]:
-        """Who is asked, in order, as the environment or the answers have it."""
+    def model_names() -> list[str]:
+        """The models in order of preference, from the environment or the answers."""
 
     @staticmethod
     @abstractmethod
-    def missing() -> dict[str, str]:
-        """The variables that are needed to ask them and that the environment lacks, each with its fix."""
+    def missing_env() -> dict[str, str]:
+        """Environment variables that the models need and that are not set, each with its fix."""
 
     @staticmethod
-    def unknown(settings: Any) -> list[str]:
-        """What is wrong with the models that the settings name, a line for each."""
+    def invalid_models(settings: Any) -> list[str]:
+        """One line for each model name in the settings that cannot be used."""
         return []
 
-    async def warm(self) -> None:  # noqa: B027 (optional)
-        """Pay for the first run before the first caller does."""
+    async def warm_up(self) -> None:  # noqa: B027 (optional)
+        """Load what the first request would load."""
 
-    def begin(self, session: Session) -> None:  # noqa: B027 (optional)
-        """A call has arrived, or come back: its first turn is near."""
+    def on_connect(self, session: Session) -> None:  # noqa: B027 (optional)
+        """A call has begun or come back: its first turn is near."""
 
     @abstractmethod
-    async def answer(
-        self,
-        session: Session,
-        turn: Turn,
-        instructions: str,
-        tools: Sequence[Callable[..., Any]],
-        tell: Callable[[str], None],
-    ) -> None:
-        """Answer `turn.asked`: tell every word as it comes, and put what is exchanged into `turn.messages`.
+    def answer(
+        self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
+    ) -> AsyncGenerator[str]:
+        """Yield the reply to `turn.user_text` token by token, and append every message to `turn.record`.
 
-        Each message has the turn's `run_id`. Raises when nobody could answer.
+        Each message has the turn's `run_id`. Raises when no model could answer.
         """
 
-    def end(self, session_id: str) -> None:  # noqa: B027 (optional)
-        """A call is over, or goes on elsewhere."""
+    def on_end(self, session_id: str) -> None:  # noqa: B027 (optional)
+        """The call is over, or goes on elsewhere."""
 
     async def close(self) -> None:  # noqa: B027 (optional)
-        """Let go of connections."""
+        """Close connections."""
 
 
-def recorded(turn: Turn, instructions: str) -> list[m.ModelMessage]:
-    """The record of a turn that begins: what was asked, and a list that takes the rest."""
+_tools: WeakKeyDictionary[Callable[..., Any], Tool[Any]] = WeakKeyDictionary()
+
+
+def tool_of(function: Callable[..., Any]) -> Tool[Any]:
+    """The function as a tool of pydantic-ai. Its JSON schema is built once for each function."""
+    tool = _tools.get(function)
+    if tool is None:
+        _tools[function] = tool = Tool(function)
+    return tool
+
+
+def start_record(turn: Turn, instructions: str) -> list[m.ModelMessage]:
+    """The record of a turn with its request; the runtime appends the other messages."""
     record: list[m.ModelMessage] = [
-        m.ModelRequest([m.UserPromptPart(turn.asked)], instructions=instructions, run_id=turn.run_id)
+        m.ModelRequest([m.UserPromptPart(turn.user_text)], instructions=instructions, run_id=turn.run_id)
     ]
-    turn.messages = record
+    turn.record = record
     return record
 
 
 def as_text(result: Any) -> str:
-    """What a tool has returned, as a model reads it."""
+    """A tool's result as text for a model."""
     return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)
 
 
-async def within(limit: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """What a tool's function returns; one that may block has a thread. Raises TimeoutError after `limit` seconds."""
+async def with_timeout(limit: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a tool's function; one that is not async runs in a thread. Raises TimeoutError after `limit` seconds."""
     async with asyncio.timeout(limit):
         if iscoroutinefunction(function):
             return await function(*args, **kwargs)
         return await asyncio.to_thread(function, *args, **kwargs)
 
 
-async def attempt(name: str, call: Awaitable[Any], unless: type[Exception] | tuple[()] = ()) -> Any:
-    """What a tool returns. An error becomes a sentence: its text may be a secret. `unless` is raised.
+async def run_tool_safely(name: str, call: Awaitable[Any], unless: type[Exception] | tuple[()] = ()) -> Any:
+    """The result of a tool, or a sentence for the model when it raised; `unless` is raised.
 
-    So does what JSON cannot hold: it would stay in the history, which models read and stores keep.
+    The error's text may be a secret and is left out. A result that JSON cannot hold counts as an error, since it would
+    stay in the history, which models read and stores keep.
     """
     try:
         result = await call
@@ -114,9 +121,16 @@ async def attempt(name: str, call: Awaitable[Any], unless: type[Exception] | tup
         return TOOL_FAILED.format(type(error).__name__)
 
 
-async def finished(turn: Turn, call_id: str | None, work: Awaitable[Any]) -> Any:
-    """What a tool returns. It finishes what it began, also when the caller interrupts."""
+async def run_shielded(turn: Turn, call_id: str | None, work: Awaitable[Any]) -> Any:
+    """Run a tool to its end, also when the caller interrupts the turn."""
     task = asyncio.ensure_future(work)
     if call_id:
         turn.tools[call_id] = task
     return await asyncio.shield(task)
+
+
+def reason(error: BaseException) -> str:
+    """Why a model failed, without what a provider may have quoted of the conversation."""
+    if isinstance(error, BaseExceptionGroup):
+        return ", ".join(reason(each) for each in error.exceptions)
+    return " ".join([type(error).__name__, *([str(error.status_code)] if hasattr(error, "status_code") else [])])

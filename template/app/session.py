@@ -1,33 +1,29 @@
-"""A conversation in progress: what a tool may know of it and do to it. All that `agent/` imports of `app/`."""
+"""One conversation in progress: what a tool may read of it and do to it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 
-from app.chosen import Line
-from app.line import NotOffered
+from app.connection import Connection
+from app.turn import Turn
 
-if TYPE_CHECKING:
-    from app.brain import Turn
-
-__all__ = ["Line", "NotOffered", "Offer", "Session", "this_session", "working_for"]
-
-Offer = Callable[..., Awaitable[bool]]
+Action = Callable[..., Awaitable[bool]]
 
 
 @dataclass
 class Session:
-    """One conversation: `caller` is who began it, `called` the agent's own number, E.164 both. `id` is Twilio's
-    name for it; `now` is the project's clock (UTC).
+    """One conversation: `caller` began it, `called` is the agent's own number, both E.164. `id` is the CallSid, or in
+    writing the id of Conversation Orchestrator; `now` is the project's clock (UTC).
 
-    `guidance` is what the model heeds from its next turn on, `hearing` what is just being said, `state` what the
-    capabilities keep: JSON, under a name of their own. All up to `guidance` survives a change of worker.
+    `state` is JSON and yours: capabilities keep theirs there under their own names. `guidance` is added to the model's
+    instructions from the next turn on, `hearing` is a partial prompt. Every field up to `guidance` moves with the call
+    to another worker.
     """
 
     id: str
@@ -35,7 +31,7 @@ class Session:
     called: str
     language: str
     now: Callable[[], datetime]
-    line: Line = field(default_factory=Line)
+    connection: Connection = field(default_factory=Connection)
     parameters: Mapping[str, str] = field(default_factory=dict)
     greeting: str = ""
     history: list[ModelMessage] = field(default_factory=list)
@@ -46,29 +42,34 @@ class Session:
     hearing: str = ""
     turn: Turn | None = None
     ending: bool = False
-    offers: dict[str, Offer] = field(default_factory=dict)
+    actions: dict[str, Action] = field(default_factory=dict)
+    tools: Sequence[Callable[..., Any]] | None = None  # of the capabilities; None until the first turn
 
     async def say(self, text: str) -> None:
-        """Say something at once, and have the model know that it was said."""
-        await self.line.say(text)
+        """Say `text` at once, and keep it in the history."""
+        await self.connection.say(text)
         said = ModelResponse([TextPart(text)])
         if self.turn and not self.turn.complete:
-            self.turn.asides.append(said)
+            self.turn.interjections.append(said)
             return
-        if self.turn:  # from now on an interruption cuts this, and no longer the answer
+        if self.turn:  # from now on an interruption cuts this text, not the reply before it
             self.history, self.turn = [*self.history, *self.turn.history()], None
         self.history.append(said)
 
+    async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
+        """End the call after the words of this turn. `handoff` reaches the `<Connect action>` route."""
+        await self.connection.end(handoff)
+
     async def escalate(self, reason_code: str, summary: str = "") -> bool:
-        """Bring a human into the conversation. False when that is over, or the project has nobody to offer."""
-        offer = self.offers.get("escalate") if self.line.open else None
-        return await offer(reason_code, summary) if offer else False
+        """Transfer to a human. False when the conversation is over, or the project has no hand-off."""
+        action = self.actions.get("escalate") if self.connection.open else None
+        return await action(reason_code, summary) if action else False
 
 
 _this_session: ContextVar[Session] = ContextVar("this_session")
-working_for = _this_session.set
+set_session = _this_session.set
 
 
 def this_session() -> Session:
-    """The conversation that the running tool works for. Raises LookupError outside of one."""
+    """The session that the running tool belongs to. Raises LookupError outside of a turn."""
     return _this_session.get()

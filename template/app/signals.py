@@ -1,4 +1,4 @@
-"""What Twilio noticed in a conversation, as types, and what can be done about it. For `agent/actions.py`."""
+"""What Twilio noticed in a conversation, as types, and what can be done about it. For `agent/reactions.py`."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def raise_flag(session: Session, flag: str) -> None:
 
 async def alert(session: Session, reason: str) -> None:
     """Tell people: POST to AGENT_ALERT_URL, or without one a line in the log. Raises when the POST fails."""
-    offer = session.offers.get("alert")
-    if not (offer and await offer(session, reason)):
+    action = session.actions.get("alert")
+    if not (action and await action(session, reason)):
         log.warning("alert", session=session.id, conversation=session.conversation_id, reason=reason)
 
 
@@ -88,10 +88,10 @@ class NotKept(Exception):
 async def keep_summary(session: Session, text: str) -> None:
     """Have level 2 remember it for the next conversation. Raises NotKept if that fails; without level 2 the log says
     that nobody has kept it."""
-    offer = session.offers.get("summarize")
-    if offer is None:
+    action = session.actions.get("summarize")
+    if action is None:
         log.info("summary.not_kept", session=session.id)
-    elif not await offer(text):
+    elif not await action(text):
         raise NotKept
 
 

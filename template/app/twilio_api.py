@@ -44,7 +44,7 @@ class OrchestratorSettings(ApiSettings):
 class Http(AsyncHttpClient):  # type: ignore[misc]
     """The helper library's requests over httpx: its own asynchronous client sends JSON bodies as forms.
 
-    Drop when twilio > 9.13 passes tests/test_twilio_api.py without it.
+    Drop when twilio > 9.13 passes app/orchestrator/tests/test_twilio_api.py without it.
     """
 
     def __init__(self, transport: httpx2.AsyncBaseTransport | None, timeout: float) -> None:
@@ -95,7 +95,7 @@ def twilio_client(
 async def everything(resource: Any, **filters: Any) -> list[Any]:
     """All records of a list, page by page: `list_async` asks for the second page synchronously, which fails.
 
-    Drop when twilio > 9.13 passes tests/test_twilio_api.py without it. Raises TwilioRestException.
+    Drop when twilio > 9.13 passes app/orchestrator/tests/test_twilio_api.py without it. Raises TwilioRestException.
     """
     page = await _page(resource, **filters)
     records = list(page)

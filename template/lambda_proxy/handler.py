@@ -117,7 +117,7 @@ class Webhook:
         return str(id) if id else None
 
     def envelope(self) -> bytes:
-        """What app/agentcore_host.py takes out again."""
+        """What app/agentcore_host/__init__.py takes out again."""
         return json.dumps(
             {
                 "method": self.method,
@@ -218,7 +218,7 @@ def asked_again() -> str:
 
 
 def apology() -> str:
-    """TwiML that says what agent/words.py has for the worst case, and hangs up."""
+    """TwiML that says what agent/phrases.py has for the worst case, and hangs up."""
     response = ElementTree.Element("Response")
     say = ElementTree.SubElement(response, "Say", language=os.environ.get("SAY_LANGUAGE", "en-US"))
     say.text = os.environ.get("UNAVAILABLE", UNAVAILABLE)

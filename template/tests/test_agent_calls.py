@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from app.brain import own_prompt, own_tools
-from tests.voice import Dial
+from app.loader import load_prompt, load_tools
+from kit.voice_fixtures import Dial
 
 
 async def test_the_agent_hangs_up_when_it_is_asked_to(dial: Dial) -> None:
-    call = await dial({"calls": {"end_call": {"reason": "done"}}, "then": "Goodbye!"}, tools=own_tools())
+    call = await dial({"calls": {"end_call": {"reason": "done"}}, "then": "Goodbye!"}, tools=load_tools())
     await call.says("That was all.")
     await call.over()
     assert (call.ended_by, call.handoff) == ("agent", {"reasonCode": "done"})
 
 
 def test_the_prompt_fits_a_voice() -> None:
-    assert "read aloud" in own_prompt()
+    assert "read aloud" in load_prompt()

@@ -17,15 +17,14 @@ from pydantic import Field
 from pydantic_ai import messages as m
 
 from agent import handoff
-from app.capability import Capability, Services, combined
-from app.escalation.chosen import WAYS
+from app.capability import Capability, Services
 from app.escalation.payload import Payload
 from app.escalation.state import Record, Records
+from app.escalation.transfer import Way
 from app.escalation.turns import in_turn_of, silence
-from app.escalation.way import Way
 from app.escalation.webhooks import routes
 from app.runtime import TOOL_FAILED
-from app.session import Offer, Session
+from app.session import Action, Session
 from app.settings import Settings
 
 
@@ -46,13 +45,13 @@ class EscalationSettings(Settings):
 
 
 class Escalation(Capability):
-    settings = combined(EscalationSettings, *(way.settings for way in WAYS))
+    settings = EscalationSettings
 
     def __init__(self, services: Services) -> None:
         self.options = services.settings
         self.store = services.store
         self.records = Records(services.store)
-        self.ways = [way(services, self.records) for way in WAYS]
+        self.ways = [way(services, self.records) for way in services.parts_of(Way)]
         self._events: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -75,9 +74,9 @@ class Escalation(Capability):
         return router
 
     def way(self, session: Session) -> Way:
-        return next(way for way in self.ways if way.spoken == session.line.spoken)
+        return next(way for way in self.ways if way.spoken == session.connection.spoken)
 
-    def offers(self, session: Session) -> Mapping[str, Offer]:
+    def actions(self, session: Session) -> Mapping[str, Action]:
         async def escalate(reason_code: str, summary: str = "") -> bool:
             return await self.escalate(session, reason_code, summary)
 
@@ -97,7 +96,7 @@ class Escalation(Capability):
 
         return [transfer_to_human]
 
-    async def taken(self, session: Session) -> bool:
+    async def is_with_human(self, session: Session) -> bool:
         return await self.way(session).taken(session)
 
     async def context(self, session: Session, text: str) -> str | None:
@@ -107,7 +106,7 @@ class Escalation(Capability):
             await way.again(session, begun)
         elif any(word.casefold() in text.casefold() for word in handoff.SENSITIVE):
             await self.escalate(session, "sensitive_topic")
-        elif handoff.FAILURES and failures(session.history, session.line.apology) >= handoff.FAILURES:
+        elif handoff.FAILURES and failures(session.history, session.connection.apology) >= handoff.FAILURES:
             await self.escalate(session, "repeated_failure")
         return None
 
@@ -126,13 +125,13 @@ class Escalation(Capability):
         way = self.way(session)
         if await way.begun(session):
             return True
-        if not session.line.open:
+        if not session.connection.open:
             return False
         record = Record(payload=Payload.of(session, reason_code, summary), since=session.now())
         if not await way.begin(session, record):
             return True
         if not in_turn_of(session):
-            await silence(session.line)
+            await silence(session.connection)
             if record != await way.begun(session):  # somebody else was quicker
                 return True
         return await way.hand_over(session, record)

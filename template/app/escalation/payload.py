@@ -83,7 +83,7 @@ class Payload(Strict):
             log.error("handoff.routing_ignored", call=session.id, error=type(error).__name__)
         except Exception:
             log.exception("handoff.routing_ignored", call=session.id)
-        channel: Any = "voice" if session.line.spoken else session.parameters["channel"].lower()
+        channel: Any = "voice" if session.connection.spoken else session.parameters["channel"].lower()
         return cls(
             channel=channel,
             conversation_id=session.conversation_id,

@@ -7,8 +7,9 @@ import asyncio
 import structlog
 from pydantic_ai import messages as m
 
-from app.brain import Turn
-from app.session import Line, Session, this_session
+from app.connection import Connection
+from app.session import Session, this_session
+from app.turn import Turn
 
 log = structlog.get_logger()
 
@@ -26,20 +27,20 @@ def in_turn_of(session: Session) -> bool:
 
 async def tell(session: Session, turn: Turn, text: str) -> None:
     """Add `text` to what is being said."""
-    await sent(turn, session.line.hold)
-    told = f" {text}" if turn.said else text
-    turn.said += told
-    await session.line.say_last(told)
+    await sent(turn, session.connection.hold)
+    told = f" {text}" if turn.spoken_text else text
+    turn.spoken_text += told
+    await session.connection.append_to_turn(told)
 
 
 def stop(turn: Turn | None) -> None:
     """Ask the model no more, from within a tool or a hook of its turn."""
-    if turn and turn.answer:
+    if turn and turn.task:
         turn.stopped = True
-        turn.answer.cancel()
+        turn.task.cancel()
 
 
-async def silence(line: Line) -> None:
+async def silence(line: Connection) -> None:
     """Wait until no turn is open, for so long as a turn may last."""
     try:
         async with asyncio.timeout(LONGEST_TURN):
@@ -51,11 +52,11 @@ async def silence(line: Line) -> None:
 
 async def sent(turn: Turn, hold: str) -> None:
     """Wait until what the model said before it called the tool is on its way. `hold` is what fills a silence."""
-    parts = [part for message in turn.exchanged for part in message.parts]
+    parts = [part for message in turn.messages for part in message.parts]
     length = sum(len(part.content) for part in parts if isinstance(part, m.TextPart))
     try:
         async with asyncio.timeout(FLUSH):
-            while len(turn.said.replace(f"{hold} ", "") if hold else turn.said) < length:
+            while len(turn.spoken_text.replace(f"{hold} ", "") if hold else turn.spoken_text) < length:
                 await asyncio.sleep(0.002)
     except TimeoutError:
         log.warning("escalation.words_are_late")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Response
 from starlette.background import BackgroundTask
 
 from app.escalation.state import KEPT, Records, State
-from app.escalation.way import Way
+from app.escalation.transfer import Way
 from app.settings import Settings
 from app.store import Store
 from app.webhook import signed

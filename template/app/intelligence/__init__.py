@@ -1,4 +1,4 @@
-"""Level 3: what Twilio notices while people talk becomes a typed signal, and `agent/actions.py` reacts to it.
+"""Level 3: what Twilio notices while people talk becomes a typed signal, and `agent/reactions.py` reacts to it.
 
 Conversation Intelligence v3 sends what its operators found to a webhook. The worker that receives it may be another
 than the one that serves the conversation: a mailbox in the store is between them.
@@ -21,19 +21,14 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, ValidationError
 
-from agent import actions
+from agent import reactions as own_reactions
 from app.background import Background
-from app.capability import Capability, Services, equip
+from app.capability import Capability, Services, attach
+from app.connection import NotSupported
 from app.intelligence.mailbox import Mailbox
 from app.intelligence.payload import Execution, Result, signal_of
-from app.intelligence.reactions import (
-    CANNOT_WRITE,
-    FailedSignals,
-    Reactions,
-    record_of,
-    session_of,
-)
-from app.session import NotOffered, Offer, Session
+from app.intelligence.reactions import CANNOT_WRITE, FailedSignals, Reactions, record_of, session_of
+from app.session import Action, Session
 from app.settings import Settings
 from app.signals import SIGNALS, AnySignal
 from app.webhook import signed
@@ -95,7 +90,7 @@ class Intelligence(Capability):
 
     @classmethod
     def build(cls, services: Services) -> Self:
-        return cls(services, actions)
+        return cls(services, own_reactions)
 
     def routes(self) -> APIRouter:
         router = APIRouter()
@@ -126,7 +121,7 @@ class Intelligence(Capability):
             await asyncio.gather(*late, return_exceptions=True)
 
     async def on_start(self, session: Session) -> None:
-        if session.line.spoken:  # nobody serves a conversation in writing between two messages
+        if session.connection.spoken:  # nobody serves a conversation in writing between two messages
             self._listen(session)
 
     async def on_resume(self, session: Session) -> None:
@@ -138,7 +133,7 @@ class Intelligence(Capability):
         self._over[session.id] = time.monotonic() + LINGER
         self._listen(session)
 
-    def offers(self, session: Session) -> Mapping[str, Offer]:
+    def actions(self, session: Session) -> Mapping[str, Action]:
         return {"alert": self._alert}
 
     async def _alert(self, session: Session, reason: str) -> bool:
@@ -205,7 +200,7 @@ class Intelligence(Capability):
 
     def _attending(self, session: Session) -> bool:
         until = self._over.get(session.id)
-        return not self._closing and (session.line.open if until is None else time.monotonic() < until)
+        return not self._closing and (session.connection.open if until is None else time.monotonic() < until)
 
     async def _attend(self, session: Session) -> None:
         """React while the line is open, and for a while after the end. What comes while it is closed is for whoever
@@ -244,17 +239,17 @@ class Intelligence(Capability):
 
     async def _keep(self, session: Session, before: Mapping[str, Any]) -> None:
         """What a reaction has changed. A call in progress is kept by whoever serves it."""
-        if session.line.open and session.line.spoken:
+        if session.connection.open and session.connection.spoken:
             return
         after = record_of(session)
         state = {name: value for name, value in after["state"].items() if before["state"].get(name) != value}
         guidance = after["guidance"] if after["guidance"] != before["guidance"] else None
         try:
-            if session.line.open and (state or guidance is not None):
-                await session.line.keep(state, guidance)
-        except NotOffered:  # it has ended just now
+            if session.connection.open and (state or guidance is not None):
+                await session.connection.update_state(state, guidance)
+        except NotSupported:  # it has ended just now
             await self._remember(session)
-        if not session.line.open:
+        if not session.connection.open:
             await self._remember(session)
 
     # --- conversations that are over --------------------------------------------------------------------------
@@ -270,12 +265,12 @@ class Intelligence(Capability):
         """A conversation that nobody serves: it is over, or between two messages, or its worker has died."""
         record: Any = json.loads(await self.store.get(f"session:{id}") or "null")
         session = await self._again({**(record if isinstance(record, dict) else {}), "id": id})
-        after = None if session.line.open else await self.store.get(f"after:{id}")
+        after = None if session.connection.open else await self.store.get(f"after:{id}")
         return await self._again({**json.loads(after), "id": id}) if after else session
 
     async def _again(self, record: Mapping[str, Any]) -> Session:
         session = session_of(record, self.now)
-        await equip(session, self.services.capabilities)
+        await attach(session, self.services)
         return session
 
 

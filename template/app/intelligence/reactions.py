@@ -35,7 +35,7 @@ def session_of(record: Mapping[str, Any], now: Callable[[], datetime]) -> Sessio
     empty: dict[str, Any] = {"caller": "", "called": "", "language": "", "state": {}}
     known = {name: record[name] for name in RECORDED if record.get(name) is not None}
     session = Session(record["id"], now=now, **{**empty, **known})
-    session.line.open = False
+    session.connection.open = False
     return session
 
 
@@ -82,7 +82,7 @@ class FailedSignals:
 
 
 class Reactions:
-    """Runs `on_<kind>` of `agent/actions.py`. A signal whose reaction raises or hangs is kept."""
+    """Runs `on_<kind>` of `agent/reactions.py`. A signal whose reaction raises or hangs is kept."""
 
     def __init__(self, actions: Any, failed: FailedSignals) -> None:
         self.actions = actions

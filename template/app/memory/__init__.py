@@ -19,8 +19,7 @@ import structlog
 from app.background import Background
 from app.capability import Capability, Services
 from app.memory.backend import Backend, Identity, Item, Known, MemorySettings, identity_of
-from app.memory.chosen import BACKEND
-from app.session import Offer, Session
+from app.session import Action, Session
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -51,7 +50,7 @@ class LookUp:
 class Memory(Capability):
     """`counts` tells how it went: look-ups asked, found and empty; late for the answer; failed, of anything."""
 
-    settings = BACKEND.settings
+    settings = MemorySettings
 
     def __init__(self, backend: Backend, settings: MemorySettings) -> None:
         self.backend = backend
@@ -64,7 +63,8 @@ class Memory(Capability):
 
     @classmethod
     def build(cls, services: Services) -> Self:
-        return cls(BACKEND.build(services), services.settings)
+        (backend,) = services.parts_of(Backend)
+        return cls(backend.build(services), services.settings)
 
     async def open(self) -> None:
         self.is_open = True
@@ -86,7 +86,7 @@ class Memory(Capability):
         if identity is None or not self.is_open:
             return
         # Where the line is closed, the conversation is over here, or comes back and is looked up again.
-        for id in [id for id, look_up in self._look_ups.items() if not look_up.session.line.open]:
+        for id in [id for id, look_up in self._look_ups.items() if not look_up.session.connection.open]:
             self._look_ups.pop(id).task.cancel()
         self.counts["asked"] += 1
         self._look_ups[session.id] = look_up = LookUp(session, identity)
@@ -100,7 +100,7 @@ class Memory(Capability):
             look_up.session = session
             session.profile_id = session.profile_id or look_up.profile
 
-    def offers(self, session: Session) -> Mapping[str, Offer]:
+    def actions(self, session: Session) -> Mapping[str, Action]:
         """Keep a summary: also of what is over, which nobody looks up any more."""
         identity = identity_of(session.caller, session.parameters)
         if identity is None or "summaries" not in self.kinds:

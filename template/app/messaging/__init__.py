@@ -6,29 +6,28 @@ what it fails to send, answers human agents and knows of duplicates in its own p
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any, Self
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import FastAPI, Request, Response
 from pydantic import Field, ValidationError
 from pydantic_ai.messages import ModelResponse, TextPart
 
 from agent import texts
-from app import answers
+from app import config
 from app.background import Background
 from app.brain import Brain
-from app.capability import FAREWELL, Capability, Services, each, equip
-from app.frozen import OVER, freeze, thaw
+from app.capability import Capability, Services, attach, run_hooks
+from app.channel import Channel
+from app.connection import Connection, NotSupported
 from app.messaging.inbox import Inbox
-from app.messaging.outbox import BetweenTurns, Outbox, TextLine
+from app.messaging.outbox import BetweenTurns, Outbox, TextConnection
 from app.messaging.payload import Change, Message, bare
-from app.session import Line, NotOffered, Session
-from app.store import Store
+from app.session import Session
+from app.session_store import ENDED
 from app.twilio_api import OrchestratorSettings, twilio_client
 from app.webhook import signed
 
@@ -82,51 +81,48 @@ class MessagingSettings(OrchestratorSettings):
         return found
 
 
-class Messaging(Capability):
+class Messaging(Channel):
     """`counts` tells what became of messages: received, then answered, left to a human, or failed."""
 
+    name = "messaging"
+    signed_path = "/webhooks/conversations"
     settings = MessagingSettings
-    brain: Brain
 
-    def __init__(self, settings: MessagingSettings, store: Store, now: Callable[[], datetime], outbox: Outbox) -> None:
+    def __init__(self, services: Services, brain: Brain, outbox: Outbox) -> None:
+        settings: MessagingSettings = services.settings
+        self.services = services
+        self.brain = brain
         self.options = settings
-        self.store = store
-        self.now = now
+        self.store = services.store
+        self.sessions = services.sessions
+        self.now = services.now
         self.outbox = outbox
-        self.inbox = Inbox(store, settings.text_pause)
+        self.inbox = Inbox(services.store, settings.text_pause)
         self.counts: Counter[str] = Counter()
         self._body = signed(settings)
         self.working = Background()  # on what has been received
 
     @classmethod
-    def build(cls, services: Services) -> Self:
+    def build(cls, services: Services, brain: Brain) -> Self:
         settings: MessagingSettings = services.settings
-        outbox = Outbox(twilio_client(settings, services.transport), settings.addresses)
-        return cls(settings, services.store, services.now, outbox)
+        return cls(services, brain, Outbox(twilio_client(settings, services.transport), settings.addresses))
+
+    def connect(self, app: FastAPI) -> None:
+        app.add_api_route("/webhooks/conversations", self.webhook, methods=["POST"])
 
     @property
-    def busy(self) -> int:
+    def active(self) -> int:
+        """How many webhooks are being worked on."""
         return len(self.working)
 
-    def answered_by(self, brain: Brain) -> None:
-        self.brain = brain
-
-    def routes(self) -> APIRouter:
-        router = APIRouter()
-        router.add_api_route("/webhooks/conversations", self.webhook, methods=["POST"])
-        return router
-
-    async def context(self, session: Session, text: str) -> str | None:
-        return None if session.line.spoken else texts.WRITING
-
-    async def line(self, session: Session) -> Line | None:
-        if session.id != session.conversation_id or await self._stored(session.id) in (None, OVER):
+    async def connection_to(self, session: Session) -> Connection | None:
+        if session.id != session.conversation_id or await self.sessions.owner(session.id) in (None, ENDED):
             return None
         return BetweenTurns(session.id, self.write, self.note)
 
     async def close(self) -> None:
         """Finish what has been received: Twilio will not send it again."""
-        if late := await self.working.finish(FAREWELL - 1):
+        if late := await self.working.finish(self.services.timeouts.shutdown - 1):
             log.error("text.unanswered", count=late, reason="the server stopped")
 
     # --- what comes from Twilio --------------------------------------------------------------------------------
@@ -155,7 +151,7 @@ class Messaging(Capability):
             return None
         if body.get("eventType") == "CONVERSATION_UPDATED":
             change = Change.model_validate(data)
-            if change.status != "CLOSED" or await self._stored(change.id) in (None, OVER):
+            if change.status != "CLOSED" or await self.sessions.owner(change.id) in (None, ENDED):
                 return None
             await self.inbox.put(change.id, None)
             return change.id
@@ -215,7 +211,7 @@ class Messaging(Capability):
         asked = [message for message, author in authors if not author or author.type in ("CUSTOMER", "UNKNOWN")]
         if not asked:
             return
-        if session.state.get(STATE) == "human" or any(await each(self.brain.capabilities, "taken", session)):
+        if session.state.get(STATE) == "human" or any(await self._run(Capability.is_with_human, session)):
             self._left_to_human(session, len(asked))
             return
         route = await self.outbox.route(asked[-1], people)
@@ -223,17 +219,17 @@ class Messaging(Capability):
         session.profile_id = (customer and customer.profile_id) or session.profile_id
         if is_new:
             await self._save(session)  # whoever has something to say meanwhile looks for it
-        session.line = line = TextLine(self.outbox, route, session)
-        await equip(session, self.brain.capabilities)
-        await each(self.brain.capabilities, "on_start" if is_new else "on_resume", session)
+        session.connection = line = TextConnection(self.outbox, route, session)
+        await attach(session, self.services)
+        await self._run(Capability.on_start if is_new else Capability.on_resume, session)
         try:
             await self._turn(session, line, asked)
         finally:
             line.open = False
-            self.brain.settle(session)
+            self.brain.commit_turn(session)
             await self._save(session)
 
-    async def _turn(self, session: Session, line: TextLine, messages: list[Message]) -> None:
+    async def _turn(self, session: Session, line: TextConnection, messages: list[Message]) -> None:
         words = [message.text for message in messages if message.text]
         if not words:
             await session.say(texts.NO_MEDIA)
@@ -260,7 +256,7 @@ class Messaging(Capability):
         log.info("text.left_to_human", conversation=session.id)
 
     async def write(self, conversation_id: str, text: str) -> None:
-        """Say something without having been asked, after what is being answered. Raises NotOffered when it is over."""
+        """Write `text` after the answer in progress. Raises NotSupported when the conversation is over."""
         async with self._between_turns(conversation_id) as session:
             await self.outbox.send(await self.outbox.route_of(session), text)
             session.history.append(ModelResponse([TextPart(text)]))
@@ -274,37 +270,37 @@ class Messaging(Capability):
     @asynccontextmanager
     async def _between_turns(self, conversation_id: str) -> AsyncGenerator[Session]:
         async with self.inbox.turn(conversation_id):
-            stored = await self._stored(conversation_id)
-            if stored in (None, OVER):
-                raise NotOffered("say")
-            session = self._as_kept(conversation_id, stored)
+            session = await self._load(conversation_id)
+            if session is None:
+                raise NotSupported("say")
             yield session
             await self._save(session)
 
     async def _end(self, conversation_id: str) -> None:
-        stored = await self._stored(conversation_id)
-        if stored in (None, OVER):
+        session = await self._load(conversation_id)
+        if session is None:
             return
-        session = self._as_kept(conversation_id, stored)
-        await self.store.put(f"session:{conversation_id}", json.dumps(OVER), DAY)
-        await equip(session, self.brain.capabilities)
-        await each(self.brain.capabilities, "on_end", session, within=FAREWELL)
+        await self.sessions.end(conversation_id, DAY)
+        await attach(session, self.services)
+        await self._run(Capability.on_end, session, self.services.timeouts.shutdown)
         log.info("text.ended", conversation=conversation_id)
 
     # --- what is kept between two messages -------------------------------------------------------------------------
 
     async def _session(self, message: Message) -> tuple[Session | None, bool]:
         """The conversation that a message belongs to, and whether it is new. None for one that is over."""
-        id, stored = message.conversation_id, await self._stored(message.conversation_id)
-        if stored == OVER:
+        id = message.conversation_id
+        stored = await self.sessions.load(id)
+        if stored is ENDED:
             log.warning("text.too_late", conversation=id)
             return None, False
         channel, address = message.author.channel, bare(message.author.address)
         if stored:
-            session = self._as_kept(id, stored)
+            session = stored
+            session.connection.spoken = False
         else:
             called = bare(self.options.addresses[channel])
-            session = Session(id, address, called, language=answers.FIRST_LANGUAGE, now=self.now, conversation_id=id)
+            session = Session(id, address, called, language=config.FIRST_LANGUAGE, now=self.now, conversation_id=id)
             if not await self.store.get(f"conversation:{id}"):  # it may have another name here
                 await self.store.put(f"conversation:{id}", id, WEEK)
         known = {"channel": channel, "thread": message.channel_id or ""}
@@ -313,14 +309,17 @@ class Messaging(Capability):
         session.parameters = known
         return session, stored is None
 
-    def _as_kept(self, conversation_id: str, stored: Mapping[str, Any]) -> Session:
-        session = thaw(conversation_id, stored, self.now)
-        session.line.spoken = False
+    async def _load(self, conversation_id: str) -> Session | None:
+        """The session as it was saved. None for one that is unknown or over."""
+        session = await self.sessions.load(conversation_id)
+        if session is None or session is ENDED:
+            return None
+        session.connection.spoken = False
         return session
 
-    async def _stored(self, conversation_id: str) -> Any:
-        text = await self.store.get(f"session:{conversation_id}")
-        return json.loads(text) if text else None
-
     async def _save(self, session: Session) -> None:
-        await self.store.put(f"session:{session.id}", json.dumps(freeze(session)), WEEK)
+        await self.sessions.save(session, WEEK)
+
+    async def _run(self, hook: Callable[..., Any], session: Session, timeout: float | None = None) -> list[Any]:
+        timeout = self.services.timeouts.hook if timeout is None else timeout
+        return await run_hooks(self.services.capabilities, hook, session, timeout=timeout)

@@ -16,8 +16,9 @@ from twilio.rest.conversations.v2.action import ActionList
 from twilio.rest.conversations.v2.participant import ParticipantInstance, ParticipantList
 
 from agent import texts
+from app.connection import Connection
 from app.messaging.payload import Message, bare
-from app.session import Line, Session
+from app.session import Session
 from app.twilio_api import everything
 
 log = structlog.get_logger()
@@ -179,12 +180,13 @@ def parts(text: str, limit: int = LIMIT) -> list[str]:
     return [*found, text] if text else found
 
 
-class TextLine(Line):
+class TextConnection(Connection):
     """A conversation in writing."""
 
     spoken = False
     hold = ""
     apology = texts.APOLOGY
+    instructions = texts.WRITING
 
     def __init__(self, outbox: Outbox, route: Route, session: Session) -> None:
         self.outbox = outbox
@@ -195,7 +197,7 @@ class TextLine(Line):
     async def say(self, text: str) -> None:
         await self.outbox.send(self.route, text)
 
-    async def say_last(self, text: str) -> None:
+    async def append_to_turn(self, text: str) -> None:
         self.last += text
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
@@ -203,12 +205,13 @@ class TextLine(Line):
         self.session.ending = True
 
 
-class BetweenTurns(Line):
+class BetweenTurns(Connection):
     """The same, for whoever has something to say or to note meanwhile. Both wait for an answer that is being given."""
 
     spoken = False
     hold = ""
     apology = texts.APOLOGY
+    instructions = texts.WRITING
 
     def __init__(
         self, conversation_id: str, write: Callable[..., Awaitable[None]], note: Callable[..., Awaitable[None]]
@@ -220,7 +223,7 @@ class BetweenTurns(Line):
     async def say(self, text: str) -> None:
         await self.write(self.conversation_id, text)
 
-    async def keep(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
+    async def update_state(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
         await self.note(self.conversation_id, state, guidance)
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:

@@ -1,0 +1,43 @@
+"""`agent host`: the server as Amazon Bedrock AgentCore starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+
+
+def host() -> None:
+    """Answer inside AgentCore, and nowhere else: the WebSocket trusts whoever gets through to it."""
+    from app.agentcore_host import create_host
+    from app.environment import load, refused
+    from app.main import create_app
+    from app.serve import serve
+
+    with refused("Nothing was started."):
+        read_secret()
+        settings = load()
+        serve(settings, lambda: create_host(create_app(settings), settings))
+
+
+def read_secret() -> None:
+    """Take what the environment lacks from the secret of AWS Secrets Manager that SECRET_ARN names, if it names one."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from app.environment import SettingsError
+
+    arn = os.environ.get("SECRET_ARN")
+    if not arn:
+        return
+    try:
+        client = boto3.client("secretsmanager", region_name=arn.split(":")[3])
+        held = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
+        for name, value in held.items():
+            os.environ.setdefault(name, str(value))
+    except (BotoCoreError, ClientError, ValueError, AttributeError, IndexError) as error:
+        raise SettingsError(
+            [f"SECRET_ARN cannot be read ({type(error).__name__}). It must name a JSON object, for this role."]
+        ) from None
+
+
+COMMANDS = [host]

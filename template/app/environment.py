@@ -1,0 +1,63 @@
+"""The environment, read once. A wrong value names itself and the fix, all of them at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from pydantic import ValidationError
+
+from app.registry import RUNTIME, ProjectSettings
+from app.settings import Settings
+
+
+class SettingsError(Exception):
+    """The environment cannot be used. `problems` holds one line per variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@contextmanager
+def refused(*hint: str) -> Iterator[None]:
+    """Exit with 2 when the environment cannot be used: a line for each problem, then the hint."""
+    try:
+        yield
+    except SettingsError as error:
+        for problem in error.problems:
+            typer.secho(problem, fg="red", err=True)
+        for line in hint:
+            typer.echo(f"{line} Set these in .env or the environment; .env.example explains each.", err=True)
+        raise typer.Exit(2) from None
+
+
+def load(models_too: bool = True) -> Settings:
+    """Read the environment, or raise SettingsError with every problem that it has.
+
+    Without `models_too` it need not say how to reach the models.
+    """
+    problems: list[str] = []
+    settings = None
+    try:
+        settings = ProjectSettings()
+    except ValidationError as errors:
+        problems = [problem(str(error["loc"][0])) for error in errors.errors()]
+    if models_too:
+        named = {line.split()[0] for line in problems}
+        problems += [f"{name} is missing. {fix}" for name, fix in RUNTIME.missing_env().items() if name not in named]
+    if models_too and settings and not problems:
+        problems = RUNTIME.invalid_models(settings)
+    if settings is None or problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def problem(name: str) -> str:
+    """One line: the variable, its value unless that is a secret, and the fix."""
+    field = next(field for field in ProjectSettings.model_fields.values() if field.alias == name)
+    value = os.environ.get(name)
+    wrong = "missing" if not value else "malformed" if "SecretStr" in repr(field.annotation) else repr(value)
+    return f"{name} is {wrong}. {field.description}"

@@ -1,0 +1,144 @@
+"""Calls on the way to a human: out of ConversationRelay and into the queue of a workflow, by `<Enqueue>`.
+
+There is no way back to the agent after that: Twilio does not offer one (November 2026).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.background import BackgroundTask
+
+from agent import handoff, phrases
+from app.capability import Services
+from app.escalation.enqueue import twiml
+from app.escalation.payload import Payload
+from app.escalation.state import OVER, Record, Records, State
+from app.escalation.transfer import CONNECTING, Way, follow_up
+from app.escalation.webhooks import task_of
+from app.session import Session
+from app.webhook import signed
+
+log = structlog.get_logger()
+
+# QueueResult -> state; any other is nobody_available. Source: https://www.twilio.com/docs/voice/twiml/enqueue
+RESULTS = {
+    "bridged": State.COMPLETED,
+    "redirected-from-bridged": State.COMPLETED,
+    "hangup": State.ABANDONED,
+    "leave": State.TIMED_OUT,
+    "timeout": State.TIMED_OUT,
+}
+BEFORE_THE_QUEUE = (State.REQUESTED, State.BRIEFING)
+
+
+class EnqueueTransfer(Way):
+    """What has begun stands in the session too: the way to a human does not depend on the store."""
+
+    spoken = True
+
+    def __init__(self, services: Services, records: Records) -> None:
+        super().__init__(services, records)
+        self.form = signed(services.settings)
+
+    async def begun(self, session: Session) -> Record | None:
+        """The escalation that has not reached the queue yet. After that, the call does not come to the agent."""
+        kept = session.state.get("escalation")
+        record = Record.model_validate(kept) if kept else None
+        return record if record and record.state in BEFORE_THE_QUEUE else None
+
+    async def begin(self, session: Session, record: Record) -> bool:
+        await self.keep(session, record)
+        return True
+
+    async def keep(self, session: Session, record: Record) -> None:
+        session.state["escalation"] = record.model_dump(mode="json")
+        await self.records.reached(session.id, record)
+
+    async def leave(self, session: Session, record: Record) -> None:
+        await session.connection.end(record.payload.model_dump())
+
+    async def again(self, session: Session, record: Record) -> None:
+        """The caller spoke before the call had left, or its line dropped just then."""
+        await self.hand_over(session, record)
+
+    async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
+        try:
+            payload = Payload.model_validate(handoff)
+        except ValidationError:
+            return None  # a goodbye
+        record = await self.records.move(session.id, State.QUEUED)
+        if record is None:  # the store has lost it, or never had it
+            await self.records.put(session.id, record := Record(payload=payload, state=State.QUEUED))
+        session.state["escalation"] = record.model_dump(mode="json")
+        return twiml.enqueue(
+            self.options.public_url, self.options.workflow_sid, payload, timeout=self.options.queue_timeout
+        )
+
+    async def on_end(self, session: Session) -> None:
+        """Whoever hung up before the queue has abandoned it. What another worker has kept may be older than that."""
+        record = await self.records.get(session.id) if await self.begun(session) else None
+        if record and record.state in BEFORE_THE_QUEUE:
+            await self.records.move(session.id, State.ABANDONED)
+
+    # --- the addresses that Twilio calls while a caller waits for a human, and after ------------------------------
+
+    def routes(self) -> APIRouter:
+        router = APIRouter()
+        router.add_api_route("/escalation/wait", self.wait, methods=["POST"])
+        router.add_api_route("/escalation/after", self.after, methods=["POST"])
+        router.add_api_route("/escalation/voicemail", self.voicemail, methods=["POST"])
+        router.add_api_route("/webhooks/taskrouter/assignment", self.assignment, methods=["POST"])
+        return router
+
+    async def wait(self, request: Request) -> Response:
+        fields = await self.form(request)
+        call_sid, waited = str(fields.get("CallSid", "")), str(fields.get("QueueTime", ""))
+        record = await self.records.get(call_sid)
+        over = record is not None and record.state in OVER - {State.ABANDONED}  # who waits has not hung up
+        patience = self.options.queue_timeout + (CONNECTING if record and record.state is State.ACCEPTED else 0)
+        if not over and waited.isdecimal() and int(waited) >= patience:
+            await self.records.move(call_sid, State.TIMED_OUT)
+            over = True
+        return answer(twiml.leave() if over else twiml.wait())
+
+    async def after(self, request: Request) -> Response:
+        fields = await self.form(request)
+        call_sid, result = str(fields.get("CallSid", "")), str(fields.get("QueueResult", ""))
+        gone = fields.get("CallStatus", "in-progress") != "in-progress"
+        state = RESULTS.get(result, State.ABANDONED if gone else State.NOBODY_AVAILABLE)
+        record = await self.records.move(call_sid, state)
+        if gone or state is State.ABANDONED:
+            return answer(twiml.nothing())
+        taken = result == "redirected" and record and record.state in (State.ACCEPTED, State.COMPLETED)
+        if state is State.COMPLETED or taken:
+            return answer(twiml.goodbye(phrases.GOODBYE))
+        log.warning("escalation.nobody", call=call_sid, result=result)
+        voicemail = handoff.WAY_OUT == "voicemail"
+        record = await self.records.note(call_sid, way_out="voicemail" if voicemail else "callback")
+        return answer(twiml.nobody(self.options.public_url), None if voicemail else told(fields, record, None))
+
+    async def voicemail(self, request: Request) -> Response:
+        fields = await self.form(request)
+        call_sid, recording = str(fields.get("CallSid", "")), str(fields.get("RecordingUrl", "")) or None
+        record = await self.records.note(call_sid, recording=recording)
+        return answer(twiml.goodbye(handoff.CALL_BACK, phrases.GOODBYE), told(fields, record, recording))
+
+    async def assignment(self, request: Request) -> Response:
+        """Without Flex: bridge the caller to the worker's `contact_uri`. TaskRouter waits 5 seconds for this."""
+        called = task_of(await self.form(request)).get("to")
+        return JSONResponse({"instruction": "dequeue", **({"from": called} if called else {})})
+
+
+def answer(text: str, background: BackgroundTask | None = None) -> Response:
+    return Response(text, media_type="application/xml", background=background)
+
+
+def told(fields: Mapping[str, str], record: Record | None, recording: str | None) -> BackgroundTask:
+    """agent/handoff.py learns that somebody must call back."""
+    return BackgroundTask(follow_up, fields.get("CallSid", ""), fields.get("From", ""), record, recording)

@@ -1,0 +1,56 @@
+"""Calls on the way to a human: what they hear, and who connects them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from agent import handoff
+from app.escalation.checks import WEBHOOK, found
+from app.escalation.enqueue import twiml
+from app.escalation.payload import Payload
+from app.escalation.resources import FLEX
+from kit.doctor.check import Examined, check, shown
+from kit.twiml import TwimlError, read
+
+WAYS_OUT = ("voicemail", "callback")
+
+
+@check(
+    "QUE001", fix="Correct agent/handoff.py.", docs="https://www.twilio.com/docs/voice/twiml/enqueue", needs=("ENV001",)
+)
+def heard(examined: Examined) -> Iterator[str]:
+    """Whoever waits for a human hears something, and something else when nobody comes."""
+    settings = examined.settings
+    for name, document in {
+        "CONNECTING": twiml.enqueue(settings.public_url, settings.workflow_sid, Payload(reason_code="x"), 60),
+        "WAITING": twiml.wait(),
+        "NOBODY": twiml.nobody(settings.public_url),
+    }.items():
+        try:
+            read(document)
+        except TwimlError as error:
+            yield f"agent/handoff.py, {name}: {str(error).splitlines()[0]}"
+    for name in ("CONNECTING", "WAITING", "NOBODY", "MESSAGE", "CALL_BACK"):
+        if not getattr(handoff, name).strip():
+            yield f"{name} of agent/handoff.py is empty: in that moment callers hear nothing."
+    if handoff.MUSIC and not handoff.MUSIC.startswith("https://"):
+        yield f"MUSIC of agent/handoff.py is {handoff.MUSIC!r}, which Twilio cannot fetch: write an https address."
+    if handoff.WAY_OUT not in WAYS_OUT:
+        yield f"WAY_OUT of agent/handoff.py is {handoff.WAY_OUT!r}: write {' or '.join(WAYS_OUT)}."
+
+
+@check(
+    "QUE002",
+    fix="Empty the workflow's assignment callback with Flex; else write PUBLIC_URL/webhooks/taskrouter/assignment.",
+    docs="https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks",
+    live=True,
+    needs=("ESC003",),
+)
+async def assigned(examined: Examined) -> AsyncIterator[str]:
+    """Nobody else says what happens to a caller whom a worker has accepted."""
+    place = await found(examined)
+    url, wanted = place.workflow.assignment_callback_url, f"{examined.settings.public_url}{WEBHOOK}/assignment"
+    if not url and place.workspace.friendly_name != FLEX:
+        yield f"Without Flex, the workflow has to ask {wanted} what to do with an accepted call, and asks nobody."
+    elif url and url != wanted:
+        yield f"The workflow asks {shown(url)} what to do with an accepted call, not {wanted}."

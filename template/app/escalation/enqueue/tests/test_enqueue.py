@@ -1,0 +1,873 @@
+"""A human takes the call: who brings one, what the caller hears on the way, and what happens when nobody comes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import ValidationError
+from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolReturnPart, UserPromptPart
+from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
+from twilio.rest.taskrouter.v1.workspace.task_queue import TaskQueueInstance
+from twilio.rest.taskrouter.v1.workspace.workflow import WorkflowInstance
+
+from agent import handoff, phrases
+from app.connection import Connection
+from app.escalation import failures, routing
+from app.escalation.enqueue import twiml as answers
+from app.escalation.payload import SUMMARY, Payload, redact
+from app.escalation.state import OVER, Record, Records, State
+from app.escalation.turns import sent
+from app.main import create_app
+from app.runtime import TOOL_FAILED
+from app.session import Session
+from app.store import InProcess, Store
+from app.turn import Turn
+from app.voice.tests.test_security import setup
+from kit import defaults, twiml
+from kit.caller import Call, calls_of
+from kit.plugin import Web
+from kit.scripted_model import scripted
+from kit.simulated_twilio.account import SimulatedAccount
+from kit.simulated_twilio.taskrouter import WORKSPACE
+from kit.voice_fixtures import Dial, leave, websocket
+
+ASKS = {"hears": "person", "calls": {"transfer_to_human": {"reason": "Billing dispute", "summary": "Charged twice."}}}
+YES = {"hears": "", "says": "Yes."}
+CALL = "CA" + "1" * 32
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.fixture
+def store() -> Store:
+    return InProcess()
+
+
+async def transferred(dial: Dial, store: Store | None = None, cloud: SimulatedAccount | None = None) -> Call:
+    """A call whose caller has asked for a person."""
+    call = await dial(ASKS, YES, store=store, cloud=cloud)
+    await call.says("A person, please")
+    await call.over()
+    return call
+
+
+async def becomes(store: Store, call_sid: str, state: State) -> Record:
+    """The record of a call, once it has reached `state`: events are worked on after they have been answered."""
+    async with asyncio.timeout(1):
+        while (record := await Records(store).get(call_sid)) is None or record.state is not state:
+            await asyncio.sleep(0.005)
+    return record
+
+
+# --- somebody brings a human ----------------------------------------------------------------------------------------
+
+
+async def test_the_caller_is_told_and_becomes_a_task(dial: Dial, store: Store) -> None:
+    call = await transferred(dial, store)
+    assert (call.turns[0].text, call.turns[0].tools) == (handoff.CONNECTING, ["transfer_to_human"])
+    assert call.workflow == defaults.settings().model_dump()["workflow_sid"]
+    assert call.task and (call.task["reason_code"], call.task["summary"]) == ("billing_dispute", "Charged twice.")
+    assert (await becomes(store, call.sid, State.QUEUED)).payload.reason_code == "billing_dispute"
+
+
+async def test_the_handoff_data_is_the_payload(dial: Dial) -> None:
+    call = await transferred(dial)
+    payload = Payload.model_validate(call.handoff)
+    assert (payload.version, payload.channel, payload.reason_code) == (1, "voice", "billing_dispute")
+    assert payload.profile_id in (None, call.session.profile_id)  # with or without the Orchestrator
+
+
+async def test_the_task_says_who_should_take_it(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handoff, "routing", lambda session, reason: {"skills": ["gold"], "priority": 7, "vip": True})
+    cloud = SimulatedAccount()
+    call = await transferred(dial, cloud=cloud)
+    assert call.task and (call.task["skills"], call.task["vip"]) == (["gold"], True)
+    (task,) = cloud.taskrouter.tasks.values()
+    assert (task["priority"], task["timeout"]) == (7, 300)
+    assert json.loads(task["attributes"])["call_sid"] == call.sid
+
+
+@pytest.mark.parametrize("wrong", [{"priority": -1}, {"skill": "x"}, {"skills": "billing"}, None, 7])
+async def test_routing_that_makes_no_sense_costs_no_transfer(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, wrong: Any
+) -> None:
+    monkeypatch.setattr(handoff, "routing", lambda session, reason: wrong)
+    call = await transferred(dial)
+    assert call.task and call.task["priority"] == 0
+
+
+async def test_what_the_model_said_before_stands_before(dial: Dial) -> None:
+    call = await dial({"says": "Let me see. " * 100, "calls": {"transfer_to_human": {}}})
+    turn = await call.says("A person, please")
+    assert turn.text.split() == f"{'Let me see. ' * 100} {handoff.CONNECTING}".split()
+
+
+async def test_the_last_words_wait_for_those_before() -> None:
+    turn = Turn("A person, please")
+    turn.record = [ModelResponse([TextPart("Let me see.")], run_id=turn.run_id)]
+    waiting = asyncio.create_task(sent(turn, phrases.HOLD))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    turn.spoken_text = f"{phrases.HOLD} Let me see."
+    await asyncio.wait_for(waiting, 0.5)
+
+
+async def test_the_model_is_not_asked_again(dial: Dial) -> None:
+    call = await dial({**ASKS, "then": "And another thing."})
+    assert (await call.says("A person, please")).text == handoff.CONNECTING
+
+
+@pytest.mark.parametrize("topic", handoff.SENSITIVE)
+async def test_a_sensitive_topic_does_not_wait_for_the_model(dial: Dial, topic: str) -> None:
+    call = await dial({"hangs": True})
+    turn = await call.says(f"I must say {topic.upper()} today")
+    await call.over()
+    assert (turn.text, turn.models) == (handoff.CONNECTING, [])
+    assert call.task and (call.task["reason_code"], call.task["summary"]) == ("sensitive_topic", "")
+
+
+async def test_failures_in_a_row_bring_a_human(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handoff, "FAILURES", 2)
+    call = await dial({"hears": "fine", "says": "Yes."}, {"hears": "", "fails": True})
+    assert [(await call.says(text)).text for text in ("One", "fine", "Two", "Three")] == [
+        phrases.APOLOGY,
+        "Yes.",
+        phrases.APOLOGY,
+        phrases.APOLOGY,
+    ]
+    assert (await call.says("Four")).text == handoff.CONNECTING
+    await call.over()
+    assert call.task and call.task["reason_code"] == "repeated_failure"
+
+
+async def test_failures_can_be_left_to_the_model(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handoff, "FAILURES", 0)
+    call = await dial({"fails": True})
+    for _ in range(4):
+        assert (await call.says("Hello")).text == phrases.APOLOGY
+
+
+def test_a_tool_that_fails_is_a_failure() -> None:
+    asked = ModelRequest([UserPromptPart("Where is it?")])
+    failed = ModelRequest([ToolReturnPart("look_up", TOOL_FAILED.format("ValueError"), "1")])
+    done = ModelRequest([ToolReturnPart("look_up", "It is here.", "1")])
+    said = ModelResponse([TextPart("Well.")])
+    assert failures([asked, failed, said], phrases.APOLOGY) == 1
+    assert failures([asked, failed, said, asked, failed, said], phrases.APOLOGY) == 2
+    assert failures([asked, failed, said, asked, done, said], phrases.APOLOGY) == 0
+    assert failures([], phrases.APOLOGY) == 0
+
+
+# --- a signal, from outside the conversation ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spoken", [[], ["Hello"]], ids=["before the first words", "between two turns"])
+async def test_a_signal_takes_the_caller_along_with_words(dial: Dial, spoken: list[str]) -> None:
+    call = await dial(YES)
+    for text in spoken:
+        await call.says(text)
+    assert await call.session.escalate("falling_sentiment", "The caller is angry.")
+    await call.over()
+    assert call.remarks == [handoff.CONNECTING]
+    assert call.task and call.task["reason_code"] == "falling_sentiment"
+
+
+async def test_a_signal_lets_the_agent_finish(dial: Dial) -> None:
+    call = await dial({"says": "One moment please, here is a long story.", "word_delay": 0.01})
+    turn = await call.begins("Tell me")
+    await call.hears("moment")
+    assert await call.session.escalate("falling_sentiment")
+    await call.over()
+    assert turn.text == "One moment please, here is a long story."
+    assert call.remarks == [handoff.CONNECTING]
+    assert [frame["type"] for frame in call.frames[-3:]] == ["text", "text", "end"]
+
+
+async def test_two_signals_are_one_transfer(dial: Dial) -> None:
+    call = await dial({"says": "A long story.", "word_delay": 0.01})
+    await call.begins("Tell me")
+    await call.hears("A")
+    assert all(await asyncio.gather(call.session.escalate("one"), call.session.escalate("two")))
+    await call.over()
+    assert call.remarks == [handoff.CONNECTING]
+    assert [frame["type"] for frame in call.frames].count("end") == 1
+
+
+async def test_a_signal_that_waits_does_not_transfer_a_caller_twice(dial: Dial) -> None:
+    call = await dial({"says": "A long story about many things.", "word_delay": 0.02})
+    await call.begins("Tell me")
+    await call.hears("A")
+    waiting = asyncio.create_task(call.session.escalate("falling_sentiment"))
+    await asyncio.sleep(0.01)
+    await call.says("Stop it")
+    await call.over()
+    assert await waiting
+    said = [part.content for message in call.session.history for part in message.parts if isinstance(part, TextPart)]
+    assert (call.turns[-1].text, said.count(handoff.CONNECTING)) == (handoff.CONNECTING, 1)
+
+
+async def test_a_signal_reaches_a_call_that_came_back(dial: Dial) -> None:
+    call = await dial(YES)
+    call.session.offers.clear()  # as on another worker
+    await call.drops()
+    async with asyncio.timeout(1):
+        while not call.session.offers:
+            await asyncio.sleep(0.005)
+    assert await call.session.escalate("falling_sentiment")
+    await call.over()
+    assert call.task
+
+
+async def test_a_signal_for_a_caller_who_is_gone_is_refused(dial: Dial, store: Store) -> None:
+    call = await dial(YES, store=store)
+    session = call.session
+    await call.hangs_up()
+    assert not await session.escalate("falling_sentiment")
+    assert await Records(store).get(call.sid) is None
+
+
+async def test_words_of_your_own_tools_may_bring_a_human(dial: Dial) -> None:
+    async def give_up() -> str:
+        """Give up."""
+        from app.session import this_session
+
+        return str(await this_session().escalate("gave_up"))
+
+    call = await dial({"calls": {"give_up": {}}}, tools=[give_up])
+    await call.says("Hello")
+    await call.over()
+    assert call.task and call.task["reason_code"] == "gave_up"
+
+
+# --- the caller speaks, hangs up or drops on the way ----------------------------------------------------------------
+
+
+async def test_a_caller_who_speaks_before_the_call_has_left_is_transferred_all_the_same(dial: Dial) -> None:
+    call = await dial({"hangs": True})
+    begun = Record(payload=Payload(reason_code="caller_asked"), state=State.BRIEFING)
+    call.session.state["escalation"] = begun.model_dump(mode="json")
+    assert (await call.says("Thank you")).text == handoff.CONNECTING
+    await call.over()
+    assert call.task and call.task["reason_code"] == "caller_asked"
+
+
+async def test_to_speak_over_the_last_words_does_not_stop_the_transfer(dial: Dial) -> None:
+    call = await transferred(dial)
+    assert await call.interrupts(after=handoff.CONNECTING[:8]) == handoff.CONNECTING[:8]
+    assert call.task and call.queue
+
+
+async def test_a_caller_who_hangs_up_before_the_queue_has_abandoned_it(dial: Dial, store: Store) -> None:
+    call = await dial(YES, store=store)
+    begun = Record(payload=Payload(reason_code="caller_asked"), state=State.BRIEFING)
+    call.session.state["escalation"] = begun.model_dump(mode="json")
+    await Records(store).put(call.sid, begun)
+    await call.hangs_up()
+    await becomes(store, call.sid, State.ABANDONED)
+
+
+async def test_a_goodbye_is_no_transfer(dial: Dial, store: Store) -> None:
+    call = await dial({"calls": {"leave": {"reason": "done"}}}, tools=[leave], store=store)
+    await call.says("Goodbye")
+    await call.over()
+    assert (call.task, call.farewell) == (None, phrases.GOODBYE)
+    assert await Records(store).get(call.sid) is None
+
+
+async def test_a_call_that_has_left_does_not_come_back_to_the_agent(dial: Dial) -> None:
+    call = await transferred(dial)
+    await call.cloud.happens(call, {"taskrouter": "accepted"})
+    socket = await websocket(call.address)
+    await socket.send(setup(call.sid))
+    await asyncio.wait_for(socket.wait_closed(), 1)
+    assert call.app.state.conversations.active == 0
+
+
+class Broken(InProcess):
+    """A store that takes forever for escalations."""
+
+    async def get(self, key: str) -> str | None:
+        return await (asyncio.Event().wait() if key.startswith("escalation") else super().get(key))  # type: ignore[return-value]
+
+    async def put(self, key: str, value: str, seconds: float) -> None:
+        await (asyncio.Event().wait() if key.startswith("escalation") else super().put(key, value, seconds))
+
+
+async def test_a_store_that_hangs_costs_no_transfer(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.escalation.state.PATIENCE", 0.01)
+    call = await transferred(dial, Broken())
+    await call.cloud.happens(call, {"taskrouter": "nobody"})
+    assert call.task and handoff.NOBODY in call.farewell
+
+
+async def test_another_worker_can_put_the_caller_in_the_queue(store: Store) -> None:
+    """The session's own state may be older than the transfer there."""
+    app = create_app(defaults.settings(), [scripted(YES)], [], store=store, transport=SimulatedAccount().transport)
+    await calls_of(app).start(CALL, caller=defaults.CALLER, called=defaults.CALLED, connection=Connection())
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
+        form = {"CallSid": CALL, "CallStatus": "in-progress", "SessionStatus": "ended"}
+        data = Payload(reason_code="caller_asked").model_dump_json()
+        answer = await Web(http).post("/connect-action", {**form, "HandoffData": data})
+    assert twiml.read(answer.text).queue
+    assert (await becomes(store, CALL, State.QUEUED)).payload.reason_code == "caller_asked"
+
+
+class Shared(InProcess):
+    shared = True
+
+
+@pytest.mark.parametrize("store", [Shared(), None], ids=["with what it kept", "knowing nothing"])
+async def test_who_is_transferred_by_another_worker_stays_in_the_queue(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, store: Store | None
+) -> None:
+    call = await dial(ASKS, YES, store=store)
+    app = create_app(defaults.settings(), [scripted(YES)], [], store=store, transport=SimulatedAccount().transport)
+    answers: list[twiml.Document] = []
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
+
+        async def post(path: str, form: dict[str, str]) -> str:
+            answers.append(twiml.read((await Web(http).post(path, form)).text))
+            answers.append(twiml.read((await Web(http).post("/escalation/wait", {"CallSid": call.sid})).text))
+            return "<Response><Hangup/></Response>"
+
+        monkeypatch.setattr(call, "post", post)
+        await call.says("A person, please")
+        await call.over()
+    after, waiting = answers
+    assert after.queue and waiting.verbs[0] == "Say"
+
+
+async def test_a_store_that_is_slow_for_others_costs_no_transfer() -> None:
+    app = create_app(defaults.settings(), [scripted(YES)], [], store=Broken(), transport=SimulatedAccount().transport)
+    await calls_of(app).start(CALL, caller=defaults.CALLER, called=defaults.CALLED, connection=Connection())
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
+        others = [
+            asyncio.create_task(
+                Web(http).post(
+                    "/webhooks/taskrouter",
+                    {"EventType": "task.created", "Sid": f"EV{each}", "TaskAttributes": f'{{"call_sid": "CA{each}"}}'},
+                )
+            )
+            for each in range(5)
+        ]
+        await asyncio.sleep(0.05)
+        form = {"CallSid": CALL, "CallStatus": "in-progress", "SessionStatus": "ended"}
+        data = Payload(reason_code="caller_asked").model_dump_json()
+        answer = await Web(http).post("/connect-action", {**form, "HandoffData": data})
+        await asyncio.gather(*others)
+    assert twiml.read(answer.text).queue
+
+
+# --- what becomes of it ---------------------------------------------------------------------------------------------
+
+
+async def test_a_human_accepts_and_completes(dial: Dial, store: Store) -> None:
+    call = await transferred(dial, store)
+    assert call.farewell == handoff.WAITING
+    await call.cloud.happens(call, {"taskrouter": "accepted"})
+    await becomes(store, call.sid, State.ACCEPTED)
+    await call.cloud.happens(call, {"taskrouter": "completed"})
+    await becomes(store, call.sid, State.COMPLETED)
+    assert (call.ended_by, call.farewell) == ("human", f"{handoff.WAITING} {phrases.GOODBYE}")
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [("nobody", State.TIMED_OUT), ("queue_full", State.NOBODY_AVAILABLE), ("error", State.NOBODY_AVAILABLE)],
+)
+async def test_when_nobody_comes_the_caller_can_leave_a_message(
+    dial: Dial, store: Store, monkeypatch: pytest.MonkeyPatch, event: str, state: State
+) -> None:
+    told: list[Any] = []
+
+    async def follow_up(*found: Any) -> None:
+        told.append(found)
+
+    monkeypatch.setattr(handoff, "follow_up", follow_up)
+    monkeypatch.setattr(handoff, "WAY_OUT", "voicemail")
+    call = await transferred(dial, store)
+    await call.cloud.happens(call, {"taskrouter": event})
+    record = await becomes(store, call.sid, state)
+    assert (record.way_out, str(record.recording)[:23]) == ("voicemail", "https://api.twilio.com/")
+    assert call.farewell.endswith(f"{handoff.CALL_BACK} {phrases.GOODBYE}")
+    assert f"{handoff.NOBODY} {handoff.MESSAGE}" in call.farewell
+    ((caller, task, recording),) = told
+    assert (caller, task["reason_code"], recording) == (defaults.CALLER, "billing_dispute", record.recording)
+
+
+async def test_when_nobody_comes_a_call_back_can_be_promised(
+    dial: Dial, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+
+    async def follow_up(*found: Any) -> None:
+        told.append(found)
+        raise RuntimeError("the ticket system is down")
+
+    monkeypatch.setattr(handoff, "follow_up", follow_up)
+    monkeypatch.setattr(handoff, "WAY_OUT", "callback")
+    call = await transferred(dial, store)
+    await call.cloud.happens(call, {"taskrouter": "nobody"})
+    assert call.farewell.endswith(f"{handoff.NOBODY} {handoff.CALL_BACK}")
+    assert (await becomes(store, call.sid, State.TIMED_OUT)).way_out == "callback"
+    assert [caller for caller, *_ in told] == [defaults.CALLER]
+
+
+async def test_a_queue_that_is_full_is_said_at_once(dial: Dial) -> None:
+    cloud = SimulatedAccount()
+    cloud.given({"taskrouter": {"full": True}})
+    call = await dial(ASKS, cloud=cloud)
+    await call.says("A person, please")
+    await call.over()
+    assert handoff.NOBODY in call.farewell and handoff.WAITING not in call.farewell
+
+
+async def test_a_caller_who_hangs_up_in_the_queue_has_abandoned_it(dial: Dial, store: Store) -> None:
+    call = await transferred(dial, store)
+    await call.hangs_up()
+    await becomes(store, call.sid, State.ABANDONED)
+    assert (call.ended_by, call.farewell) == ("caller", handoff.WAITING)
+
+
+# --- the addresses --------------------------------------------------------------------------------------------------
+
+
+class Desk:
+    """An app with one escalation, as Twilio's webhooks see it."""
+
+    def __init__(self, web: Web, store: Store) -> None:
+        self.web = web
+        self.store = store
+
+    async def stands(self, state: State) -> None:
+        await Records(self.store).put(CALL, Record(payload=Payload(reason_code="x"), state=state))
+
+    async def asked(self, path: str, **form: str) -> twiml.Document:
+        return twiml.read((await self.web.post(path, {"CallSid": CALL, "CallStatus": "in-progress", **form})).text)
+
+    async def event(self, event: str, **form: str) -> int:
+        known = {"EventType": event, "TaskAttributes": json.dumps({"call_sid": CALL}), **form}
+        return (await self.web.post("/webhooks/taskrouter", known)).status_code
+
+    async def state(self) -> State | None:
+        record = await Records(self.store).get(CALL)
+        return record.state if record else None
+
+
+@pytest.fixture
+async def desk(store: Store) -> AsyncGenerator[Desk]:
+    app = create_app(defaults.settings(), [scripted(YES)], [], store=store, transport=SimulatedAccount().transport)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
+        yield Desk(Web(http), store)
+
+
+PATHS = [
+    "/escalation/wait",
+    "/escalation/after",
+    "/escalation/voicemail",
+    "/webhooks/taskrouter",
+    "/webhooks/taskrouter/assignment",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_only_twilio_may_ask(desk: Desk, path: str) -> None:
+    assert (await desk.web.post(path, {"CallSid": CALL}, signed="")).status_code == 403
+    assert (await desk.web.post(path, {"CallSid": CALL}, signed="x")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("state", "waited", "verb"),
+    [
+        (State.QUEUED, "0", "Say"),
+        (State.QUEUED, "299", "Say"),
+        (State.QUEUED, "300", "Leave"),
+        (None, "300", "Leave"),
+        (None, "", "Say"),
+        (None, "soon", "Say"),
+        (State.ACCEPTED, "301", "Say"),
+        (State.ACCEPTED, "360", "Leave"),
+        (State.TIMED_OUT, "1", "Leave"),
+        (State.COMPLETED, "1", "Leave"),
+        (State.ABANDONED, "1", "Say"),  # in the eyes of a worker that had the call before
+        (State.ABANDONED, "300", "Leave"),
+    ],
+)
+async def test_nobody_waits_for_ever(desk: Desk, state: State | None, waited: str, verb: str) -> None:
+    if state:
+        await desk.stands(state)
+    document = await desk.asked("/escalation/wait", QueueTime=waited)
+    assert document.verbs[0] == verb
+    if verb == "Leave" and state is State.QUEUED:
+        assert await desk.state() is State.TIMED_OUT
+
+
+async def test_music_is_played_between_the_words(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handoff, "MUSIC", "https://agent.example/music.mp3")
+    assert (await desk.asked("/escalation/wait")).verbs == ["Say", "Play"]
+
+
+@pytest.mark.parametrize("state", [None, State.QUEUED, State.ACCEPTED, State.COMPLETED])
+@pytest.mark.parametrize(
+    "result", ["", "queue-full", "error", "system-error", "redirected", "leave", "timeout", "new-in-2027"]
+)
+async def test_after_the_queue_there_are_always_words(desk: Desk, state: State | None, result: str) -> None:
+    if state:
+        await desk.stands(state)
+    document = await desk.asked("/escalation/after", QueueResult=result)
+    taken = result == "redirected" and state in (State.ACCEPTED, State.COMPLETED)
+    assert document.said.startswith(phrases.GOODBYE if taken else handoff.NOBODY)
+
+
+@pytest.mark.parametrize("result", ["bridged", "redirected-from-bridged"])
+async def test_after_a_human_the_caller_is_said_goodbye_to(desk: Desk, result: str) -> None:
+    await desk.stands(State.QUEUED)  # nobody told us of the human
+    document = await desk.asked("/escalation/after", QueueResult=result)
+    assert (document.said, document.verbs) == (phrases.GOODBYE, ["Say", "Hangup"])
+    assert await desk.state() is State.COMPLETED
+
+
+@pytest.mark.parametrize("result", ["hangup", "bridged", "error", ""])
+async def test_a_caller_who_is_gone_is_told_nothing(desk: Desk, result: str) -> None:
+    assert (await desk.asked("/escalation/after", QueueResult=result, CallStatus="completed")).verbs == []
+
+
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        (["task.created", "task-queue.entered"], State.QUEUED),
+        (["task-queue.entered", "reservation.accepted"], State.ACCEPTED),
+        (["reservation.accepted", "task-queue.entered"], State.ACCEPTED),
+        (["task.completed", "reservation.accepted"], State.COMPLETED),
+        (["reservation.accepted", "workflow.timeout"], State.ACCEPTED),
+        (["workflow.timeout", "reservation.accepted"], State.TIMED_OUT),
+        (["worker.activity.update"], State.BRIEFING),
+    ],
+)
+async def test_events_in_any_order_move_the_state_forward_only(desk: Desk, events: list[str], state: State) -> None:
+    await desk.stands(State.BRIEFING)
+    assert [await desk.event(event) for event in events] == [204] * len(events)
+    assert await desk.state() is state
+
+
+async def test_a_task_that_was_cancelled_because_the_caller_hung_up_is_abandoned(desk: Desk) -> None:
+    await desk.stands(State.QUEUED)
+    await desk.event("task.canceled", TaskCanceledReason="hangup")
+    assert await desk.state() is State.ABANDONED
+
+
+async def test_an_event_that_comes_twice_acts_once(desk: Desk) -> None:
+    await desk.stands(State.QUEUED)
+    await desk.event("reservation.accepted", Sid="EV1")
+    await desk.stands(State.QUEUED)
+    await desk.event("reservation.accepted", Sid="EV1")
+    assert await desk.state() is State.QUEUED
+
+
+async def test_events_may_all_come_twice(dial: Dial, store: Store) -> None:
+    cloud = SimulatedAccount()
+    cloud.given({"taskrouter": {"repeats": 2}})
+    call = await transferred(dial, store, cloud)
+    await call.cloud.happens(call, {"taskrouter": "accepted"})
+    await becomes(store, call.sid, State.ACCEPTED)
+
+
+@pytest.mark.parametrize("attributes", ["", "{", "[]", "{}", '{"call_sid": null}', '{"call_sid": "CA2"}'])
+async def test_an_event_that_is_about_no_call_of_ours_is_answered(desk: Desk, attributes: str) -> None:
+    assert await desk.event("task.created", TaskAttributes=attributes) == 204
+
+
+async def test_without_flex_the_worker_is_rung(desk: Desk) -> None:
+    form = {"TaskAttributes": json.dumps({"call_sid": CALL, "to": defaults.CALLED})}
+    answer = await desk.web.post("/webhooks/taskrouter/assignment", form)
+    assert answer.json() == {"instruction": "dequeue", "from": defaults.CALLED}
+
+
+async def test_nothing_personal_is_logged(dial: Dial, logged: Callable[[], str], store: Store) -> None:
+    call = await transferred(dial, store)
+    await call.cloud.happens(call, {"taskrouter": "nobody"})
+    await becomes(store, call.sid, State.TIMED_OUT)
+    assert "queued" in logged() and not [said for said in (defaults.CALLER, "Charged", "twice") if said in logged()]
+
+
+# --- what a human is told -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CARD,
+        "4111-1111-1111-1111",
+        "4111111111111111",
+        "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+        "378282246310005",
+        "order 5 4111 1111 1111 1111",
+        "123-45-6789",
+        "123 45 6789",
+        "123456789",
+    ],
+)
+def test_cards_and_social_security_numbers_stay_here(text: str) -> None:
+    payload = Payload(reason_code=f"lost {text}", summary=f"My number is {text}, thanks.")
+    kept = payload.model_dump_json()
+    assert "number]" in payload.summary and payload.summary.endswith(", thanks.")
+    assert not any(digits in kept.replace(" ", "").replace("-", "") for digits in ("411111", "378282", "456789"))
+
+
+@pytest.mark.parametrize(
+    "text", ["order 4711", "+15005550006", "1234 5678 9012", "part 1234567890123", "at 12:30 on 3 March 2026"]
+)
+def test_other_numbers_are_told(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_a_summary_has_an_end() -> None:
+    assert len(Payload(reason_code="x", summary="long " * 1000).summary) == SUMMARY
+
+
+def test_a_reason_can_stand_in_an_expression() -> None:
+    assert Payload(reason_code="Wants a re-fund!").reason_code == "wants_a_re_fund"
+    assert Payload(reason_code="返金").reason_code == "unspecified"
+    assert len(Payload(reason_code="x" * 999).reason_code) == 64
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"version": 2}, {"reason_code": "x", "card": "1"}, {"channel": "fax"}, {}, {"reasonCode": "done"}]
+)
+def test_another_payload_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Payload.model_validate({"reason_code": "x", **wrong} if "version" in wrong or "channel" in wrong else wrong)
+
+
+def test_attributes_are_flat_and_can_be_named() -> None:
+    session = Session(CALL, defaults.CALLER, defaults.CALLED, "en-US", now=lambda: None, conversation_id="conv_1")  # type: ignore[arg-type,return-value]
+    attributes = Payload.of(session, "caller_asked", "Hello").attributes()
+    assert attributes["conversation_id"] == "conv_1" and attributes["language"] == "en-US"
+    assert not any("-" in name or isinstance(value, dict) or value is None for name, value in attributes.items())
+
+
+def test_what_is_over_stays_so() -> None:
+    for state in OVER:
+        record = Record(payload=Payload(reason_code="x"), state=state)
+        assert not any(record.may_become(each) for each in State)
+
+
+# --- routing --------------------------------------------------------------------------------------------------------
+
+OWN = Path(__file__).parents[1] / "agent" / "routing.yml"
+
+
+def test_your_routing_is_what_taskrouter_takes() -> None:
+    own = routing.load(OWN)
+    sids = {name: f"WQ{number:032d}" for number, name in enumerate(own.queues)}
+    built = routing.workflow(own, sids)["task_routing"]
+    assert built["default_filter"]["queue"] in sids.values()
+    assert {target["queue"] for each in built["filters"] for target in each["targets"]} <= set(sids.values())
+
+
+def skills() -> dict[str, Any]:
+    """Routing by skill."""
+    target = {
+        "queue": "billing",
+        "expression": "task.language IN worker.languages",
+        "order_by": "worker.level DESC",
+        "timeout": 60,
+        "skip_if": "workers.available == 0",
+    }
+    rule = {"name": "Billing", "expression": 'skills HAS "billing"', "targets": [target, {"queue": "everyone"}]}
+    return {
+        "worker": {"skills": ["billing"], "languages": ["en-US"], "level": 1},
+        "queues": {"billing": 'skills HAS "billing"', "everyone": "1 == 1"},
+        "workflow": {"name": "escalations", "filters": [rule], "default": "everyone"},
+    }
+
+
+def test_a_workflow_is_built_as_taskrouter_reads_it() -> None:
+    built = routing.workflow(routing.read(skills()), {"billing": "WQ1", "everyone": "WQ2"})
+    assert built == {
+        "task_routing": {
+            "filters": [
+                {
+                    "filter_friendly_name": "Billing",
+                    "expression": 'skills HAS "billing"',
+                    "targets": [
+                        {
+                            "queue": "WQ1",
+                            "expression": "task.language IN worker.languages",
+                            "order_by": "worker.level DESC",
+                            "timeout": 60,
+                            "skip_if": "workers.available == 0",
+                        },
+                        {"queue": "WQ2"},
+                    ],
+                }
+            ],
+            "default_filter": {"queue": "WQ2"},
+        }
+    }
+
+
+GOOD = [
+    "1 == 1",
+    "vip == true AND priority >= 5",
+    '(language == "en-US" OR language == "es-MX") AND NOT vip == true',
+    'language IN ["en-US", "es-MX"]',
+    'language NOT IN ["en-US"]',
+    "skills HAS 'billing'",
+    'summary CONTAINS "refund"',
+    'skills has "billing" and priority > -1',
+]
+
+
+@pytest.mark.parametrize("expression", GOOD)
+def test_an_expression_that_can_match_is_taken(expression: str) -> None:
+    routing.read(with_rule(expression=expression))
+
+
+def with_rule(**changes: Any) -> dict[str, Any]:
+    data = skills()
+    data["workflow"]["filters"][0].update(changes)
+    return data
+
+
+def with_target(**changes: Any) -> dict[str, Any]:
+    data = skills()
+    data["workflow"]["filters"][0]["targets"][0].update(changes)
+    return data
+
+
+def without(*path: str) -> dict[str, Any]:
+    data = inner = skills()
+    for name in path[:-1]:
+        inner = inner[name]
+    del inner[path[-1]]
+    return data
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    "HAS on a text": (with_rule(expression='language HAS "en-US"'), "HAS asks a list, and language is none: use =="),
+    "== on a list": (
+        with_rule(expression='skills == "billing"'),
+        "skills is a list and never equals anything: use HAS",
+    ),
+    "IN on a text": (with_rule(expression='"en" IN language'), "IN asks a list, and language is none"),
+    "CONTAINS on a list": (with_rule(expression='skills CONTAINS "x"'), "CONTAINS asks a text, and skills is none"),
+    "a hyphen": (with_rule(expression="reason-code == 'x'"), "'-' is not allowed: use underscores in names"),
+    "one sign": (with_rule(expression="vip = true"), "'=' is not allowed: write =="),
+    "a pattern": (with_rule(expression="language =~ /en/"), "is not allowed"),
+    "a misspelt name": (with_rule(expression='skill HAS "x"'), "nobody has skill: take skills"),
+    "a misspelt worker": (
+        with_target(expression="worker.skils HAS 'x'"),
+        "nobody has worker.skils: take worker.skills",
+    ),
+    "no comparison": (with_rule(expression="vip"), "is no comparison"),
+    "an open bracket": (with_rule(expression="(vip == true"), "')' is missing: write )"),
+    "an open list": (with_rule(expression='language IN ["en-US"'), "a list is not closed: write ]"),
+    "half a comparison": (with_rule(expression="priority >"), "a value is missing at the end"),
+    "two comparisons": (with_rule(expression="vip == true priority > 1"), "join comparisons with AND or OR"),
+    "nothing": (with_rule(expression=""), "a value is missing"),
+    "an unknown queue": (with_target(queue="biling"), "there is no queue 'biling': take one of billing, everyone"),
+    "an unknown default": (
+        {**skills(), "workflow": {"name": "x", "filters": [], "default": "all"}},
+        "workflow.default: there is no queue 'all'",
+    ),
+    "no default": (without("workflow", "default"), "workflow.default: "),
+    "no queues": ({**skills(), "queues": {}}, "queues: "),
+    "a rule without targets": (with_rule(targets=[]), "workflow.filters.0.targets: "),
+    "an order of nothing": (
+        with_target(order_by="worker.level"),
+        "'worker.level' is no order: write worker.level DESC",
+    ),
+    "an order of texts": (with_target(order_by="worker.skills ASC"), "worker.skills is no whole number"),
+    "a skip of nothing": (with_target(skip_if="workers.free == 0"), "nobody has workers.free"),
+    "a worker with a hyphen": ({**skills(), "worker": {"first-name": "x"}}, "write first_name"),
+    "a timeout of nothing": (with_target(timeout=0), "workflow.filters.0.targets.0.timeout: 0 does not do"),
+    "a list": ([1], "routing.yml: 'list' does not do"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), WRONG.values(), ids=WRONG.keys())
+def test_routing_that_can_match_nobody_is_refused(data: Any, reason: str) -> None:
+    with pytest.raises(routing.RoutingError) as error:
+        routing.read(data)
+    assert reason in str(error.value) and "\n" not in str(error.value)
+
+
+def test_routing_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "routing.yml"
+    path.write_text("queues: [", encoding="utf-8")
+    with pytest.raises(routing.RoutingError, match=r"^routing.yml: not YAML"):
+        routing.load(path)
+
+
+# --- the simulated TaskRouter ---------------------------------------------------------------------------------------
+
+
+async def asked(cloud: SimulatedAccount, method: str, path: str, **form: str) -> Any:
+    async with httpx2.AsyncClient(transport=cloud.transport) as http:
+        answer = await http.request(method, f"https://taskrouter.twilio.com{path}", data=form or None)
+    assert answer.status_code in (200, 201)
+    return answer.json()
+
+
+async def test_the_fake_answers_in_the_helper_librarys_words(dial: Dial) -> None:
+    cloud = SimulatedAccount()
+    call = await transferred(dial, cloud=cloud)
+    (sid,) = cloud.taskrouter.tasks
+    at = f"/v1/Workspaces/{WORKSPACE}"
+    version: Any = None
+    task = TaskInstance(version, await asked(cloud, "GET", f"{at}/Tasks/{sid}"), WORKSPACE)
+    assert task.sid == sid and json.loads(task.attributes or "")["call_sid"] == call.sid
+    assert task.date_created and task.assignment_status == "pending"
+    made = await asked(
+        cloud, "POST", f"{at}/Tasks", Attributes='{"skill": "x"}', Priority="3", WorkflowSid=call.workflow
+    )
+    assert TaskInstance(version, made, WORKSPACE).priority == 3
+    queue = await asked(cloud, "POST", f"{at}/TaskQueues", FriendlyName="everyone", TargetWorkers="1 == 1")
+    assert TaskQueueInstance(version, queue, WORKSPACE).target_workers == "1 == 1"
+    workflow = await asked(cloud, "POST", f"{at}/Workflows", FriendlyName="escalations", Configuration="{}")
+    workflow = await asked(cloud, "GET", f"{at}/Workflows/{workflow['sid']}")
+    assert WorkflowInstance(version, workflow, WORKSPACE).configuration == "{}"
+
+
+async def test_what_cannot_happen_to_a_task_is_an_error(dial: Dial) -> None:
+    call = await dial(YES)
+    for event, reason in (("eaten", "cannot be 'eaten'"), ("accepted", "waits in no queue")):
+        with pytest.raises(ValueError, match=reason):
+            await call.cloud.happens(call, {"taskrouter": event})
+    with pytest.raises(ValueError, match="is given workers"):
+        SimulatedAccount().given({"taskrouter": {"workers": 3}})
+
+
+async def test_a_caller_who_is_never_let_go_is_a_problem(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = await transferred(dial)
+    monkeypatch.setattr("app.escalation.enqueue.twiml.leave", answers.wait)
+    await call.cloud.happens(call, {"taskrouter": "nobody"})
+    assert "waits for ever" in call.problems.pop()
+
+
+ENQUEUE = '<Response><Enqueue workflowSid="WW{}"{}>{}</Enqueue></Response>'
+TWIML: dict[str, tuple[str, str]] = {
+    "an attribute with a hyphen": ('<Task>{"re-ason": 1}</Task>', "use underscores"),
+    "attributes that are none": ("<Task>billing</Task>", "must hold a JSON object"),
+    "a misspelt attribute": ('<Task prioritty="1">{}</Task>', "prioritty> is not an attribute"),
+    "words in a queue": ("<Say>Hello</Say>", "<Say> cannot stand in <Enqueue>"),
+}
+
+
+@pytest.mark.parametrize(("task", "reason"), TWIML.values(), ids=TWIML.keys())
+def test_a_task_that_twilio_would_refuse_is_an_error(task: str, reason: str) -> None:
+    with pytest.raises(twiml.TwimlError) as error:
+        twiml.read(ENQUEUE.format("0" * 32, "", task))
+    assert reason in str(error.value)
+
+
+def test_a_queue_is_read_from_twiml() -> None:
+    text = ENQUEUE.format("0" * 32, ' action="https://a.example/x"', '<Task priority="5" timeout="9">{"a": 1}</Task>')
+    queue = twiml.read(text).queue
+    assert queue == twiml.Queue("WW" + "0" * 32, "https://a.example/x", None, {"a": 1}, priority=5, timeout=9)

@@ -1,0 +1,221 @@
+"""Conversations in writing on the way to a human: an Interaction of Twilio Flex, which makes a task of TaskRouter.
+
+The customer is told that a human takes over, and once more on writing again before anybody has come; then the agent is
+silent. When a human has accepted, it stays silent until that conversation is closed, which happens when the human has
+finished: the next message begins a new one. When nobody comes, or Flex refuses, the customer is told, and the agent
+answers again.
+
+Sources, read in November 2026: https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions
+and https://www.twilio.com/docs/conversations/orchestrator/guides/classic-bridge. Not tried with an account.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import structlog
+from pydantic import Field
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest.conversations.v2.conversation import ConversationList
+
+from agent import handoff, handoff_texts
+from app.capability import Services, attach
+from app.escalation.state import KEPT_IN_WRITING, Record, Records, State
+from app.escalation.transfer import CONNECTING, Way, follow_up
+from app.escalation.turns import in_turn_of, stop, tell
+from app.messaging import MessagingSettings
+from app.session import Session
+from app.session_store import ENDED
+from app.twilio_api import twilio_client
+
+log = structlog.get_logger()
+
+# Orchestrator's channel -> Flex's. Flex has none for RCS: the human writes an SMS to the same phone, from the number.
+CHANNELS = {"SMS": "sms", "WHATSAPP": "whatsapp", "RCS": "sms", "CHAT": "chat"}
+NOBODY = {State.TIMED_OUT, State.NOBODY_AVAILABLE, State.ABANDONED}  # the agent goes on
+WITH_A_HUMAN = {State.ACCEPTED, State.COMPLETED}
+BUSY = (1.0, 3.0)  # seconds before each further attempt, when Twilio has too much to do
+SETTLE = 3.0  # seconds after which it is clear whether a request without an answer has made a task
+NOT_DONE = range(400, 500)  # statuses after which nothing has been created
+
+
+class WrittenSettings(MessagingSettings):
+    workspace_sid: str = Field(
+        alias="TWILIO_WORKSPACE_SID",
+        pattern="^WS[0-9a-f]{32}$",
+        examples=["WS" + "0" * 32],
+        description="Copy the SID of the TaskRouter workspace of Flex (WS and 32 characters).",
+    )
+    task_channel: str = Field(
+        "chat",
+        alias="AGENT_TASK_CHANNEL",
+        pattern="^[A-Za-z0-9_-]+$",
+        description="Write the unique name of the task channel that messages take in that workspace, as in chat.",
+    )
+
+
+class FlexTransfer(Way):
+    """All state is in the store: the next message, and each event, may come to another worker."""
+
+    settings = WrittenSettings
+    spoken = False
+
+    def __init__(self, services: Services, records: Records) -> None:
+        super().__init__(services, records)
+        self.services = services
+        self.twilio = twilio_client(self.options, services.transport)
+        self.patience = timedelta(seconds=self.options.queue_timeout + CONNECTING)
+
+    async def begun(self, session: Session) -> Record | None:
+        record = await self.records.get(session.id)
+        if record is None or record.state in NOBODY:
+            return None
+        late = record.since is not None and session.now() - record.since > self.patience
+        if late and record.state not in WITH_A_HUMAN:
+            log.error(
+                "escalation.no_events", call=session.id, hint="the workspace needs its event callback; see README"
+            )
+            await self._nobody(session.id, record, State.TIMED_OUT)
+            return None
+        return record
+
+    async def begin(self, session: Session, record: Record) -> bool:
+        return await self.records.begin(session.id, record, over=NOBODY)
+
+    async def keep(self, session: Session, record: Record) -> None:
+        await self.records.reached(session.id, record)
+
+    async def leave(self, session: Session, record: Record) -> None:
+        """In the background: a hook may take two seconds, Flex more. Never twice: that would be two tasks."""
+        if await self.store.claim(f"interaction:{record.id}", KEPT_IN_WRITING):
+            self.working.start(self._interact(session, record))
+
+    async def again(self, session: Session, record: Record) -> None:
+        turn = session.turn if in_turn_of(session) else None
+        if record.state is State.REQUESTED:  # whoever began it has not come to speak
+            record.state = State.BRIEFING
+            await self.keep(session, record)
+        if record.state not in WITH_A_HUMAN:
+            await self.leave(session, record)  # unless that has been done
+            if turn and await self.store.claim(f"reassured:{record.id}", KEPT_IN_WRITING):
+                await tell(session, turn, handoff_texts.WAITING)
+        stop(turn)
+
+    async def taken(self, session: Session) -> bool:
+        record = await self.records.get(session.id)
+        return record is not None and record.state in WITH_A_HUMAN
+
+    async def on_event(self, id: str, record: Record) -> None:
+        if record.state in (State.TIMED_OUT, State.NOBODY_AVAILABLE):
+            await self._nobody(id, record, record.state)
+        elif record.state is State.COMPLETED and await self.store.claim(f"finished:{record.id}", KEPT_IN_WRITING):
+            self.working.start(self._close(id))
+
+    async def on_end(self, session: Session) -> None:
+        """Whoever waited for a human has stopped writing so long ago that Twilio has closed the conversation."""
+        record = await self.records.get(session.id)
+        if record and record.state not in WITH_A_HUMAN:
+            await self.records.move(session.id, State.ABANDONED, record.id)
+
+    async def close(self) -> None:
+        if late := await self.working.finish(self.services.timeouts.shutdown - 2):
+            log.error("escalation.unfinished", count=late, reason="the server stopped")
+        await self.twilio.http_client.close()
+
+    # --- Flex -------------------------------------------------------------------------------------------------------
+
+    async def _interact(self, session: Session, record: Record) -> None:
+        try:
+            await self._create(session, record)
+        except Exception as error:  # its text may quote an address
+            status = getattr(error, "status", None)
+            log.error("interaction.failed", call=session.id, error=type(error).__name__, status=status)
+            if isinstance(error, httpx2.TransportError) or (status and status not in NOT_DONE):
+                await asyncio.sleep(SETTLE)
+                known = await self.records.get(session.id)
+                if known and known.state is not State.BRIEFING:  # an event of its task has come
+                    return
+            await self._nobody(session.id, record, State.NOBODY_AVAILABLE)
+            return
+        await self.records.move(session.id, State.QUEUED, record.id)
+
+    async def _create(self, session: Session, record: Record) -> None:
+        """Raises TwilioRestException or httpx2.TransportError. What Twilio may have done is not asked for again."""
+        attributes = {
+            **record.payload.attributes(),
+            "escalation_id": record.id,
+            "customerName": session.caller,  # what Flex shows its agents
+            "customerAddress": session.caller,
+        }
+        routing = {
+            "workspace_sid": self.options.workspace_sid,
+            "workflow_sid": self.options.workflow_sid,
+            "task_channel_unique_name": self.options.task_channel,
+            "priority": record.payload.routing_hints.priority,
+            "timeout": self.options.queue_timeout,
+            "attributes": attributes,
+        }
+        interactions, channel = self.twilio.flex_api.v1.interaction, channel_of(session, self.options.addresses)
+        for pause in BUSY:
+            try:
+                await interactions.create_async(channel=channel, routing={"properties": routing})
+                return
+            except TwilioRestException as error:
+                if error.status != 429:
+                    raise
+            await asyncio.sleep(pause)
+        await interactions.create_async(channel=channel, routing={"properties": routing})
+
+    async def _close(self, conversation_id: str) -> None:
+        """The human has finished. A call that shares the conversation closes it at its own end."""
+        if await self.store.get(f"conversation:{conversation_id}") != conversation_id:
+            return
+        closed = ConversationList.PatchConversationByIdRequest({"status": "CLOSED"})
+        try:
+            await self.twilio.conversations.v2.conversations(conversation_id).patch_async(closed)
+        except (TwilioRestException, httpx2.TransportError) as error:  # Twilio closes it after a time without messages
+            status = getattr(error, "status", None)
+            log.warning("conversation.close_failed", call=conversation_id, error=type(error).__name__, status=status)
+
+    # --- nobody -----------------------------------------------------------------------------------------------------
+
+    async def _nobody(self, id: str, record: Record, state: State) -> None:
+        """Once for each escalation, whoever finds out."""
+        await self.records.move(id, state, record.id)
+        if await self.store.claim(f"nobody:{record.id}", KEPT_IN_WRITING):
+            self.working.start(self._tell_that_nobody(id))
+
+    async def _tell_that_nobody(self, id: str) -> None:
+        log.warning("escalation.nobody", call=id)
+        session, record = await self._session(id), await self.records.note(id, way_out="callback")
+        try:
+            if session and session.connection.open:
+                await session.say(f"{handoff.NOBODY} {handoff_texts.LATER}")
+        except Exception as error:
+            log.error("escalation.not_told", call=id, error=type(error).__name__)
+        await follow_up(id, session.caller if session else "", record, None)
+
+    async def _session(self, id: str) -> Session | None:
+        """A conversation as it was kept, with a line to it. None for one that is over."""
+        session = await self.services.sessions.load(id)
+        if session is None or session is ENDED:
+            return None
+        await attach(session, self.services)
+        return session
+
+
+def channel_of(session: Session, own: dict[str, str]) -> dict[str, Any]:
+    """The Interaction's channel. Flex writes in conversations of the classic API only: in the one whose messages have
+    come over Orchestrator's bridge, or else in one that it makes for these two addresses."""
+    channel, thread = session.parameters["channel"], session.parameters.get("thread", "")
+    kind = CHANNELS[channel]
+    if thread.startswith("CH") and channel != "RCS":
+        return {"type": kind, "initiated_by": "customer", "properties": {"media_channel_sid": thread}}
+    customer: dict[str, str] = {"identity": session.caller}
+    if kind != "chat":
+        prefix = "whatsapp:" if kind == "whatsapp" else ""
+        customer = {"address": f"{prefix}{session.caller}", "proxy_address": own["SMS" if kind == "sms" else channel]}
+    return {"type": kind, "initiated_by": "api", "participants": [customer]}

@@ -1,0 +1,167 @@
+"""Conversation Intelligence: is the chain linked, do the operators run, and does what they find come here?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from twilio.base.exceptions import TwilioRestException
+
+from app import config
+from app.intelligence.payload import TWILIO_OPERATORS
+from app.orchestrator.checks import configuration
+from kit.doctor.check import Examined, check, masked, shown
+
+GUIDE = "https://www.twilio.com/docs/conversations/intelligence"
+WEBHOOK = "/webhooks/intelligence"
+IDS = {kind: id for id, kind in TWILIO_OPERATORS.items()}
+FINAL = {"summary"}  # what makes sense at the end of a conversation only
+
+
+@check(
+    "INT001",
+    fix="Let AGENT_FAILED_SIGNALS name a file that the server's user may write; in a container, on a volume.",
+    docs="https://docs.docker.com/engine/storage/volumes/",
+    needs=("ENV001",),
+)
+def kept(examined: Examined) -> Iterator[str]:
+    """A signal whose reaction fails can be kept."""
+    path: Path = examined.root / examined.settings.failed_signals
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        yield f"AGENT_FAILED_SIGNALS names {path}, which cannot be written: such a signal would be lost."
+
+
+@check(
+    "INT002",
+    fix="Write the https address of who takes your alerts into AGENT_ALERT_URL.",
+    docs=GUIDE,
+    needs=("ENV001",),
+)
+def alerts(examined: Examined) -> Iterator[str]:
+    """Alerts travel encrypted, to somebody else."""
+    url = examined.settings.alert_url
+    if not url:
+        return
+    if url.startswith("http://") and urlsplit(url).hostname not in ("localhost", "127.0.0.1"):
+        yield "AGENT_ALERT_URL is http: who called and why would travel unencrypted."
+    if url.startswith(examined.settings.public_url):
+        yield "AGENT_ALERT_URL is this server's own address: nobody would notice an alert."
+
+
+@check(
+    "INT003",
+    fix="Write the function into agent/reactions.py, as async def on_<kind>(signal, session), or drop the operator.",
+    docs=GUIDE,
+    needs=("PRJ004",),
+)
+def reactions(examined: Examined) -> Iterator[str]:
+    """agent/reactions.py reacts to what is looked for."""
+    from agent import reactions as actions
+
+    for kind in config.OPERATORS:
+        if not hasattr(actions, f"on_{kind}"):
+            yield f"agent/reactions.py has no on_{kind}: what the operator finds is paid for and left out."
+
+
+@check(
+    "INT004",
+    fix="Copy the id of your intelligence configuration into TWILIO_INTELLIGENCE_CONFIGURATION_ID.",
+    docs=GUIDE,
+    live=True,
+    needs=("ORC001",),
+)
+async def there(examined: Examined) -> AsyncIterator[str]:
+    """The intelligence configuration exists."""
+    if isinstance(await examined.once(analysis), TwilioRestException):
+        yield f"There is no intelligence configuration {masked(examined.settings.intelligence_configuration_id)}."
+
+
+@check(
+    "INT005",
+    fix="Add its id to intelligenceConfigurationIds of the conversation configuration.",
+    docs="https://www.twilio.com/docs/conversations/orchestrator",
+    live=True,
+    needs=("ORC002",),
+)
+async def linked(examined: Examined) -> AsyncIterator[str]:
+    """Conversations are analysed by the configuration that is listened to."""
+    known = (await examined.once(configuration)).intelligence_configuration_ids or []
+    ours = examined.settings.intelligence_configuration_id
+    if ours not in known:
+        others = ", ".join(map(masked, known)) or "none"
+        yield f"The conversation configuration is linked to {others} and not to {masked(ours)}: no signal ever comes."
+
+
+@check(
+    "INT006",
+    fix="Give the operator a rule in the intelligence configuration.",
+    docs=GUIDE,
+    live=True,
+    needs=("INT004",),
+)
+async def operators(examined: Examined) -> AsyncIterator[str]:
+    """Every operator that you chose has a rule."""
+    found = {operator.get("id") for rule in await rules(examined) for operator in rule.get("operators") or []}
+    for kind in config.OPERATORS:
+        if kind in IDS and IDS[kind] not in found:
+            yield f"No rule runs the operator {kind}."
+    if "custom" in config.OPERATORS and found <= set(IDS.values()):
+        yield "No rule runs an operator of your own."
+
+
+@check(
+    "INT007",
+    fix="Point the rule's webhook at PUBLIC_URL/webhooks/intelligence, with POST.",
+    docs=GUIDE,
+    live=True,
+    needs=("INT004",),
+)
+async def webhooks(examined: Examined) -> AsyncIterator[str]:
+    """What every rule finds comes to this server."""
+    wanted_url = f"{examined.settings.public_url}{WEBHOOK}"
+    for number, rule in enumerate(await rules(examined), start=1):
+        hooks = [each for each in rule.get("actions") or [] if each.get("type") == "WEBHOOK"]
+        if not any(each.get("url") == wanted_url for each in hooks):
+            others = ", ".join(shown(each.get("url")) for each in hooks) or "nowhere"
+            yield f"Rule {number} sends what it finds to {others}, not to {wanted_url}."
+        elif any(each.get("url") == wanted_url and each.get("method", "POST") != "POST" for each in hooks):
+            yield f"Rule {number} calls its webhook with another method than POST: answered with 405."
+
+
+@check(
+    "INT008",
+    fix="Trigger what counts while people talk by COMMUNICATION, and a summary by CONVERSATION_END.",
+    docs=GUIDE,
+    live=True,
+    needs=("INT004",),
+)
+async def triggers(examined: Examined) -> AsyncIterator[str]:
+    """Operators run when their result is of use."""
+    for number, rule in enumerate(await rules(examined), start=1):
+        on = {str(each.get("on")) for each in rule.get("triggers") or []}
+        kinds = {TWILIO_OPERATORS.get(str(each.get("id")), "") for each in rule.get("operators") or []}
+        if not on:
+            yield f"Rule {number} has no trigger and never runs."
+        elif "COMMUNICATION" in on and kinds & FINAL:
+            yield f"Rule {number} makes a summary of every sentence: dear, and of no use before the end."
+        elif "COMMUNICATION" not in on and kinds - FINAL - {""}:
+            late = ", ".join(sorted(kinds - FINAL - {""}))
+            yield f"Rule {number} finds {late} only when nobody is there any more ({', '.join(sorted(on))})."
+
+
+async def analysis(examined: Examined) -> Any:
+    """The intelligence configuration, or why there is none. Raises when it could not be asked."""
+    api = examined.twilio.intelligence.v3
+    try:
+        return await api.configurations(examined.settings.intelligence_configuration_id).fetch_async()
+    except TwilioRestException as error:
+        if error.status not in (400, 404):
+            raise
+        return error
+
+
+async def rules(examined: Examined) -> list[dict[str, Any]]:
+    return list((await examined.once(analysis)).rules or [])

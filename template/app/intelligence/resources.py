@@ -1,0 +1,295 @@
+"""What Conversation Intelligence finds out: a configuration with a rule for each operator, and the link to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from app import config
+from app.intelligence.payload import TWILIO_OPERATORS
+from app.orchestrator.resources import ConversationConfiguration
+from kit.setup.api import ApiError, Record, SetupError
+from kit.setup.plan import LATER, Check, Resource, Step, webhook
+
+URL = "https://intelligence.twilio.com/v3/ControlPlane"
+PATH = "/webhooks/intelligence"
+SCRIPT = "script.md"  # what Script Adherence listens for, beside the prompt
+OPERATOR = "operator.yml"  # an operator of your own
+ENDING = "CONVERSATION_END"
+
+
+class OperatorFile(BaseModel):
+    """agent/operator.yml."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    display_name: str
+    description: str
+    prompt: str
+    output_format: Literal["TEXT", "JSON", "CLASSIFICATION"]
+    output_schema: dict[str, Any] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class OwnOperator(Resource):
+    """That of agent/operator.yml, or one that the account has. What is to be changed is made anew, as below."""
+
+    order = 20
+    kind = "operator"
+    flag = "operator"
+
+    async def fetch(self, id: str) -> Record | None:
+        return await self.api.find(f"{URL}/Operators/{id}")
+
+    async def search(self) -> Record | None:
+        """Of several with the name, the one that is as it should be. Without a file, people choose."""
+        own = [each for each in await self.api.all(f"{URL}/Operators", "operators") if each.get("author") != "TWILIO"]
+        definition = self._definition()
+        if definition is None:
+            options = [(str(each["displayName"]), str(each["id"])) for each in own]
+            taken = await self.setup.choices.take("operator", options)
+            return await self.fetch(taken)
+        named = [
+            record
+            for each in own
+            if each.get("displayName") == definition["displayName"]
+            if (record := await self.fetch(each["id"]))
+        ]
+        return next((each for each in named if fits(each, definition)), named[0] if named else None)
+
+    def _definition(self) -> Record | None:
+        path = self.setup.folder / OPERATOR
+        if "operator" in self.setup.choices.given or not path.exists():
+            return None
+        try:
+            return OperatorFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).model_dump(
+                by_alias=True, exclude_none=True
+            )
+        except (yaml.YAMLError, ValidationError) as error:
+            lines = str(error).splitlines()
+            raise SetupError(f"agent/{OPERATOR}: {' '.join(' '.join(lines[:3]).split())}", 2) from None
+
+    async def wanted(self, existing: Record | None) -> Record:
+        return self._definition() or {}
+
+    async def create(self, wanted: Record) -> str:
+        return self.identify(await self.api.send("POST", f"{URL}/Operators", wanted))
+
+    async def change(self, id: str, fields: Record) -> str:
+        return await anew(self, id)
+
+    async def restore(self, id: str, fields: Record) -> None:
+        """The old one is as it was."""
+
+    async def delete(self, id: str) -> None:
+        await self.api.delete(f"{URL}/Operators/{id}")
+
+
+class IntelligenceConfiguration(Resource):
+    """PUT would leave a version that never becomes active: what is to be changed is made anew, and linked instead."""
+
+    order = 21
+    kind = "intelligence configuration"
+    variable = "TWILIO_INTELLIGENCE_CONFIGURATION_ID"
+    flag = "intelligence"
+
+    async def fetch(self, id: str) -> Record | None:
+        return await self.api.find(f"{URL}/Configurations/{id}")
+
+    async def search(self) -> Record | None:
+        """Of several with our name, the one that is as it should be."""
+        found = []
+        for each in await self.api.all(f"{URL}/Configurations", "configurations"):
+            if each.get("displayName") == self.setup.name and (record := await self.fetch(each["id"])):
+                found.append(record)
+        wanted = meaning((await self.wanted(None))["rules"]) if found else None
+        return next((each for each in found if meaning(each.get("rules")) == wanted), found[0] if found else None)
+
+    async def read(self) -> Record | None:
+        """A run that made it anew, and broke off, has left one that is better than the one in `.env`."""
+        record = await super().read()
+        if record and meaning(record.get("rules")) != meaning((await self.wanted(record))["rules"]):
+            other = await self.search()
+            wanted = meaning((await self.wanted(record))["rules"])
+            if other and meaning(other.get("rules")) == wanted:
+                return other
+        return record
+
+    async def wanted(self, existing: Record | None) -> Record:
+        hook = {"type": "WEBHOOK", "method": "POST", "url": f"{self.setup.settings.public_url}{PATH}"}
+        rules = [
+            {
+                "operators": [operator],
+                "triggers": [{"on": ENDING if kind == "summary" else "COMMUNICATION"}],
+                "actions": [hook],
+            }
+            for kind, operator in await self._operators()
+        ]
+        if existing:
+            return {"rules": rules}
+        return {
+            "displayName": self.setup.name,
+            "description": f"What {self.setup.name} listens for",
+            "rules": rules,
+        }
+
+    async def _operators(self) -> list[tuple[str, Record]]:
+        """Each kind with its operator: Twilio's by name, one of the account's own by choice."""
+        if "operators" not in self.setup.records:
+            self.setup.records["operators"] = {"all": await self.api.all(f"{URL}/Operators", "operators")}
+        known: list[Record] = self.setup.records["operators"]["all"]
+        found = []
+        for kind in config.OPERATORS:
+            if kind == "custom":
+                id = self.setup.ids[OwnOperator.kind]
+            else:
+                fixed = next(id for id, name in TWILIO_OPERATORS.items() if name == kind)
+                named = [each["id"] for each in known if slug(each) == kind and each.get("author") == "TWILIO"]
+                id = next(iter(named), fixed)
+            found.append((kind, {"id": id, **self._parameters(kind)}))
+        return found
+
+    def _parameters(self, kind: str) -> Record:
+        script = self.setup.folder / SCRIPT
+        if kind == "script_adherence" and script.exists():
+            return {"parameters": {"script": script.read_text(encoding="utf-8").strip()}}
+        return {}
+
+    def same(self, name: str, before: Any, after: Any) -> bool:
+        return meaning(before) == meaning(after) if name == "rules" else super().same(name, before, after)
+
+    async def create(self, wanted: Record) -> str:
+        return self.identify(await self.api.send("POST", f"{URL}/Configurations", wanted))
+
+    async def change(self, id: str, fields: Record) -> str:
+        """A new one. The old one goes once nothing is linked to it, if we have made it."""
+        return await anew(self, id)
+
+    async def restore(self, id: str, fields: Record) -> None:
+        """The old one is as it was."""
+
+    async def delete(self, id: str) -> None:
+        await self.api.delete(f"{URL}/Configurations/{id}")
+
+    def notes(self, step: Step) -> Sequence[str]:
+        told = []
+        if step.action == "change":
+            told.append("It is made anew, since a changed version would not become active; the link moves to it.")
+        if "script_adherence" in config.OPERATORS and not (self.setup.folder / SCRIPT).exists():
+            told.append(f"Script Adherence has no script: write agent/{SCRIPT}, and apply again.")
+        return told
+
+    async def checks(self, record: Record) -> AsyncIterator[Check]:
+        attached = {each.get("id") for rule in record.get("rules") or [] for each in rule.get("operators") or []}
+        for kind, operator in await self._operators():
+            ok = operator["id"] in attached
+            detail = f"{operator['id']} is in no rule of {record['id']}: agent setup apply attaches it."
+            yield Check(self.key, f"{kind} is attached to this configuration", ok, "" if ok else detail)
+        async for check in webhook(self.setup, self.key, PATH, body={"operatorResults": []}):
+            yield check
+
+
+class IntelligenceLink(Resource):
+    """The conversation configuration names the intelligence configuration."""
+
+    order = 22
+    kind = "intelligence link"
+
+    def __init__(self, setup: Any, key: str = "") -> None:
+        super().__init__(setup, key)
+        self.configuration = ConversationConfiguration(setup)
+
+    async def read(self) -> Record | None:
+        """Never missing: without the conversation configuration, there is nothing to link yet."""
+        id = self.setup.ids["conversation configuration"]
+        return (await self.fetch(id) if id != LATER else None) or {"id": LATER, "intelligenceConfigurationIds": []}
+
+    async def fetch(self, id: str) -> Record | None:
+        """What we have made and replaced is shown as long as it is there."""
+        record = await self.configuration.fetch(id)
+        return record and {**record, "leftOver": self._left_over()}
+
+    def _left_over(self) -> list[str]:
+        """Configurations before the operators in them."""
+        known = [(self.setup.journal.entry(each.kind), self.setup.ids.get(each.kind)) for each in REPLACED]
+        return [
+            id for entry, now in known for id in entry.get("replaced", []) if id in entry.get("made", []) and id != now
+        ]
+
+    async def wanted(self, existing: Record | None) -> Record:
+        ours = self.setup.ids[IntelligenceConfiguration.kind]
+        entry = self.setup.journal.entry(IntelligenceConfiguration.kind)
+        old = {
+            *entry.get("replaced", []),
+            *entry.get("made", []),
+            self.setup.value(IntelligenceConfiguration.variable or ""),
+        }
+        others = [id for id in (existing or {}).get("intelligenceConfigurationIds") or [] if id not in old - {ours}]
+        linked = others if ours in others else [*others, ours]
+        if len(linked) > 5:
+            raise SetupError("The conversation configuration is linked to five others already. Take one away first.")
+        return {"intelligenceConfigurationIds": linked, "leftOver": []}
+
+    async def change(self, id: str, fields: Record) -> str:
+        if "intelligenceConfigurationIds" in fields:
+            await self.configuration.change(
+                id, {"intelligenceConfigurationIds": fields["intelligenceConfigurationIds"]}
+            )
+        for old in self._left_over():
+            kind = next(each for each in REPLACED if old in self.setup.journal.entry(each.kind).get("made", []))
+            await kind(self.setup).delete(old)
+            self.setup.journal.gone(kind.kind, old)
+        return id
+
+    async def restore(self, id: str, fields: Record) -> None:
+        if "intelligenceConfigurationIds" in fields:
+            ids = fields["intelligenceConfigurationIds"] or []
+            await self.configuration.change(id, {"intelligenceConfigurationIds": ids})
+
+
+REPLACED: list[type[Resource]] = [IntelligenceConfiguration, OwnOperator]
+
+
+async def anew(resource: Resource, id: str) -> str:
+    """Make it once more. The old one goes when nothing is linked to it any more, if it is ours."""
+    journal, key = resource.setup.journal, resource.key
+    journal.note(key, replaced=[*journal.entry(key).get("replaced", []), id], begun={"replaces": id})
+    try:
+        made = await resource.create(await resource.wanted(None))
+    except ApiError as refused:
+        if refused.status < 500:
+            journal.forget_begun(key)
+        raise
+    journal.made(key, made)
+    return made
+
+
+def fits(record: Record, wanted: Record) -> bool:
+    return all(record.get(name) == value for name, value in wanted.items())
+
+
+def meaning(rules: Any) -> list[Any]:
+    """What rules do, without their ids: operators, triggers and addresses."""
+    return sorted(
+        (
+            sorted((each.get("id"), str(each.get("parameters") or {})) for each in rule.get("operators") or []),
+            sorted(str(each.get("on")) for each in rule.get("triggers") or []),
+            sorted(str(each.get("url")) for each in rule.get("actions") or []),
+        )
+        for rule in rules or []
+    )
+
+
+def slug(operator: Record) -> str:
+    return "_".join(str(operator.get("displayName", "")).lower().split())
+
+
+RESOURCES: list[type[Resource]] = [
+    *([OwnOperator] if "custom" in config.OPERATORS else []),
+    IntelligenceConfiguration,
+    IntelligenceLink,
+]

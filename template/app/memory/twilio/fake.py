@@ -1,0 +1,19 @@
+"""`given.memory` of a scenario, in the simulated Conversation Memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from kit.simulated_twilio.account import SimulatedAccount
+
+
+async def given_memory(app: FastAPI, account: SimulatedAccount, facts: dict[str, Any]) -> None:
+    """Store what the scenario gives. Raises ValueError for what memory does not have."""
+    facts = {**facts, "fails": 503} if facts.pop("fails", False) else facts
+    if facts:
+        account.given({"memory": facts})
+
+
+GIVEN = {"memory": given_memory}

@@ -1,0 +1,40 @@
+"""What one call leaves in Twilio's memory, the next one knows."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from app.memory import Memory
+from app.memory.backend import Identity
+from app.orchestrator import Orchestrator
+from kit import defaults
+from kit.simulated_twilio.account import SimulatedAccount
+from kit.voice_fixtures import Dial
+
+ADA = Identity("phone", defaults.CALLER)
+
+
+@pytest.fixture
+def cloud() -> SimulatedAccount:
+    return SimulatedAccount()
+
+
+async def test_what_was_said_in_one_call_is_known_in_the_next(
+    dial: Dial, cloud: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.main.CAPABILITIES", [Orchestrator, Memory])
+    monkeypatch.setattr("app.orchestrator.LOOKS", (0, *[0.01] * 20))
+    cloud.given({"memory": {"extracts": {ADA.value: ["Is moving to Berlin."]}}})
+    first = await dial({"says": "Yes."}, cloud=cloud)
+    await first.says("I am moving to Berlin")
+    await first.hangs_up()  # closes the conversation, of which Twilio makes memory
+    async with asyncio.timeout(2):
+        while not (ada := cloud.memory.of(ADA.value)) or not ada.items["observations"]:
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.01)
+    second = await dial({"says": "Yes."}, cloud=cloud)
+    await second.says("Hello")
+    assert "Is moving to Berlin." in str(second.session.turn.messages[0].instructions)
+    assert second.session.profile_id == ada.id

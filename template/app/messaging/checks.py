@@ -1,0 +1,87 @@
+"""Messages: does the conversation configuration bring them here, once?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from app.messaging.payload import bare
+from app.orchestrator.checks import configuration
+from kit.doctor.check import Examined, check, listed, masked, shown
+
+WEBHOOK = "/webhooks/conversations"
+INGESTION = "https://www.twilio.com/docs/conversations/orchestrator/concepts/ingestion"
+NUMBERS = "https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"
+
+
+@check(
+    "MSG001",
+    fix="Put PUBLIC_URL/webhooks/conversations into the conversation configuration as a status callback, with POST.",
+    docs="https://www.twilio.com/docs/conversations/orchestrator/webhooks",
+    live=True,
+    needs=("ORC002",),
+)
+async def told(examined: Examined) -> AsyncIterator[str]:
+    """Twilio brings every message here."""
+    wanted = f"{examined.settings.public_url}{WEBHOOK}"
+    callbacks = (await examined.once(configuration)).status_callbacks or []
+    ours = [each for each in callbacks if each.get("url") == wanted]
+    if not ours:
+        others = ", ".join(shown(each.get("url")) for each in callbacks) or "nobody"
+        yield f"The conversation configuration tells {others} of messages, not {wanted}: nobody answers them."
+    elif any(each.get("method", "POST") != "POST" for each in ours):
+        yield f"The status callback to {wanted} is called with another method than POST: answered with 405."
+
+
+@check(
+    "MSG002",
+    fix="Give the channel a capture rule from * to that address.",
+    docs=INGESTION,
+    live=True,
+    needs=("ORC002",),
+)
+async def captured(examined: Examined) -> AsyncIterator[str]:
+    """Messages to each of the agent's addresses are captured."""
+    channels = (await examined.once(configuration)).channel_settings or {}
+    for channel, address in examined.settings.addresses.items():
+        if channel == "CHAT":  # nobody is captured there: whoever opens a chat makes its conversation
+            continue
+        rules = (channels.get(channel) or {}).get("captureRules") or []
+        if not any(rule.get("from") == "*" and bare(str(rule.get("to"))) in ("*", bare(address)) for rule in rules):
+            yield f"No capture rule takes {channel} to {masked(address)}: those messages never get here."
+
+
+@check(
+    "MSG003",
+    fix="Buy a number that takes SMS, or correct TWILIO_PHONE_NUMBER.",
+    docs=NUMBERS,
+    live=True,
+    needs=("ACC001", "ACC002"),
+)
+async def number(examined: Examined) -> AsyncIterator[str]:
+    """The account has the number that texts come to."""
+    known = await examined.once(numbers)
+    if not known:
+        yield f"The account has no number {masked(examined.settings.phone_number)}."
+    elif not (known[0].capabilities or {}).get("sms", True):
+        yield f"The number {masked(examined.settings.phone_number)} takes no SMS."
+
+
+@check(
+    "MSG004",
+    fix="Empty the number's own messaging webhook: Conversation Orchestrator brings the messages.",
+    docs=NUMBERS,
+    live=True,
+    needs=("MSG003",),
+)
+async def answered_once(examined: Examined) -> AsyncIterator[str]:
+    """Nobody else answers texts to the number."""
+    for each in await examined.once(numbers):
+        if each.sms_application_sid or each.sms_url:
+            where = "a TwiML application" if each.sms_application_sid else shown(each.sms_url)
+            yield f"Texts to {masked(each.phone_number)} go to {where} too: people get two answers."
+
+
+async def numbers(examined: Examined) -> list[Any]:
+    """The number that texts come to, if the account has it."""
+    return await listed(examined.account.incoming_phone_numbers, phone_number=examined.settings.phone_number)

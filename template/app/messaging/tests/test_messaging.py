@@ -1,0 +1,645 @@
+"""Whoever texts is answered once, in order, by the one agent that the project is; and never instead of a human."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic_ai import messages as m
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from typer.testing import CliRunner
+
+from agent import texts
+from app.capability import Capability, attach
+from app.connection import NotSupported
+from app.main import create_app
+from app.messaging import UNSEEN, Messaging
+from app.messaging.outbox import parts
+from app.session import Session, this_session
+from app.session_store import dump_session, load_session
+from app.store import InProcess
+from app.tests.test_serve import health, serving, stopping
+from kit import cli, defaults
+from kit.conventions import play as played
+from kit.local_server import serve
+from kit.plugin import quiet
+from kit.scenario import ScenarioError, play
+from kit.scripted_model import scripted
+from kit.simulated_twilio.account import SimulatedAccount
+from kit.text_fixtures import Reach
+from kit.texter import Texter, texter_on
+
+
+def sent(somebody: Texter) -> list[str]:
+    return [message["content"]["text"] for message in somebody.cloud.conversations.sent]
+
+
+async def kept(somebody: Texter) -> Session:
+    """The conversation as the store has it."""
+    stored = await somebody.messaging.store.get(f"session:{somebody.conversation}")
+    assert stored
+    return load_session(somebody.conversation, json.loads(stored), somebody.messaging.now)
+
+
+def told(session: Session) -> list[str]:
+    return [
+        str(part.content)
+        for message in session.history
+        for part in message.parts
+        if isinstance(part, m.UserPromptPart | m.TextPart)
+    ]
+
+
+# --- answers -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_text_is_answered(reach: Reach) -> None:
+    somebody = await reach({"hears": "order", "says": "It arrives tomorrow."})
+    assert await somebody.texts("Where is my order?") == "It arrives tomorrow."
+    assert set(somebody.statuses) == {200}
+
+
+async def test_the_model_knows_what_was_written_before(reach: Reach) -> None:
+    heard: list[list[m.ModelMessage]] = []
+
+    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
+        heard.append(messages)
+        yield f"Answer {len(heard)}."
+
+    somebody = await reach(models=[played(FunctionModel(stream_function=stream))])
+    await somebody.texts("First")
+    await somebody.texts("Second")
+    before = [str(part.content) for message in heard[1] for part in message.parts if hasattr(part, "content")]
+    assert before == ["First", "Answer 1.", "Second"]
+
+
+async def test_the_model_is_told_that_it_writes_and_never_picked_up_a_phone(reach: Reach) -> None:
+    instructions: list[str] = []
+
+    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
+        instructions.append(info.instructions or "")
+        yield "Yes."
+
+    somebody = await reach(models=[played(FunctionModel(stream_function=stream))])
+    await somebody.texts("Hello")
+    assert texts.WRITING in instructions[0]
+    assert "You began with" not in instructions[0]
+
+
+async def test_tools_know_who_writes(reach: Reach) -> None:
+    async def who() -> str:
+        """Say who it is."""
+        session = this_session()
+        return f"{session.caller} to {session.called} by {session.parameters['channel']} in {session.conversation_id}"
+
+    somebody = await reach({"calls": {"who": {}}}, tools=[who])
+    assert await somebody.texts("Me?") == f"{defaults.CALLER} to {defaults.CALLED} by SMS in {somebody.conversation}"
+
+
+async def test_a_goodbye_does_not_fail(reach: Reach) -> None:
+    async def leave() -> str:
+        """Hang up."""
+        await this_session().connection.end({"reasonCode": "done"})
+        return "Goodbye!"
+
+    somebody = await reach({"calls": {"leave": {}}}, tools=[leave])
+    assert await somebody.texts("Bye") == "Goodbye!"
+
+
+async def test_a_long_answer_comes_in_several_messages(reach: Reach) -> None:
+    sentence = "This is a sentence of some length. "
+    somebody = await reach({"says": sentence * 100})
+    await somebody.texts("Tell me everything")
+    await somebody.settles()
+    assert len(sent(somebody)) == 3
+    assert all(len(text) <= 1600 and text.endswith(".") for text in sent(somebody))
+    assert " ".join(sent(somebody)) == (sentence * 100).strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("short", ["short"]),
+        ("One two. Three four.", ["One two.", "Three four."]),
+        ("one two three four", ["one two", "three four"]),
+        ("abcdefghijklmno", ["abcdefghijkl", "mno"]),
+    ],
+)
+def test_texts_are_split_where_it_hurts_least(text: str, expected: list[str]) -> None:
+    assert parts(text, 12) == expected
+
+
+async def test_a_picture_without_a_word_is_answered(reach: Reach) -> None:
+    somebody = await reach()
+    assert await somebody.texts(None) == texts.NO_MEDIA
+    assert await somebody.texts("An old map") == "Yes."
+
+
+@pytest.mark.parametrize("content", [None, {"type": "TEXT"}, {"type": "TEXT", "text": None}, {"type": "MEDIA"}])
+async def test_a_picture_may_come_in_any_shape(reach: Reach, content: Any) -> None:
+    somebody = await reach()
+    event = somebody.writes(None)
+    await somebody.posts({**event, "data": {**event["data"], "content": content}})
+    assert await somebody.reads() == texts.NO_MEDIA
+
+
+async def test_the_model_knows_of_a_picture_that_comes_with_words(reach: Reach) -> None:
+    somebody = await reach()
+    await somebody.posts(somebody.writes(None))
+    await somebody.posts(somebody.writes("What is this?"))
+    await somebody.settles()
+    assert sent(somebody) == ["Yes."]
+    assert told(await kept(somebody))[0] == f"What is this?\n{UNSEEN}"
+
+
+async def test_a_model_that_is_down_apologises(reach: Reach) -> None:
+    somebody = await reach({"fails": True})
+    assert await somebody.texts("Hello") == texts.APOLOGY
+
+
+async def test_nobody_is_asked_to_hold_in_writing(reach: Reach) -> None:
+    async def slow() -> str:
+        """Look something up."""
+        await asyncio.sleep(0.08)
+        return "found"
+
+    somebody = await reach({"calls": {"slow": {}}}, tools=[slow], deadline=0.05)
+    assert await somebody.texts("Hello") == "found"
+
+
+# --- not twice, in order, and together ---------------------------------------------------------------------------
+
+
+async def test_what_twilio_repeats_is_answered_once(reach: Reach) -> None:
+    somebody = await reach()
+    event = somebody.writes("Hello")
+    await somebody.posts(event, "token")
+    await somebody.posts(event, "token")
+    await somebody.settles()
+    await somebody.posts(event, "token")
+    await somebody.posts(event, "another token")  # by another status callback
+    await somebody.settles()
+    assert sent(somebody) == ["Yes."]
+    assert told(await kept(somebody)) == ["Hello", "Yes."]
+    assert somebody.statuses == [200] * 5  # and the answer, which came back
+
+
+async def test_two_thoughts_are_one_question_in_the_order_in_which_they_were_written(reach: Reach) -> None:
+    rules = {"hears": "Where is\\nmy order", "says": "On its way."}, {"says": "Pardon?"}
+    somebody = await reach(*rules, text_pause=0.4)
+    first, second = somebody.writes("Where is"), somebody.writes("my order?")
+    await somebody.posts(second)
+    await asyncio.sleep(0.1)
+    await somebody.posts(first)
+    assert await somebody.reads() == "On its way."
+    await somebody.settles()
+    assert sent(somebody) == ["On its way."]
+
+
+async def test_what_comes_during_an_answer_is_answered_after_it(reach: Reach) -> None:
+    somebody = await reach(
+        {"hears": "first", "says": "One.", "delay": 0.2}, {"hears": "second", "says": "Two."}, {"says": "Three."}
+    )
+    await somebody.posts(somebody.writes("first"))
+    await asyncio.sleep(0.15)
+    await somebody.posts(somebody.writes("second"))
+    await somebody.settles()
+    assert sent(somebody) == ["One.", "Two."]
+    assert told(await kept(somebody)) == ["first", "One.", "second", "Two."]
+
+
+async def test_two_workers_share_a_conversation(reach: Reach) -> None:
+    cloud, store = SimulatedAccount(), InProcess()
+    rules = {"hears": "first", "says": "One.", "delay": 0.2}, {"says": "Two."}
+    one = await reach(*rules, cloud=cloud, store=store)
+    other = await reach(*rules, cloud=cloud, store=store)
+    await one.posts(one.writes("first"))
+    await asyncio.sleep(0.1)
+    await other.posts(other.writes("second"))
+    await one.settles()
+    await other.settles()
+    assert sent(one) == ["One.", "Two."]
+    assert told(await kept(other)) == ["first", "One.", "second", "Two."]
+
+
+async def test_a_worker_that_died_does_not_silence_a_conversation(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.messaging.inbox.LEASE", 0.1)
+    somebody = await reach()
+    event = somebody.writes("Hello")
+    await somebody.messaging.store.claim(f"answering:{somebody.conversation}", 0.1)
+    await somebody.posts(event)
+    assert await somebody.reads() == "Yes."
+
+
+async def test_a_long_answer_keeps_the_others_out(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.messaging.inbox.LEASE", 0.06)
+    somebody = await reach({"hears": "first", "says": "One.", "delay": 0.4}, {"says": "Two."})
+    await somebody.posts(somebody.writes("first"))
+    await asyncio.sleep(0.1)
+    await somebody.posts(somebody.writes("second"))
+    await somebody.settles()
+    assert sent(somebody) == ["One.", "Two."]
+
+
+# --- what is none of its business --------------------------------------------------------------------------------
+
+
+async def test_its_own_messages_are_not_answered(reach: Reach) -> None:
+    somebody = await reach()
+    await somebody.texts("Hello")
+    await somebody.settles()
+    assert len(somebody.statuses) == 2  # the answer has come back
+    assert sent(somebody) == ["Yes."]
+
+
+async def test_its_own_messages_are_none_of_a_human(reach: Reach) -> None:
+    """Twilio takes a number whose messages it captures for that of a human, unless somebody has said otherwise."""
+    somebody = await reach()
+    event = somebody.writes("Hello")
+    somebody.cloud.conversations._person(somebody.conversation, "HUMAN_AGENT", "SMS", defaults.CALLED)
+    await somebody.posts(event)
+    assert await somebody.reads() == "Yes."
+    await somebody.settles()
+    assert await somebody.texts("Again") == "Yes."
+
+
+async def test_an_agent_with_another_address_is_not_answered(reach: Reach) -> None:
+    somebody = await reach()
+    await somebody.texts("Hello")
+    event = somebody.writes("I am another agent")
+    agent = next(each for each in somebody.cloud.conversations.people[somebody.conversation] if "AI" in each["type"])
+    author = {"address": "+15005550099", "channel": "SMS", "participantId": agent["id"]}
+    await somebody.posts({**event, "data": {**event["data"], "author": author}})
+    await somebody.settles()
+    assert sent(somebody) == ["Yes."]
+
+
+async def test_it_stays_silent_once_a_human_has_written(reach: Reach) -> None:
+    somebody = await reach()
+    await somebody.texts("Hello")
+    await somebody.human("I take over.")
+    await somebody.settles()
+    await somebody.posts(somebody.writes("Thank you"))
+    await somebody.settles()
+    assert sent(somebody) == ["Yes."]
+    assert somebody.messaging.counts["left to a human"] == 1
+    await somebody.closes()
+    await somebody.settles()
+    assert await somebody.texts("A new question") == "Yes."
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"author": {"address": defaults.CALLER, "channel": "VOICE", "participantId": "p"}},
+        {"content": {"type": "TRANSCRIPTION", "text": "Hello"}},
+        {"configurationId": "conv_configuration_" + "9" * 26},
+        {"author": {"address": "someone@example.com", "channel": "EMAIL", "participantId": "p"}},
+    ],
+)
+async def test_other_events_are_ignored(reach: Reach, change: dict[str, Any]) -> None:
+    somebody = await reach()
+    event = somebody.writes("Hello")
+    await somebody.posts({**event, "data": {**event["data"], **change}})
+    await somebody.posts({**event, "eventType": "COMMUNICATION_UPDATED"})
+    await somebody.settles()
+    assert (sent(somebody), somebody.statuses) == ([], [200, 200])
+
+
+async def test_what_cannot_be_read_is_logged_without_what_it_says(reach: Reach, logged: Callable[[], str]) -> None:
+    somebody = await reach()
+    for data in ({"id": "x", "author": {"channel": "SMS"}, "content": {"text": "secret"}}, ["secret"], None):
+        await somebody.posts({"eventType": "COMMUNICATION_CREATED", "data": data})
+    await somebody.settles()
+    assert somebody.statuses == [200] * 3
+    assert "author.address" in logged() and "secret" not in logged()
+
+
+async def test_who_writes_and_what_is_not_logged(reach: Reach, logged: Callable[[], str]) -> None:
+    somebody = await reach({"says": "A private answer."})
+    await somebody.texts("My private question")
+    somebody.cloud.conversations.refusals = [400]
+    await somebody.posts(somebody.writes("My private question"))
+    await somebody.settles()
+    assert "text.answered" in logged() and "text.failed" in logged()
+    assert "private" not in logged() and defaults.CALLER.lstrip("+") not in logged()
+
+
+async def test_a_webhook_that_twilio_has_not_signed_is_refused(reach: Reach) -> None:
+    somebody = await reach()
+    answer = await somebody._http.post("/webhooks/conversations", json=somebody.writes("Hello"))
+    await somebody.settles()
+    assert (answer.status_code, sent(somebody)) == (403, [])
+
+
+# --- who is who, and how it goes out -----------------------------------------------------------------------------
+
+
+def people(somebody: Texter) -> dict[str, str]:
+    found = somebody.cloud.conversations.people[somebody.conversation]
+    return {each["addresses"][0]["address"]: each["type"] for each in found}
+
+
+async def test_the_agent_joins_the_conversation_once(reach: Reach) -> None:
+    somebody = await reach()
+    await somebody.texts("Hello")
+    await somebody.texts("Again")
+    assert people(somebody) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
+
+
+async def test_somebody_of_unknown_role_becomes_a_customer_with_a_profile(reach: Reach) -> None:
+    somebody = await reach()
+    somebody.cloud.conversations.roles[defaults.CALLER] = "UNKNOWN"
+    event = somebody.writes("Hello")
+    somebody.cloud.conversations._person(somebody.conversation, "UNKNOWN", "SMS", defaults.CALLED)
+    await somebody.posts(event)
+    await somebody.reads()
+    await somebody.settles()
+    assert people(somebody) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
+    profile = somebody.cloud.memory.of(defaults.CALLER)
+    assert profile and (await kept(somebody)).profile_id == profile.id
+
+
+async def test_two_who_join_at_once_are_one(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    somebody = await reach()
+    event, look = somebody.writes("Hello"), somebody.messaging.outbox.people
+
+    async def overtaken(conversation: str) -> Any:
+        found = await look(conversation)
+        if defaults.CALLED not in people(somebody):
+            somebody.cloud.conversations._person(conversation, "AI_AGENT", "SMS", defaults.CALLED)
+        return found
+
+    monkeypatch.setattr(somebody.messaging.outbox, "people", overtaken)
+    await somebody.posts(event)
+    assert await somebody.reads() == "Yes."
+    assert list(people(somebody)) == [defaults.CALLER, defaults.CALLED]
+
+
+@pytest.mark.parametrize(
+    ("channel", "author", "own", "settings"),
+    [
+        ("WHATSAPP", f"whatsapp:{defaults.CALLER}", "whatsapp:+15005550009", {"whatsapp_number": "+15005550009"}),
+        ("RCS", f"rcs:{defaults.CALLER}", "rcs:brand_agent", {"rcs_sender": "brand_agent"}),
+        ("CHAT", "ada@example.com", "ai-assistant", {}),
+    ],
+)
+async def test_every_channel_is_answered(
+    reach: Reach, channel: str, author: str, own: str, settings: dict[str, Any]
+) -> None:
+    somebody = await reach(author=author, channel=channel, **settings)
+    assert await somebody.texts("Hello") == "Yes."
+    await somebody.settles()
+    assert people(somebody) == {author: "CUSTOMER", own: "AI_AGENT"}
+    assert (await kept(somebody)).caller == author.rpartition(":")[2]
+    assert sent(somebody) == ["Yes."]
+
+
+@pytest.mark.parametrize(("author", "kind"), [("ada@example.com", "email"), ("ada-4711", "account_id")])
+async def test_a_chat_tells_who_writes(reach: Reach, author: str, kind: str) -> None:
+    async def who() -> str:
+        """Say who it is."""
+        return this_session().parameters[kind]
+
+    somebody = await reach({"calls": {"who": {}}}, tools=[who], author=author, channel="CHAT")
+    assert await somebody.texts("Me?") == author
+
+
+async def test_a_send_that_fails_is_tried_again(reach: Reach) -> None:
+    somebody = await reach()
+    somebody.cloud.conversations.refusals = [429, 503, 500]
+    assert await somebody.texts("Hello") == "Yes."
+    await somebody.settles()
+    assert sent(somebody) == ["Yes."]
+
+
+async def test_a_message_whose_receipt_is_late_is_not_sent_twice(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    class Late(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            answer = await on_time.handle_async_request(request)
+            if request.url.path.endswith("/Actions"):
+                raise httpx2.ReadTimeout("late", request=request)
+            return answer
+
+    cloud = SimulatedAccount()
+    on_time = cloud.transport
+    monkeypatch.setattr(cloud, "transport", Late())
+    somebody = await reach({"says": "Yes."}, cloud=cloud)
+    assert await somebody.texts("Hello") == "Yes."
+    await somebody.settles()
+    assert sent(somebody) == ["Yes."] and "text.unconfirmed" in logged()
+    assert told(await kept(somebody)) == ["Hello", "Yes."]
+
+
+@pytest.mark.parametrize(("refusals", "asked"), [([500] * 4, 4), ([400], 1)])
+async def test_a_send_that_cannot_be_done_is_logged_counted_and_not_remembered(
+    reach: Reach, logged: Callable[[], str], refusals: list[int], asked: int
+) -> None:
+    somebody = await reach({"hears": "Hello", "says": "Never read."}, {"says": "Yes."})
+    somebody.cloud.conversations.refusals = list(refusals)
+    await somebody.posts(somebody.writes("Hello"))
+    await somebody.settles()
+    actions = [each for each in somebody.cloud.conversations.requests if each.path.endswith("/Actions")]
+    assert len(actions) == asked
+    assert '"status": 5' in logged() if asked > 1 else '"status": 4' in logged()
+    assert "text.failed" in logged() and somebody.messaging.counts["failed"] == 1
+    assert await somebody.texts("Still there?") == "Yes."
+    await somebody.settles()
+    assert told(await kept(somebody)) == ["Hello", "Still there?", "Yes."]
+
+
+# --- capabilities --------------------------------------------------------------------------------------------------
+
+seen: list[str] = []
+
+
+class Watching(Capability):
+    async def on_start(self, session: Session) -> None:
+        seen.append(f"start {session.caller}")
+
+    async def on_resume(self, session: Session) -> None:
+        seen.append("resume")
+
+    async def on_end(self, session: Session) -> None:
+        seen.append(f"end after {len(session.history)}")
+
+
+class CallsOnly(Watching):
+    spoken_only = True
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen.clear()
+    monkeypatch.setattr("app.main.CAPABILITIES", [CallsOnly, Watching, Messaging])
+
+
+async def test_capabilities_live_through_a_conversation_as_through_a_call(watched: None, reach: Reach) -> None:
+    somebody = await reach()
+    await somebody.texts("Hello")
+    await somebody.texts("Again")
+    await somebody.settles()
+    await somebody.closes()
+    await somebody.closes()
+    await somebody.settles()
+    assert seen == [f"start {defaults.CALLER}", "resume", "end after 4"]
+
+
+async def test_whoever_has_something_to_say_between_two_messages_can(reach: Reach) -> None:
+    somebody = await reach({"hears": "Again", "says": "A long answer.", "delay": 0.2}, {"says": "Yes."})
+    await somebody.texts("Hello")
+    await somebody.settles()
+    session = await kept(somebody)
+    await attach(session, somebody.messaging.brain.capabilities)
+    await somebody.posts(somebody.writes("Again"))
+    await asyncio.sleep(0.1)
+    await session.say("By the way.")  # not into what is being answered
+    await somebody.settles()
+    assert sent(somebody) == ["Yes.", "A long answer.", "By the way."]
+    assert told(await kept(somebody)) == ["Hello", "Yes.", "Again", "A long answer.", "By the way."]
+    await somebody.closes()
+    await somebody.settles()
+    with pytest.raises(NotSupported):
+        await session.say("Too late.")
+    await attach(
+        over := load_session(session.id, dump_session(session), session.now), somebody.messaging.brain.capabilities
+    )
+    assert not over.connection.open
+
+
+async def test_it_leaves_to_a_human_what_a_capability_says_is_theirs(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Human(Capability):
+        async def taken(self, session: Session) -> bool:
+            return session.caller == defaults.CALLER
+
+    monkeypatch.setattr("app.main.CAPABILITIES", [Human, Messaging])
+    somebody = await reach()
+    await somebody.posts(somebody.writes("Hello"))
+    await somebody.settles()
+    assert (sent(somebody), somebody.messaging.counts["left to a human"]) == ([], 1)
+
+
+async def test_a_conversation_that_was_closed_is_forgotten(reach: Reach) -> None:
+    somebody = await reach()
+    late = somebody.writes("Too late")
+    await somebody.texts("Hello")
+    await somebody.settles()
+    await somebody.closes()
+    await somebody.settles()
+    await somebody.posts(late)
+    await somebody.settles()
+    assert await somebody.messaging.store.get(f"session:{somebody.conversation}") == '"over"'
+    assert sent(somebody) == ["Yes."]
+
+
+async def test_the_end_of_a_call_is_not_one_of_ours(watched: None, reach: Reach) -> None:
+    somebody = await reach()
+    await somebody.posts({"eventType": "CONVERSATION_UPDATED", "data": {"id": "conv_1", "status": "CLOSED"}})
+    await somebody.settles()
+    assert seen == []
+
+
+async def test_what_has_been_received_is_answered_before_the_server_stops() -> None:
+    cloud = SimulatedAccount()
+    app = create_app(defaults.settings(), [scripted({"says": "Yes.", "delay": 0.3})], [], transport=cloud.transport)
+    async with serve(app) as address:
+        somebody = Texter(app, address, cloud, defaults.CALLER, "SMS")
+        await somebody.posts(somebody.writes("Hello"))
+        cloud.conversations.subscriber = None
+    await somebody.aclose()
+    assert sent(somebody) == ["Yes."]
+
+
+# --- the simulated account, and the terminal ---------------------------------------------------------------------
+
+
+async def test_the_simulated_account_speaks_as_tac_reads_and_writes(reach: Reach) -> None:
+    """Only where the project has TAC, whose models are what Twilio itself made of these shapes."""
+    tac = pytest.importorskip("tac.models.conversation")
+    somebody = await reach()
+    await somebody.texts("Hello")
+    await somebody.settles()
+    conversations = somebody.cloud.conversations
+    for message in conversations.messages:
+        tac.Communication.model_validate(message)
+    for person in conversations.people[somebody.conversation]:
+        tac.ParticipantResponse.model_validate(person)
+    asked = next(each for each in conversations.requests if each.path.endswith("/Actions"))
+    tac.SendMessageActionRequest.model_validate(asked.body)
+    _, answer = await conversations.act(asked, somebody.conversation)
+    tac.ActionResponse.model_validate(answer)
+
+
+async def test_the_helper_library_reads_the_simulated_account(reach: Reach) -> None:
+    somebody = await reach()
+    await somebody.texts("Hello")
+    await somebody.settles()
+    outbox = somebody.messaging.outbox
+    customer, agent = (await outbox.people(somebody.conversation)).participants
+    assert (customer.type, customer.addresses[0]["address"]) == ("CUSTOMER", defaults.CALLER)
+    assert (agent.type, agent.conversation_id) == ("AI_AGENT", somebody.conversation)
+
+
+def test_agent_text_answers_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.scripted_model.WORD_DELAY", 0.0)
+    typed = "Hello\n/photo\n/human I take over\nHello?\n/close\nAnd now?\n/quit\n"
+    result = CliRunner().invoke(cli.app, ["text", "--script"], input=typed)
+    quiet()
+    assert result.exit_code == 0, result.output
+    assert 'I heard "Hello".' in result.output and texts.NO_MEDIA in result.output
+    assert 'I heard "Hello?"' not in result.output and 'I heard "And now?"' in result.output
+
+
+async def outcome(path: Path, turns: str) -> list[str]:
+    """What becomes of somebody who writes."""
+    file = path / "one.yml"
+    file.write_text(f"given: {{channel: sms}}\nmodel: [{{says: It is open.}}]\nturns: {turns}\n", encoding="utf-8")
+    return (await play(file)).failures
+
+
+async def test_a_scenario_can_be_played_in_writing(tmp_path: Path) -> None:
+    assert await outcome(tmp_path, "[{caller: Hello, expect: {contains: open, told: text message, tools: []}}]") == []
+    failures = await outcome(tmp_path, "[{caller: Hello, expect: {contains: closed}}, {silence: 1}]")
+    assert failures == ["turn 1: 'closed' is missing in 'It is open.'"]
+
+
+@pytest.mark.parametrize("step", ["answer: true", "dtmf: 12#", "drop: true", "hangup: true", "interrupt_after: open"])
+async def test_what_nobody_can_do_in_writing_is_refused(tmp_path: Path, step: str) -> None:
+    turn = step if not step.startswith("interrupt") else f"caller: Hello, {step}"
+    with pytest.raises(ScenarioError, match=rf":3: turns.1.{step.partition(':')[0]}: that cannot be by sms"):
+        await outcome(tmp_path, f"[{{caller: Hello}}, {{{turn}}}]")
+
+
+async def test_a_message_without_an_answer_fails_a_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.messaging.outbox.PAUSES", ())
+    monkeypatch.setattr("kit.simulated_twilio.conversations.LONGEST_TEXT", 3)  # every answer is refused
+    assert await outcome(tmp_path, "[{caller: Hello}]") == ["no answer: the app is done with the message"]
+
+
+# --- a server that stops -------------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_drains_finishes_its_answers() -> None:
+    cloud = SimulatedAccount()
+    async with serving({"says": "Yes.", "delay": 0.3}, cloud=cloud) as (server, address):
+        async with texter_on(server.config.app, address, cloud) as somebody:
+            await somebody.posts(somebody.writes("Hello"))
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            assert await health(address) == (503, {"status": "draining", "active": 1})
+            assert not server.should_exit
+            assert await somebody.reads() == "Yes."
+        assert await stopping(server)

@@ -1,0 +1,123 @@
+"""The control plane of the simulated account, as the helper library reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest import Client
+from twilio.rest.conversations.v2.configuration import ConfigurationList
+from twilio.rest.intelligence.v3.configuration import ConfigurationList as AnalysisList
+from twilio.rest.memory.v1.store import StoreList
+
+from app.twilio_api import everything, twilio_client
+from kit import defaults
+from kit.simulated_twilio.account import SimulatedAccount
+
+STORE = "mem_store_" + "9" * 26
+WANTED = {
+    "displayName": "agent",
+    "description": "An agent",
+    "conversationGroupingType": "GROUP_BY_PROFILE",
+    "memoryStoreId": STORE,
+    "channelSettings": {"VOICE": {"statusTimeouts": {"inactive": 1, "closed": 5}}},
+}
+
+
+@pytest.fixture
+def cloud() -> SimulatedAccount:
+    return SimulatedAccount()
+
+
+@pytest.fixture
+def twilio(cloud: SimulatedAccount) -> Client:
+    return twilio_client(defaults.settings(), cloud.transport)  # type: ignore[arg-type]
+
+
+async def test_a_memory_store_becomes_active_after_its_operation(
+    cloud: SimulatedAccount, twilio: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.simulated_twilio.operations.TAKES", 200.0)  # at a thousand times the pace
+    api = twilio.memory.v1
+    accepted = await api.stores.create_async(StoreList.ServiceRequest({"displayName": "agent", "description": "x"}))
+    assert accepted.id is None
+    operation = accepted.status_url.rpartition("/")[2]
+    assert (await api.operations(operation).fetch_async()).status == "PENDING"
+    while (done := await api.operations(operation).fetch_async()).status == "PENDING":
+        await asyncio.sleep(0.001)
+    while (store := await api.stores(done.result["id"]).fetch_async()).status != "ACTIVE":
+        await asyncio.sleep(0.001)
+    assert await everything(api.stores) == [store.id]
+    await api.stores(store.id).delete_async()
+    assert await everything(api.stores) == []
+
+
+async def test_a_configuration_takes_a_wrong_store_and_keeps_its_grouping(
+    cloud: SimulatedAccount, twilio: Client
+) -> None:
+    api = twilio.conversations.v2
+    wanted = ConfigurationList.CreateConfigurationRequest(WANTED)
+    accepted = await api.configurations.create_async(create_configuration_request=wanted)
+    operation = accepted.status_url.rpartition("/")[2]
+    while (done := await api.operations(operation).fetch_async()).status == "PENDING":
+        await asyncio.sleep(0.001)
+    own = api.configurations(done.related["configurationId"])
+    assert (await own.fetch_async()).memory_store_id == STORE
+    patch = ConfigurationList.PatchConfigurationRequest
+    with pytest.raises(TwilioRestException):
+        other = {"conversationGroupingType": "GROUP_BY_PARTICIPANT_ADDRESSES"}
+        await own.patch_async(patch_configuration_request=patch(other))
+    texts = {"channelSettings": {"SMS": {"captureRules": [{"from": "*", "to": defaults.CALLED}]}}}
+    await own.patch_async(patch_configuration_request=patch(texts))
+    assert (await own.fetch_async()).channel_settings.keys() == {"VOICE", "SMS"}
+    (listed,) = await everything(api.configurations)
+    assert listed.display_name == "agent" and listed.memory_store_id is None
+
+
+async def test_a_rule_names_operators_that_exist(cloud: SimulatedAccount, twilio: Client) -> None:
+    api = twilio.intelligence.v3
+    webhook = {"type": "WEBHOOK", "method": "POST", "url": "https://agent.example/webhooks/intelligence"}
+    rule = {"triggers": [{"on": "COMMUNICATION"}], "actions": [webhook], "context": {}}
+    names = {each.display_name: each.id for each in await everything(api.operators)}
+    kind = AnalysisList.CreateConfigurationRequest
+    body = {"displayName": "agent", "description": "x", "rules": [{**rule, "operators": [{"id": names["Sentiment"]}]}]}
+    made = await api.configurations.create_async(kind(body))
+    assert (await api.configurations(made.id).fetch_async()).rules[0]["operators"] == [{"id": names["Sentiment"]}]
+    with pytest.raises(TwilioRestException):
+        await api.configurations.create_async(kind({**body, "rules": [{**rule, "operators": [{"id": "nobody"}]}]}))
+
+
+async def test_a_workflow_holds_on_to_its_queues(cloud: SimulatedAccount, twilio: Client) -> None:
+    cloud.workspaces.page_size = 1
+    made = await twilio.taskrouter.v1.workspaces.create_async(
+        friendly_name="agent", event_callback_url="https://a.example"
+    )
+    own = twilio.taskrouter.v1.workspaces(made.sid)
+    queues = [await own.task_queues.create_async(friendly_name=name, target_workers="1 == 1") for name in "ab"]
+    configuration = json.dumps({"task_routing": {"default_filter": {"queue": queues[0].sid}}})
+    workflow = await own.workflows.create_async(friendly_name="escalations", configuration=configuration)
+    assert [each.sid for each in await own.task_queues.list_async()] == [each.sid for each in queues]
+    with pytest.raises(TwilioRestException):
+        await own.task_queues(queues[0].sid).delete_async()
+    await own.workflows(workflow.sid).delete_async()
+    await own.task_queues(queues[0].sid).delete_async()
+    assert [each.friendly_name for each in await own.activities.list_async()] == ["Offline", "Available", "Unavailable"]
+
+
+async def test_numbers_are_listed_page_by_page_and_changed(cloud: SimulatedAccount, twilio: Client) -> None:
+    cloud.numbers.page_size = 1
+    cloud.numbers.has("+15005550002", trunk_sid="TK" + "1" * 32)
+    first, second = await twilio.api.v2010.account.incoming_phone_numbers.list_async()
+    assert (first.phone_number, second.trunk_sid) == (defaults.CALLED, "TK" + "1" * 32)
+    own = twilio.api.v2010.account.incoming_phone_numbers(first.sid)
+    changed = await own.update_async(voice_url="https://agent.example/twiml", voice_method="POST")
+    assert (changed.voice_url, (await own.fetch_async()).voice_url) == ("https://agent.example/twiml",) * 2
+
+
+async def test_a_wrong_key_is_refused(cloud: SimulatedAccount) -> None:
+    stranger = twilio_client(defaults.settings(api_key="SK" + "f" * 32), cloud.transport)  # type: ignore[arg-type]
+    with pytest.raises(TwilioRestException) as error:
+        await stranger.taskrouter.v1.workspaces("WS" + "0" * 32).fetch_async()
+    assert error.value.status == 401

@@ -1,0 +1,46 @@
+"""What the classes of `app/features.py` are: by their base class a channel, the runtime, the store or a capability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from app.capability import Capability, merge_settings
+from app.channel import Channel
+from app.features import FEATURES
+from app.runtime import Runtime
+from app.store import Store
+
+CHANNELS: list[type[Channel]] = [feature for feature in FEATURES if issubclass(feature, Channel)]
+CAPABILITIES: list[type[Capability]] = [feature for feature in FEATURES if issubclass(feature, Capability)]
+(RUNTIME,) = [feature for feature in FEATURES if issubclass(feature, Runtime)]
+(STORE,) = [feature for feature in FEATURES if issubclass(feature, Store)]
+PARTS: list[type[Any]] = [
+    feature for feature in FEATURES if not issubclass(feature, Channel | Capability | Runtime | Store)
+]
+
+ProjectSettings = merge_settings(*(feature.settings for feature in FEATURES if hasattr(feature, "settings")))
+
+
+def folders() -> list[str]:
+    """The packages of all features, in order; `app.memory.twilio` follows `app.memory`."""
+    found: dict[str, None] = {}
+    for feature in FEATURES:
+        names = feature.__module__.split(".")
+        found |= {".".join(names[:length]): None for length in range(2, len(names) + 1)}
+    return [name for name in found if is_package(name)]
+
+
+def is_package(name: str) -> bool:
+    spec = find_spec(name)
+    return spec is not None and spec.submodule_search_locations is not None
+
+
+def modules(name: str) -> Iterator[ModuleType]:
+    """The conventional module of that name of every folder that has one. One that cannot be imported raises."""
+    for folder in folders():
+        if find_spec(f"{folder}.{name}"):
+            yield import_module(f"{folder}.{name}")

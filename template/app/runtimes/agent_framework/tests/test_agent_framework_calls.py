@@ -1,0 +1,380 @@
+"""Agent Framework on a call: it streams, it stays in step, and Azure is asked as it wants to be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from agent_framework import Content
+from pydantic_ai import messages as m
+
+from agent import phrases
+from app import config
+from app.environment import SettingsError, load
+from app.runtime import TOOL_FAILED
+from app.runtimes.agent_framework import AgentFramework
+from app.runtimes.microsoft_agents.base import Words
+from app.runtimes.microsoft_agents.messages import as_told
+from app.runtimes.microsoft_agents.scripted_agent import refuse_like_azure
+from app.runtimes.microsoft_agents.tests.responses import Wire, event, response, text, thought, tool_call
+from app.session import Session, this_session
+from kit import defaults
+from kit.caller import Call
+from kit.voice_fixtures import Dial
+
+ENDPOINT = "https://nobody.openai.azure.com"
+IN_TIME = 2000  # milliseconds: far more than it takes, for machines under load
+
+
+def session_of(call: Call) -> Session:
+    assert call.session
+    return call.session
+
+
+async def three_more_turns(call: Call) -> None:
+    for number in ("one", "two", "three"):
+        assert (await call.says(number)).text == "Yes."
+    refuse_like_azure(as_told(session_of(call).history))
+
+
+# --- a conversation ---------------------------------------------------------------------------------------------------
+
+
+async def test_words_are_told_as_they_come_and_once(dial: Dial) -> None:
+    call = await dial({"says": "One two three.", "word_delay": 0.05})
+    turn = await call.says("Count")
+    assert turn.text == "One two three."
+    assert turn.first and turn.total and turn.total - turn.first > 50
+
+
+async def test_the_conversation_stays_in_step_after_an_interruption(dial: Dial) -> None:
+    call = await dial({"hears": "story", "says": "Once upon a time", "word_delay": 0.05}, {"says": "Yes."})
+    await call.begins("Tell me a story")
+    assert "Once upon" in await call.interrupts(after="Once upon")
+    await three_more_turns(call)
+    assert [part.content for part in session_of(call).history[1].parts] == ["Once upon"]
+
+
+async def test_the_conversation_stays_in_step_when_nobody_had_answered_yet(dial: Dial) -> None:
+    call = await dial({"hears": "story", "hangs": True}, {"says": "Yes."})
+    await call.begins("Tell me a story")
+    await asyncio.sleep(0.05)
+    await call.interrupts()
+    await three_more_turns(call)
+
+
+async def test_a_tool_that_was_at_work_finishes_and_is_remembered(dial: Dial) -> None:
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def look_up() -> str:
+        begun.set()
+        await asyncio.sleep(0.05)
+        done.set()
+        return "found"
+
+    call = await dial({"hears": "look", "calls": {"look_up": {}}}, {"says": "Yes."}, tools=[look_up])
+    await call.begins("look")
+    await begun.wait()
+    await call.interrupts()
+    await asyncio.wait_for(done.wait(), 5)
+    await three_more_turns(call)
+    assert "found" in str(session_of(call).history)
+
+
+# --- tools ------------------------------------------------------------------------------------------------------------
+
+
+async def fails() -> str:
+    raise RuntimeError("a secret")
+
+
+async def count(number: int, colour: str = "red") -> dict[str, Any]:
+    return {"status": colour, "content": number}
+
+
+async def test_an_error_of_a_tool_reaches_the_model_without_its_text(dial: Dial) -> None:
+    call = await dial({"calls": {"fails": {}}, "then": "{result}"}, tools=[fails])
+    assert (await call.says("Do it")).text == TOOL_FAILED.format("RuntimeError")
+
+
+async def test_a_tool_that_takes_too_long_is_given_up(dial: Dial) -> None:
+    async def look_up() -> str:
+        await asyncio.sleep(30)
+        return "never"
+
+    call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up], deadline=0.2)
+    assert TOOL_FAILED.format("TimeoutError") in (await call.says("look")).text
+
+
+async def test_two_tools_at_once_are_both_answered(dial: Dial) -> None:
+    async def look_up() -> str:
+        return "found"
+
+    calls = {"look_up": {}, "count": {"number": "2"}}
+    call = await dial({"calls": calls, "then": "{result}"}, tools=[look_up, count])
+    assert (await call.says("Both")).text == 'found {"status": "red", "content": 2}'
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"), [("count", {}, "Wrong arguments. number: "), ("nothing", {}, "not found")]
+)
+async def test_what_a_tool_cannot_take_is_said_and_the_call_goes_on(
+    name: str, arguments: dict[str, Any], said: str, dial: Dial
+) -> None:
+    rules = [{"hears": "do", "calls": {name: arguments}, "then": "{result}"}, {"says": "Yes."}]
+    call = await dial(*rules, tools=[count])
+    assert said in (await call.says("do")).text
+    await three_more_turns(call)
+
+
+async def test_a_parameter_may_have_any_name(dial: Dial) -> None:
+    """Agent Framework keeps one of these for itself."""
+
+    def say(ctx, session: str) -> str:  # type: ignore[no-untyped-def]
+        return f"{ctx} {session}"
+
+    call = await dial({"calls": {"say": {"ctx": "a", "session": "b"}}, "then": "{result}"}, tools=[say])
+    assert (await call.says("do")).text == "a b"
+
+
+async def test_a_blocking_tool_knows_its_call_and_does_not_stop_others(dial: Dial) -> None:
+    ticks = []
+
+    def look_up() -> str:
+        time.sleep(0.3)
+        return this_session().caller
+
+    async def tick() -> None:
+        while True:
+            ticks.append(1)
+            await asyncio.sleep(0.01)
+
+    call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up])
+    ticking = asyncio.create_task(tick())
+    turn = await call.says("look")
+    ticking.cancel()
+    assert turn.text.endswith(defaults.CALLER) and len(ticks) > 5
+
+
+# --- the real client of Azure OpenAI, stopped where it would leave the machine ----------------------------------------
+
+
+def azure(*wires: Wire, **settings: Any) -> list[Any]:
+    """The models of the settings: the first, and with a second wire the fallback."""
+    if len(wires) > 1:
+        settings["fallback_model"] = "gpt-6-sol"
+    known = {"openai_endpoint": ENDPOINT, "openai_key": "a-key-of-nobody", "deadline": 30.0, **settings}
+    clients: list[Any] = list(AgentFramework.build(defaults.settings(**known)).clients)
+    for client, wire in zip(clients, wires, strict=True):
+        client.client = client.client.with_options(http_client=wire.client)
+    return clients
+
+
+async def test_azure_is_asked_with_what_was_heard_and_keeps_nothing(dial: Dial) -> None:
+    wire = Wire(text("From ", "Azure."))
+    call = await dial(models=azure(wire), tools=[count])
+    session_of(call).guidance.append("The caller likes tea.")
+    assert (await call.says("Hello")).text == "From Azure."
+    await call.says("And now?")
+    request, asked = wire.requests[-1], wire.asked[-1]
+    assert str(request.url) == f"{ENDPOINT}/openai/v1/responses"
+    assert request.headers["authorization"] == "Bearer a-key-of-nobody"
+    assert (asked["model"], asked["store"], asked["stream"]) == (config.MODEL, False, True)
+    assert [(item["role"], item["content"][0]["text"]) for item in asked["input"][-3:]] == [
+        ("user", "Hello"),
+        ("assistant", "From Azure."),
+        ("user", "And now?"),
+    ]
+    assert json.dumps(asked).count("likes tea") == 1 and "likes tea" in asked["instructions"]
+    assert asked["tools"][0]["name"] == "count"
+
+
+async def test_the_user_agent_tells_no_more_than_openais(dial: Dial) -> None:
+    wire = Wire(text("Yes."))
+    call = await dial(models=azure(wire))
+    await call.says("Hello")
+    assert "feat=" not in wire.requests[0].headers["user-agent"]
+    assert "agent-framework-version" not in wire.requests[0].headers
+
+
+async def test_azure_takes_every_history(dial: Dial) -> None:
+    """Of a tool, an interruption and a word of the agent's own, in the order in which they came."""
+    wire = Wire(text("Yes."))
+    call = await dial(models=azure(wire))
+    use = m.ToolCallPart("look_up", {"order": 7}, "use-1")
+    session_of(call).history = [
+        m.ModelResponse([m.TextPart("Are you there?")]),
+        m.ModelRequest.user_text_prompt("Look up"),
+        m.ModelResponse([m.TextPart(" "), m.TextPart("One moment."), use]),
+        m.ModelRequest([m.ToolReturnPart("look_up", {"found": True}, "use-1")]),
+        m.ModelRequest.user_text_prompt("Hello?"),
+    ]
+    assert (await call.says("And now?")).text == "Yes."
+    items = [item for item in wire.asked[0]["input"] if item.get("role") != "system"]
+    kinds = ["message", "message", "message", "function_call", "function_call_output", "message", "message"]
+    assert [item["type"] for item in items] == kinds
+    assert items[3]["arguments"] == '{"order":7}' and items[4]["output"] == '{"found": true}'
+
+
+async def test_a_tool_of_azure_comes_back_here_with_its_thoughts(dial: Dial) -> None:
+    wire = Wire([*thought(encrypted_content="sealed"), *tool_call("count", '{"number": 2}')], text("Two."))
+    call = await dial(models=azure(wire), tools=[count])
+    assert (await call.says("Count")).text == "Two."
+    replayed = [item["type"] for item in wire.asked[1]["input"][-3:]]
+    assert replayed == ["reasoning", "function_call", "function_call_output"]
+    assert wire.asked[1]["input"][-3]["encrypted_content"] == "sealed"
+    turn = session_of(call).turn
+    assert turn and [type(message).__name__ for message in turn.record] == [
+        *["ModelRequest", "ModelResponse"] * 2,
+    ]
+    assert isinstance(turn.record[1], m.ModelResponse) and turn.record[1].model_name == config.MODEL
+
+
+async def test_arguments_that_are_no_json_are_wrong_arguments(dial: Dial) -> None:
+    wire = Wire(tool_call("count", '{"number": '), text("Sorry."))
+    call = await dial(models=azure(wire), tools=[count])
+    assert (await call.says("Count")).text == "Sorry."
+    assert "Wrong arguments. number" in wire.asked[1]["input"][-1]["output"]
+
+
+@pytest.mark.parametrize("first", [500, 429, [response("failed")], [], text()])
+async def test_the_next_deployment_answers_when_one_fails(first: Any, dial: Dial) -> None:
+    down, up = Wire(first), Wire(text("Yes."))
+    call = await dial(models=azure(down, up))
+    started = time.monotonic()
+    assert (await call.says("Hello")).text == "Yes."
+    assert time.monotonic() - started < IN_TIME / 1000
+    assert len(down.requests) == 1
+    assert (down.asked[0]["model"], up.asked[0]["model"]) == (config.MODEL, "gpt-6-sol")
+
+
+async def test_an_answer_without_a_word_is_a_failure(dial: Dial, logged: Callable[[], str]) -> None:
+    call = await dial(models=azure(Wire([])))
+    assert (await call.says("Hello")).text == phrases.APOLOGY
+    assert "the stream has ended" in logged()
+
+
+async def test_the_next_deployment_answers_when_one_is_silent(dial: Dial) -> None:
+    """What it thinks meanwhile is no word."""
+    thinking = [*thought(), event("silence")]
+    down, up = Wire(thinking), Wire(text("Yes."))
+    call = await dial(models=azure(down, up, deadline=0.3), deadline=0.3)
+    assert (await call.says("Hello")).text.endswith("Yes.")
+    await asyncio.wait_for(down.gone.wait(), 5)
+
+
+async def test_one_that_breaks_off_is_not_replaced(dial: Dial) -> None:
+    broken, other = Wire([*text("One ", "two "), response("failed")]), Wire(text("Yes."))
+    call = await dial(models=azure(broken, other))
+    assert (await call.says("Hello")).text == f"One two  {phrases.APOLOGY}"
+    assert other.requests == []
+    broken.answers = [text("Yes.")]
+    await three_more_turns(call)
+
+
+async def test_nobody_waits_for_an_answer_that_is_not_wanted_any_more(dial: Dial) -> None:
+    wire = Wire([*text("One ", "two "), event("silence")])
+    call = await dial(models=azure(wire))
+    await call.begins("Hello")
+    await call.hears("One two")
+    await call.interrupts(after="One")
+    await asyncio.wait_for(wire.gone.wait(), 5)
+
+
+async def test_why_a_model_failed_is_logged_and_nothing_it_said(dial: Dial, logged: Callable[[], str]) -> None:
+    call = await dial(models=azure(Wire(429)))
+    assert (await call.says("my secret")).text == phrases.APOLOGY
+    assert "RateLimitError 429" in logged() and "secret" not in logged()
+
+
+def test_a_whole_text_adds_only_what_is_new() -> None:
+    heard = Words()
+    told = [("One ", "append"), ("One two", "replace"), ("Three", "append"), ("Three", "replace")]
+    assert [heard.new_in(Content.from_text(text, merge_mode=mode)) for text, mode in told] == [  # type: ignore[arg-type]
+        "One ",
+        "two",
+        "Three",
+        "",
+    ]
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_named_with_the_fix(environment: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as error:
+        load()
+    endpoint, key = error.value.problems
+    assert endpoint.startswith("AZURE_OPENAI_ENDPOINT is missing. Copy") and "openai.azure.com" in endpoint
+    assert key.startswith("AZURE_OPENAI_API_KEY is missing. Copy") and "az login" in key
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AZURE_OPENAI_ENDPOINT", f"{ENDPOINT}/openai/v1"),
+        ("AZURE_OPENAI_ENDPOINT", "nobody.openai.azure.com"),
+        ("AGENT_MODEL", "azure:gpt-6-luna"),
+        ("AGENT_FALLBACK_MODEL", "gpt 6"),
+        ("AZURE_TOKEN_CREDENTIALS", "me"),
+    ],
+)
+def test_what_cannot_be_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv("AZURE_OPENAI_ENDPOINT", ENDPOINT)
+    environment.setenv("AZURE_TOKEN_CREDENTIALS", "prod")
+    environment.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        load()
+    (problem,) = error.value.problems
+    assert problem.startswith(f"{name} is {value!r}. Write" if "ENDPOINT" not in name else f"{name} is {value!r}. Copy")
+
+
+async def test_without_a_key_an_identity_answers(monkeypatch: pytest.MonkeyPatch, dial: Dial) -> None:
+    asked: list[str] = []
+
+    class Somebody:
+        async def get_token(self, *scopes: str, **_: Any) -> Any:
+            asked.extend(scopes)
+            return type("Token", (), {"token": "a-token", "expires_on": time.time() + 3600})()
+
+        async def close(self) -> None: ...
+
+    monkeypatch.setattr("app.runtimes.azure.identity", Somebody)
+    wire = Wire(text("Yes."))
+    call = await dial(models=azure(wire, openai_key=None))
+    assert (await call.says("Hello")).text == "Yes."
+    assert wire.requests[0].headers["authorization"] == "Bearer a-token"
+    assert asked == ["https://cognitiveservices.azure.com/.default"]
+
+
+async def test_an_identity_that_is_nobody_does_not_stop_the_server(
+    monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "prod")
+    runtime = AgentFramework.build(defaults.settings(openai_endpoint=ENDPOINT))
+    assert runtime.identity
+
+    async def refuse() -> str:
+        raise RuntimeError("a secret")
+
+    runtime.identity.token = refuse
+    await runtime.warm_up()
+    await runtime.close()
+    assert "azure.no_token" in logged() and "a secret" not in logged()
+
+
+async def test_without_an_identity_nobody_is_asked_for_one() -> None:
+    runtime = AgentFramework.build(defaults.settings(openai_endpoint=ENDPOINT))
+    await runtime.warm_up()
+    await runtime.close()
+
+
+def test_an_endpoint_may_end_in_a_slash() -> None:
+    (client,) = AgentFramework.build(defaults.settings(openai_endpoint=f"{ENDPOINT}/", openai_key="a")).clients
+    assert isinstance(client.client.base_url, httpx2.URL)  # type: ignore[attr-defined]
+    assert str(client.client.base_url) == f"{ENDPOINT}/openai/v1/"  # type: ignore[attr-defined]

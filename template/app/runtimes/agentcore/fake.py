@@ -1,0 +1,108 @@
+"""Amazon Bedrock AgentCore on this machine: the real `agent_runtime/` behind a door like that of AgentCore.
+
+Only the model is played. The server signs for a nobody; the door looks whether it has signed, and at the session id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from functools import cache
+from typing import Any
+
+import boto3
+from bedrock_agentcore.runtime import AgentCoreRuntimeClient
+from pydantic_ai.models.function import FunctionModel
+from starlette.types import ASGIApp, Receive, Scope, Send
+from websockets.asyncio.client import ClientConnection
+
+from agent_runtime.main import create_app
+from app.runtimes.agentcore import AgentCoreSettings, Deployed
+from app.runtimes.aws import scripted_strands as strands
+from kit.local_server import serve
+
+ARN = AgentCoreSettings.model_fields["agent_arn"].examples[0]  # type: ignore[index]
+FRAME = 32 * 1024  # bytes that a frame of the WebSocket may have
+count = itertools.count()
+
+
+@cache
+def nobody() -> AgentCoreRuntimeClient:
+    keys = boto3.Session(aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="a-secret-of-nobody")
+    return AgentCoreRuntimeClient(ARN.split(":")[3], session=keys)
+
+
+class Door:
+    """What AgentCore lets through to a runtime. `closed` is what it refuses all the same: "websocket", "http"."""
+
+    def __init__(self, runtime: ASGIApp) -> None:
+        self.runtime = runtime
+        self.closed: set[str] = set()
+        self.sessions: list[str] = []  # that came through, in order
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name.decode(), value.decode()) for name, value in scope["headers"]]
+        kind = scope["type"]
+        if kind in self.closed or not is_in_order(headers) or not scope["path"].startswith("/runtimes/arn:"):
+            if kind == "websocket":
+                await send({"type": "websocket.close"})  # which the handshake answers with 403
+                return
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body", "body": b"{}"})
+            return
+        self.sessions.append(dict(headers)["x-amzn-bedrock-agentcore-runtime-session-id"])
+        path = "/ws" if kind == "websocket" else "/invocations"
+        await self.runtime({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+
+
+def is_in_order(headers: list[tuple[str, str]]) -> bool:
+    """Whether a request is signed, names a session of 33 characters or more, and has no header twice."""
+    given = dict(headers)
+    signed = given.get("authorization", "").startswith("AWS4-HMAC-SHA256 ") and "x-amz-date" in given
+    session = given.get("x-amzn-bedrock-agentcore-runtime-session-id", "")
+    return signed and 33 <= len(session) <= 256 and max(Counter(name for name, _ in headers).values()) == 1
+
+
+class Played(Deployed):
+    """A runtime on a port of this machine, which opens with the first who comes."""
+
+    def __init__(self, runtime: ASGIApp, deadline: float = 5.0) -> None:
+        super().__init__(f"{ARN}{next(count)}", deadline)
+        self.door = Door(runtime)
+        self.sockets: list[ClientConnection] = []  # that were opened, in order
+        self._serving = AsyncExitStack()
+        self._starting: asyncio.Task[str] | None = None
+
+    @property
+    def client(self) -> AgentCoreRuntimeClient:
+        return nobody()
+
+    async def start(self) -> str:
+        """The address, host and port."""
+        if self._starting is None:
+            serving = serve(self.door, lifespan="off", ws_max_size=(None, FRAME))
+            self._starting = asyncio.create_task(self._serving.enter_async_context(serving))
+        return await asyncio.shield(self._starting)
+
+    async def connect(self, url: str, headers: Mapping[str, str]) -> ClientConnection:
+        path = url.removeprefix("wss://").partition("/")[2]
+        self.sockets.append(await super().connect(f"ws://{await self.start()}/{path}", headers))
+        return self.sockets[-1]
+
+    async def close(self) -> None:
+        if self._starting:
+            await self._starting
+        await self._serving.aclose()
+
+    def http(self) -> Any:
+        assert self._starting  # the WebSocket was tried first
+        address = f"http://{self._starting.result()}"
+        return self.client.session.client("bedrock-agentcore", region_name=self.client.region, endpoint_url=address)
+
+
+def played(model: FunctionModel) -> Played:
+    """A script, as the runtime of this project asks it."""
+    return Played(create_app(strands.played(model)))

@@ -1,0 +1,35 @@
+"""How this server reaches AWS: the region, and whether there are credentials."""
+
+from __future__ import annotations
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from pydantic import Field
+
+from app import config
+from app.settings import Settings
+
+
+class AwsSettings(Settings):
+    region: str = Field(
+        config.REGION,
+        alias="AWS_REGION",
+        pattern=r"^[a-z]{2}(-[a-z]+)+-\d$",
+        description="Write a region of AWS, as in us-east-1.",
+    )
+
+
+def missing_credentials() -> dict[str, str]:
+    """What the environment lacks, with the fix. A role of the machine, the task or the function counts too."""
+    try:
+        found = botocore.session.Session().get_credentials()
+    except BotoCoreError:  # a profile that does not exist, or one that is half written
+        found = None
+    names, address = config.MODEL_KEYS["bedrock"]
+    return {} if found else {name: f"A profile (AWS_PROFILE) or a role serves too; see {address}." for name in names}
+
+
+def patience(deadline: float) -> Config:
+    """Of a client that is asked while a caller waits. `deadline` is in seconds."""
+    return Config(connect_timeout=deadline, read_timeout=4 * deadline, retries={"max_attempts": 1})

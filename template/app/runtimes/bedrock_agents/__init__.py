@@ -1,0 +1,368 @@
+"""An agent of Amazon Bedrock Agents answers: its model, prompt and knowledge bases live in AWS, your tools here.
+
+The service keeps in a session what it has said, whether or not the caller heard it. So every turn has a session of its
+own, which begins with the conversation as the caller heard it; nothing is told twice.
+Sources: https://docs.aws.amazon.com/bedrock/latest/userguide/agents-session-state.html and agents-returncontrol.html.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import json
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, closing, suppress
+from dataclasses import dataclass, replace
+from inspect import Parameter, signature
+from typing import Any, Self
+from uuid import uuid4
+
+import boto3
+import structlog
+from botocore.config import Config
+from pydantic import Field, validate_call
+from pydantic_ai import messages as m
+
+from app.runtime import Runtime, as_text, run_shielded, run_tool_safely, start_record, with_timeout
+from app.runtimes.aws import AwsSettings, missing_credentials
+from app.runtimes.aws.messages import as_told
+from app.session import Session
+from app.turn import Turn
+
+log = structlog.get_logger()
+
+ID = r"[0-9a-zA-Z]{10}"
+FIND_ID = "Copy the agent's ID, ten letters and digits, from the Amazon Bedrock console, Agents."
+NO_SUCH_TOOL = "There is no {} here. Go on without it, and tell the caller plainly what you cannot do."
+WRONG_ARGUMENTS = "Nothing was done. It takes: {}."
+UNCONFIRMED = "Nothing was done. Ask the caller in your own words first."
+
+
+class BedrockAgentsSettings(AwsSettings):
+    agent_id: str = Field(alias="BEDROCK_AGENT_ID", pattern=f"^{ID}$", examples=["PLAYEDAGNT"], description=FIND_ID)
+    agent_alias_id: str = Field(
+        "TSTALIASID", alias="BEDROCK_AGENT_ALIAS_ID", pattern=f"^{ID}$", description="Copy the ID of the agent's alias."
+    )
+    fallback_agent: str | None = Field(
+        None,
+        alias="BEDROCK_FALLBACK_AGENT",
+        pattern=f"^{ID}/{ID}$",
+        description="Write agent and alias, as in ABCDEFGHIJ/TSTALIASID, or leave it out.",
+    )
+
+
+class AgentsDown(Exception):
+    """No agent has answered."""
+
+
+@dataclass
+class Agent:
+    """One agent of the service. `client` is boto3's `bedrock-agent-runtime`."""
+
+    client: Any
+    id: str
+    alias: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.id}/{self.alias}"
+
+    async def events(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
+        """What the agent sends, as it comes. boto3 blocks, so a thread of the request's own reads it."""
+        loop, events = asyncio.get_running_loop(), asyncio.Queue[Any]()
+        abandoned = threading.Event()
+        streams: list[Any] = []
+
+        def tell(event: Any) -> None:
+            with suppress(RuntimeError):  # the loop is gone, and with it whoever listened
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        def read() -> None:
+            try:
+                answer = self.client.invoke_agent(agentId=self.id, agentAliasId=self.alias, **request)
+                with closing(answer["completion"]) as stream:
+                    streams.append(stream)
+                    for event in () if abandoned.is_set() else stream:
+                        tell(event)
+                tell(None)
+            except Exception as error:
+                tell(error)
+
+        threading.Thread(target=read, name="bedrock-agent", daemon=True).start()
+        try:
+            while event := await events.get():
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+        finally:
+            abandoned.set()
+            for stream in streams:
+                hang_up(stream)
+
+
+def hang_up(stream: Any) -> None:
+    """End the wait of the thread that reads `stream`; it closes it then. To close it here would be to wait with it.
+
+    botocore 1.44 keeps urllib3's response in `_raw_stream`, and tells nobody else.
+    """
+    with suppress(ValueError, RuntimeError, OSError):  # it has ended by itself
+        stream._raw_stream.shutdown()
+
+
+class BedrockAgents(Runtime):
+    """`deadline`: how long, in seconds, an agent may be silent when there is another one. A tool has twice as long."""
+
+    settings = BedrockAgentsSettings
+
+    def __init__(self, agents: Sequence[Agent], deadline: float) -> None:
+        self.agents = agents
+        self.deadline = deadline
+
+    @classmethod
+    def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
+        first = f"{settings.agent_id}/{settings.agent_alias_id}"
+        named = models or [name for name in (first, settings.fallback_agent) if name]
+        client = connected(settings) if any(isinstance(agent, str) for agent in named) else None
+        agents = [Agent(client, *agent.split("/")) if isinstance(agent, str) else agent for agent in named]
+        return cls(agents, settings.deadline)
+
+    @staticmethod
+    def model_names() -> list[str]:
+        agent, alias = os.environ.get("BEDROCK_AGENT_ID"), os.environ.get("BEDROCK_AGENT_ALIAS_ID") or "TSTALIASID"
+        fallback = os.environ.get("BEDROCK_FALLBACK_AGENT")
+        return [f"{agent}/{alias}" if agent else "your agent in Amazon Bedrock", *filter(None, [fallback])]
+
+    @staticmethod
+    def missing_env() -> dict[str, str]:
+        agent = {} if os.environ.get("BEDROCK_AGENT_ID") else {"BEDROCK_AGENT_ID": FIND_ID}
+        return {**agent, **missing_credentials()}
+
+    async def answer(
+        self,
+        session: Session,
+        turn: Turn,
+        instructions: str,
+        tools: Sequence[Callable[..., Any]],
+        tell: Callable[[str], None],
+    ) -> None:
+        record = start_record(turn, instructions)
+        waiting, failures = list(self.agents), list[str]()
+        request = question(session, turn, instructions, tools)
+        while waiting:
+            agent = waiting[0]
+            reply = Reply(tell)
+            try:
+                async with aclosing(agent.events(request)) as events:
+                    # The last one has as long as the caller is held for: knowledge bases take their time.
+                    async with asyncio.timeout(self.deadline if len(waiting) > 1 else None):
+                        reply.take(await anext(events, {}))
+                    async for event in events:
+                        reply.take(event)
+            except Exception as error:
+                log.warning("model.failed", model=agent.name, error=cause(error))
+                failures.append(cause(error))
+                if reply.text:
+                    break
+                waiting.pop(0)
+                request = question(session, turn, instructions, tools)
+                continue
+            record.append(m.ModelResponse(reply.parts(), model_name=agent.name, run_id=turn.run_id))
+            if not reply.wanted:
+                return
+            results = await self.used(reply.wanted, turn, tools)
+            returned = [
+                m.ToolReturnPart(call.name, text(result), call.id)
+                for call, result in zip(reply.wanted, results, strict=True)
+            ]
+            record.append(m.ModelRequest(returned, run_id=turn.run_id))
+            request = answered(request, reply.invocation_id, results)
+        raise AgentsDown(", ".join(failures))
+
+    async def used(
+        self, wanted: Sequence[Wanted], turn: Turn, tools: Sequence[Callable[..., Any]]
+    ) -> list[dict[str, Any]]:
+        """What the tools that the agent asks for return, in its order and in the shapes of the service."""
+        named = {tool.__name__: tool for tool in tools}
+
+        async def use(call: Wanted) -> dict[str, Any]:
+            function = named.get(call.name)
+            if call.unconfirmed:
+                return call.result(UNCONFIRMED, confirmationState="DENY")
+            if function is None:
+                log.warning("tool.unknown", tool=call.name)
+                return call.result(NO_SUCH_TOOL.format(call.name), responseState="REPROMPT")
+            try:
+                signature(function).bind(**call.arguments)
+            except TypeError:
+                return call.result(WRONG_ARGUMENTS.format(described(function)), responseState="REPROMPT")
+            work = run_tool_safely(call.name, run(function, call.arguments, 2 * self.deadline))
+            return call.result(as_text(await run_shielded(turn, call.id, work)))
+
+        return list(await asyncio.gather(*map(use, wanted)))
+
+    async def close(self) -> None:
+        for agent in self.agents:
+            agent.client.close()
+
+
+def connected(settings: Any) -> Any:
+    """Nothing is tried again: what the agent's own actions have done would be done twice."""
+    patience = Config(
+        connect_timeout=settings.deadline,
+        read_timeout=4 * settings.deadline,
+        retries={"total_max_attempts": 1},
+        max_pool_connections=100,
+    )
+    return boto3.client("bedrock-agent-runtime", region_name=settings.region, config=patience)
+
+
+def cause(error: BaseException) -> str:
+    """Why an agent failed, without what the service may have quoted of the conversation."""
+    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    return " ".join([type(error).__name__, *([code] if code else [])])
+
+
+# --- what the agent is asked ----------------------------------------------------------------------------------------
+
+
+def question(session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]) -> dict[str, Any]:
+    """An InvokeAgent request that opens a session: who is on the line, what was heard so far, what was just said.
+
+    A history holds words only. What tools have returned goes in beside the instructions: it was not said.
+    """
+    attributes = {
+        "instructions": instructions,
+        "functions_available_now": ", ".join(map(described, tools)),
+        "results_of_earlier_functions": results_in(session.history),
+        "results_of_functions_for_this_question": results_in(turn.record),
+    }
+    caller = {"call": session.id, "caller": session.caller, "called": session.called, "language": session.language}
+    return {
+        "sessionId": f"{session.id}-{uuid4().hex}",
+        "inputText": turn.user_text,
+        "streamingConfigurations": {"streamFinalResponse": True},
+        "sessionState": {
+            "sessionAttributes": {name: value for name, value in caller.items() if value},
+            "promptSessionAttributes": {name: value for name, value in attributes.items() if value},
+            "conversationHistory": {"messages": as_told(words_in(session.history))},
+        },
+    }
+
+
+def answered(request: Mapping[str, Any], invocation_id: str, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The request that goes on in the session of `request`, with what the tools returned. The session has the rest."""
+    state = {
+        "promptSessionAttributes": request["sessionState"]["promptSessionAttributes"],  # they live for one request
+        "invocationId": invocation_id,
+        "returnControlInvocationResults": list(results),
+    }
+    return {name: request[name] for name in ("sessionId", "streamingConfigurations")} | {"sessionState": state}
+
+
+def words_in(history: Iterable[m.ModelMessage]) -> list[m.ModelMessage]:
+    spoken = m.UserPromptPart | m.TextPart
+    return [replace(each, parts=[part for part in each.parts if isinstance(part, spoken)]) for each in history]  # type: ignore[arg-type]
+
+
+def results_in(messages: Iterable[m.ModelMessage]) -> str:
+    """Tools, their arguments and what they returned, as JSON; empty when there are none."""
+    parts = [part for message in messages for part in message.parts]
+    calls = {part.tool_call_id: part for part in parts if isinstance(part, m.ToolCallPart)}
+    results = [
+        {"function": call.tool_name, "arguments": call.args_as_dict(), "result": as_text(part.content)}
+        for part in parts
+        if isinstance(part, m.ToolReturnPart) and (call := calls.get(part.tool_call_id))
+    ]
+    return json.dumps(results, ensure_ascii=False, default=str) if results else ""
+
+
+def described(tool: Callable[..., Any]) -> str:
+    """As in `order_status(order_number, language?)`."""
+    taken = [
+        parameter.name + ("" if parameter.default is Parameter.empty else "?")
+        for parameter in signature(tool).parameters.values()
+    ]
+    return f"{tool.__name__}({', '.join(taken)})"
+
+
+# --- what it answers ------------------------------------------------------------------------------------------------
+
+
+class Reply:
+    """One answer of the agent, while it comes: words, then perhaps the tools that it wants used."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell = tell
+        self.text = ""
+        self.invocation_id = ""
+        self.wanted: list[Wanted] = []
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a chunk may end within a character
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        if word := self.decode(event.get("chunk", {}).get("bytes", b"")):
+            self.text += word
+            self.tell(word)
+        if control := event.get("returnControl"):
+            self.invocation_id = control.get("invocationId", "")
+            inputs = enumerate(control.get("invocationInputs", []))
+            self.wanted = [Wanted.read(each, f"{self.invocation_id}:{number}") for number, each in inputs]
+
+    def parts(self) -> list[m.ModelResponsePart]:
+        calls = [m.ToolCallPart(call.name, call.arguments, call.id) for call in self.wanted]
+        return [*([m.TextPart(self.text)] if self.text else []), *calls]
+
+
+@dataclass
+class Wanted:
+    """A tool that the agent wants used. `kind` and `names` are how the service knows it again."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+    kind: str
+    names: dict[str, Any]
+    unconfirmed: bool
+
+    @classmethod
+    def read(cls, invocation: Mapping[str, Any], id: str) -> Self:
+        """A member of `invocationInputs`: a function, or an operation of an API schema, named as its path is."""
+        if "functionInvocationInput" in invocation:
+            kind, given = "functionResult", invocation["functionInvocationInput"]
+            name, values = given.get("function", ""), given.get("parameters", [])
+        else:
+            kind, given = "apiResult", invocation["apiInvocationInput"]
+            name = given.get("apiPath", "").strip("/").replace("/", "_").replace("-", "_")
+            bodies = given.get("requestBody", {}).get("content", {}).values()
+            values = [*given.get("parameters", []), *(each for body in bodies for each in body.get("properties", []))]
+        kept = ("actionGroup", "agentId", "function", "apiPath", "httpMethod")
+        names = {key: given[key] for key in kept if key in given}
+        unconfirmed = "CONFIRMATION" in given.get("actionInvocationType", "")
+        return cls(id, name, {value["name"]: as_argument(value) for value in values}, kind, names, unconfirmed)
+
+    def result(self, text: str, **state: Any) -> dict[str, Any]:
+        if self.kind == "apiResult":
+            state["httpStatusCode"] = 404 if state else 200
+        return {self.kind: {**self.names, "responseBody": {"TEXT": {"body": text}}, **state}}
+
+
+def as_argument(parameter: Mapping[str, str]) -> Any:
+    """The service writes every value as text, and arrays not always as JSON."""
+    value, kind = parameter.get("value", ""), parameter.get("type", "string")
+    if kind == "string":
+        return value
+    with suppress(ValueError):
+        return json.loads(value)
+    return [each.strip() for each in value.strip("[]").split(",")] if kind == "array" else value
+
+
+def text(result: Mapping[str, Any]) -> str:
+    """What a result says, in the shapes of the service."""
+    (inner,) = result.values()
+    return str(inner["responseBody"]["TEXT"]["body"])
+
+
+async def run(function: Callable[..., Any], arguments: Mapping[str, Any], limit: float) -> Any:
+    """What the function returns for arguments that are made to fit its annotations. `limit` is in seconds."""
+    return await with_timeout(limit, validate_call(function), **arguments)

@@ -1,0 +1,5 @@
+"""Scripts, asked through the client of Agent Framework."""
+
+from app.runtimes.microsoft_agents.scripted_agent import played
+
+__all__ = ["played"]

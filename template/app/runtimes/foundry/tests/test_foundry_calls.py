@@ -1,0 +1,258 @@
+"""A prompt agent of Microsoft Foundry on a call: its tools run here, its history is ours."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from azure.ai.projects.models import PromptAgentDefinition
+from pydantic_ai import messages as m
+from typer.testing import CliRunner
+
+from agent import phrases
+from app.environment import SettingsError, load
+from app.loader import load_tools
+from app.runtime import TOOL_FAILED
+from app.runtimes.foundry import Foundry
+from app.runtimes.foundry.commands import definition
+from app.runtimes.foundry.prompt_agent import PromptAgent
+from app.runtimes.microsoft_agents.messages import as_told
+from app.runtimes.microsoft_agents.scripted_agent import refuse_like_azure
+from app.runtimes.microsoft_agents.tests.responses import Wire, event, response, text, thought, tool_call
+from app.session import Session
+from kit import cli, defaults
+from kit.caller import Call
+from kit.plugin import quiet
+from kit.voice_fixtures import Dial
+
+PROJECT = "https://nobody.services.ai.azure.com/api/projects/one"
+IN_TIME = 2000  # milliseconds: far more than it takes, for machines under load
+
+
+class Somebody:
+    """An identity of nobody."""
+
+    async def get_token(self, *scopes: str, **_: Any) -> Any:
+        return type("Token", (), {"token": "a-token", "expires_on": time.time() + 3600})()
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.runtimes.azure.identity", Somebody)
+
+
+def foundry(*wires: Wire, **settings: Any) -> list[Any]:
+    """The agents of the settings: the first, and with a second wire the fallback."""
+    if len(wires) > 1:
+        settings["fallback_agent"] = "second"
+    known = {"project_endpoint": PROJECT, "agent_name": "first", "agent_version": "3", "deadline": 30.0, **settings}
+    clients: list[Any] = list(Foundry.build(defaults.settings(**known)).clients)
+    for client, wire in zip(clients, wires, strict=True):
+        client.client = client.client.with_options(http_client=wire.client)
+    return clients
+
+
+def session_of(call: Call) -> Session:
+    assert call.session
+    return call.session
+
+
+async def count(number: int) -> str:
+    return f"{number} cups"
+
+
+async def three_more_turns(call: Call) -> None:
+    for number in ("one", "two", "three"):
+        assert (await call.says(number)).text == "Yes."
+    refuse_like_azure(as_told(session_of(call).history))
+
+
+# --- a conversation ---------------------------------------------------------------------------------------------------
+
+
+async def test_words_are_told_as_they_come_and_once(dial: Dial) -> None:
+    call = await dial(models=foundry(Wire(text("From ", "Foundry."))))
+    assert (await call.says("Hello")).text == "From Foundry."
+
+
+async def test_the_conversation_stays_in_step_after_an_interruption(dial: Dial) -> None:
+    wire = Wire([*text("Once ", "upon "), event("silence")], text("Yes."))
+    call = await dial(models=foundry(wire))
+    await call.begins("Tell me a story")
+    await call.hears("Once upon")
+    await call.interrupts(after="Once")
+    await asyncio.wait_for(wire.gone.wait(), 5)
+    await three_more_turns(call)
+    told = [item["content"][0]["text"] for item in wire.asked[-1]["input"]]
+    assert told == ["Tell me a story", "Once", "one", "Yes.", "two", "Yes.", "three"]
+
+
+async def test_a_tool_that_was_at_work_finishes_and_is_remembered(dial: Dial) -> None:
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def look_up() -> str:
+        begun.set()
+        await asyncio.sleep(0.05)
+        done.set()
+        return "found"
+
+    call = await dial(models=foundry(Wire(tool_call("look_up"), text("Yes."))), tools=[look_up])
+    await call.begins("look")
+    await begun.wait()
+    await call.interrupts()
+    await asyncio.wait_for(done.wait(), 5)
+    await three_more_turns(call)
+    assert "found" in str(session_of(call).history)
+
+
+async def test_an_error_of_a_tool_reaches_the_agent_without_its_text(dial: Dial) -> None:
+    async def fails() -> str:
+        raise RuntimeError("a secret")
+
+    wire = Wire(tool_call("fails"), text("Sorry."))
+    call = await dial(models=foundry(wire), tools=[fails])
+    assert (await call.says("Do it")).text == "Sorry."
+    assert wire.asked[1]["input"][-1]["output"] == TOOL_FAILED.format("RuntimeError")
+
+
+# --- what the service is asked ----------------------------------------------------------------------------------------
+
+
+async def test_the_agent_is_told_what_it_takes_and_nothing_else(dial: Dial, logged: Callable[[], str]) -> None:
+    wire = Wire(text("Yes."))
+    call = await dial(models=foundry(wire), tools=[count])
+    session_of(call).guidance.append("The caller likes tea.")
+    await call.says("Hello")
+    request, asked = wire.requests[0], wire.asked[0]
+    assert str(request.url) == f"{PROJECT}/openai/v1/responses"
+    assert request.headers["authorization"] == "Bearer a-token"
+    assert asked["agent_reference"] == {"type": "agent_reference", "name": "first", "version": "3"}
+    assert "The caller likes tea." in asked["structured_inputs"]["instructions"]
+    assert asked.keys() == {"agent_reference", "structured_inputs", "input", "store", "stream"}
+    assert asked["store"] is False
+    assert "warning" not in logged()
+
+
+async def test_a_tool_runs_here_and_its_result_goes_back_without_thoughts(dial: Dial) -> None:
+    """Foundry sends no sealed thoughts, and Agent Framework raises where it would have to send some back."""
+    wire = Wire([*thought(), *tool_call("count", '{"number": 2}')], text("Two."))
+    call = await dial(models=foundry(wire), tools=[count])
+    assert (await call.says("Count")).text == "Two."
+    used, returned = wire.asked[1]["input"][-2:]
+    assert (used["type"], used["call_id"], used["arguments"]) == ("function_call", "call_1", '{"number": 2}')
+    assert (returned["type"], returned["call_id"], returned["output"]) == ("function_call_output", "call_1", "2 cups")
+    assert "reasoning" not in json.dumps(wire.asked[1]) and "fc_1" not in json.dumps(wire.asked[1])
+    assert wire.asked[1]["structured_inputs"] == wire.asked[0]["structured_inputs"]
+    turn = session_of(call).turn
+    assert turn and isinstance(turn.record[1], m.ModelResponse) and turn.record[1].model_name == "first"
+
+
+async def test_what_the_service_does_itself_is_no_tool_of_ours(dial: Dial) -> None:
+    theirs = {"id": "fco_1", "type": "function_call_output", "call_id": "theirs", "output": "7", "status": "completed"}
+    wire = Wire([event("response.output_item.done", item=theirs), *text("Seven.")], text("Yes."))
+    call = await dial(models=foundry(wire), tools=[count])
+    assert (await call.says("Count")).text == "Seven."
+    await three_more_turns(call)
+    assert "theirs" not in json.dumps(wire.asked)
+
+
+@pytest.mark.parametrize("first", [500, 429, [response("failed")], []])
+async def test_the_next_agent_answers_when_one_fails(first: Any, dial: Dial) -> None:
+    down, up = Wire(first), Wire(text("Yes."))
+    call = await dial(models=foundry(down, up))
+    started = time.monotonic()
+    assert (await call.says("Hello")).text == "Yes."
+    assert time.monotonic() - started < IN_TIME / 1000
+    assert len(down.requests) == 1
+
+
+async def test_the_next_agent_has_no_version_of_the_first(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOUNDRY_AGENT_VERSION", "3")
+    down, up = Wire(500), Wire(text("Yes."))
+    call = await dial(models=foundry(down, up))
+    await call.says("Hello")
+    assert up.asked[0]["agent_reference"] == {"type": "agent_reference", "name": "second"}
+
+
+async def test_the_next_agent_answers_when_one_is_silent(dial: Dial) -> None:
+    down, up = Wire([event("silence")]), Wire(text("Yes."))
+    call = await dial(models=foundry(down, up, deadline=0.3), deadline=0.3)
+    assert (await call.says("Hello")).text.endswith("Yes.")
+
+
+async def test_why_an_agent_failed_is_logged_and_nothing_it_said(dial: Dial, logged: Callable[[], str]) -> None:
+    call = await dial(models=foundry(Wire(429)))
+    assert (await call.says("my secret")).text == phrases.APOLOGY
+    assert "RateLimitError 429" in logged() and "secret" not in logged()
+
+
+# --- the definition ---------------------------------------------------------------------------------------------------
+
+
+def test_the_definition_is_one_of_the_service() -> None:
+    made = definition("gpt-6-luna", [count])
+    known = PromptAgentDefinition(made)
+    assert known.structured_inputs and known.structured_inputs["instructions"].required
+    assert known.instructions == "{{instructions}}" and known.tools
+    assert known.tools[0].as_dict() == made["tools"][0]
+    assert made["tools"][0]["parameters"]["properties"] == {"number": {"type": "integer"}}
+
+
+def test_the_command_prints_every_tool() -> None:
+    result = CliRunner().invoke(cli.app, ["foundry-agent", "gpt-6-luna"])
+    quiet()
+    printed = [each["name"] for each in json.loads(result.output)["definition"]["tools"]]
+    of_capabilities = {"app.escalation": "transfer_to_human", "app.memory": "recall"}
+    present = [tool for module, tool in of_capabilities.items() if importlib.util.find_spec(module)]
+    assert {*(tool.__name__ for tool in load_tools()), *present} <= set(printed)
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_named_with_the_fix(environment: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as error:
+        load()
+    project, agent, identity = error.value.problems
+    assert project.startswith("FOUNDRY_PROJECT_ENDPOINT is missing. Copy") and "/api/projects/" in project
+    assert agent.startswith("FOUNDRY_AGENT_NAME is missing. Write")
+    assert identity.startswith("AZURE_TOKEN_CREDENTIALS is missing. Sign in with `az login`")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FOUNDRY_PROJECT_ENDPOINT", "https://nobody.services.ai.azure.com"),
+        ("FOUNDRY_AGENT_NAME", "my agent"),
+        ("FOUNDRY_AGENT_VERSION", "latest"),
+        ("FOUNDRY_FALLBACK_AGENT", "second:latest"),
+    ],
+)
+def test_what_cannot_be_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv("FOUNDRY_PROJECT_ENDPOINT", PROJECT)
+    environment.setenv("FOUNDRY_AGENT_NAME", "first")
+    environment.setenv("AZURE_TOKEN_CREDENTIALS", "prod")
+    environment.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        load()
+    (problem,) = error.value.problems
+    assert problem.startswith(f"{name} is {value!r}. ")
+
+
+async def test_the_agents_of_the_environment_are_asked_in_order(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("FOUNDRY_AGENT_NAME", "first")
+    environment.setenv("FOUNDRY_AGENT_VERSION", "3")
+    environment.setenv("FOUNDRY_FALLBACK_AGENT", "second:4")
+    assert Foundry.model_names() == ["first:3", "second:4"]
+    runtime = Foundry.build(defaults.settings(project_endpoint=PROJECT), Foundry.model_names())
+    agents = [client for client in runtime.clients if isinstance(client, PromptAgent)]
+    assert [(agent.agent_name, agent.agent_version) for agent in agents] == [("first", "3"), ("second", "4")]
+    await runtime.warm_up()
+    await runtime.close()

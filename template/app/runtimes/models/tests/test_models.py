@@ -1,0 +1,49 @@
+"""Models of any provider: which are asked, and what is said of a name or a key that is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import config
+from app.environment import SettingsError, load
+from app.runtimes.models import Models
+from kit import defaults
+
+KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
+
+
+@pytest.fixture(autouse=True)
+def without_keys(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that will do, for models that need no key."""
+    environment.setenv("AGENT_MODEL", "test")
+    environment.setenv("AGENT_FALLBACK_MODEL", "test")
+    return environment
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AGENT_MODEL", "gpt"),
+        ("AGENT_MODEL", "opnai:gpt-6-luna"),
+        ("AGENT_MODEL", "nobody:knows:this"),
+        ("AGENT_FALLBACK_MODEL", "gpt"),
+    ],
+)
+def test_an_unknown_model_is_named(without_keys: pytest.MonkeyPatch, name: str, value: str) -> None:
+    without_keys.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        load()
+    (problem,) = error.value.problems
+    assert problem.startswith(f"{name} is {value!r}. ")
+
+
+def test_a_blank_model_is_the_answered_one(without_keys: pytest.MonkeyPatch) -> None:
+    without_keys.setenv("AGENT_MODEL", "")
+    without_keys.setenv("AGENT_FALLBACK_MODEL", "")
+    assert Models.model_names() == [model for model in (config.MODEL, config.FALLBACK_MODEL) if model]
+    assert set(Models.missing_env()) == set(KEYS)
+
+
+def test_a_model_of_another_provider_does_not_need_the_answered_key() -> None:
+    assert Models.missing_env() == {}
+    assert load().account_sid == defaults.ACCOUNT_SID

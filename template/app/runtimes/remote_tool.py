@@ -1,0 +1,41 @@
+"""A function of this project as a tool that an agent elsewhere may call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_ai import Tool
+
+from app.runtime import as_text, run_shielded, run_tool_safely, tool_of, with_timeout
+from app.turn import Turn
+
+
+class Offered:
+    """A function that the model may call. `limit` is how long, in seconds, it may take."""
+
+    def __init__(self, function: Callable[..., Any], turn: Turn, limit: float) -> None:
+        self.function = function
+        self.turn = turn
+        self.limit = limit
+        self.tool: Tool[Any] = tool_of(function)
+        self.name = self.tool.name
+        self.description = self.tool.description or self.name
+        self.schema: dict[str, Any] = self.tool.tool_def.parameters_json_schema
+
+    async def call(self, arguments: Mapping[str, Any]) -> Any:
+        try:
+            known = self.tool.function_schema.validator.validate_python(dict(arguments))
+        except ValidationError as error:
+            wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
+            return f"Wrong arguments. {'; '.join(wrong)}."
+        return await with_timeout(self.limit, self.function, **known)
+
+    async def result(self, arguments: Mapping[str, Any], call_id: str) -> str:
+        """What it returns, as text. It finishes what it began, and its failure is a sentence."""
+
+        async def text() -> str:
+            return as_text(await run_tool_safely(self.name, self.call(arguments)))
+
+        return str(await run_shielded(self.turn, call_id, text()))

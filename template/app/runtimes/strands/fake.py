@@ -1,0 +1,5 @@
+"""Scripts, asked through Strands."""
+
+from app.runtimes.aws.scripted_strands import played
+
+__all__ = ["played"]

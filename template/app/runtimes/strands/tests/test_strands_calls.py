@@ -1,0 +1,207 @@
+"""Strands on a call: it streams, it stays in step after an interruption, and nothing of it is printed or waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from pydantic_ai import messages as m
+from strands.models.model import Model
+from strands.types.exceptions import ModelThrottledException
+
+from agent import phrases
+from app import config
+from app.runtimes.aws.messages import as_told
+from app.runtimes.aws.scripted_strands import refuse_like_bedrock
+from app.runtimes.strands import Strands
+from app.session import Session, this_session
+from kit import defaults
+from kit.caller import Call
+from kit.voice_fixtures import Dial
+
+IN_TIME = 2000  # milliseconds: far more than it takes, for machines under load
+
+
+async def three_more_turns(call: Call) -> None:
+    for number in ("one", "two", "three"):
+        assert (await call.says(number)).text == "Yes."
+
+
+async def test_the_conversation_stays_in_step_after_an_interruption(dial: Dial) -> None:
+    call = await dial({"hears": "story", "says": "Once upon a time", "word_delay": 0.05}, {"says": "Yes."})
+    await call.begins("Tell me a story")
+    assert "Once upon" in await call.interrupts(after="Once upon")
+    await three_more_turns(call)
+    refuse_like_bedrock(as_told(session_of(call).history))
+
+
+async def test_the_conversation_stays_in_step_when_nobody_had_answered_yet(dial: Dial) -> None:
+    call = await dial({"hears": "story", "hangs": True}, {"says": "Yes."})
+    await call.begins("Tell me a story")
+    await asyncio.sleep(0.05)
+    await call.interrupts()
+    await three_more_turns(call)
+
+
+async def test_the_conversation_stays_in_step_when_a_tool_was_at_work(dial: Dial) -> None:
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def look_up() -> str:
+        begun.set()
+        await asyncio.sleep(0.05)
+        done.set()
+        return "found"
+
+    call = await dial({"hears": "look", "calls": {"look_up": {}}}, {"says": "Yes."}, tools=[look_up])
+    await call.begins("look")
+    await begun.wait()
+    await call.interrupts()
+    await done.wait()
+    await three_more_turns(call)
+    assert "found" in str(as_told(session_of(call).history))
+
+
+def session_of(call: Call) -> Session:
+    assert call.session
+    return call.session
+
+
+async def test_what_the_agent_says_by_itself_does_not_break_the_alternation(dial: Dial) -> None:
+    call = await dial({"says": "Yes."})
+    await session_of(call).say("Are you still there?")
+    while not call.remarks:
+        await asyncio.sleep(0.01)
+    await three_more_turns(call)
+
+
+async def test_no_word_is_printed(dial: Dial, capfd: pytest.CaptureFixture[str]) -> None:
+    call = await dial({"says": "the secret of the caller"})
+    await call.says("Tell me")
+    assert "secret" not in "".join(capfd.readouterr())
+
+
+class Throttled(Model):
+    """A model whose account has no quota left."""
+
+    def update_config(self, **model_config: Any) -> None: ...
+
+    def get_config(self) -> Any:
+        return {"model_id": "throttled"}
+
+    def structured_output(self, *args: Any, **kwargs: Any) -> Any: ...
+
+    async def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any]:
+        raise ModelThrottledException("slow down")
+        yield
+
+
+async def test_a_caller_does_not_wait_until_there_is_quota_again(dial: Dial) -> None:
+    call = await dial(models=[Throttled()], deadline=30)
+    started = time.monotonic()
+    turn = await call.says("Hello")
+    assert turn.text == phrases.APOLOGY
+    assert time.monotonic() - started < IN_TIME / 1000
+
+
+async def test_a_result_that_looks_like_one_of_strands_reaches_the_model_whole(dial: Dial) -> None:
+    def order() -> dict[str, str]:
+        return {"status": "shipped", "content": "two cups"}
+
+    call = await dial({"calls": {"order": {}}, "then": "It says {result}"}, tools=[order])
+    assert (await call.says("order")).text == 'It says {"status": "shipped", "content": "two cups"}'
+
+
+async def test_a_tool_that_takes_too_long_is_given_up(dial: Dial) -> None:
+    async def look_up() -> str:
+        await asyncio.sleep(30)
+        return "never"
+
+    call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up], deadline=0.2)
+    assert "The tool failed (TimeoutError)" in (await call.says("look")).text
+
+
+async def test_a_blocking_tool_knows_its_call_and_does_not_stop_others(dial: Dial) -> None:
+    ticks = []
+
+    def look_up() -> str:
+        time.sleep(0.2)
+        return this_session().caller
+
+    async def tick() -> None:
+        while True:
+            ticks.append(1)
+            await asyncio.sleep(0.01)
+
+    call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up])
+    ticking = asyncio.create_task(tick())
+    turn = await call.says("look")
+    ticking.cancel()
+    assert turn.text.endswith(defaults.CALLER) and len(ticks) > 5
+
+
+# --- the real client of Amazon Bedrock, stopped where it would leave the machine ------------------------------------
+
+
+EVENTS = [
+    {"messageStart": {"role": "assistant"}},
+    {"contentBlockDelta": {"delta": {"text": "From "}, "contentBlockIndex": 0}},
+    {"contentBlockDelta": {"delta": {"text": "Bedrock."}, "contentBlockIndex": 0}},
+    {"contentBlockStop": {"contentBlockIndex": 0}},
+    {"messageStop": {"stopReason": "end_turn"}},
+]
+
+
+class Answer:
+    status_code = 200
+    headers: dict[str, str] = {}
+
+
+def bedrock(asked: list[dict[str, Any]], **settings: Any) -> list[Any]:
+    """The models of the settings; botocore checks each request, and notes it instead of sending it."""
+
+    def hook(params: dict[str, Any], **_: Any) -> tuple[Answer, dict[str, Any]]:
+        asked.append(params)
+        return Answer(), {"stream": EVENTS}
+
+    models: list[Any] = list(Strands.build(defaults.settings(**settings)).models)
+    for model in models:
+        model.client.meta.events.register("before-call.bedrock-runtime.ConverseStream", hook)
+    return models
+
+
+async def test_bedrock_is_asked_in_the_region_of_the_answers(dial: Dial) -> None:
+    asked: list[dict[str, Any]] = []
+    call = await dial(models=bedrock(asked))
+    assert (await call.says("Hello")).text == "From Bedrock."
+    assert asked[0]["url"].startswith(f"https://bedrock-runtime.{config.REGION}.amazonaws.com/model/")
+
+
+async def test_bedrock_accepts_every_history(dial: Dial) -> None:
+    """Of a tool, an interruption and a word of the agent's own."""
+    asked: list[dict[str, Any]] = []
+    call = await dial(models=bedrock(asked), tools=[])
+    session = session_of(call)
+    use = m.ToolCallPart("look_up", {"order": 7}, "use-1")
+    session.history = [
+        m.ModelResponse([m.TextPart("Are you there?")]),
+        m.ModelRequest.user_text_prompt("Look up"),
+        m.ModelResponse([m.TextPart(" "), use]),
+        m.ModelRequest([m.ToolReturnPart("look_up", {"found": True}, "use-1")]),
+        m.ModelRequest.user_text_prompt("Hello?"),
+    ]
+    assert (await call.says("And now?")).text == "From Bedrock."
+    refuse_like_bedrock(as_told(session.history))
+
+
+async def test_what_is_known_goes_into_the_system_prompt_and_not_into_a_turn(dial: Dial) -> None:
+    asked: list[dict[str, Any]] = []
+    call = await dial(models=bedrock(asked))
+    session_of(call).guidance.append("The caller likes tea.")
+    await call.says("Hello")
+    body = asked[0]["body"].decode()
+    assert len(asked) == 1
+    assert body.count("The caller likes tea.") == 1 and body.index("system") > 0
+    assert "likes tea" not in body[body.index('"messages"') : body.index('"system"')]

@@ -1,0 +1,492 @@
+"""What Azure Voice Live must not do to a call: answer the last question, know what nobody has heard, or fall silent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from pydantic_ai import messages as m
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+
+from agent import phrases
+from app.environment import SettingsError, load
+from app.runtimes.voice_live import VoiceLive, Wire
+from app.runtimes.voice_live.fake import KEY, Conversation, Refusal
+from app.session import Session
+from app.turn import Turn
+from kit import defaults
+from kit.caller import Call
+from kit.conventions import play as played
+from kit.scripted_model import last_exchange, scripted, tool_calls
+from kit.voice_fixtures import Dial
+
+IN_STEP = [{"hears": str(number), "says": f"This is {number}."} for number in range(2, 6)]
+LONG = {"hears": "everything", "says": "One two three four five six seven eight nine ten.", "word_delay": 0.02}
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def texts(conversation: Conversation) -> list[str]:
+    """What is said in a conversation over there."""
+    messages = [item["content"] for item in conversation.items.values() if item["type"] == "message"]
+    return ["".join(part["text"] for part in content).strip() for content in messages]
+
+
+async def stays_in_step(call: Call) -> None:
+    assert [(await call.says(f"And {number}?")).text for number in (2, 3, 4)] == [
+        "This is 2.",
+        "This is 3.",
+        "This is 4.",
+    ]
+
+
+# --- the conversation over there ------------------------------------------------------------------------------------
+
+
+async def test_words_come_as_they_are_said(dial: Dial) -> None:
+    call = await dial({"says": "One two three.", "word_delay": 0.3})
+    turn = await call.says("Hello")
+    assert turn.text == "One two three."
+    assert turn.first and turn.total and turn.total - turn.first > 400
+
+
+async def test_a_call_has_one_socket_which_opens_before_anybody_speaks(dial: Dial) -> None:
+    model = scripted(*IN_STEP)
+    call = await dial(models=[model])
+    await until(lambda: model.wires)
+    await stays_in_step(call)
+    (conversation,) = model.service.conversations
+    assert len(conversation.sent("session.update")) == 1
+    assert len(conversation.sent("conversation.item.create")) == 3
+    await call.hangs_up()
+    await until(lambda: model.wires[0].socket.close_code)
+
+
+async def test_an_interruption_cancels_the_answer_and_keeps_the_socket(dial: Dial) -> None:
+    model = scripted(LONG, *IN_STEP)
+    call = await dial(models=[model])
+    await call.begins("everything")
+    await call.interrupts(after="two")
+    await stays_in_step(call)
+    (conversation,) = model.service.conversations
+    assert len(conversation.sent("response.cancel")) == 1
+
+
+async def test_what_nobody_has_heard_is_not_known_over_there(dial: Dial) -> None:
+    model = scripted(LONG, *IN_STEP)
+    call = await dial(models=[model])
+    await call.begins("everything")
+    await call.interrupts(after="two")
+    await call.says("2")
+    assert texts(model.service.conversations[0]) == ["everything", "One two", "2", "This is 2."]
+
+
+async def test_new_words_without_an_interruption_stay_in_step_too(dial: Dial) -> None:
+    model = scripted(LONG, *IN_STEP)
+    call = await dial(models=[model])
+    await call.begins("everything")
+    await call.hears("two")
+    await stays_in_step(call)
+    assert "late" not in str(call.session.history)
+
+
+async def test_an_answer_that_has_not_begun_is_cancelled_when_it_begins(dial: Dial) -> None:
+    model = scripted(LONG, *IN_STEP)
+    begins = asyncio.Event()
+
+    async def create_slowly(conversation: Conversation) -> None:
+        del model.service.instead["response.create"]
+        asyncio.get_running_loop().call_later(0.1, begins.set)
+        await begins.wait()
+        await conversation.take({"type": "response.create"})
+
+    model.service.instead["response.create"] = create_slowly
+    call = await dial(models=[model])
+    await call.begins("everything")
+    await until(lambda: model.service.conversations and model.service.conversations[0].sent("response.create"))
+    await stays_in_step(call)
+    (conversation,) = model.service.conversations
+    assert len(conversation.sent("response.cancel")) == 1
+
+
+async def test_a_cancellation_that_comes_too_late_is_no_failure(dial: Dial) -> None:
+    model = scripted(LONG, *IN_STEP)
+
+    async def too_late(conversation: Conversation) -> None:
+        assert conversation.answer
+        await conversation.answer
+        raise Refusal("response_cancel_not_active", "Cancellation failed: no active response found")
+
+    model.service.instead["response.cancel"] = too_late
+    call = await dial(models=[model])
+    await call.begins("everything")
+    await call.interrupts(after="two")
+    await stays_in_step(call)
+    assert len(model.wires) == 1
+
+
+async def test_an_answer_that_does_not_stop_costs_its_socket(dial: Dial) -> None:
+    model = scripted({**LONG, "word_delay": 10.0}, *IN_STEP)
+
+    async def deaf(conversation: Conversation) -> None:
+        """Go on as if nothing had been said."""
+
+    model.service.instead["response.cancel"] = deaf
+    call = await dial(models=[model])
+    await call.begins("everything")
+    await call.interrupts(after="One")
+    await stays_in_step(call)
+    await until(lambda: model.wires[0].socket.close_code)
+    assert len(model.wires) == 2
+
+
+async def test_what_the_history_has_gained_is_known_over_there(dial: Dial) -> None:
+    model = scripted(*IN_STEP)
+    call = await dial(models=[model])
+    await call.says("2")
+    call.session.history.append(m.ModelResponse([m.TextPart("One more thing.")]))  # as `Session.say` does
+    await call.says("3")
+    assert texts(model.service.conversations[0]) == ["One more thing.", "2", "This is 2.", "3", "This is 3."]
+
+
+async def test_a_socket_that_died_between_two_turns_costs_nothing(dial: Dial) -> None:
+    model = scripted({"hears": "look", "calls": {"look": {}}, "then": "It is {result}."}, *IN_STEP)
+    call = await dial(models=[model], tools=[look])
+    assert (await call.says("look")).text == "It is here."
+    await model.wires[0].socket.close()
+    assert (await call.says("2")).text == "This is 2."
+    again = model.service.conversations[1]
+    assert texts(again) == ["look", "It is here.", "2", "This is 2."]
+    assert [item["type"] for item in again.items.values()][1:3] == ["function_call", "function_call_output"]
+
+
+async def test_a_call_that_comes_back_keeps_its_socket() -> None:
+    model = scripted({"says": "Yes."})
+    voice_live = VoiceLive([model], 5.0)
+    await voice_live.warm_up()
+    voice_live.begin(session("CA1"))
+    await until(lambda: model.wires)
+    voice_live.begin(session("CA1"))
+    await asyncio.sleep(0.05)
+    assert len(model.wires) == 1
+    await voice_live.close()
+    assert model.wires[0].socket.close_code
+
+
+def session(id: str) -> Session:
+    return Session(id, defaults.CALLER, defaults.CALLED, "en-US", now=lambda: datetime.now(UTC))
+
+
+async def test_an_address_names_the_version_and_the_model_and_no_key(dial: Dial) -> None:
+    model = scripted({"says": "Yes."})
+    await (await dial(models=[model])).says("Hello")
+    assert model.service.asked == ["/voice-live/realtime?api-version=2025-10-01&model=scripted"]
+
+
+# --- failures -------------------------------------------------------------------------------------------------------
+
+Event = Callable[[Conversation], Awaitable[None]]
+
+
+async def refuses(conversation: Conversation) -> None:
+    raise Refusal("rate_limit_exceeded", "secret")
+
+
+async def says_an_essay(conversation: Conversation) -> None:
+    raise Refusal("a secret of the caller", "a secret of the caller")
+
+
+async def fails(conversation: Conversation) -> None:
+    await conversation.send("response.created", response={"id": "resp_1"})
+    error = {"type": "server_error", "code": "model_error", "message": "a secret of the caller"}
+    ended = {"id": "resp_1", "status": "failed", "status_details": {"type": "failed", "error": error}, "output": []}
+    await conversation.send("response.done", response=ended)
+
+
+async def goes_away(conversation: Conversation) -> None:
+    await conversation.socket.close()
+
+
+async def says_nothing(conversation: Conversation) -> None:
+    """Leave it at that."""
+
+
+async def says_nonsense(conversation: Conversation) -> None:
+    await conversation.socket.send("a secret of the caller")
+
+
+BROKEN = [refuses, says_an_essay, fails, goes_away, says_nothing, says_nonsense]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_a_broken_service_is_apologised_for_in_time(dial: Dial, logged: Callable[[], str], broken: Event) -> None:
+    model = scripted({"says": "Yes."})
+    model.service.instead["response.create"] = broken
+    call = await dial(models=[model], deadline=0.3)
+    turn = await call.says("Hello")
+    assert turn.text.removeprefix(phrases.HOLD).strip() == phrases.APOLOGY
+    assert turn.total is not None and turn.total < 1500
+    log = logged()
+    assert "model.failed" in log and "secret" not in log and KEY not in log
+
+
+async def test_the_log_says_how_a_socket_was_closed(dial: Dial, logged: Callable[[], str]) -> None:
+    async def goes_away_with_a_reason(conversation: Conversation) -> None:
+        await conversation.socket.close(4003, "a secret of the caller")
+
+    model = scripted({"says": "Yes."})
+    model.service.instead["response.create"] = goes_away_with_a_reason
+    call = await dial(models=[model])
+    assert (await call.says("Hello")).text == phrases.APOLOGY
+    assert "ConnectionClosedError 4003" in logged() and "secret" not in logged()
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_the_second_model_answers_when_the_first_is_broken(dial: Dial, broken: Event) -> None:
+    model = scripted({"says": "Yes."})
+    model.service.instead["response.create"] = broken
+    call = await dial(models=[model, scripted({"says": "Yes."})], deadline=0.5)
+    assert (await call.says("Hello")).text.removeprefix(phrases.HOLD).strip() == "Yes."
+
+
+@pytest.mark.parametrize("broken", [refuses, fails, goes_away])
+async def test_a_failure_that_passes_is_not_heard(dial: Dial, broken: Event) -> None:
+    model = scripted({"says": "Yes."})
+
+    async def once(conversation: Conversation) -> None:
+        del model.service.instead["response.create"]
+        await broken(conversation)
+
+    model.service.instead["response.create"] = once
+    call = await dial(models=[model])
+    assert [(await call.says("Hello")).text for _ in range(2)] == ["Yes.", "Yes."]
+    assert len(model.wires) == 2
+
+
+async def test_what_broke_off_is_not_said_again(dial: Dial) -> None:
+    model = scripted({"says": "One two", "breaks_off": True})
+    call = await dial(models=[model, scripted({"says": "One two three."})])
+    assert (await call.says("Count")).text == f"One two {phrases.APOLOGY}"
+    assert (await call.says("Count")).text == f"One two {phrases.APOLOGY}"
+
+
+async def test_an_answer_that_was_filtered_is_apologised_for(dial: Dial, logged: Callable[[], str]) -> None:
+    model = scripted({"says": "Yes."})
+
+    async def filters(conversation: Conversation) -> None:
+        await conversation.send("response.created", response={"id": "resp_1"})
+        details = {"type": "incomplete", "reason": "content_filter"}
+        await conversation.send(
+            "response.done", response={"id": "resp_1", "status": "incomplete", "status_details": details}
+        )
+
+    model.service.instead["response.create"] = filters
+    call = await dial(models=[model])
+    assert (await call.says("Hello")).text == phrases.APOLOGY
+    assert "content_filter" in logged()
+
+
+@pytest.mark.parametrize("status", [HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND])
+async def test_who_is_not_let_in_is_apologised_for_and_the_log_says_why(
+    dial: Dial, logged: Callable[[], str], status: HTTPStatus
+) -> None:
+    model = scripted({"says": "Yes."})
+    model.service.status = status
+    call = await dial(models=[model])
+    await until(lambda: f"InvalidStatus {status.value}" in logged())  # before anybody speaks
+    assert (await call.says("Hello")).text == phrases.APOLOGY
+    assert KEY not in logged()
+    model.service.status = None
+    assert (await call.says("Hello")).text == "Yes."
+
+
+async def test_a_key_goes_nowhere_else(dial: Dial) -> None:
+    model, other = scripted({"says": "Yes."}), scripted({"says": "Yes."})
+    model.service.moved = f"{await other.address()}/voice-live/realtime?api-version=2025-10-01&model=other"
+    call = await dial(models=[model])
+    assert (await call.says("Hello")).text == phrases.APOLOGY
+    assert other.service.asked == []
+    await other.close()
+
+
+async def test_why_a_model_is_refused_after_the_handshake_is_logged(dial: Dial, logged: Callable[[], str]) -> None:
+    model = scripted({"says": "Yes."})
+    model.service.welcome = refuses
+    call = await dial(models=[model])
+    await until(lambda: "rate_limit_exceeded" in logged())  # before anybody speaks
+    assert (await call.says("Hello")).text == phrases.APOLOGY
+
+
+async def test_a_service_that_opens_slowly_is_ready_for_the_next_turn(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, opened = scripted({"says": "Yes."}), list[int]()
+    open_at_once = model.open
+
+    async def open_slowly() -> Wire:
+        opened.append(1)
+        await asyncio.sleep(0.6)
+        wire: Wire = await open_at_once()
+        return wire
+
+    monkeypatch.setattr(model, "open", open_slowly)
+    call = await dial(models=[model], deadline=0.2)
+    assert (await call.says("Hello")).text.endswith(phrases.APOLOGY)
+    await until(lambda: model.wires)
+    assert (await call.says("Hello")).text == "Yes."
+    assert len(opened) == 1
+
+
+# --- tools ----------------------------------------------------------------------------------------------------------
+
+
+def look() -> str:
+    """Look it up."""
+    return "here"
+
+
+def ask() -> str:
+    """Ask somebody."""
+    return "there"
+
+
+def returned(messages: list[m.ModelMessage]) -> list[str]:
+    return [str(part.content) for each in messages for part in each.parts if isinstance(part, m.ToolReturnPart)]
+
+
+async def test_every_tool_that_was_called_in_one_breath_is_answered(dial: Dial) -> None:
+    model = scripted(
+        {"hears": "both", "says": "Wait. ", "calls": {"look": {}, "ask": {}}, "then": "{result}"}, *IN_STEP
+    )
+    call = await dial(models=[model], tools=[look, ask])
+    assert (await call.says("both")).text == "Wait. here there"
+    assert (await call.says("2")).text == "This is 2."
+    assert returned(call.session.history) == ["here", "there"]
+    (conversation,) = model.service.conversations
+    assert conversation.sent("conversation.item.delete") == []
+
+
+async def test_a_tool_that_fails_or_that_nobody_has_is_no_end(dial: Dial) -> None:
+    def break_it() -> str:
+        """Break it."""
+        raise ValueError("a secret")
+
+    call = await dial({"calls": {"break_it": {}, "fly": {}}, "then": "{result}"}, tools=[break_it])
+    text = (await call.says("break it")).text
+    assert "The tool failed (ValueError)" in text and "There is no tool fly here." in text and "secret" not in text
+
+
+@pytest.mark.parametrize("wrong", ['{"count": "two"}', '{"count": '])
+async def test_wrong_arguments_are_told_to_the_model(dial: Dial, wrong: str) -> None:
+    def book(count: int) -> str:
+        """Book seats."""
+        return f"booked {count}"
+
+    async def corrects(
+        messages: list[m.ModelMessage], info: AgentInfo
+    ) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
+        results = last_exchange(messages)[1]
+        if len(results) == 2:
+            yield f"{results[1]}."
+        elif results:
+            yield tool_calls({"book": {"count": 2}})
+        else:
+            yield {1: DeltaToolCall(name="book", json_args=wrong, tool_call_id="call_1")}
+
+    call = await dial(models=[played(FunctionModel(stream_function=corrects))], tools=[book])
+    assert (await call.says("Two seats")).text == "booked 2."
+    assert returned(list(call.session.turn.record))[0].startswith("Wrong arguments.")
+
+
+async def test_two_calls_at_once_have_each_its_own_tools_and_instructions() -> None:
+    model = scripted({"hears": "look", "calls": {"look": {}}, "then": "{result}", "delay": 0.05})
+    voice_live = VoiceLive([model], 5.0)
+    await voice_live.warm_up()
+    told: dict[str, str] = {}
+
+    async def talk(id: str) -> None:
+        def look() -> str:
+            return f"for {id}"
+
+        one = session(id)
+        voice_live.begin(one)
+        said: list[str] = []
+        await voice_live.answer(one, Turn("look"), f"This is {id}.", [look], said.append)
+        told[id] = "".join(said)
+
+    await asyncio.gather(talk("CA1"), talk("CA2"))
+    assert told == {"CA1": "for CA1", "CA2": "for CA2"}
+    instructions = {each.session["instructions"] for each in model.service.conversations}
+    assert instructions == {"This is CA1.", "This is CA2."}
+    await voice_live.close()
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+ENDPOINT = "AZURE_VOICE_LIVE_ENDPOINT"
+
+
+@pytest.mark.parametrize(
+    "written", ["https://a.services.ai.azure.com", "https://a.services.ai.azure.com/", "a.services.ai.azure.com"]
+)
+async def test_an_endpoint_may_be_a_url_or_a_host(written: str) -> None:
+    (model,) = VoiceLive.build(defaults.settings(voice_live_endpoint=written, voice_live_key=KEY)).models
+    assert await model.address() == "wss://a.services.ai.azure.com"
+    assert await model.header() == {"api-key": KEY}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["http://a.azure.com", "https://a.azure.com/api/projects/b", "wss://a.azure.com", "a"]
+)
+def test_another_endpoint_is_refused_with_the_fix(environment: pytest.MonkeyPatch, wrong: str) -> None:
+    environment.setenv(ENDPOINT, wrong)
+    with pytest.raises(SettingsError) as error:
+        load(models_too=False)
+    (problem,) = error.value.problems
+    assert problem.startswith(f"{ENDPOINT} is ") and "https://<resource>.services.ai.azure.com" in problem
+
+
+def test_what_is_missing_is_named_once_with_the_fix(environment: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError) as error:
+        load()
+    assert [problem.split()[0] for problem in error.value.problems] == [ENDPOINT, "AZURE_VOICE_LIVE_API_KEY"]
+
+
+async def test_both_models_are_asked_in_order(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AGENT_MODEL", "gpt-a")
+    environment.setenv("AGENT_FALLBACK_MODEL", "gpt-b")
+    environment.setenv(ENDPOINT, "https://a.services.ai.azure.com")
+    for models in (None, VoiceLive.model_names()):  # as `agent serve` and as `agent call` have them
+        asked = VoiceLive.build(defaults.settings(voice_live_key=KEY), models).models
+        assert [(model.name, await model.address()) for model in asked] == [
+            ("gpt-a", "wss://a.services.ai.azure.com"),
+            ("gpt-b", "wss://a.services.ai.azure.com"),
+        ]
+
+
+async def test_a_token_is_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Somebody:
+        async def get_token(self, *scopes: str, **_: Any) -> Any:
+            asked.extend(scopes)
+            return type("Token", (), {"token": "a-token", "expires_on": time.time() + 3600})()
+
+        async def close(self) -> None: ...
+
+    monkeypatch.setattr("app.runtimes.azure.identity", Somebody)
+    voice_live = VoiceLive.build(defaults.settings(voice_live_endpoint="a.azure.com"))
+    await voice_live.warm_up()
+    (model,) = voice_live.models
+    assert await model.header() == {"Authorization": "Bearer a-token"}
+    assert set(asked) == {"https://ai.azure.com/.default"}
+    await voice_live.close()

@@ -1,0 +1,88 @@
+"""Sessions in the store: between two messages, or until a call comes back, perhaps to another worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import uuid4
+
+from pydantic_ai.messages import ModelMessagesTypeAdapter
+
+from app.session import Session
+from app.store import Store
+
+PERSISTED_FIELDS = (
+    "caller",
+    "called",
+    "language",
+    "greeting",
+    "parameters",
+    "conversation_id",
+    "profile_id",
+    "state",
+    "guidance",
+)
+
+
+class Ended(Enum):
+    """The state of a session that must not be opened again."""
+
+    ENDED = "over"  # the value in the store
+
+
+ENDED = Ended.ENDED
+
+
+class SessionStore:
+    """Loads, saves and ends sessions. Each save names the worker that wrote it."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self.store = store
+        self.now = now
+        self.worker = uuid4().hex
+
+    async def load(self, id: str) -> Session | Ended | None:
+        """The session as it was saved last, with a closed connection; ENDED, or None when it is unknown."""
+        saved = await self._read(id)
+        return saved if saved is None or saved is ENDED else load_session(id, saved, self.now)
+
+    async def owner(self, id: str) -> str | Ended | None:
+        """The worker that saved the session last; ENDED, or None when it is unknown."""
+        saved = await self._read(id)
+        return saved if saved is None or saved is ENDED else str(saved.get("worker", ""))
+
+    async def save(self, session: Session, seconds: float) -> None:
+        """Keep the session for so many seconds."""
+        saved = {**dump_session(session), "worker": self.worker}
+        await self.store.put(key(session.id), json.dumps(saved), seconds)
+
+    async def end(self, id: str, seconds: float) -> None:
+        """Let nobody open the session again, for so many seconds."""
+        await self.store.put(key(id), json.dumps(ENDED.value), seconds)
+
+    async def _read(self, id: str) -> Mapping[str, Any] | Ended | None:
+        text = await self.store.get(key(id))
+        saved = json.loads(text) if text else None
+        return ENDED if saved == ENDED.value else saved
+
+
+def key(id: str) -> str:
+    return f"session:{id}"
+
+
+def dump_session(session: Session) -> dict[str, Any]:
+    """The fields of a session that a store keeps, as JSON."""
+    kept = {name: getattr(session, name) for name in PERSISTED_FIELDS} | {"parameters": dict(session.parameters)}
+    history = [*session.history, *(session.turn.history() if session.turn else [])]
+    return {**kept, "history": json.loads(ModelMessagesTypeAdapter.dump_json(history))}
+
+
+def load_session(id: str, saved: Mapping[str, Any], now: Callable[[], datetime]) -> Session:
+    """A session of what `dump_session` gave. Its connection is closed until one is attached."""
+    session = Session(id, now=now, **{name: saved[name] for name in PERSISTED_FIELDS if name in saved})
+    session.history = ModelMessagesTypeAdapter.validate_python(saved["history"])
+    session.connection.open = False
+    return session

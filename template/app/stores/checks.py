@@ -1,0 +1,36 @@
+"""The store that all workers share, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from app.registry import STORE
+from app.stores.shared import SharedStore
+from kit.doctor.check import Examined, check, reason
+
+DOCS = {
+    "RedisStore": "https://redis.io/docs/latest/develop/clients/redis-py/",
+    "DynamoDBStore": "https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/AccessingDynamoDB.html",
+    "CosmosStore": "https://learn.microsoft.com/azure/cosmos-db/nosql/how-to-connect-role-based-access-control",
+}
+
+
+@check(
+    "STO001",
+    fix="Start it, or correct what is named; .env.example says how to do without it, with one worker.",
+    docs=DOCS[STORE.__name__],
+    live=True,
+)
+async def answers(examined: Examined) -> AsyncIterator[str]:
+    """The store of conversations in progress answers."""
+    store = STORE.build(examined.settings)
+    try:
+        if isinstance(store, SharedStore):
+            await store.reach()
+    except Exception as error:
+        yield (
+            f"{type(store).__name__} does not answer ({reason(error)}): a call that drops cannot come back on another "
+            f"worker. Look at {getattr(store, 'hint', '')}."
+        )
+    finally:
+        await store.close()

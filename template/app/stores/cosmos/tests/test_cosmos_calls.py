@@ -1,0 +1,11 @@
+"""Calls on several workers that share a container."""
+
+from app.stores.cosmos.tests.test_cosmos import OnCosmos
+from app.stores.tests.shared_store_calls import EverySharedWorker
+from app.voice.tests.test_store_calls import noting
+
+__all__ = ["noting"]  # fixtures
+
+
+class TestCosmos(OnCosmos, EverySharedWorker):
+    """The same tests as of any shared store."""

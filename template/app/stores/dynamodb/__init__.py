@@ -1,0 +1,176 @@
+"""Calls in progress live in a table of Amazon DynamoDB: a call that drops can come back on another worker.
+
+The table has `pk` (string, partition key), `sk` (string, sort key) and time to live on `ttl`, in seconds; each item
+also has `content` (compressed text) and `expires` (milliseconds). DynamoDB deletes what has expired within some days
+(docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html), so every read looks at `expires`. The clocks of the
+workers have to agree, as they do on AWS.
+
+This is botocore in threads, which the project has anyway: aiobotocore ties botocore to a few older versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import botocore.session
+import structlog
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import Field
+
+from app.runtimes.aws import AwsSettings
+from app.store import InProcess, Store
+from app.stores.shared import ALONE, ANSWER, Down, SharedStore, milliseconds
+
+log = structlog.get_logger()
+
+THREADS = 32  # requests at once; more of them wait for a thread, some milliseconds each
+LOOK = 0.05  # seconds between the first looks into an empty queue
+REST = 0.8  # seconds between the later ones: nothing wakes who waits, and every look is paid for
+LARGEST = 390_000  # bytes; an item of DynamoDB may have 400 KB
+
+Item = dict[str, dict[str, Any]]
+
+
+class DynamoDBSettings(AwsSettings):
+    table: str = Field(
+        "agent-sessions",
+        alias="AGENT_TABLE",
+        pattern=r"^[A-Za-z0-9_.-]{3,255}$",
+        examples=[ALONE],
+        description="Write the name of the DynamoDB table, or process for one worker without it.",
+    )
+
+
+class DynamoDBStore(SharedStore):
+    settings = DynamoDBSettings
+    failures = (BotoCoreError, ClientError, OSError)
+    hint = "AGENT_TABLE, AWS_REGION and the role of the task"
+
+    def __init__(self, table: str, region: str) -> None:
+        super().__init__()
+        self.table = table
+        # A request is tried twice: DynamoDB refuses one now and then. What is put or claimed twice counts once.
+        self.client: Any = botocore.session.Session().create_client(
+            "dynamodb",
+            region_name=region,
+            config=Config(
+                connect_timeout=ANSWER,
+                read_timeout=ANSWER,
+                retries={"total_max_attempts": 2, "mode": "standard"},
+                max_pool_connections=THREADS,
+            ),
+        )
+        self.threads = ThreadPoolExecutor(THREADS, "dynamodb")
+        self.last = 0
+
+    @classmethod
+    def build(cls, settings: Any) -> Store:
+        return InProcess() if settings.table == ALONE else cls(settings.table, settings.region)
+
+    async def _get(self, key: str) -> str | None:
+        found = await self._request("get_item", Key=value_key(key), ConsistentRead=True)
+        item = found.get("Item")
+        return text_of(item) if item and is_alive(item) else None
+
+    async def _put(self, key: str, value: str, seconds: float) -> None:
+        await self._request("put_item", Item=value_key(key) | kept(value, seconds))
+
+    async def _claim(self, key: str, seconds: float) -> bool:
+        mine = {"claim": {"S": uuid4().hex}}  # a claim that is sent twice is still ours
+        return await self._on_condition(
+            "put_item",
+            Item=value_key(key) | kept("", seconds) | mine,
+            ConditionExpression="attribute_not_exists(pk) OR expires <= :now OR claim = :mine",
+            ExpressionAttributeValues={":now": {"N": str(now())}, ":mine": mine["claim"]},
+        )
+
+    async def _release(self, key: str) -> None:
+        await self._request("delete_item", Key=value_key(key))
+
+    async def _push(self, key: str, value: str, seconds: float) -> None:
+        self.last = max(self.last + 1, time.time_ns())
+        place = {"pk": {"S": f"queue:{key}"}, "sk": {"S": f"{self.last:020}:{uuid4().hex}"}}
+        await self._request("put_item", Item=place | kept(value, seconds))
+
+    async def _pop(self, key: str, wait: float) -> str | None:
+        until, pause = time.monotonic() + wait, LOOK
+        while (value := await self._oldest(key)) is None and (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(pause, left))
+            pause = min(1.5 * pause, REST)
+        return value
+
+    async def _oldest(self, key: str) -> str | None:
+        """Take the first message that nobody else takes and that has not expired."""
+        while True:
+            found = await self._request(
+                "query",
+                KeyConditionExpression="pk = :pk",
+                ExpressionAttributeValues={":pk": {"S": f"queue:{key}"}},
+                ConsistentRead=True,
+                Limit=1,
+            )
+            if not found["Items"]:
+                return None
+            item = found["Items"][0]
+            place = {"pk": item["pk"], "sk": item["sk"]}
+            taken = await self._on_condition("delete_item", Key=place, ConditionExpression="attribute_exists(pk)")
+            if taken and is_alive(item):
+                return text_of(item)
+
+    async def reach(self) -> object:
+        return await self._request("get_item", Key=value_key("reach"))
+
+    def _reason(self, error: Exception) -> str:
+        return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else super()._reason(error)
+
+    async def close(self) -> None:
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.client.close()
+
+    async def _on_condition(self, operation: str, **parameters: Any) -> bool:
+        """Whether the condition held."""
+        try:
+            await self._request(operation, **parameters)
+        except self.client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    async def _request(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """The answer of DynamoDB. Raises BotoCoreError or ClientError."""
+        request = partial(getattr(self.client, operation), TableName=self.table, **parameters)
+        answer: dict[str, Any] = await asyncio.get_running_loop().run_in_executor(self.threads, request)
+        return answer
+
+
+def now() -> int:
+    return int(1000 * time.time())
+
+
+def value_key(key: str) -> Item:
+    return {"pk": {"S": f"value:{key}"}, "sk": {"S": "value"}}
+
+
+def kept(value: str, seconds: float) -> Item:
+    """What an item says beside its key. Raises Down for a text that no item can hold: it stays with this worker."""
+    content = zlib.compress(value.encode())
+    if len(content) > LARGEST:
+        log.warning("store.too_large", bytes=len(content), hint="calls this long do not go on on another worker")
+        raise Down
+    expires = now() + milliseconds(seconds)
+    return {"content": {"B": content}, "expires": {"N": str(expires)}, "ttl": {"N": str(math.ceil(expires / 1000))}}
+
+
+def is_alive(item: Item) -> bool:
+    return now() < int(item["expires"]["N"])
+
+
+def text_of(item: Item) -> str:
+    return zlib.decompress(item["content"]["B"]).decode()

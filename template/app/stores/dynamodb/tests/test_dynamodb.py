@@ -1,0 +1,302 @@
+"""DynamoDB as the store: what every shared store does, on a simulated AWS that answers over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from typing import Any
+from uuid import uuid4
+
+import botocore.session
+import pytest
+from pydantic import ValidationError
+
+from app.environment import problem
+from app.registry import STORE
+from app.runtimes.aws.tests.deployed import RESOURCES, many, statements
+from app.store import InProcess
+from app.stores.dynamodb import DynamoDBStore
+from app.stores.tests.shared_store import PASSWORD, EverySharedStore
+from kit import defaults
+from kit.plugin import Begin
+
+REGION = "us-east-1"
+SESSIONS: dict[str, Any] = RESOURCES["Sessions"]["Properties"]
+SCHEMA = {name: SESSIONS[name] for name in ("AttributeDefinitions", "KeySchema", "BillingMode")}
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Any]:
+    """A client of a simulated AWS, which is this test run's own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not listening(port):
+        assert running.poll() is None and time.monotonic() < deadline, "moto does not start"
+        time.sleep(0.05)
+    yield botocore.session.Session().create_client(
+        "dynamodb",
+        region_name=REGION,
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id="nobody",
+        aws_secret_access_key=PASSWORD,
+    )
+    running.kill()
+    running.wait()
+
+
+@pytest.fixture
+def credentials(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
+    return monkeypatch
+
+
+class Table:
+    """A table of its own."""
+
+    def __init__(self, aws: Any) -> None:
+        self.aws = aws
+        self.url = str(aws.meta.endpoint_url)
+        self.name = f"sessions-{uuid4().hex}"
+        aws.create_table(TableName=self.name, **SCHEMA)
+
+    def items(self) -> list[dict[str, Any]]:
+        return list(self.aws.scan(TableName=self.name)["Items"])
+
+
+class Server(Table):
+    """A table, and a way there that can break and be mended at the same address."""
+
+    def __init__(self, aws: Any) -> None:
+        super().__init__(aws)
+        self.beyond = int(self.url.rpartition(":")[2])
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.moving = asyncio.Event()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        self.moving.set()
+        door = socket.create_server(("127.0.0.1", self.port))
+        door.setblocking(False)
+        self._go(self._accept(door), door)
+
+    def terminate(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+    def hang(self) -> None:
+        self.moving.clear()
+
+    def refuse(self) -> None:
+        self.aws.delete_table(TableName=self.name)
+
+    def _go(self, work: Coroutine[Any, Any, None], door: socket.socket) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(lambda _: door.close())
+        task.add_done_callback(self.tasks.discard)
+
+    async def _accept(self, door: socket.socket) -> None:
+        while True:
+            near, _ = await asyncio.get_running_loop().sock_accept(door)
+            self._go(self._carry(near), near)
+
+    async def _carry(self, near: socket.socket) -> None:
+        with socket.socket() as far:
+            far.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(far, ("127.0.0.1", self.beyond))
+            try:
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._pump(near, far))
+                    both.create_task(self._pump(far, near))
+            except* OSError:
+                pass
+
+    async def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while chunk := await loop.sock_recv(source, 65536):
+            await self.moving.wait()
+            await loop.sock_sendall(target, chunk)
+        raise ConnectionResetError
+
+
+class OnDynamoDB:
+    """The fixtures of every shared store."""
+
+    grace = 1.0
+
+    @pytest.fixture
+    async def server(self, aws: Any) -> AsyncGenerator[Server]:
+        server = Server(aws)
+        server.start()
+        yield server
+        server.terminate()
+        await asyncio.sleep(0.01)
+
+    @pytest.fixture
+    async def broken(self, aws: Any) -> Server:
+        return Server(aws)
+
+    @pytest.fixture
+    def table(self, aws: Any) -> Table:
+        return Table(aws)
+
+    @pytest.fixture
+    async def connect(self, credentials: pytest.MonkeyPatch) -> AsyncGenerator[Callable[..., DynamoDBStore]]:
+        stores: list[DynamoDBStore] = []
+
+        def connect(table: Table) -> DynamoDBStore:
+            credentials.setenv("AWS_ENDPOINT_URL_DYNAMODB", table.url)
+            stores.append(DynamoDBStore(table.name, REGION))
+            return stores[-1]
+
+        yield connect
+        for store in stores:
+            await store.close()
+
+    @pytest.fixture
+    def store(self, table: Table, connect: Callable[..., DynamoDBStore]) -> DynamoDBStore:
+        return connect(table)
+
+    @pytest.fixture
+    def elsewhere(self, table: Table, connect: Callable[..., DynamoDBStore]) -> DynamoDBStore:
+        return connect(table)
+
+
+class TestDynamoDB(OnDynamoDB, EverySharedStore):
+    async def test_everything_expires(self, store: DynamoDBStore, table: Table) -> None:
+        """By the attribute that time to live looks at, in whole seconds."""
+        await store.put("a", "1", 60)
+        await store.claim("b", 60)
+        await store.push("c", "1", 60)
+        attribute = SESSIONS["TimeToLiveSpecification"]["AttributeName"]
+        assert len(table.items()) == 3
+        for item in table.items():
+            assert 0 <= int(item[attribute]["N"]) - time.time() - 60 + 5 < 10
+
+    async def test_the_task_may_do_what_the_store_does(self, store: DynamoDBStore) -> None:
+        done: set[str] = set()
+        store.client.meta.events.register("before-call", lambda model, **_: done.add(f"dynamodb:{model.name}"))
+        await store.put("a", "1", 60)
+        await store.push("a", "1", 60)
+        assert (await store.get("a"), await store.pop("a", 0)) == ("1", "1")
+        await store.release("a")
+        allowed = {str(action) for each in statements() for action in many(each["Action"])}
+        assert {action for action in allowed if action.startswith("dynamodb")} == done
+
+    async def test_a_claim_that_is_sent_twice_is_still_ours(self, store: DynamoDBStore) -> None:
+        request = store._request
+
+        async def twice(operation: str, **parameters: Any) -> dict[str, Any]:
+            await request(operation, **parameters)
+            return await request(operation, **parameters)
+
+        store._request = twice  # type: ignore[method-assign]
+        assert await store.claim("token", 60)
+
+    async def test_a_queue_keeps_the_order_although_the_clock_does_not(
+        self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        times = iter([3_000, 2_000, 1_000])
+        with monkeypatch.context() as patch:
+            patch.setattr("app.stores.dynamodb.time.time_ns", lambda: next(times))
+            for value in ("1", "2", "3"):
+                await store.push("queue", value, 60)
+        assert [await store.pop("queue", 0) for _ in range(3)] == ["1", "2", "3"]
+
+    async def test_every_message_is_taken_once(self, store: DynamoDBStore, elsewhere: DynamoDBStore) -> None:
+        for number in range(10):
+            await store.push("queue", f"{number:02}", 60)
+        taken = await asyncio.gather(*(each.pop("queue", 10) for each in (store, elsewhere) * 5))
+        assert sorted(filter(None, taken)) == [f"{number:02}" for number in range(10)]
+
+    async def test_who_waits_asks_ever_more_seldom(self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        looks, oldest = 0, store._oldest
+
+        async def counted(key: str) -> str | None:
+            nonlocal looks
+            looks += 1
+            return await oldest(key)
+
+        monkeypatch.setattr(store, "_oldest", counted)
+        assert await store.pop("queue", 1.2) is None
+        assert 3 <= looks <= 9
+
+    async def test_a_long_call_is_kept_small(self, store: DynamoDBStore, elsewhere: DynamoDBStore) -> None:
+        """An item has 400 KB, and every one of them is paid for."""
+        history = "".join(f"Caller: where is order {number}?" for number in range(20_000))
+        await store.put("call", history, 60)
+        assert await elsewhere.get("call") == history
+
+    async def test_what_no_item_can_hold_stays_with_its_worker(
+        self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+    ) -> None:
+        monkeypatch.setattr("app.stores.dynamodb.LARGEST", 100)
+        await store.put("call", "".join(map(chr, range(1000, 2000))), 60)
+        assert await store.get("call") and "store.too_large" in logged()
+        await store.put("another", "1", 60)
+        assert "store.down" not in logged()
+
+    async def test_a_table_that_hangs_occupies_no_thread_for_long(self, server: Server, connect: Any) -> None:
+        store = connect(server)
+        server.hang()
+        await store.get("a")
+        await asyncio.wait_for(asyncio.to_thread(store.threads.shutdown), 6)
+
+    async def test_without_credentials_calls_go_on(
+        self, table: Table, connect: Callable[..., DynamoDBStore], credentials: Any, logged: Callable[[], str]
+    ) -> None:
+        credentials.setenv("AWS_ACCESS_KEY_ID", "")
+        store = connect(table)
+        await store.put("a", "1", 60)
+        assert await store.get("a") == "1"
+        assert '"error": "NoCredentialsError"' in logged()
+
+    async def test_the_log_says_what_dynamodb_says(
+        self, server: Server, connect: Any, logged: Callable[[], str]
+    ) -> None:
+        server.refuse()
+        await connect(server).put("a", "1", 60)
+        assert '"error": "ResourceNotFoundException"' in logged() and "AGENT_TABLE" in logged()
+
+    async def test_conversations_live_in_the_table(
+        self, table: Table, credentials: pytest.MonkeyPatch, begin: Begin
+    ) -> None:
+        credentials.setenv("AWS_ENDPOINT_URL_DYNAMODB", table.url)
+        talk = await begin({"says": "Yes."}, table=table.name)
+        await talk.says("Hello")
+        assert f"value:session:{(await talk.session()).id}" in [item["pk"]["S"] for item in table.items()]
+
+
+@pytest.mark.parametrize("table", ["", "ab", "two words", "a/b", "x" * 256])
+def test_a_name_that_no_table_can_have_is_refused(table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_TABLE", table)
+    with pytest.raises(ValidationError):
+        defaults.settings(table=table)
+    assert "DynamoDB table" in problem("AGENT_TABLE")
+
+
+def test_the_table_of_the_stack_can_be_restored_and_is_encrypted() -> None:
+    assert SESSIONS["TimeToLiveSpecification"]["Enabled"] is True
+    assert SESSIONS["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert SESSIONS["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_one_worker_can_do_without_a_table_and_so_does_the_simulator() -> None:
+    assert isinstance(STORE.build(defaults.settings()), InProcess)

@@ -1,0 +1,11 @@
+"""Calls on several workers that share a table."""
+
+from app.stores.dynamodb.tests.test_dynamodb import OnDynamoDB, aws, credentials
+from app.stores.tests.shared_store_calls import EverySharedWorker
+from app.voice.tests.test_store_calls import noting
+
+__all__ = ["aws", "credentials", "noting"]  # fixtures
+
+
+class TestDynamoDB(OnDynamoDB, EverySharedWorker):
+    """The same tests as of any shared store."""

@@ -1,0 +1,11 @@
+"""Calls on several workers that share a Redis."""
+
+from app.stores.redis.tests.test_redis import OnRedis, running, server
+from app.stores.tests.shared_store_calls import EverySharedWorker
+from app.voice.tests.test_store_calls import noting
+
+__all__ = ["noting", "running", "server"]  # fixtures
+
+
+class TestRedis(OnRedis, EverySharedWorker):
+    """The same tests as of any shared store."""

@@ -1,0 +1,182 @@
+"""What a capability may do to a conversation, shown with one that belongs to nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import httpx2
+import pytest
+from fastapi import APIRouter
+
+from app.capability import Capability, Services
+from app.main import create_app
+from app.session import Session
+from kit import defaults
+from kit.plugin import Begin
+from kit.scripted_model import scripted
+from kit.simulated_twilio.account import SimulatedAccount
+
+seen: list[str] = []
+
+
+class Watching(Capability):
+    """Notes every hook as it is called."""
+
+    name = "first"
+
+    def __init__(self, account_sid: str) -> None:
+        self.account_sid = account_sid
+
+    @classmethod
+    def build(cls, services: Services) -> Self:
+        return cls(services.settings.account_sid)
+
+    def routes(self) -> APIRouter:
+        router = APIRouter()
+        router.add_api_route(f"/{self.name}", lambda: {"account": self.account_sid}, methods=["GET"])
+        return router
+
+    def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
+        def caller_is() -> str:
+            """Say who it is."""
+            return f"{self.name} knows {session.caller}"
+
+        caller_is.__name__ = f"caller_is_{self.name}"
+        return [caller_is]
+
+    async def on_start(self, session: Session) -> None:
+        seen.append(f"{self.name}.on_start")
+
+    async def on_resume(self, session: Session) -> None:
+        seen.append(f"{self.name}.on_resume")
+
+    async def context(self, session: Session, text: str) -> str | None:
+        seen.append(f"{self.name}.context {text}")
+        return f"{self.name} knows that they like tea."
+
+    async def on_end(self, session: Session) -> None:
+        seen.append(f"{self.name}.on_end after {len(session.history)} messages")
+
+
+class Second(Watching):
+    name = "second"
+
+
+class Broken(Capability):
+    """Raises wherever it can."""
+
+    def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
+        raise RuntimeError("tools")
+
+    async def on_start(self, session: Session) -> None:
+        raise RuntimeError("on_start")
+
+    async def context(self, session: Session, text: str) -> str | None:
+        raise RuntimeError("context")
+
+    async def on_end(self, session: Session) -> None:
+        raise RuntimeError("on_end")
+
+
+@pytest.fixture(autouse=True)
+def two(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen.clear()
+    monkeypatch.setattr("app.registry.CAPABILITIES", [Watching, Second])
+
+
+async def test_hooks_are_called_in_the_order_in_which_a_conversation_lives(begin: Begin) -> None:
+    talk = await begin({"says": "Yes."})
+    await talk.says("Hello")
+    await talk.ends()
+    assert seen == [
+        "first.on_start",
+        "second.on_start",
+        "first.context Hello",
+        "second.context Hello",
+        "first.on_end after 2 messages",
+        "second.on_end after 2 messages",
+    ]
+
+
+async def test_context_reaches_the_model(begin: Begin) -> None:
+    talk = await begin({"says": "Yes."})
+    await talk.says("Hello")
+    assert "first knows that they like tea." in await talk.told()
+    assert "second knows that they like tea." in await talk.told()
+
+
+async def test_a_tool_reaches_the_model_and_knows_who_it_is(begin: Begin) -> None:
+    talk = await begin({"calls": {"caller_is_second": {}}})
+    reply = await talk.says("Who am I?")
+    assert (reply.tools, reply.text) == (["caller_is_second"], f"second knows {defaults.CALLER}")
+
+
+async def test_tools_of_a_capability_stand_beside_your_own(begin: Begin) -> None:
+    def own() -> str:
+        """Do something."""
+        return "done"
+
+    talk = await begin({"calls": {"own": {}, "caller_is_first": {}}}, tools=[own])
+    assert sorted((await talk.says("Both")).tools) == ["caller_is_first", "own"]
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.registry.CAPABILITIES", [Broken, Watching])
+
+
+async def test_a_conversation_goes_on_when_a_hook_raises(broken: None, begin: Begin) -> None:
+    talk = await begin({"calls": {"caller_is_first": {}}})
+    assert (await talk.says("Who am I?")).text == f"first knows {defaults.CALLER}"
+    await talk.ends()
+    assert seen == ["first.on_start", "first.context Who am I?", "first.on_end after 4 messages"]
+
+
+class Hanging(Capability):
+    """Takes forever wherever it can."""
+
+    async def on_start(self, session: Session) -> None:
+        await asyncio.Event().wait()
+
+    async def context(self, session: Session, text: str) -> str | None:
+        await asyncio.Event().wait()
+        return None
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.registry.CAPABILITIES", [Hanging])
+
+
+async def test_a_conversation_goes_on_when_a_hook_hangs(
+    hanging: None, begin: Begin, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    monkeypatch.setattr("app.capability.PATIENCE", 0.05)
+    talk = await begin({"says": "Yes."})
+    assert (await talk.says("Hello")).text == "Yes."
+    assert logged().count("capability.failed") == 2
+
+
+async def test_a_hook_that_raises_is_logged(broken: None, begin: Begin, logged: Callable[[], str]) -> None:
+    talk = await begin({"says": "Yes."})
+    await talk.says("Hello")
+    await talk.ends()
+    failed = [line for line in logged().splitlines() if "capability.failed" in line]
+    assert [json.loads(line)["hook"] for line in failed] == ["on_start", "tools", "context", "on_end"]
+    assert {json.loads(line)["capability"] for line in failed} == {"Broken"}
+
+
+async def test_routes_are_mounted() -> None:
+    app = create_app(defaults.settings(), [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
+        for name in ("first", "second"):
+            assert (await http.get(f"/{name}")).json() == {"account": defaults.ACCOUNT_SID}
+
+
+async def test_a_capability_without_hooks_changes_nothing(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.registry.CAPABILITIES", [Capability])
+    talk = await begin({"says": "Yes."})
+    assert (await talk.says("Hello")).text == "Yes."

@@ -1,0 +1,224 @@
+"""A wrong environment is refused in one go, each line with its fix; and nothing happens before it is read."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+from app import config
+from app.environment import SettingsError, load
+from app.registry import ProjectSettings
+from app.settings import Settings
+from kit import cli, defaults
+
+PROJECT = Path(__file__).parents[1]
+KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
+SHAPED = {
+    "AZURE_OPENAI_ENDPOINT": "https://nobody.openai.azure.com",
+    "AZURE_TOKEN_CREDENTIALS": "prod",
+    "AZURE_VOICE_LIVE_ENDPOINT": "https://nobody.services.ai.azure.com",
+    "FOUNDRY_PROJECT_ENDPOINT": "https://nobody.services.ai.azure.com/api/projects/one",
+}
+"""Of what a model needs, what is no secret and has a shape of its own."""
+FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.values()}
+VALID = {
+    **{name: str(field.examples[0]) for name, field in FIELDS.items() if field.is_required() and field.examples},
+    **{name: SHAPED.get(name, "a-key") for name in KEYS},
+    "AGENT_MODEL": "test",
+    "AGENT_FALLBACK_MODEL": "test",
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no .env of whoever runs the tests."""
+    for name in (*FIELDS, *KEYS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def valid(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that will do; the test changes it."""
+    for name, value in VALID.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_no_setting_hides_another() -> None:
+    """Each part brings settings of its own: two of one name, or of one variable, would be one."""
+    parts = [part for part in ProjectSettings.__mro__ if issubclass(part, Settings)]
+    named = [name for part in parts for name in inspect.get_annotations(part) if name in part.model_fields]
+    assert sorted(named) == sorted(ProjectSettings.model_fields)
+    assert len(FIELDS) == len(named)
+
+
+def problems() -> list[str]:
+    with pytest.raises(SettingsError) as error:
+        load()
+    return error.value.problems
+
+
+def test_a_complete_environment_is_taken(valid: pytest.MonkeyPatch) -> None:
+    settings = load()
+    assert (settings.account_sid, settings.public_url) == (defaults.ACCOUNT_SID, defaults.PUBLIC_URL)
+    assert settings.auth_token.get_secret_value() == defaults.AUTH_TOKEN
+
+
+def test_everything_that_is_missing_is_named_at_once() -> None:
+    missing = [problem.split()[0] for problem in problems()]
+    needed = [name for name in KEYS if name in str(missing)]
+    assert missing == [*(name for name, field in FIELDS.items() if field.is_required()), *needed]
+    assert set(needed) == set(KEYS)
+
+
+def test_every_problem_says_what_to_do() -> None:
+    for problem in problems():
+        assert re.fullmatch(r"[A-Z_]+ is missing\. [A-Z].{20,}\.?", problem)
+
+
+MALFORMED = {
+    "TWILIO_ACCOUNT_SID": ["SK" + "0" * 32, "AC123", "AC" + "G" * 32],
+    "PUBLIC_URL": ["http://agent.example", "agent.example", "https://agent.example/", "https://agent.example?a=b"],
+    "AGENT_DEADLINE": ["0", "-1", "soon", "31"],
+    "AGENT_DRAIN": ["-1", "later"],
+    "PORT": ["http", "70000", "-1"],
+    "LOG_LEVEL": ["verbose", "INFO?"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values])
+def test_a_malformed_value_is_named_and_shown(valid: pytest.MonkeyPatch, name: str, value: str) -> None:
+    valid.setenv(name, value)
+    (problem,) = problems()
+    assert problem.startswith(f"{name} is {value!r}. ")
+
+
+@pytest.mark.parametrize("name", ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "PUBLIC_URL"])
+def test_a_blank_value_is_a_missing_one(valid: pytest.MonkeyPatch, name: str) -> None:
+    valid.setenv(name, "")
+    (problem,) = problems()
+    assert problem.startswith(f"{name} is missing. ")
+
+
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - set(VALID)))
+def test_a_blank_optional_value_is_the_default(valid: pytest.MonkeyPatch, name: str) -> None:
+    valid.setenv(name, "")
+    field = next(field for field in ProjectSettings.model_fields if ProjectSettings.model_fields[field].alias == name)
+    assert getattr(load(), field) == ProjectSettings.model_fields[field].default
+
+
+def test_no_problem_shows_a_secret(valid: pytest.MonkeyPatch) -> None:
+    valid.setenv("PUBLIC_URL", "nonsense")
+    for name in set(KEYS) - set(SHAPED):
+        valid.setenv(name, "a-key-that-is-secret")
+    shown = "\n".join(problems())
+    assert defaults.AUTH_TOKEN not in shown and "a-key-that-is-secret" not in shown
+
+
+# --- the command ---------------------------------------------------------------------------------------------
+
+
+def test_serve_refuses_a_wrong_environment_and_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Settings] = []
+    monkeypatch.setattr("app.serve.serve", started.append)
+    result = CliRunner().invoke(cli.app, ["serve"])
+    assert (result.exit_code, started) == (2, [])
+
+
+def test_serve_prints_every_problem(valid: pytest.MonkeyPatch) -> None:
+    valid.delenv("TWILIO_AUTH_TOKEN")
+    valid.setenv("PORT", "http")
+    result = CliRunner().invoke(cli.app, ["serve"])
+    assert "TWILIO_AUTH_TOKEN is missing" in result.stderr and "PORT is 'http'" in result.stderr
+    assert "Nothing was started" in result.stderr
+
+
+def test_serve_starts_with_the_environment_that_it_has_read(valid: pytest.MonkeyPatch) -> None:
+    started: list[Settings] = []
+    valid.setattr("app.serve.serve", started.append)
+    valid.setenv("PORT", "8123")
+    result = CliRunner().invoke(cli.app, ["serve"])
+    assert result.exit_code == 0
+    assert [settings.port for settings in started] == [8123]
+
+
+def test_serve_reads_the_env_file_of_the_project(valid: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[Settings] = []
+    valid.setattr("app.serve.serve", started.append)
+    valid.setattr("os.environ", dict(os.environ))  # what the file sets must not outlive the test
+    valid.delenv("PUBLIC_URL")
+    (tmp_path / ".env").write_text("PUBLIC_URL=https://from.file\nTWILIO_ACCOUNT_SID=lost\n")
+    assert CliRunner().invoke(cli.app, ["serve"]).exit_code == 0
+    assert [(settings.public_url, settings.account_sid) for settings in started] == [
+        ("https://from.file", defaults.ACCOUNT_SID)
+    ]
+
+
+# --- before anything is read ---------------------------------------------------------------------------------
+
+WATCHED_IMPORT = """
+import json, sys
+
+seen = []
+
+def watch(event, args):
+    if event.startswith(("socket.connect", "socket.getaddrinfo", "socket.send", "subprocess.", "os.system")):
+        seen.append(event)
+    elif event == "open" and (str(args[1] or "")[:1] in "wax" or str(args[0]).endswith((".env", "prompt.md"))):
+        seen.append(f"{event} {args[0]}")
+
+sys.addaudithook(watch)
+import app.main
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.process(WATCHED_IMPORT)
+def test_importing_the_app_does_nothing_and_needs_nothing(process: subprocess.Popen[str]) -> None:
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output) == (0, "[]\n")
+
+
+def test_settings_are_not_needed_to_build_the_app_with_others() -> None:
+    from app.main import create_app
+    from kit.scripted_model import scripted
+    from kit.simulated_twilio.account import SimulatedAccount
+
+    create_app(defaults.settings(), [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
+
+
+# --- the example ------------------------------------------------------------------------------------------------
+
+
+def documented() -> dict[str, Any]:
+    text = (PROJECT / ".env.example").read_text(encoding="utf-8").partition("# Yours below this line.")[0]
+    return dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=(.*)$", text, re.M))
+
+
+def test_the_example_names_every_variable_and_no_other() -> None:
+    sdk = ["TAC_ANALYTICS_DISABLED"] if importlib.util.find_spec("app.voice.tac") else []
+    assert set(documented()) == {*FIELDS, *KEYS, *sdk}
+
+
+def test_the_example_shows_the_defaults() -> None:
+    for field in ProjectSettings.model_fields.values():
+        if not field.is_required():
+            shown = documented()[str(field.alias)]
+            default = "" if field.default is None else field.default
+            default = default.get_secret_value() if isinstance(default, SecretStr) else default
+            assert shown == (f"{default:g}" if isinstance(default, float) else str(default))
+
+
+def test_the_example_holds_no_secret() -> None:
+    for name in (*(name for name, field in FIELDS.items() if field.is_required()), *KEYS):
+        assert documented()[name] == ""

@@ -1,0 +1,67 @@
+"""One turn of a conversation: the user's text, the agent's reply, and the history that both leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+from pydantic_ai import messages as m
+
+TOOL_UNFINISHED = "This was interrupted before it finished. Its outcome is not known."
+
+
+@dataclass
+class Turn:
+    """`spoken_text` was sent; `heard_text` is None unless the caller interrupted."""
+
+    user_text: str
+    spoken_text: str = ""
+    heard_text: str | None = None
+    run_id: str = field(default_factory=lambda: uuid4().hex)
+    record: Sequence[m.ModelMessage] = ()  # grows while the runtime works; may hold messages of other runs
+    tools: dict[str, asyncio.Task[Any]] = field(default_factory=dict)  # by tool call id
+    interjections: list[m.ModelResponse] = field(default_factory=list)  # said beside the runtime's reply
+    task: asyncio.Task[None] | None = None
+    complete: bool = False
+    stopped: bool = False
+
+    @property
+    def messages(self) -> list[m.ModelMessage]:
+        """The messages of this turn so far: request, tool calls, tool results, responses."""
+        own = [message for message in self.record if message.run_id == self.run_id and message.parts]
+        return own or [m.ModelRequest.user_text_prompt(self.user_text)]
+
+    def history(self) -> list[m.ModelMessage]:
+        """The messages that later turns see: of the reply, only the text that the other party received."""
+        history = self._received()
+        return [*history[:1], *self.interjections, *history[1:]]
+
+    def _received(self) -> list[m.ModelMessage]:
+        if self.complete and self.heard_text is None:
+            return self.messages
+        history: list[m.ModelMessage] = []
+        for message in self.messages:
+            # Providers reject a ThinkingPart without its TextPart, and a tool call without its ThinkingPart.
+            calls = isinstance(message, m.ModelResponse) and message.tool_calls
+            dropped = m.TextPart if calls else (m.TextPart, m.ThinkingPart)
+            parts = [part for part in message.parts if not isinstance(part, dropped)]
+            if parts:
+                history.append(replace(message, parts=parts))  # type: ignore[arg-type]
+        answered = {
+            part.tool_call_id for message in history for part in message.parts if isinstance(part, m.ToolReturnPart)
+        }
+        for message in [message for message in history if isinstance(message, m.ModelResponse)]:
+            unanswered = [call for call in message.tool_calls if call.tool_call_id not in answered]
+            if unanswered:
+                history.append(m.ModelRequest([self.tool_outcome(call) for call in unanswered]))
+        text = self.spoken_text if self.heard_text is None else self.heard_text
+        return [*history, m.ModelResponse([m.TextPart(text)])] if text.strip() else history
+
+    def tool_outcome(self, call: m.ToolCallPart) -> m.ToolReturnPart:
+        """The result of a tool that an interruption found running; most have finished by now."""
+        task = self.tools.get(call.tool_call_id)
+        known = task and task.done() and not task.cancelled() and not task.exception()
+        return m.ToolReturnPart(call.tool_name, task.result() if task and known else TOOL_UNFINISHED, call.tool_call_id)

@@ -1,0 +1,1 @@
+"""Voice: phone calls over Twilio ConversationRelay. `tac/` or `relay/` carries them."""

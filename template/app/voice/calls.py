@@ -1,0 +1,245 @@
+"""Calls in progress. A call that disconnects may come back within `RECONNECT_GRACE`, here or on another worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from weakref import WeakValueDictionary
+
+import structlog
+
+from agent import phrases
+from app import config
+from app.background import Background
+from app.brain import Brain
+from app.capability import Capability, Services, attach, run_hooks
+from app.connection import Connection
+from app.session import Session
+from app.session_store import ENDED, Ended
+
+log = structlog.get_logger()
+
+RECONNECT_GRACE = 30.0  # seconds that a disconnected call may take to come back
+MAX_CALL_DURATION = 4 * 3600  # seconds; Twilio ends a call after four hours
+
+
+class CallState(Enum):
+    """A call is opened once; after a disconnect it is resumed or ended."""
+
+    OPEN = "open"
+    DISCONNECTED = "disconnected"
+    RESUMED = "resumed"
+    ENDED = "ended"
+
+
+NEXT_STATES = {
+    CallState.OPEN: {CallState.DISCONNECTED, CallState.RESUMED, CallState.ENDED},
+    CallState.RESUMED: {CallState.DISCONNECTED, CallState.RESUMED, CallState.ENDED},
+    CallState.DISCONNECTED: {CallState.DISCONNECTED, CallState.RESUMED, CallState.ENDED},
+    CallState.ENDED: set[CallState](),
+}
+"""OPEN → RESUMED: the call came back before this worker had noticed the disconnect."""
+
+
+class CallRefused(Exception):
+    """This call is already being served, or it is over."""
+
+
+@dataclass(eq=False)
+class Call:
+    """A call that this worker serves, or did until it disconnected."""
+
+    session: Session
+    state: CallState = CallState.OPEN
+    expiry: asyncio.Task[None] | None = None  # ends the call unless it is resumed
+
+    def move(self, state: CallState) -> None:
+        """Raises ValueError for a state that cannot follow the present one."""
+        if state not in NEXT_STATES[self.state]:
+            raise ValueError(f"a call that is {self.state.value} cannot be {state.value}")
+        self.state = state
+
+    def cancel_expiry(self) -> None:
+        if self.expiry:
+            self.expiry.cancel()
+            self.expiry = None
+
+
+class Calls:
+    """Knows the calls of this worker by CallSid, and those of other workers from the store."""
+
+    def __init__(self, brain: Brain, services: Services) -> None:
+        self.brain = brain
+        self.services = services
+        self.store = services.store
+        self.sessions = services.sessions
+        self._calls: dict[str, Call] = {}
+        self._saving = Background()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def active(self) -> int:
+        """How many calls have an open connection."""
+        return sum(call.session.connection.open for call in self._calls.values())
+
+    def get(self, call_sid: str) -> Session | None:
+        """The session of a call that this worker serves, or did until it disconnected."""
+        call = self._calls.get(call_sid)
+        return call.session if call else None
+
+    async def find(self, call_sid: str) -> Session | None:
+        """The session of a call in progress, as the worker that served it last has saved it."""
+        latest = await self._latest(call_sid)
+        return None if latest is ENDED else latest
+
+    async def start(
+        self,
+        call_sid: str,
+        *,
+        caller: str,
+        called: str,
+        connection: Connection,
+        parameters: Mapping[str, str] | None = None,
+    ) -> Session:
+        """Open a call, or resume one that disconnected. Raises CallRefused for a call that is served or over."""
+        session = await self._latest(call_sid)
+        dropped = await self.store.get(f"dropped:{call_sid}")
+        # No await until the session has its connection, or two reconnects both succeed.
+        if session is ENDED:
+            raise CallRefused(f"{call_sid} is over")
+        if session and session.connection.open and dropped is None:
+            raise CallRefused(f"{call_sid} is being served")
+        call = self._calls.pop(call_sid, None)
+        if session is None:
+            call = Call(self._new_session(call_sid, caller, called))
+        else:
+            state = call.state if call else CallState.DISCONNECTED
+            if call:
+                call.cancel_expiry()
+            call = Call(session, state)
+            call.move(CallState.RESUMED)
+        self._calls[call_sid] = call
+        session = call.session
+        session.connection, session.parameters = connection, parameters or session.parameters
+        session.tools = None
+        self.brain.commit_turn(session)  # an interruption from now on means the second greeting
+        log.info(f"call.{'started' if call.state is CallState.OPEN else 'resumed'}", call=call_sid)
+        self.brain.runtime.on_connect(session)
+        await self._write(session)
+        await attach(session, self.services)
+        await self._run(Capability.on_start if call.state is CallState.OPEN else Capability.on_resume, session)
+        return session
+
+    def _new_session(self, call_sid: str, caller: str, called: str) -> Session:
+        return Session(
+            call_sid,
+            caller,
+            called,
+            language=config.FIRST_LANGUAGE,
+            now=self.services.now,
+            greeting=phrases.GREETING,
+        )
+
+    def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
+        """The tokens of one turn. The session is saved before and after it, if other workers read the store."""
+        reply = self.brain.reply(session, text)
+        if not self.store.shared:
+            return reply
+        self._saving.start(self._save(session))
+        return self._saved_after(session, reply)
+
+    async def _saved_after(self, session: Session, reply: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        try:
+            async with aclosing(reply):
+                async for token in reply:
+                    yield token
+        finally:
+            self._saving.start(self._save(session))
+
+    async def mark_dropped(self, session: Session) -> None:
+        """Twilio reports a lost connection. The worker that serves the call may not have noticed, here or elsewhere."""
+        session.connection.open = False
+        if self.get(session.id) is not session:
+            await self.store.put(f"dropped:{session.id}", "", RECONNECT_GRACE)
+
+    def on_disconnect(self, session: Session) -> None:
+        """The WebSocket is closed. The call ends unless it comes back within RECONNECT_GRACE."""
+        session.connection.open = False
+        self.brain.cancel_model(session)
+        call = self._calls.get(session.id)
+        if call and call.session is session:
+            call.move(CallState.DISCONNECTED)
+            if self.store.shared:
+                self._saving.start(self._save(session))
+            call.expiry = asyncio.create_task(self._expire(call))
+
+    async def _expire(self, call: Call) -> None:
+        await asyncio.sleep(RECONNECT_GRACE)
+        id = call.session.id
+        elsewhere = await self._is_elsewhere(id)
+        call.expiry = None  # a resume before this line has cancelled this task
+        if elsewhere:
+            self._forget(id)
+        else:
+            await self.end(id)
+
+    async def end(self, call_sid: str) -> None:
+        """The call is over: forget it and run `on_end` of the capabilities, once over all workers."""
+        session = await self.find(call_sid)
+        if session is None or not await self.store.claim(f"ended:{call_sid}", MAX_CALL_DURATION):
+            self._forget(call_sid)
+            return
+        await asyncio.gather(*self._saving)  # no later save may overwrite the end
+        self._forget(call_sid)
+        await self.sessions.end(call_sid, MAX_CALL_DURATION)
+        self.brain.commit_turn(session)
+        await attach(session, self.services)
+        await self._run(Capability.on_end, session, self.services.timeouts.shutdown)
+        log.info("call.ended", call=call_sid)
+
+    async def end_all(self) -> None:
+        """The server stops. A disconnected call may still come back to another worker, if there are others."""
+        for call_sid, call in list(self._calls.items()):
+            if await self._is_elsewhere(call_sid):
+                self._forget(call_sid)
+            elif call.expiry and self.store.shared:
+                await asyncio.wait([call.expiry])
+            else:
+                await self.end(call_sid)
+        await asyncio.gather(*self._saving)
+
+    def _forget(self, call_sid: str) -> None:
+        call = self._calls.pop(call_sid, None)
+        self.brain.runtime.on_end(call_sid)
+        if call:
+            call.move(CallState.ENDED)
+            call.cancel_expiry()
+
+    async def _run(self, hook: Callable[..., Any], session: Session, timeout: float | None = None) -> None:
+        timeout = self.services.timeouts.hook if timeout is None else timeout
+        await run_hooks(self.services.capabilities, hook, session, timeout=timeout)
+
+    async def _save(self, session: Session) -> None:
+        """Save the session, unless another worker has it meanwhile or it is over."""
+        if not await self._is_elsewhere(session.id) and self.get(session.id) is session:
+            await self._write(session)
+
+    async def _write(self, session: Session) -> None:
+        async with self._locks.setdefault(session.id, asyncio.Lock()):  # a slow store must not swap two saves
+            await self.sessions.save(session, MAX_CALL_DURATION)
+
+    async def _is_elsewhere(self, call_sid: str) -> bool:
+        """True when another worker serves the call, or has ended it."""
+        owner = await self.sessions.owner(call_sid)
+        return owner is ENDED or bool(owner and owner != self.sessions.worker)
+
+    async def _latest(self, call_sid: str) -> Session | Ended | None:
+        """Our own session, or the one that another worker has saved since."""
+        own, owner = self.get(call_sid), await self.sessions.owner(call_sid)
+        if owner is None or (own and owner == self.sessions.worker):
+            return own
+        return await self.sessions.load(call_sid)

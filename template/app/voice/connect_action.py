@@ -1,0 +1,72 @@
+"""What the caller hears when ConversationRelay lets go of the call: the `<Connect action>` route.
+
+Every branch is valid TwiML; an empty body would drop the caller in silence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+from fastapi import Request, Response
+from twilio.twiml.voice_response import VoiceResponse
+
+from agent import phrases
+from app.capability import HandlesHandoff, run_hooks
+from app.session import Session
+from app.voice.calls import MAX_CALL_DURATION, Calls
+from app.voice.relay_attributes import FIRST_LANGUAGE
+
+log = structlog.get_logger()
+
+
+def say(text: str) -> str:
+    """TwiML that says a sentence in the project's first language and hangs up."""
+    response = VoiceResponse()
+    response.say(text, language="en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE)
+    response.hangup()
+    return str(response)
+
+
+async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Callable[[], Awaitable[str]]) -> str:
+    """TwiML for each way in which a session can end. `reconnect` gives the TwiML that opens a new one."""
+    call_sid = form.get("CallSid", "")
+    session = await calls.find(call_sid)
+    failed = form.get("SessionStatus") == "failed"
+    if form.get("CallStatus", "in-progress") != "in-progress":
+        twiml = str(VoiceResponse())  # the caller has hung up
+    elif failed and session and await calls.store.claim(f"reconnect:{call_sid}", MAX_CALL_DURATION):
+        await calls.mark_dropped(session)
+        log.warning("call.reconnecting", call=call_sid, error=form.get("ErrorCode"))
+        return await reconnect()
+    elif failed:
+        log.error("call.lost", call=call_sid, error=form.get("ErrorCode"))
+        twiml = say(phrases.UNAVAILABLE)
+    else:
+        # Another worker may have had the call, and it may keep to itself what it knew.
+        stranger = Session(call_sid, form.get("From", ""), form.get("To", ""), FIRST_LANGUAGE, calls.services.now)
+        twiml = await handoff_twiml(session or stranger, form.get("HandoffData"), calls) or say(phrases.GOODBYE)
+    await calls.end(call_sid)
+    return twiml
+
+
+async def handoff_twiml(session: Session, data: str | None, calls: Calls) -> str | None:
+    """TwiML of the first capability that knows where the caller goes next."""
+    if data is None:
+        return None
+    try:
+        handoff = json.loads(data)
+    except ValueError:
+        log.error("handoff.malformed", call=session.id)
+        return None
+    capable = [capability for capability in calls.services.capabilities if isinstance(capability, HandlesHandoff)]
+    timeout = calls.services.timeouts.hook
+    return next(
+        filter(None, await run_hooks(capable, HandlesHandoff.on_handoff, session, handoff, timeout=timeout)), None
+    )
+
+
+async def on_unhandled_error(request: Request, error: Exception) -> Response:
+    """A defect in a Twilio route is spoken: an empty 500 would be silence. The server logs the error all the same."""
+    return Response(say(phrases.UNAVAILABLE), media_type="application/xml")

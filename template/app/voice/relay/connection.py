@@ -1,0 +1,191 @@
+"""One WebSocket with Twilio: frames in, words out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import structlog
+from fastapi import WebSocket, WebSocketDisconnect
+
+from app import config
+from app.session import Session
+from app.voice.calls import CallRefused, Calls
+from app.voice.connection import PhoneConnection
+from app.voice.relay import frames
+
+log = structlog.get_logger()
+
+KEYPAD_PAUSE = 2.0  # seconds without a key after which the digits are taken as complete
+SECOND_THOUGHTS = 15.0  # seconds in which whoever interrupted a goodbye may say something
+
+
+class RelayConnection(PhoneConnection):
+    """A ConversationRelay session. At most one turn runs at a time."""
+
+    def __init__(self, websocket: WebSocket, calls: Calls, account_sid: str) -> None:
+        self.websocket = websocket
+        self.calls = calls
+        self.account_sid = account_sid
+        self.session: Session | None = None
+        self.turn: asyncio.Task[None] | None = None
+        self.keypad: asyncio.Task[None] | None = None
+        self.leaving: asyncio.Task[None] | None = None
+        self.digits = ""
+        self.turn_is_open = False
+        self.farewell: frames.End | None = None
+
+    async def serve(self) -> None:
+        """Read frames until the caller or Twilio hangs up. A frame that makes no sense is logged and left out."""
+        try:
+            while True:
+                message = await self.websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+                try:
+                    await self.take(frames.read(message.get("text") or ""))
+                except ValueError as error:
+                    log.warning("frame.ignored", reason=str(error))
+        except (WebSocketDisconnect, CallRefused) as end:
+            log.warning("connection.closed", reason=str(end))
+        finally:
+            await self.hush()
+            if self.session and self.session.connection is self:
+                self.calls.on_disconnect(self.session)
+
+    async def take(self, frame: frames.Frame) -> None:
+        if isinstance(frame, frames.Setup):
+            await self.begin(frame)
+        elif self.session is None:
+            raise ValueError(f"{frame.type} came before setup")
+        elif isinstance(frame, frames.Prompt):
+            self.session.hearing = "" if frame.last else frame.voice_prompt
+            await self.think_again()
+            if frame.last:
+                await self.answer(frame.voice_prompt)
+        elif isinstance(frame, frames.Dtmf):
+            await self.press(frame.digit)
+        elif isinstance(frame, frames.Interrupt):
+            await self.hush(self.turn)  # keys that were pressed before still count
+            self.calls.brain.interrupted(self.session, frame.utterance_until_interrupt)
+            await self.think_again()
+        elif isinstance(frame, frames.Error):
+            reason = frame.description.partition("{")[0]  # the rest quotes our words
+            log.error("twilio.error", call=self.session.id, description=reason)
+
+    async def begin(self, setup: frames.Setup) -> None:
+        """A second setup on the same socket changes nothing."""
+        if self.session:
+            return
+        if setup.account_sid != self.account_sid:
+            await self.websocket.close(1008, "another account")
+            raise CallRefused("setup names another account")
+        try:
+            self.session = await self.calls.start(
+                setup.call_sid,
+                caller=setup.caller,
+                called=setup.called,
+                connection=self,
+                parameters=setup.custom_parameters,
+            )
+        except CallRefused:
+            await self.websocket.close(1008, "call refused")
+            raise
+        if self.session.language != config.FIRST_LANGUAGE:  # a call that came back: its TwiML is that of a new one
+            await self.send(language(self.session.language))
+
+    async def answer(self, text: str) -> None:
+        await self.hush()
+        if keys := self.digits.rstrip("#") or self.digits:
+            text, self.digits = f"(The caller pressed {' '.join(keys)} on the keypad.) {text}".strip(), ""
+        self.turn_is_open = True
+        assert self.session
+        self.turn = asyncio.create_task(self.speak(self.calls.reply(self.session, text)))
+
+    async def speak(self, reply: AsyncGenerator[str]) -> None:
+        async with aclosing(reply):
+            async for token in reply:
+                await self.send(frames.Text(token=token))
+        await self.close_turn()
+        await self.leave()
+
+    async def hush(self, *tasks: asyncio.Task[None] | None) -> None:
+        """Stop talking and waiting to. The turn that was open is closed before anything else is said."""
+        for task in tasks or (self.turn, self.keypad, self.leaving):
+            if task and not task.done() and task is not asyncio.current_task():
+                task.cancel()
+                await asyncio.wait([task])
+        await self.close_turn()
+
+    async def close_turn(self) -> None:
+        """Every turn ends with `last: true`: without it the caller would wait for the rest."""
+        if self.turn_is_open:
+            self.turn_is_open = False
+            await self.send(frames.Text(token="", last=True))
+
+    async def press(self, digit: str) -> None:
+        """Collect digits until # or a pause; together they are one turn."""
+        await self.hush()
+        self.digits += digit
+        self.keypad = asyncio.create_task(self.finish_digits(0 if digit == "#" else KEYPAD_PAUSE))
+
+    async def finish_digits(self, pause: float) -> None:
+        await asyncio.sleep(pause)
+        await self.answer("")
+
+    async def send(self, frame: frames.Sent) -> None:
+        """Send a frame. To a caller who has hung up it says nothing."""
+        if not self.open:
+            return
+        try:
+            await self.websocket.send_text(frame.model_dump_json(by_alias=True, exclude_none=True))
+        except (WebSocketDisconnect, RuntimeError):
+            self.open = False
+
+    async def say(self, text: str) -> None:
+        await self.send(frames.Text(token=text, last=not self.turn_is_open))
+
+    async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
+        assert self.session
+        self.session.ending = True
+        self.farewell = frames.End(handoff_data=None if handoff is None else json.dumps(dict(handoff)))
+        if not self.turn_is_open:
+            await self.leave()
+
+    async def think_again(self) -> None:
+        """A goodbye was interrupted, perhaps by a noise only: wait for words, and leave without any."""
+        if self.farewell and not self.turn_is_open:
+            await self.hush(self.leaving)
+            self.leaving = asyncio.create_task(self.leave_later())
+
+    async def leave_later(self) -> None:
+        await asyncio.sleep(SECOND_THOUGHTS)
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Send the end that was asked for, unless the caller has spoken over the goodbye."""
+        farewell, self.farewell = self.farewell, None
+        if self.session and self.session.ending and farewell:
+            await self.send(farewell)
+
+    async def play(self, source: str, loop: int = 1) -> None:
+        await self.send(frames.Play(source=source, loop=loop))
+
+    async def send_digits(self, digits: str) -> None:
+        await self.send(frames.SendDigits(digits=digits))
+
+    async def switch_language(self, code: str) -> None:
+        if code not in config.LANGUAGES:
+            raise ValueError(
+                f"{code} is not one of {', '.join(config.LANGUAGES)}: add it to the languages of the project"
+            )
+        assert self.session
+        self.session.language = code
+        await self.send(language(code))
+
+
+def language(code: str) -> frames.Language:
+    return frames.Language(tts_language=code, transcription_language=code)

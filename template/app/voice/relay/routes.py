@@ -1,0 +1,50 @@
+"""The three routes that Twilio calls. Each checks Twilio's signature against the public URL, whatever a proxy sent."""
+
+from __future__ import annotations
+
+import structlog
+from fastapi import FastAPI, Request, Response, WebSocket
+from twilio.request_validator import RequestValidator
+
+from agent import phrases
+from app.voice.channel import Voice
+from app.voice.connect_action import on_session_ended
+from app.voice.relay.connection import RelayConnection
+from app.voice.relay.twiml import connect_twiml
+from app.voice.relay_attributes import websocket_url
+from app.webhook import signed
+
+log = structlog.get_logger()
+
+
+class RelayVoice(Voice):
+    """Our own WebSocket server for ConversationRelay."""
+
+    def add_routes(self, app: FastAPI) -> None:
+        settings, capabilities = self.services.settings, self.services.capabilities
+        validator = RequestValidator(settings.auth_token.get_secret_value())
+        signed_form = signed(settings)
+
+        @app.post("/twiml")
+        async def twiml(request: Request) -> Response:
+            await signed_form(request)
+            return Response(connect_twiml(settings, phrases.GREETING, capabilities), media_type="application/xml")
+
+        @app.post("/connect-action")
+        async def connect_action(request: Request) -> Response:
+            async def reconnect() -> str:
+                return connect_twiml(settings, phrases.RECONNECTED, capabilities)
+
+            twiml = await on_session_ended(await signed_form(request), self.calls, reconnect)
+            return Response(twiml, media_type="application/xml")
+
+        @app.websocket("/ws")
+        async def websocket(websocket: WebSocket) -> None:
+            url = websocket_url(settings)
+            if not validator.validate(url, {}, websocket.headers.get("X-Twilio-Signature", "")):
+                hint = "PUBLIC_URL and TWILIO_AUTH_TOKEN must be the number's own"
+                log.warning("signature.refused", url=url, hint=hint)
+                await websocket.close(1008)  # before accept(): the handshake is answered with 403
+                return
+            await websocket.accept()
+            await RelayConnection(websocket, self.calls, settings.account_sid).serve()

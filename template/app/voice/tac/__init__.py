@@ -1,0 +1,236 @@
+"""TAC carries the call. ConversationRelay only: no Orchestrator, so nothing is fetched when the server starts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+from fastapi import Depends, FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+from tac import TAC, TACConfig
+from tac.channels.voice import LanguageConfig, TwiMLRequest, VoiceChannel, VoiceTwiMLOptionsConversationRelay
+from tac.channels.websocket_protocol import WebSocketDisconnectError, WebSocketProtocol
+from tac.models.handoff import PendingHandoffData
+from tac.models.session import ConversationSession
+from tac.server import TACFastAPIServer, TACServerConfig, build_http_signature_dependency
+
+from agent import phrases
+from app.capability import Capability
+from app.session import Session
+from app.settings import Settings
+from app.voice.calls import CallRefused, Calls
+from app.voice.channel import Voice
+from app.voice.connect_action import on_session_ended
+from app.voice.connection import PhoneConnection
+from app.voice.relay_attributes import LANGUAGES, relay_attributes
+
+log = structlog.get_logger()
+
+_reconnecting: ContextVar[bool] = ContextVar("reconnecting", default=False)  # while TwiML is written
+
+
+class TacVoice(Voice):
+    """TAC's routes on the app, and our own `<Connect action>` beside them: TAC's answers with an empty body."""
+
+    def add_routes(self, app: FastAPI) -> None:
+        os.environ.setdefault("TAC_ANALYTICS_DISABLED", "true")  # TAC reports to Segment unless this is exactly "true"
+        settings, capabilities = self.services.settings, self.services.capabilities
+        tac = TAC(
+            TACConfig(
+                account_sid=settings.account_sid,
+                auth_token=settings.auth_token.get_secret_value(),
+                api_key="",  # for TAC's REST calls, of which there are none
+                api_secret="",
+                phone_number="",
+                voice_public_domain=settings.public_url,
+                log_level=settings.log_level.upper(),
+            )
+        )
+        logging.getLogger("tac").handlers.clear()  # TAC's own writes past ours
+        logging.getLogger("tac").propagate = True
+        channel = TacChannel(tac, self.calls)
+        tac.on_message_ready(channel.answer)
+
+        async def options(request: TwiMLRequest) -> VoiceTwiMLOptionsConversationRelay:
+            greeting = phrases.RECONNECTED if _reconnecting.get() else phrases.GREETING
+            return twiml_options(settings, greeting, capabilities)
+
+        channel.on_inbound_call_twiml(options)
+        TACFastAPIServer(tac, channel, config=TACServerConfig(), app=app)
+        app.add_middleware(PublicAddress, public_url=settings.public_url)
+        app.add_exception_handler(WebSocketDisconnect, refused_handshake)
+
+        @app.post("/connect-action", dependencies=[Depends(build_http_signature_dependency(tac.config.auth_token))])
+        async def connect_action(request: Request) -> Response:
+            form = {key: str(value) for key, value in (await request.form()).items()}
+
+            async def reconnect() -> str:
+                _reconnecting.set(True)
+                return await channel.handle_incoming_call(TwiMLRequest.from_form(form))
+
+            twiml = await on_session_ended(form, self.calls, reconnect)
+            return Response(twiml, media_type="application/xml")
+
+
+def twiml_options(
+    settings: Settings, greeting: str, capabilities: Sequence[Capability]
+) -> VoiceTwiMLOptionsConversationRelay:
+    """No partial prompts: TAC 2.5 takes each of them for a whole one."""
+    return VoiceTwiMLOptionsConversationRelay(
+        action_url=f"{settings.public_url}/connect-action",
+        languages=[LanguageConfig(**language) for language in LANGUAGES],
+        **relay_attributes(greeting, capabilities),
+    )
+
+
+class TacChannel(VoiceChannel):
+    """TAC's voice channel, with a connection of ours between TAC and each WebSocket."""
+
+    def __init__(self, tac: TAC, calls: Calls) -> None:
+        super().__init__(tac, {"memory_mode": "never"})
+        self.calls = calls
+        self.connections: dict[str, TacConnection] = {}
+
+    async def handle_websocket(self, websocket: WebSocketProtocol) -> None:
+        connection = TacConnection(self, websocket)
+        try:
+            await super().handle_websocket(connection)
+        finally:
+            connection.closed.set()
+            if connection.session and connection.session.connection is connection:
+                self.connections.pop(connection.session.id)
+                self.calls.on_disconnect(connection.session)
+
+    async def answer(self, text: str, conversation: ConversationSession, memory: object) -> None:
+        """One turn. TAC cancels it when the caller interrupts, says something else or hangs up."""
+        connection = self.connections[str(conversation.call_sid)]
+        conversation.pending_handoff_data = None  # of a goodbye that the caller spoke over
+        assert connection.session
+        reply = self.calls.reply(connection.session, text)
+        try:
+            await self.send_response(conversation.conversation_id, reply)
+        except asyncio.CancelledError:
+            await reply.aclose()
+            await connection.close_turn()
+            raise
+
+
+class TacConnection(PhoneConnection):
+    """A WebSocket as TAC sees it. What TAC overlooks is done here: the session starts at `setup`, not at the first
+    words; an interrupted greeting counts; a frame that cannot be read costs nothing; a turn is always closed.
+
+    Drop when twilio-agent-connect > 2.5 passes app/voice/tac/tests/test_tac.py without it.
+    """
+
+    def __init__(self, channel: TacChannel, websocket: WebSocketProtocol) -> None:
+        self.channel = channel
+        self.websocket = websocket
+        self.session: Session | None = None
+        self.turn_is_open = False
+        self.closed = asyncio.Event()
+
+    async def accept(self) -> None:
+        await self.websocket.accept()
+
+    async def close(self) -> None:
+        await self.websocket.close()
+
+    async def receive_json(self) -> Any:
+        while True:
+            try:
+                frame = await self.websocket.receive_json()
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                log.warning("frame.ignored", reason=type(error).__name__)
+                continue
+            match frame:
+                case {"type": "setup", "callSid": str(call_sid)} if self.session is None:
+                    await self.begin(call_sid, frame)
+                    return {"type": "setup", "callSid": call_sid}
+                case {"type": "setup"} | {"type": "prompt", "last": False} | {"type": "dtmf"} | {"type": "info"}:
+                    continue
+                case {"type": "prompt", "voicePrompt": str(text)} if self.session:
+                    self.turn_is_open = True
+                    return {"type": "prompt", "voicePrompt": text}
+                case {"type": "interrupt"} if self.session:
+                    self.channel.calls.brain.interrupted(self.session, str(frame.get("utteranceUntilInterrupt") or ""))
+                    return {"type": "interrupt"}
+                case {"type": "error", "description": str(text)}:
+                    log.error("twilio.error", description=text.partition("{")[0])  # the rest quotes our words
+                case _:
+                    log.warning("frame.ignored", reason="malformed")
+
+    async def begin(self, call_sid: str, frame: Mapping[str, Any]) -> None:
+        try:
+            if frame.get("accountSid") != self.channel.tac.config.account_sid:
+                raise CallRefused("setup names another account")
+            self.session = await self.channel.calls.start(
+                call_sid,
+                caller=str(frame.get("from", "")),
+                called=str(frame.get("to", "")),
+                connection=self,
+                parameters=frame.get("customParameters") or {},
+            )
+        except CallRefused as refusal:
+            log.warning("connection.closed", reason=str(refusal))
+            await self.websocket.close()
+            raise WebSocketDisconnectError(str(refusal)) from None
+        if old := self.channel.connections.get(call_sid):  # nobody noticed that it dropped; TAC would mix up the two
+            with suppress(RuntimeError, WebSocketDisconnect):
+                await old.close()
+            await old.closed.wait()
+        self.channel.connections[call_sid] = self
+
+    async def send_text(self, data: str) -> None:
+        frame = json.loads(data)
+        if not (self.turn_is_open or frame.get("token") or frame["type"] == "end"):
+            return  # TAC closes a turn on every interruption, also one that is closed already
+        self.turn_is_open = frame.get("last") is False
+        await self.websocket.send_text(data)
+
+    async def close_turn(self) -> None:
+        """An open turn would run into the next one: TAC closes it on an interruption, but not on a new prompt."""
+        try:
+            await self.send_text('{"type": "text", "token": "", "last": true}')
+        except (WebSocketDisconnectError, RuntimeError):
+            self.open = False
+
+    async def say(self, text: str) -> None:
+        await self.websocket.send_text(json.dumps({"type": "text", "token": text, "last": not self.turn_is_open}))
+
+    async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
+        assert self.session
+        self.session.ending = True
+        end = PendingHandoffData.model_validate({"handoffData": json.dumps(dict(handoff or {}))})
+        conversation = self.channel.get_conversation_session_by_call_sid(self.session.id)
+        if conversation and self.turn_is_open:
+            conversation.pending_handoff_data = end  # TAC sends it after the words
+        else:
+            await self.websocket.send_text(end.model_dump_json(by_alias=True))
+
+
+class PublicAddress:
+    """TAC checks signatures against forwarded headers; this makes them say the public URL, whatever a proxy sent."""
+
+    def __init__(self, app: ASGIApp, public_url: str) -> None:
+        self.app = app
+        self.forwarded = [
+            (b"x-forwarded-proto", b"https"),
+            (b"x-forwarded-host", public_url.removeprefix("https://").encode()),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            kept = [header for header in scope["headers"] if not header[0].startswith(b"x-forwarded-")]
+            scope = {**scope, "headers": [*kept, *self.forwarded]}
+        await self.app(scope, receive, send)
+
+
+async def refused_handshake(websocket: WebSocket, error: Exception) -> None:
+    """TAC raises after it has refused a handshake; there is nothing left to do."""

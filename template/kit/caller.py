@@ -1,0 +1,500 @@
+"""One phone call, carried the way Twilio carries it: signed webhook, checked TwiML, signed WebSocket, typed frames."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+from fastapi import FastAPI
+from pydantic_ai import messages as m
+from twilio.request_validator import RequestValidator
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed
+
+from kit import twiml
+from kit.defaults import ACCOUNT_SID, AUTH_TOKEN, CALLED, CALLER, PUBLIC_URL, Problem
+from kit.local_server import serve
+from kit.simulated_twilio.account import SimulatedAccount
+from kit.speech_clock import Playback
+
+PATIENCE = 30.0  # seconds without a word after which a caller is sure that the line is dead
+WEBHOOK = 30.0  # seconds that an answer to a webhook may take
+
+# What ConversationRelay accepts from an app: type -> (required fields, all fields).
+FRAMES: dict[str, tuple[set[str], set[str]]] = {
+    "text": ({"token"}, {"token", "last", "lang", "interruptible", "preemptible"}),
+    "play": ({"source"}, {"source", "loop", "preemptible", "interruptible"}),
+    "sendDigits": ({"digits"}, {"digits"}),
+    "language": (set(), {"ttsLanguage", "transcriptionLanguage"}),
+    "end": (set(), {"handoffData"}),
+}
+HEARS_SPEECH = {"any", "speech", "true"}
+KINDS = {"last": bool, "loop": int, "interruptible": bool, "preemptible": bool}
+
+
+def calls_of(app: FastAPI) -> Any:
+    """The calls in progress of an app, `app.voice.calls.Calls`."""
+    return app.state.conversations.channel("voice").calls
+
+
+class CallProblem(Problem):
+    """The app did what a caller would hear as silence, or what Twilio would drop (error 64107)."""
+
+
+@dataclass
+class Turn:
+    """One reply. Times are milliseconds since the caller stopped speaking; `first` stays None without a word."""
+
+    user_text: str
+    playback: Playback
+    began: float = field(default_factory=time.monotonic)
+    first: float | None = None
+    total: float | None = None
+    heard_text: str | None = None
+    tools: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return self.playback.text
+
+    def elapsed(self) -> float:
+        return 1000 * (time.monotonic() - self.began)
+
+
+class Call:
+    """A caller's end of one call. Every wait is bounded; silence raises CallProblem."""
+
+    def __init__(
+        self, app: FastAPI, address: str, pace: float, caller: str, called: str, cloud: SimulatedAccount | None
+    ) -> None:
+        self.app = app
+        self.cloud = cloud or SimulatedAccount(pace)
+        self.address = address
+        self.pace = pace
+        self.caller = caller
+        self.called = called
+        self.sid = "CA" + uuid4().hex
+        self.greeting = ""
+        self.relay: twiml.Relay | None = None
+        self.turns: list[Turn] = []
+        self.turn: Turn | None = None  # None while the caller is being greeted, at first and after a reconnect
+        self.frames: list[dict[str, Any]] = []
+        self.handoff: Any = None
+        self.farewell = ""  # what Twilio itself has said
+        self.remarks: list[str] = []  # what the agent has said between its turns
+        self.queue: twiml.Queue | None = None  # where the call waits for a human
+        self.task: dict[str, Any] | None = None  # the attributes of its task
+        self.workflow = ""
+        self.ended_by: str | None = None
+        self.problems: list[str] = []
+        self._open: deque[Turn] = deque()  # turns that the app has not closed yet, in order
+        self._broke_in = False
+        self._socket: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._validator = RequestValidator(AUTH_TOKEN)
+        # Plain http on loopback: `verify` only saves the time to load certificates that nobody looks at.
+        self._http = httpx2.AsyncClient(base_url=f"http://{address}", timeout=WEBHOOK, trust_env=False, verify=False)
+        self.session: Any = None
+
+    # --- what a caller does -------------------------------------------------------------------------
+
+    async def dial(self) -> str:
+        """Ring, and hear the greeting."""
+        await self._follow(await self.post("/twiml", self.form(CallStatus="ringing")))
+        return self.greeting
+
+    async def says(self, text: str, lang: str = "en-US") -> Turn:
+        """Say something and hear the whole reply."""
+        turn = await self.begins(text, lang)
+        await self.hears_out(turn)
+        return turn
+
+    async def begins(self, text: str, lang: str = "en-US") -> Turn:
+        """Say something and do not wait."""
+        if self._broke_in and self.attribute("reportInputDuringAgentSpeech", "none") not in HEARS_SPEECH:
+            raise CallProblem("Twilio does not deliver words that interrupt: set reportInputDuringAgentSpeech")
+        self._broke_in = False
+        if self.attribute("partialPrompts", "false") == "true":
+            said = text.split()
+            for count in range(1, len(said)):
+                partial = " ".join(said[:count])
+                await self.sends({"type": "prompt", "voicePrompt": partial, "lang": lang, "last": False})
+        turn = self._expect(text)
+        await self.sends({"type": "prompt", "voicePrompt": text, "lang": lang, "last": True})
+        return turn
+
+    async def presses(self, digits: str) -> Turn:
+        """Press keys and hear what the agent makes of them."""
+        return await self.hears_out(await self.types(digits))
+
+    async def types(self, digits: str) -> Turn:
+        """Press keys and do not wait."""
+        if not self.listens_to_keys:
+            raise CallProblem("Twilio does not deliver keys on this call: dtmfDetection is off")
+        turn = self._expect(f"[{digits}]")
+        for digit in digits:
+            await self.sends({"type": "dtmf", "digit": digit})
+        return turn
+
+    async def hears(self, phrase: str) -> None:
+        """Wait until the agent has sent `phrase` in the running reply, or in the greeting."""
+        turn, playback = self.turn, self.playback
+        await self._until(
+            lambda: phrase in playback.text or turn is None or turn.total is not None or self._closed,
+            f"the agent never said {phrase!r}",
+        )
+        if phrase not in playback.text:
+            raise CallProblem(f"the agent never said {phrase!r}, but {playback.text.strip()!r}")
+
+    async def interrupts(self, after: str | None = None) -> str:
+        """Speak over the agent: right now, or once `after` has been spoken. Returns what was heard of it.
+
+        Where the TwiML does not let speech interrupt, the agent speaks on and all of it is heard.
+        """
+        if after is not None:
+            await self.hears(after)
+        turn, playback = self.turn, self.playback
+        if self._socket is None and self.task is not None:  # the end has been sent: nobody is told of it
+            playback.interrupted = True
+            return playback.heard() if after is None else playback.heard_until(after)
+        if self.attribute("interruptible" if turn else "welcomeGreetingInterruptible", "any") not in HEARS_SPEECH:
+            return playback.text
+        heard = playback.heard() if after is None else playback.heard_until(after)
+        self._broke_in = True
+        await self.sends(
+            {"type": "interrupt", "utteranceUntilInterrupt": heard, "durationUntilInterruptMs": playback.elapsed_ms}
+        )
+        playback.interrupted = True
+        if turn:
+            turn.heard_text = heard
+            if turn in self._open:
+                await self.hears_out(turn)
+            noticed = self.session.turn
+            await self._until(
+                lambda: noticed is None or noticed.heard_text is not None or self._closed,
+                "the interruption was ignored",
+            )
+        return heard
+
+    async def stays_silent(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self.pace)
+
+    async def hangs_up(self) -> None:
+        """Put the phone down. Twilio closes the socket, or empties the place in the queue, and reports the end."""
+        await self._close("completed", "completed")
+        if self._reader:
+            await asyncio.wait([self._reader], timeout=PATIENCE)
+        if self.queue:
+            await self.cloud.happens(self, {"taskrouter": "hangup"})
+        self.ended_by = "caller"
+
+    async def drops(self) -> None:
+        """Cut the WebSocket, as a network does. The call itself goes on, and Twilio asks what to do next."""
+        await self._close("failed", "in-progress", ErrorCode="64105")
+
+    # --- what Twilio does ----------------------------------------------------------------------------
+
+    channel = "VOICE"
+
+    @property
+    def conversation(self) -> str:
+        """The conversation that the call is, at Twilio."""
+        return self.cloud.conversation_of(self)
+
+    @property
+    def reference(self) -> str:
+        return self.sid
+
+    async def state(self) -> Mapping[str, Any]:
+        kept: Mapping[str, Any] = self.session.state
+        return kept
+
+    @property
+    def playback(self) -> Playback:
+        """What is being spoken, or was at last."""
+        return self.turn.playback if self.turn else self._greeting_playback
+
+    def attribute(self, name: str, default: str) -> str:
+        """An attribute of the `<ConversationRelay>` that carries the call."""
+        return self.relay.attributes.get(name, default) if self.relay else default
+
+    @property
+    def listens_to_keys(self) -> bool:
+        return self.attribute("dtmfDetection", "false") == "true"
+
+    def sign(self, url: str, form: Mapping[str, str] | None = None) -> str:
+        return str(self._validator.compute_signature(url, dict(form or {})))
+
+    def form(self, **more: str) -> dict[str, str]:
+        call = {"AccountSid": ACCOUNT_SID, "CallSid": self.sid, "From": self.caller, "To": self.called}
+        return {**call, "Direction": "inbound", **more}
+
+    async def post_form(self, path: str, form: dict[str, str]) -> httpx2.Response:
+        """A signed webhook."""
+        signature = self.sign(f"{PUBLIC_URL}{path}", form)
+        return await self._http.post(path, data=form, headers={"X-Twilio-Signature": signature})
+
+    async def post(self, path: str, form: dict[str, str]) -> str:
+        """A signed webhook. Whatever is not TwiML with status 200 is a problem."""
+        answer = await self.post_form(path, form)
+        if answer.status_code != 200:
+            raise CallProblem(f"POST {path} answered {answer.status_code}; the caller hears nothing")
+        return answer.text
+
+    async def post_json(self, path: str, body: Any) -> httpx2.Response:
+        """A signed webhook with a JSON body."""
+        content = json.dumps(body).encode()
+        target = f"{path}?bodySHA256={hashlib.sha256(content).hexdigest()}"
+        signed = {"Content-Type": "application/json", "X-Twilio-Signature": self.sign(f"{PUBLIC_URL}{target}")}
+        return await self._http.post(target, content=content, headers=signed)
+
+    async def follow(self, text: str) -> twiml.Document:
+        """Do what the TwiML says, as far as a caller hears it."""
+        try:
+            document = twiml.read(text)
+        except twiml.TwimlError as error:
+            raise CallProblem(f"the TwiML is wrong: {error}") from None
+        self.farewell = f"{self.farewell} {document.said}".strip()
+        return document
+
+    async def fetch(self, url: str, **more: str) -> twiml.Document:
+        """Ask an address of the app for TwiML, as Twilio does during a call."""
+        return await self.follow(await self.post("/" + url.split("/", 3)[3], self.form(**more)))
+
+    async def _follow(self, text: str) -> None:
+        await self.goes_on(await self.follow(text))
+
+    async def goes_on(self, document: twiml.Document) -> None:
+        """Go where the TwiML leads: to an agent, into a queue, to a machine that takes a message, or nowhere."""
+        self.queue = document.queue
+        if document.queue:
+            self.task, self.workflow = document.queue.attributes, document.queue.workflow
+            await self.cloud.queued(self, document.queue)
+            return
+        if document.record and self.ended_by is None:
+            recording = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT_SID}/Recordings/RE{uuid4().hex}"
+            more = {"RecordingUrl": recording, "RecordingDuration": "7", "CallStatus": "in-progress"}
+            await self.goes_on(await self.fetch(document.record, **more))
+            return
+        if document.relay is None:
+            self.ended_by = self.ended_by or "agent"
+            return
+        self.relay, self.greeting = document.relay, document.relay.greeting
+        self._greeting_playback = Playback(self.pace)
+        self._greeting_playback.say(self.greeting)
+        self.turn = None
+        await self._connect(document.relay)
+
+    async def _connect(self, relay: twiml.Relay) -> None:
+        path = "/" + relay.url.split("/", 3)[3]
+        self._socket = await open_websocket(
+            f"ws://{self.address}{path}",
+            additional_headers={"X-Twilio-Signature": self.sign(relay.url)},
+            proxy=None,
+        )
+        self._reader = asyncio.create_task(self._read(self._socket))
+        await self.sends(
+            {
+                "type": "setup",
+                "sessionId": "VX" + uuid4().hex,
+                "accountSid": ACCOUNT_SID,
+                "callSid": self.sid,
+                "from": self.caller,
+                "to": self.called,
+                "direction": "inbound",
+                "callType": "PSTN",
+                "callStatus": "IN-PROGRESS",
+                "customParameters": relay.parameters,
+            }
+        )
+        await self.cloud.connected(self)
+        await self._until(
+            lambda: calls_of(self.app).get(self.sid) or self._closed,
+            "the app did not take the call",
+        )
+        self.session = calls_of(self.app).get(self.sid)
+
+    async def sends(self, frame: Mapping[str, Any] | str | bytes) -> None:
+        """Send a frame, or anything else, over the WebSocket."""
+        if self._socket is None:
+            raise CallProblem(f"the call is over ({self.ended_by or 'dropped'}); nobody hears this")
+        try:
+            await self._socket.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
+        except ConnectionClosed:
+            raise CallProblem("the line is dead: the app has closed the WebSocket without an end") from None
+
+    async def hears_out(self, turn: Turn) -> Turn:
+        """Wait for the end of a reply. Anything a caller would hear as silence raises CallProblem."""
+        await self._until(
+            lambda: turn.total is not None or self._closed,
+            f"no reply to {turn.user_text!r}, or one that was never closed with last: true",
+        )
+        if turn.total is None:
+            raise CallProblem(f"the line went dead before {turn.user_text!r} was answered")
+        if not turn.text.strip() and turn.heard_text is None:
+            raise CallProblem(f"silence in answer to {turn.user_text!r}")
+        if self.problems:
+            raise CallProblem("; ".join(self.problems))
+        return turn
+
+    def _expect(self, asked: str) -> Turn:
+        turn = self.turn = Turn(asked, Playback(self.pace))
+        self.turns.append(turn)
+        self._open.append(turn)
+        return turn
+
+    @property
+    def _closed(self) -> bool:
+        return self._reader is None or self._reader.done()
+
+    async def _until(self, condition: Any, problem: str) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not condition():
+                    await asyncio.sleep(0.002)
+        except TimeoutError:
+            raise CallProblem(f"{problem} (waited {PATIENCE:.0f} s)") from None
+
+    async def _read(self, socket: ClientConnection) -> None:
+        """Take the app's frames until the socket closes; follow the TwiML of the action route after `end`."""
+        try:
+            async for text in socket:
+                frame = self._check(str(text))
+                if frame is not None:
+                    self.frames.append(frame)
+                    self._take(frame)
+                if frame is not None and frame["type"] == "end":
+                    await socket.close()
+                    more = {"HandoffData": frame["handoffData"]} if "handoffData" in frame else {}
+                    self.handoff = json.loads(more["HandoffData"]) if more else None
+                    self._socket = None
+                    await self._follow(await self._action("ended", "in-progress", **more))
+                    return
+        except ConnectionClosed:
+            self._socket = None
+        except (CallProblem, ValueError) as error:
+            self.problems.append(str(error))
+
+    def _check(self, text: str) -> dict[str, Any] | None:
+        try:
+            frame = json.loads(text)
+            required, allowed = FRAMES[frame["type"]]
+            fields = set(frame) - {"type"}
+            wrong = {name for name in fields if not isinstance(frame[name], KINDS.get(name, str))}
+            if required - fields or fields - allowed or wrong:
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
+            self.problems.append(f"error 64107: Twilio would drop {text[:120]}")
+            return None
+        return dict(frame)
+
+    def _take(self, frame: dict[str, Any]) -> None:
+        if frame["type"] != "text":
+            return
+        if not self._open:
+            self.remarks += [frame["token"]] if frame["token"].strip() else []
+            return
+        turn = self._open[0]
+        if frame["token"]:
+            if turn.first is None:
+                turn.first = turn.elapsed()
+            turn.playback.say(frame["token"])
+        if frame.get("last"):
+            turn.total = turn.elapsed()
+            turn.tools = self.tools_called()
+            turn.models = self.models_asked()
+            self._open.popleft()
+
+    def tools_called(self) -> list[str]:
+        """The tools that the model called in the running turn."""
+        turn = self.session and self.session.turn
+        parts = [part for message in turn.messages for part in message.parts] if turn else []
+        return [part.tool_name for part in parts if isinstance(part, m.ToolCallPart)]
+
+    def models_asked(self) -> list[str]:
+        """The models that answered in the running turn, by the names that their providers give them."""
+        turn = self.session and self.session.turn
+        answers = [message for message in turn.messages if isinstance(message, m.ModelResponse)] if turn else []
+        return [answer.model_name for answer in answers if answer.model_name]
+
+    async def _close(self, session_status: str, call_status: str, **more: str) -> None:
+        if self._socket is None:
+            return
+        socket, self._socket = self._socket, None
+        await socket.close()
+        if self._reader:
+            await asyncio.wait([self._reader])
+        for turn in self._open:  # nobody is listening any more
+            turn.total = turn.elapsed()
+        self._open.clear()
+        await self._follow(await self._action(session_status, call_status, **more))
+
+    async def _action(self, session_status: str, call_status: str, **more: str) -> str:
+        if self.relay is None or self.relay.action is None:
+            return "<Response/>"
+        path = "/" + self.relay.action.split("/", 3)[3]
+        return await self.post(path, self.form(CallStatus=call_status, SessionStatus=session_status, **more))
+
+    async def over(self) -> None:
+        """Wait until the agent has ended the call, or the caller waits for a human."""
+        await self._until(
+            lambda: self.ended_by or (self.queue and self._closed) or self.problems, "the call did not end"
+        )
+        if self.problems:
+            raise CallProblem("; ".join(self.problems))
+
+    async def aclose(self) -> None:
+        if self._socket:
+            await self.hangs_up()
+        if self._reader:
+            await asyncio.wait([self._reader], timeout=PATIENCE)
+        await self._http.aclose()
+
+
+@asynccontextmanager
+async def call(
+    app: FastAPI,
+    *,
+    pace: float = 1000.0,
+    caller: str = CALLER,
+    called: str = CALLED,
+    cloud: SimulatedAccount | None = None,
+) -> AsyncGenerator[Call]:
+    """Serve `app`, ring it and hang up at the end. `pace` is how much faster than a voice the caller listens."""
+    async with (
+        serve(app) as address,
+        caller_on(app, address, pace=pace, caller=caller, called=called, cloud=cloud) as line,
+    ):
+        yield line
+
+
+@asynccontextmanager
+async def caller_on(
+    app: FastAPI,
+    address: str,
+    *,
+    pace: float = 1000.0,
+    caller: str = CALLER,
+    called: str = CALLED,
+    cloud: SimulatedAccount | None = None,
+) -> AsyncGenerator[Call]:
+    """A caller for an app that is being served already: two of them are two calls at once."""
+    line = Call(app, address, pace, caller, called, cloud)
+    try:
+        await line.dial()
+        yield line
+    finally:
+        await line.aclose()
+    if line.problems:
+        raise CallProblem("; ".join(line.problems))

@@ -1,0 +1,212 @@
+"""What a check is, what it looks at, and how all of them are made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+
+T = TypeVar("T")
+
+LIMIT = 60.0  # seconds that a check may take
+PATIENCE = 15.0  # seconds for one request
+
+Look = Callable[["Examined"], Iterator[str] | AsyncIterator[str]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """`look` yields a symptom, in one line, for everything that is wrong. `live` asks the network, and changes nothing.
+
+    It is left out when one of `needs` has found something.
+    """
+
+    code: str
+    title: str
+    fix: str
+    docs: str
+    look: Look
+    live: bool = False
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    code: str
+    symptom: str
+    fix: str
+    docs: str
+
+
+@dataclass
+class Report:
+    """`skipped` are the codes of checks that another finding has made pointless."""
+
+    findings: list[Finding] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+def check(
+    code: str, *, fix: str, docs: str, live: bool = False, needs: tuple[str, ...] = ()
+) -> Callable[[Callable[[Any], Iterator[str] | AsyncIterator[str]]], Check]:
+    """Make a check of a function, whose docstring is the title. Those that are live need settings that can be read."""
+
+    def made(look: Look) -> Check:
+        title = " ".join((look.__doc__ or "").split())
+        return Check(code, title, fix, docs, look, live, (*(["ENV001"] if live else []), *needs))
+
+    return made
+
+
+@dataclass
+class Examined:
+    """A project and its account. Nothing is read or asked before a check wants it.
+
+    `transport` carries requests to Twilio, `public` those to the public address; None is the network. `models` replace
+    those of the settings, one for each that would be asked.
+    """
+
+    root: Path
+    transport: httpx2.AsyncBaseTransport | None = None
+    public: httpx2.AsyncBaseTransport | None = None
+    models: Sequence[Any] | None = None
+    _answers: dict[Any, asyncio.Future[Any]] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> Any:
+        """Raises SettingsError."""
+        from app.environment import load
+
+        return load(models_too=False)
+
+    @cached_property
+    def answers(self) -> dict[str, Any]:
+        """What .copier-answers.yml says."""
+        import yaml
+
+        return dict(yaml.safe_load((self.root / ".copier-answers.yml").read_text(encoding="utf-8")))
+
+    @cached_property
+    def http(self) -> httpx2.AsyncClient:
+        """For the public address. It follows no redirect, as Twilio's POST does not survive one."""
+        return httpx2.AsyncClient(transport=self.public, timeout=PATIENCE)
+
+    @cached_property
+    def account(self) -> Any:
+        """A client of Twilio with the Auth Token, which every project has."""
+        from twilio.rest import Client
+
+        from app.twilio_api import Http
+
+        token = self.settings.auth_token.get_secret_value()
+        return Client(self.settings.account_sid, token, http_client=Http(self.transport, PATIENCE))
+
+    @cached_property
+    def twilio(self) -> Any:
+        """A client of Twilio with the project's API key."""
+        from app.twilio_api import twilio_client
+
+        return twilio_client(self.settings, self.transport, PATIENCE)
+
+    async def once(self, ask: Callable[[Examined], Awaitable[T]]) -> T:
+        """The answer to a question that several checks have."""
+        if ask not in self._answers:
+            self._answers[ask] = asyncio.ensure_future(ask(self))
+        answer: T = await asyncio.shield(self._answers[ask])  # whoever gives up leaves it to the others
+        return answer
+
+    async def close(self) -> None:
+        for answer in self._answers.values():
+            answer.cancel()
+        for name in ("account", "twilio"):
+            if name in self.__dict__:
+                await self.__dict__[name].http_client.close()
+        if "http" in self.__dict__:
+            await self.http.aclose()
+
+
+def catalogue(modules: Iterable[str]) -> list[Check]:
+    """The checks of these modules, in their order. A module that cannot be imported becomes a check that fails."""
+    return [found for name in modules for found in _checks_of(name)]
+
+
+def _checks_of(name: str) -> list[Check]:
+    try:
+        return [each for each in vars(import_module(name)).values() if isinstance(each, Check)]
+    except Exception as error:
+        symptom = f"{name} cannot be imported ({type(error).__name__}: {error})."
+        return [
+            Check(
+                "DOC001",
+                "The checks of this project can be read.",
+                "Look at the named module, or take an unedited one: git checkout ops app.",
+                "https://docs.python.org/3/reference/import.html",
+                lambda _: iter([symptom]),
+            )
+        ]
+
+
+async def examine(examined: Examined, checks: Iterable[Check]) -> Report:
+    """Make all checks, one after the other. Never raises: a check that breaks is a finding of its code."""
+    report = Report()
+    failed: set[str] = set()
+    for each in checks:
+        if failed.intersection(each.needs):
+            failed.add(each.code)
+            report.skipped.append(each.code)
+            continue
+        report.made.append(each.code)
+        for symptom in await _symptoms(each, examined):
+            failed.add(each.code)
+            report.findings.append(Finding(each.code, " ".join(symptom.split()), each.fix, each.docs))
+    await examined.close()
+    return report
+
+
+async def _symptoms(check: Check, examined: Examined) -> list[str]:
+    found: list[str] = []
+    try:
+        async with asyncio.timeout(LIMIT):
+            symptoms = check.look(examined)
+            if isinstance(symptoms, AsyncIterator):
+                async for symptom in symptoms:
+                    found.append(symptom)
+            else:
+                found.extend(symptoms)
+    except Exception as error:
+        found.append(f"This could not be checked ({reason(error)}): {check.title}")
+    return found
+
+
+async def listed(resource: Any, **filters: Any) -> list[Any]:
+    """All records of a list of the account, of its numbers or of TaskRouter. Raises TwilioException."""
+    page = await resource.page_async(page_size=1000, **filters)
+    records = list(page)
+    while page := await page.next_page_async():
+        records += page
+    return records
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, without a text that may hold a secret."""
+    status = getattr(error, "status", None) or getattr(error, "status_code", None)
+    return " ".join(filter(None, [type(error).__name__, str(status) if status else ""]))
+
+
+def shown(url: str | None) -> str:
+    """An address without what may be a secret in it."""
+    parts = urlsplit(url or "")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else "nowhere"
+
+
+def masked(text: str) -> str:
+    """A number or an id, recognisable by its end."""
+    return f"***{text[-4:]}"

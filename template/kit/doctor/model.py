@@ -1,0 +1,113 @@
+"""The model: is its key there, is it known, does it answer, and in time?"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Any
+
+from kit.doctor.check import Examined, check, reason
+
+ENVIRONMENT = "https://ai.pydantic.dev/models/overview/"
+INSTRUCTIONS = "Answer with the single word: yes."
+
+
+@check(
+    "MOD001", fix="Set it in .env or the environment; .env.example explains each.", docs=ENVIRONMENT, needs=("PRJ004",)
+)
+def key(examined: Examined) -> Iterator[str]:
+    """What it takes to ask the model is set."""
+    from app.registry import RUNTIME
+
+    for name, fix in RUNTIME.missing_env().items():
+        yield f"{name} is missing. {fix}"
+
+
+@check("MOD002", fix="Correct the name of the model.", docs=ENVIRONMENT, needs=("ENV001", "MOD001"))
+def name(examined: Examined) -> Iterator[str]:
+    """The model is one that can be asked."""
+    from app.registry import RUNTIME
+
+    yield from RUNTIME.invalid_models(examined.settings)
+
+
+@check(
+    "MOD003",
+    fix="Name another model as fallback, of another provider if you can, or none.",
+    docs=ENVIRONMENT,
+    needs=("PRJ004",),
+)
+def fallback(examined: Examined) -> Iterator[str]:
+    """The fallback is another model than the first."""
+    from app.registry import RUNTIME
+
+    asked = RUNTIME.model_names()
+    if len(set(asked)) < len(asked):
+        yield f"The fallback is the first model once more ({asked[0]}): when it is down, both are."
+
+
+@check(
+    "MOD004",
+    fix="Look at the key, the account's credit and the name of the model.",
+    docs=ENVIRONMENT,
+    live=True,
+    needs=("MOD001", "MOD002"),
+)
+async def answers(examined: Examined) -> AsyncIterator[str]:
+    """Every model answers."""
+    for model, outcome in await examined.once(asked):
+        if isinstance(outcome, Exception):
+            yield f"{model} does not answer ({reason(outcome)}): people get an apology, or wait for the fallback."
+
+
+@check(
+    "MOD005",
+    fix="Take a quicker model or a nearer region, or raise AGENT_DEADLINE.",
+    docs=ENVIRONMENT,
+    live=True,
+    needs=("MOD004",),
+)
+async def in_time(examined: Examined) -> AsyncIterator[str]:
+    """Every model begins to answer within AGENT_DEADLINE."""
+    for model, outcome in await examined.once(asked):
+        if isinstance(outcome, float) and outcome > examined.settings.deadline:
+            yield f"{model} took {outcome:.1f} s for its first word; AGENT_DEADLINE is {examined.settings.deadline:g}."
+
+
+async def asked(examined: Examined) -> list[tuple[str, Any]]:
+    """Each model, and how many seconds its first word took, or why none came."""
+    from app.registry import RUNTIME
+
+    names = RUNTIME.model_names()
+    models = examined.models or names
+    return [(name, await ask(examined, model)) for name, model in zip(names, models, strict=False)]
+
+
+async def ask(examined: Examined, model: Any) -> float | Exception:
+    """One turn of nobody's conversation, without tools. Never raises."""
+    from app.registry import RUNTIME
+    from app.session import Session, set_session
+    from app.turn import Turn
+
+    began, first = time.monotonic(), 0.0
+    try:
+        runtime = RUNTIME.build(examined.settings, [model])
+        session = Session("doctor", "", "", "en-US", lambda: datetime.now(UTC))
+        session.turn = Turn("Are you there?")
+        set_session(session)
+        runtime.on_connect(session)
+        try:
+            async with asyncio.timeout(4 * examined.settings.deadline):
+                async with aclosing(runtime.answer(session, session.turn, INSTRUCTIONS, [])) as tokens:
+                    async for token in tokens:
+                        if token.strip() and not first:
+                            first = time.monotonic() - began
+        finally:
+            runtime.on_end(session.id)
+            await runtime.close()
+    except Exception as error:
+        return error
+    return first or ValueError("no word")

@@ -1,0 +1,140 @@
+"""Models that need no key: one that follows a script, and one that makes do with the tools it sees."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import uuid4
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_ai import messages as m
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+
+from kit.conventions import play
+
+WORD_DELAY = 0.02  # seconds between the echo_model's words
+
+
+def compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(compiles)]
+
+
+class Rule(BaseModel):
+    """What the scripted model does when it hears something. The first rule that fits is taken."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hears: Pattern = Field("", description="a regular expression, searched in the caller's words")
+    says: str = Field("", description="spoken at once")
+    calls: dict[str, dict[str, Any]] = Field({}, description="tool name: arguments")
+    then: str = Field("{result}", description="spoken after the tools; {result} is what they returned")
+    delay: float = Field(0.0, description="seconds before the first word")
+    word_delay: float = Field(0.0, description="seconds between words")
+    fails: bool = Field(False, description="the provider answers with an error")
+    hangs: bool = Field(False, description="the provider never answers")
+    breaks_off: bool = Field(False, description="the provider fails after the last word of `says`")
+
+
+class ModelDown(Exception):
+    """The provider's error, as the script wants it."""
+
+
+def scripted(*rules: Rule | dict[str, Any]) -> Any:
+    """A model that follows `rules`. Raises ModelDown for words that no rule expects."""
+    script = [rule if isinstance(rule, Rule) else Rule.model_validate(rule) for rule in rules]
+
+    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
+        asked, results = last_exchange(messages)
+        rule = next((rule for rule in script if re.search(rule.hears, asked, re.IGNORECASE)), None)
+        if rule is None:
+            raise ModelDown(f"the script has no rule for {asked!r}")
+        await asyncio.sleep(rule.delay)
+        if rule.hangs:
+            await asyncio.Event().wait()
+        if rule.fails:
+            raise ModelDown("scripted failure")
+        if rule.calls and not results:
+            for word in words(rule.says):
+                yield word
+                await asyncio.sleep(rule.word_delay)
+            yield tool_calls(rule.calls)
+            return
+        text = rule.then.replace("{result}", " ".join(results)) if results else rule.says
+        for word in words(text):
+            yield word
+            await asyncio.sleep(rule.word_delay)
+        if rule.breaks_off:
+            raise ModelDown("scripted failure in the middle of a reply")
+
+    return play(FunctionModel(stream_function=stream, model_name="scripted"))
+
+
+def echo_model() -> Any:
+    """A stand-in for conversations in the terminal: it repeats, and it calls a tool whose name it recognises."""
+
+    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
+        asked, results = last_exchange(messages)
+        if results:
+            for word in words(" ".join(results)):
+                yield word
+                await asyncio.sleep(WORD_DELAY)
+            return
+        for tool in info.function_tools:
+            arguments = arguments_for(tool.parameters_json_schema, asked)
+            if arguments is not None and set(re.findall(r"[a-z]{4,}", tool.name)) & set(
+                re.findall(r"[a-z]+", asked.lower())
+            ):
+                yield tool_calls({tool.name: arguments})
+                return
+        for word in words(
+            f'I heard "{asked}". I am only a script: with a model key in the environment a real model answers.'
+        ):
+            yield word
+            await asyncio.sleep(WORD_DELAY)
+
+    return play(FunctionModel(stream_function=stream, model_name="echo_model"))
+
+
+def arguments_for(schema: dict[str, Any], asked: str) -> dict[str, Any] | None:
+    """Arguments made of the numbers in what the caller said, or None when they do not suffice."""
+    found = re.findall(r"\d[\d-]*", asked)
+    required = schema.get("required", [])
+    if len(found) < len(required):
+        return None
+    kinds = {name: schema["properties"][name].get("type", "string") for name in required}
+    return {
+        name: int(value) if kinds[name] == "integer" else value for name, value in zip(required, found, strict=False)
+    }
+
+
+def last_exchange(messages: list[m.ModelMessage]) -> tuple[str, list[str]]:
+    """What the caller said last, and what tools have returned since."""
+    asked = ""
+    results: list[str] = []
+    for part in (part for message in messages if isinstance(message, m.ModelRequest) for part in message.parts):
+        if isinstance(part, m.UserPromptPart):
+            asked, results = str(part.content), []
+        elif isinstance(part, m.ToolReturnPart | m.RetryPromptPart):
+            results.append(part.content if isinstance(part.content, str) else json.dumps(part.content, default=str))
+    return asked, results
+
+
+def tool_calls(calls: dict[str, dict[str, Any]]) -> dict[int, DeltaToolCall]:
+    return {
+        index: DeltaToolCall(name=name, json_args=json.dumps(arguments), tool_call_id=f"call_{uuid4().hex}")
+        for index, (name, arguments) in enumerate(calls.items(), start=1)
+    }
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\S+\s*", text) or [text]

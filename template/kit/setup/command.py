@@ -1,0 +1,341 @@
+"""`agent setup`: plan, apply, verify, undo."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from kit.setup.api import SetupSettings
+    from kit.setup.plan import Setup, Step
+
+LONGEST = 200  # characters of a value that is shown
+DONE = "Done. Start `agent serve` with this .env, then run `agent setup verify`."
+REHEARSED = "That was a rehearsal: the account was simulated, and this project's .env is as it was."
+
+setup = typer.Typer(help="Put the Twilio account in order for this project, prove it, take it back. It buys nothing.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Simulated = Annotated[
+    bool, typer.Option("--simulated", help="With an account that is simulated, and forgotten afterwards.")
+]
+Number = Annotated[str, typer.Option(help="The phone number, as in +15005550001; one that the account has.")]
+Name = Annotated[str, typer.Option(help="What new things are called: small letters, digits and hyphens.")]
+Store = Annotated[str, typer.Option(help="A memory store that is there (mem_store_...).")]
+Configuration = Annotated[str, typer.Option(help="A conversation configuration that is there.")]
+Intelligence = Annotated[str, typer.Option(help="An intelligence configuration that is there.")]
+Operator = Annotated[str, typer.Option(help="The operator of your own, by id.")]
+Workspace = Annotated[str, typer.Option(help="A workspace that is there, by SID or name, or 'a new one'.")]
+Grouping = Annotated[str, typer.Option(help="conversationGroupingType of a new conversation configuration. For ever.")]
+
+
+@setup.callback(invoke_without_command=True)
+def default(
+    context: typer.Context,
+    as_json: Json = False,
+    simulated: Simulated = False,
+    number: Number = "",
+    name: Name = "",
+    store: Store = "",
+    configuration: Configuration = "",
+    intelligence: Intelligence = "",
+    operator: Operator = "",
+    workspace: Workspace = "",
+    grouping: Grouping = "",
+) -> None:
+    """Without a command: plan."""
+    given = (as_json, simulated, number, name, store, configuration, intelligence, operator, workspace, grouping)
+    if context.invoked_subcommand is None:
+        plan(*given)
+    elif any(given):  # lost on the way, --simulated too
+        typer.secho(f"Write the options after {context.invoked_subcommand}. Nothing was changed.", fg="red", err=True)
+        raise typer.Exit(2)
+
+
+@setup.command()
+def plan(
+    as_json: Json = False,
+    simulated: Simulated = False,
+    number: Number = "",
+    name: Name = "",
+    store: Store = "",
+    configuration: Configuration = "",
+    intelligence: Intelligence = "",
+    operator: Operator = "",
+    workspace: Workspace = "",
+    grouping: Grouping = "",
+) -> None:
+    """Show what would be made and changed. Changes nothing."""
+    given = chosen(number, name, store, configuration, intelligence, operator, workspace, grouping)
+
+    async def work(own: Setup) -> int:
+        from kit.setup.plan import plan
+
+        steps = await plan(own)
+        typer.echo(json.dumps(as_record(own, steps), indent=2) if as_json else "\n".join(as_text(own, steps)))
+        return 0
+
+    run(work, given, simulated, quiet=as_json)
+
+
+@setup.command()
+def apply(
+    as_json: Json = False,
+    yes: Yes = False,
+    simulated: Simulated = False,
+    number: Number = "",
+    name: Name = "",
+    store: Store = "",
+    configuration: Configuration = "",
+    intelligence: Intelligence = "",
+    operator: Operator = "",
+    workspace: Workspace = "",
+    grouping: Grouping = "",
+) -> None:
+    """Make it so, after a typed yes. Can be run again at any time, also after it broke off."""
+    given = chosen(number, name, store, configuration, intelligence, operator, workspace, grouping)
+
+    async def work(own: Setup) -> int:
+        from kit.setup import plan as machinery
+
+        steps = await machinery.plan(own)
+        if not as_json:
+            typer.echo("\n".join(as_text(own, steps)))
+        changes = [step for step in steps if step.action != "keep"]
+        if changes and not (yes or simulated) and not agreed("Make it so?", as_json):
+            return 1
+        done = await machinery.apply(own, say_nothing if as_json else say)
+        if as_json:
+            typer.echo(json.dumps({**as_record(own, done), "applied": True}, indent=2))
+        elif changes:
+            typer.echo(REHEARSED if simulated else DONE)
+        return 0
+
+    run(work, given, simulated, quiet=as_json)
+
+
+@setup.command()
+def verify(as_json: Json = False, simulated: Simulated = False) -> None:
+    """Prove the chain from end to end, while `agent serve` runs. Exits with 1 when a link is broken."""
+
+    async def work(own: Setup) -> int:
+        from kit.setup import plan as machinery
+
+        if simulated:
+            await machinery.apply(own, say_nothing)
+        checks = await machinery.verify(own)
+        ok = all(check.ok for check in checks)
+        if as_json:
+            told = [vars(check) for check in checks]
+            typer.echo(json.dumps({"account": own.settings.account_sid, "ok": ok, "checks": told}, indent=2))
+            return 0 if ok else 1
+        for check in checks:
+            mark, color = ("ok  ", "green") if check.ok else ("FAIL", "red")
+            typer.secho(f"{mark} {check.resource}: {check.check}", fg=color)
+            if check.detail:
+                typer.echo(f"     {check.detail}")
+        typer.echo(f"{sum(check.ok for check in checks)} of {len(checks)} proved.")
+        return 0 if ok else 1
+
+    run(work, {}, simulated, quiet=as_json)
+
+
+@setup.command()
+def undo(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) -> None:
+    """Restore what apply changed, delete what it made, last first. What a memory store holds goes with it."""
+
+    async def work(own: Setup) -> int:
+        from kit.setup import plan as machinery
+
+        if simulated:
+            await machinery.apply(own, say_nothing)
+        journal = own.journal
+        if not (journal.entries or journal.env):
+            typer.echo(
+                json.dumps({"account": own.settings.account_sid, "steps": []}) if as_json else "Nothing to undo."
+            )
+            return 0
+        for key, entry in [] if as_json else reversed(journal.entries.items()):
+            for id in entry.get("made", []):
+                typer.echo(f"  - delete  {key} {id}")
+            if entry.get("before"):
+                typer.echo(f"  ~ restore {key}: {', '.join(entry['before'])}")
+        if not (yes or simulated) and not agreed("Take it back? What is deleted is gone.", as_json):
+            return 1
+        told = await machinery.undo(own, say_nothing if as_json else say)
+        if as_json:
+            typer.echo(json.dumps({"account": own.settings.account_sid, "steps": told}, indent=2))
+        return 0
+
+    run(work, {}, simulated, quiet=as_json)
+
+
+# --- the frame ----------------------------------------------------------------------------------------------------
+
+
+def run(
+    work: Callable[[Setup], Coroutine[Any, Any, int]], given: Mapping[str, str], simulated: bool, quiet: bool
+) -> None:
+    """Do the work with an account. Exits with 1 when Twilio refuses something, with 2 for what is given wrongly."""
+    from app.environment import refused
+    from app.log import configure_logging
+    from kit.setup.api import SetupError
+    from kit.setup.simulated import rehearsal
+
+    async def with_account() -> int:
+        async with rehearsal(given) if simulated else real(given, quiet) as own:
+            return await work(own)
+
+    configure_logging("critical")
+    try:
+        with refused("Nothing was changed."):
+            code = asyncio.run(with_account())
+    except SetupError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(error.code) from None
+    raise typer.Exit(code)
+
+
+@asynccontextmanager
+async def real(given: Mapping[str, str], quiet: bool) -> AsyncIterator[Setup]:
+    from kit.setup.api import Api
+    from kit.setup.env_file import EnvFile
+    from kit.setup.journal import FILE, Journal
+    from kit.setup.plan import Choices, Setup
+
+    settings = load()
+    journal = Journal(Path(FILE), settings.account_sid)
+    asked = None if quiet or not attended() else ask
+    choices = Choices(dict(given), dict(journal.choices), asked)
+    api = Api(settings)
+    try:
+        yield Setup(settings, api, journal, EnvFile(Path(".env")), choices)
+    finally:
+        await api.close()
+
+
+def load() -> SetupSettings:
+    """What setup reads from the environment: only how to reach the account, and the address of the server."""
+    from pydantic import ValidationError
+
+    from app.environment import SettingsError
+    from kit.setup.api import SetupSettings
+
+    try:
+        return SetupSettings()
+    except ValidationError as errors:
+        names = [str(error["loc"][0]) for error in errors.errors()]
+    fields = {field.alias: field for field in SetupSettings.model_fields.values()}
+    raise SettingsError(
+        [
+            f"{name} is {'malformed' if os.environ.get(name) else 'missing'}. {fields[name].description}"
+            for name in names
+        ]
+    )
+
+
+def chosen(
+    number: str,
+    name: str,
+    store: str,
+    configuration: str,
+    intelligence: str,
+    operator: str,
+    workspace: str,
+    grouping: str,
+) -> dict[str, str]:
+    """What was given by flags, under the names that resources ask for."""
+    if name and not re.fullmatch("[a-z0-9][a-z0-9-]{0,31}", name):
+        typer.secho(f"--name: {name!r} must have 1 to 32 small letters, digits and hyphens.", fg="red", err=True)
+        raise typer.Exit(2)
+    given = {
+        "number": number,
+        "name": name,
+        "store": store,
+        "configuration": configuration,
+        "intelligence": intelligence,
+        "operator": operator,
+        "workspace": workspace,
+        "grouping": grouping,
+    }
+    return {flag: value for flag, value in given.items() if value}
+
+
+async def ask(question: str, options: Sequence[tuple[str, str]]) -> str:
+    """Let a person choose. Raises SetupError when they leave."""
+    import questionary
+
+    from kit.setup.api import SetupError
+
+    choices = [questionary.Choice(label, value) for label, value in options]
+    answer = await questionary.select(question, choices=choices).ask_async()
+    if answer is None:
+        raise SetupError("Nothing was changed.")
+    return str(answer)
+
+
+def agreed(question: str, as_json: bool) -> bool:
+    """A typed yes, and nothing less. Nobody is asked where a program reads along."""
+    if as_json or not attended():
+        typer.secho("Nothing was changed: add --yes where nobody can be asked.", fg="red", err=True)
+        return False
+    if typer.prompt(f"{question} Type yes", default="", show_default=False).strip().lower() == "yes":
+        return True
+    typer.echo("Nothing was changed.")
+    return False
+
+
+def attended() -> bool:
+    return sys.stdin.isatty()
+
+
+def say(text: str) -> None:
+    typer.echo(text)
+
+
+def say_nothing(text: str) -> None: ...
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+MARKS = {"create": ("+", "green"), "change": ("~", "yellow"), "keep": ("=", None)}
+
+
+def as_record(own: Setup, steps: Sequence[Step]) -> dict[str, Any]:
+    return {
+        "account": own.settings.account_sid,
+        "steps": [step.json() for step in steps],
+        "changes": sum(step.action != "keep" for step in steps),
+    }
+
+
+def as_text(own: Setup, steps: Sequence[Step]) -> list[str]:
+    """The plan, in the order in which it is done."""
+    lines = [f"Account {own.settings.account_sid}, server {own.settings.public_url}"]
+    for step in steps:
+        mark, color = MARKS[step.action]
+        told = step.json()
+        lines.append(typer.style(f"{mark} {step.action:<6} {step.resource.key} {told['id'] or ''}".rstrip(), fg=color))
+        for change in told["changes"]:
+            before = "" if step.action == "create" else f"{brief(change['before'])} -> "
+            lines.append(f"    {change['field']}: {before}{brief(change['after'])}")
+        lines += [f"    note: {note}" for note in told["notes"]]
+        lines += [f"    one way: {note}" for note in told["one_way"]]
+    count = sum(step.action != "keep" for step in steps)
+    lines.append(f"{count} of {len(steps)} to do: agent setup apply." if count else "Nothing to do.")
+    return lines
+
+
+def brief(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -1,0 +1,56 @@
+"""`--simulated`: an account on this machine, new and with one number, and this project as the server behind it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+
+from app.main import create_app
+from kit import defaults
+from kit.scripted_model import scripted
+from kit.setup.api import Api, SetupSettings
+from kit.setup.env_file import EnvFile
+from kit.setup.journal import FILE, Journal
+from kit.setup.plan import Choices, Setup, variables
+from kit.simulated_twilio.account import SimulatedAccount
+
+
+@asynccontextmanager
+async def rehearsal(given: Mapping[str, str]) -> AsyncIterator[Setup]:
+    """Nothing of the real environment is read, and nothing stays."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = rehearsed(Path(folder), SimulatedAccount(), given)
+        try:
+            yield own
+        finally:
+            await own.api.close()
+
+
+def rehearsed(
+    folder: Path, cloud: SimulatedAccount, given: Mapping[str, str], transport: httpx2.AsyncBaseTransport | None = None
+) -> Setup:
+    """`folder` has `.env` and the journal. `transport` takes the requests instead of the account, perhaps."""
+    known = defaults.settings()
+    settings = SetupSettings(account_sid=known.account_sid, auth_token=known.auth_token, public_url=known.public_url)
+    journal = Journal(folder / FILE, settings.account_sid)
+    env_file = EnvFile(folder / ".env")
+    api = Api(settings, transport or cloud.transport, pace=cloud.numbers.pace)
+    choices = Choices(dict(given), dict(journal.choices))
+    return Setup(settings, api, journal, env_file, choices, {}, web=Server(env_file, cloud))
+
+
+class Server(httpx2.AsyncBaseTransport):
+    """`agent serve`, started anew for each request with the ids that stand in `.env` then."""
+
+    def __init__(self, env_file: EnvFile, cloud: SimulatedAccount) -> None:
+        self.env_file = env_file
+        self.cloud = cloud
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        ids = {name: value for name in variables() if (value := self.env_file.value(name))}
+        app = create_app(defaults.settings(**ids), [scripted({"says": "Yes."})], [], transport=self.cloud.transport)
+        return await httpx2.ASGITransport(app).handle_async_request(request)

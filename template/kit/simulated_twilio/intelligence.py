@@ -1,0 +1,186 @@
+"""Conversation Intelligence v3: results, and the webhook of a rule that has run."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import uuid4
+
+import httpx2
+
+from kit.defaults import ACCOUNT_SID, PUBLIC_URL, settings
+from kit.simulated_twilio.product import Answer, Product, Request, identifier, route
+
+PATH = "/webhooks/intelligence"
+PATIENCE = 5.0  # seconds that the app may take to deal with a signal
+
+# Name: id and output format. Source: https://github.com/twilio/ai, skills/twilio/twilio-conversation-intelligence
+TWILIO_OPERATORS = {
+    "sentiment": ("Sentiment", "intelligence_operator_01kcrvw16kfa88qvgrfmr7y151", "CLASSIFICATION"),
+    "summary": ("Summary", "intelligence_operator_01kcv35pnkeysaf6z6cqtbpegn", "TEXT"),
+    "next_best_response": ("Next Best Response", "intelligence_operator_01kea27sy7ffsafmtsfp17nzx4", "TEXT"),
+    "script_adherence": ("Script Adherence", "intelligence_operator_01kf34tcyefpyb1t4m0nbd8rxg", "JSON"),
+}
+CUSTOM = ("Custom", identifier("intelligence_operator", 1), "JSON")
+ENDING = "CONVERSATION_END"
+
+
+class Somebody(Protocol):
+    """Whoever talks to the agent, however. `reference` is the id of what was analysed."""
+
+    app: Any
+    address: str
+
+    @property
+    def channel(self) -> str: ...
+
+    @property
+    def conversation(self) -> str: ...
+
+    @property
+    def reference(self) -> str: ...
+
+    async def state(self) -> Mapping[str, Any]:
+        """What the app keeps of the conversation under `state`."""
+
+    def sign(self, url: str) -> str: ...
+
+
+@dataclass
+class Intelligence(Product):
+    """`results` are what the REST API knows, by id."""
+
+    host = "intelligence.twilio.com"
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    executed: int = 0
+
+    def rule_execution(self, somebody: Somebody, event: dict[str, Any]) -> dict[str, Any]:
+        """What the webhook carries when a rule has run its operators on a conversation.
+
+        `event` has `sentiment` (a label), `summary` or `next_best_response` (a text), `script_adherence` ({"failed":
+        [...], "met": [...]}) or `custom` ({"name", "result"}); and `conversation: other` for one of somebody else's.
+        """
+        self.executed += 1
+        other = event.get("conversation") == "other"
+        conversation = identifier("conv_conversation", 10**6) if other else somebody.conversation
+        reference = "CA" + "f" * 32 if other else somebody.reference
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        found = [kind for kind in [*TWILIO_OPERATORS, "custom"] if kind in event]
+        results = []
+        for kind in found:
+            name, operator_id, shape = CUSTOM if kind == "custom" else TWILIO_OPERATORS[kind]
+            number = len(self.results) + 1
+            result = {
+                "id": identifier("intelligence_operatorresult", number),
+                "operator": {
+                    "id": operator_id,
+                    "displayName": event[kind]["name"] if kind == "custom" else name,
+                    "version": 1,
+                    "parameters": {},
+                },
+                "outputFormat": shape,
+                "result": result_of(kind, event[kind]),
+                "dateCreated": now,
+                "referenceIds": [reference],
+                "executionDetails": {
+                    "trigger": {"on": ENDING if kind == "summary" else "COMMUNICATION", "timestamp": now},
+                    "communications": {
+                        "first": identifier("conv_communication", 1),
+                        "last": identifier("conv_communication", 2 * number),
+                    },
+                    "channels": [somebody.channel],
+                    "participants": [{"id": identifier("conv_participant", 10), "type": "CUSTOMER"}],
+                    "resolvedContext": {"memory": {}, "knowledge": {"sources": []}},
+                },
+                "metadata": {"system": {"latencyMs": 800, "inputTruncated": False}},
+            }
+            self.results[str(result["id"])] = {**result, "accountId": ACCOUNT_SID, "conversationId": conversation}
+            results.append(result)
+        return {
+            "accountId": ACCOUNT_SID,
+            "conversationId": conversation,
+            "memoryStoreId": identifier("mem_store", 0),
+            "intelligenceConfiguration": {
+                "id": getattr(settings(), "intelligence_configuration_id", ""),
+                "displayName": "simulated",
+                "version": 1,
+                "ruleId": identifier("intelligence_configurationrule", 1),
+            },
+            "operatorResults": results,
+        }
+
+    async def happens(self, somebody: Somebody, event: Any) -> None:
+        """A rule has run: its webhook is sent, `repeat` times, and waited for until the app is done with it.
+
+        `state` is what the app must keep afterwards (null: nothing of that name). Raises ValueError otherwise.
+        """
+        known = {*TWILIO_OPERATORS, "custom", "conversation", "repeat", "state"}
+        if unknown := set(event) - known:
+            raise ValueError(f"intelligence has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+        body, token = self.rule_execution(somebody, event), str(uuid4())
+        for count in range(1, event.get("repeat", 1) + 1):
+            answer = await self.send(somebody, body, token)
+            if answer.status_code != 200:
+                raise ValueError(f"POST {PATH} answered {answer.status_code}")
+            for result in body["operatorResults"]:
+                await self._dealt_with(somebody, result["id"], count)
+        kept = await somebody.state()
+        wrong = {name: kept.get(name) for name, value in event.get("state", {}).items() if kept.get(name) != value}
+        if wrong:
+            raise ValueError(f"the app keeps {wrong}, expected: {event['state']}")
+
+    async def send(self, somebody: Somebody, body: dict[str, Any], token: str | None = None) -> httpx2.Response:
+        """POST a webhook as Twilio does: signed, and with a token that its repetitions share."""
+        content = json.dumps(body).encode()
+        target = f"{PATH}?bodySHA256={hashlib.sha256(content).hexdigest()}"
+        headers = {"Content-Type": "application/json", "X-Twilio-Signature": somebody.sign(f"{PUBLIC_URL}{target}")}
+        if token:
+            headers["i-twilio-idempotency-token"] = token
+        async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
+            return await http.post(f"http://{somebody.address}{target}", content=content, headers=headers)
+
+    async def _dealt_with(self, somebody: Somebody, result: str, times: int) -> None:
+        """Wait until the app is done with a result, whatever it made of it."""
+        finished = next(
+            each.finished
+            for each in somebody.app.state.conversations.capabilities
+            if type(each).__name__ == "Intelligence"
+        )
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while len(outcomes := [outcome for id, outcome in finished if id == result]) < times:
+                    await asyncio.sleep(0.002)
+        except TimeoutError:
+            raise ValueError(f"nobody has dealt with a signal (waited {PATIENCE:.0f} s)") from None
+        if "failed" in outcomes:
+            raise ValueError("a reaction of agent/reactions.py failed; LOG_LEVEL=error shows where")
+
+    # --- the REST API --------------------------------------------------------------------------------------------
+
+    @route("GET", "/v3/OperatorResults")
+    async def list_results(self, request: Request) -> Answer:
+        """The filter by conversation is not to be trusted: results of others come too. Source: the skill above."""
+        return 200, page("operatorResults", self.results)
+
+
+def page(key: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {key: list(known.values()), "meta": {"key": key, "pageSize": 50}}
+
+
+def result_of(kind: str, found: Any) -> Any:
+    """A result in the shape of its operator."""
+    match kind:
+        case "sentiment":
+            return {"label": found}
+        case "summary" | "next_best_response":
+            return {"text": found}
+        case "script_adherence":
+            met = {**dict.fromkeys(found.get("met", []), "Succeeded"), **dict.fromkeys(found["failed"], "Failed")}
+            criteria = [{"criteria_key": key, "criteria_met": value} for key, value in met.items()]
+            return {"categories": [{"category_key": "script", "criteria": criteria}]}
+    return found["result"]

@@ -1,0 +1,250 @@
+"""TwiML as Twilio reads it, but loud: Twilio ignores an attribute that it does not know; here it is an error.
+
+Source: https://www.twilio.com/docs/voice/twiml/connect/conversationrelay, and /enqueue, /leave, /record beside it
+(read in November 2026).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree import ElementTree
+
+ANY = re.compile(r".*", re.DOTALL)
+BOOL = re.compile("true|false")
+URL = re.compile(r"https://[^\s]+")
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?|multi")
+VOICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+INPUT = re.compile("none|dtmf|speech|any|true|false")
+THRESHOLD = re.compile(r"0\.[3-9]\d*")
+STT = re.compile("Deepgram|Google")
+TTS = re.compile("ElevenLabs|Google|Amazon")
+
+LANGUAGE_ATTRIBUTES = {
+    "code": LANGUAGE,
+    "ttsProvider": TTS,
+    "voice": VOICE,
+    "transcriptionProvider": STT,
+    "speechModel": re.compile("nova-[23]-general|flux|telephony|long"),
+    "hints": ANY,
+    "asrSmartFormat": BOOL,
+    "ttsTextNormalization": re.compile("on|auto|off"),
+    "ttsLanguageTextNormalization": ANY,
+}
+
+# element -> attribute -> what its value must match
+TABLE: dict[str, dict[str, re.Pattern[str]]] = {
+    "Response": {},
+    "Connect": {"action": URL, "method": re.compile("GET|POST")},
+    "ConversationRelay": {
+        **{name: value for name, value in LANGUAGE_ATTRIBUTES.items() if name != "code"},
+        # With a query it is not clear what Twilio signs. AgentCore's has one, and looks at no signature of Twilio's.
+        "url": re.compile(r"wss://[^\s?#]+|wss://bedrock-agentcore\.[^\s#]+"),
+        "welcomeGreeting": re.compile(r".*\S.*", re.DOTALL),
+        "welcomeGreetingInterruptible": INPUT,
+        "language": LANGUAGE,
+        "ttsLanguage": LANGUAGE,
+        "transcriptionLanguage": LANGUAGE,
+        "eotThreshold": re.compile(r"0\.[5-9]\d*"),
+        "eagerEotThreshold": THRESHOLD,
+        "partialPrompts": BOOL,
+        "partialPromptOnHangup": BOOL,
+        "speechTimeout": re.compile(r"auto|[6-9]\d\d|[1-4]\d{3}|5000"),
+        "interruptible": INPUT,
+        "interruptSensitivity": re.compile("low|medium|high"),
+        "reportInputDuringAgentSpeech": INPUT,
+        "ignoreBackchannel": BOOL,
+        "preemptible": BOOL,
+        "dtmfDetection": BOOL,
+        "profanityFilter": BOOL,
+        "deepgramSmartFormat": BOOL,
+        "elevenlabsTextNormalization": re.compile("on|auto|off"),
+        "elevenlabsLanguageTextNormalization": ANY,
+        "backgroundNoiseReduction": ANY,
+        "echoPromptFiltering": BOOL,
+        "turnDetection": BOOL,
+        "includeInPrompt": re.compile("turn-state|prompt-segments"),
+        "events": re.compile(
+            r"(speaker-events|tokens-played|config-updated)( (speaker-events|tokens-played|config-updated))*"
+        ),
+        "debug": re.compile("debugging"),
+        "intelligenceService": re.compile("GA[0-9a-f]{32}"),
+        "conversationConfiguration": re.compile("conv_configuration_[A-Za-z0-9]+"),
+        "conversationId": re.compile("conv_conversation_[A-Za-z0-9]+"),
+        "customerName": ANY,
+        "applicationReconnect": BOOL,
+    },
+    "Language": LANGUAGE_ATTRIBUTES,
+    "Parameter": {"name": re.compile(r"\S+"), "value": ANY},
+    "Say": {"language": LANGUAGE, "voice": ANY, "loop": re.compile(r"\d+")},
+    "Play": {"loop": re.compile(r"\d+"), "digits": ANY},
+    "Pause": {"length": re.compile(r"\d+")},
+    "Hangup": {},
+    "Redirect": {"method": re.compile("GET|POST")},
+    "Enqueue": {
+        "action": URL,
+        "method": re.compile("GET|POST"),
+        "waitUrl": URL,
+        "waitUrlMethod": re.compile("GET|POST"),
+        "workflowSid": re.compile("WW[0-9a-f]{32}"),
+        "maxQueueSize": re.compile(r"[1-9]\d*"),
+    },
+    "Task": {"priority": re.compile(r"\d+"), "timeout": re.compile(r"[1-9]\d*")},
+    "Leave": {},
+    "Record": {
+        "action": URL,
+        "method": re.compile("GET|POST"),
+        "timeout": re.compile(r"\d+"),
+        "finishOnKey": re.compile(r"[0-9*#]*"),
+        "maxLength": re.compile(r"[1-9]\d*"),
+        "playBeep": BOOL,
+        "trim": re.compile("trim-silence|do-not-trim"),
+        "recordingStatusCallback": URL,
+        "recordingStatusCallbackMethod": re.compile("GET|POST"),
+        "recordingStatusCallbackEvent": re.compile("(in-progress|completed|absent)( (in-progress|completed|absent))*"),
+        "transcribe": BOOL,
+        "transcribeCallback": URL,
+        "recordingConfigurationId": ANY,
+    },
+}
+CHILDREN = {
+    "Response": {"Connect", "Say", "Play", "Pause", "Hangup", "Redirect", "Enqueue", "Leave", "Record"},
+    "Connect": {"ConversationRelay"},
+    "ConversationRelay": {"Language", "Parameter"},
+    "Enqueue": {"Task"},
+}
+REQUIRED = {"ConversationRelay": "url", "Language": "code", "Parameter": "name"}
+
+
+class TwimlError(Exception):
+    """TwiML that Twilio would refuse, or would silently read otherwise than it was meant."""
+
+
+@dataclass
+class Relay:
+    """A `<ConversationRelay>` that passed the check."""
+
+    url: str
+    action: str | None
+    greeting: str
+    attributes: dict[str, str]
+    languages: list[str] = field(default_factory=list)
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Queue:
+    """An `<Enqueue>` that makes the call a task of TaskRouter."""
+
+    workflow: str
+    action: str | None
+    wait_url: str | None
+    attributes: dict[str, Any]
+    priority: int = 0
+    timeout: int | None = None
+
+
+@dataclass
+class Document:
+    """What a TwiML document does: speak, connect, queue, record, hang up.
+
+    `relay` is the session that it opens, `queue` where it puts the call, `record` where a message is reported.
+    """
+
+    verbs: list[str]
+    said: str
+    relay: Relay | None
+    queue: Queue | None = None
+    record: str | None = None
+
+
+def read(text: str) -> Document:
+    """Raises TwimlError with every problem, one a line."""
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise TwimlError(f"not XML ({error}): {text[:80]!r}") from None
+    problems = _problems(root)
+    if root.tag in TABLE and root.tag != "Response":
+        problems.append(f"a document must be <Response>, not <{root.tag}>")
+    if problems:
+        raise TwimlError("\n".join(problems))
+    relay = None
+    if (element := root.find("Connect/ConversationRelay")) is not None:
+        connect = root.find("Connect")
+        relay = Relay(
+            url=element.attrib["url"],
+            action=connect.get("action") if connect is not None else None,
+            greeting=element.get("welcomeGreeting", ""),
+            attributes=dict(element.attrib),
+            languages=[child.attrib["code"] for child in element.findall("Language")],
+            parameters={child.attrib["name"]: child.get("value", "") for child in element.findall("Parameter")},
+        )
+    said = " ".join(element.text or "" for element in root.findall("Say"))
+    record = next((element.get("action") for element in root.findall("Record")), None)
+    return Document([element.tag for element in root], said, relay, _queue(root.find("Enqueue")), record)
+
+
+def _queue(element: ElementTree.Element | None) -> Queue | None:
+    if element is None or "workflowSid" not in element.attrib:
+        return None
+    task = element.find("Task")
+    given = {} if task is None else dict(task.attrib)
+    return Queue(
+        workflow=element.attrib["workflowSid"],
+        action=element.get("action"),
+        wait_url=element.get("waitUrl"),
+        attributes={} if task is None else json.loads(task.text or "{}"),
+        priority=int(given.get("priority", 0)),
+        timeout=int(given["timeout"]) if "timeout" in given else None,
+    )
+
+
+def _problems(element: ElementTree.Element) -> list[str]:
+    name = element.tag
+    if name not in TABLE:
+        return [f"<{name}> is not a verb that this simulator knows"]
+    problems = [
+        f"<{name} {attribute}> is not an attribute; Twilio would ignore it without a word"
+        if attribute not in TABLE[name]
+        else f"<{name} {attribute}={value!r}> is not a value; it must match {TABLE[name][attribute].pattern}"
+        for attribute, value in element.attrib.items()
+        if attribute not in TABLE[name] or not TABLE[name][attribute].fullmatch(value)
+    ]
+    if (required := REQUIRED.get(name)) and required not in element.attrib:
+        problems.append(f"<{name}> needs the attribute {required}")
+    if name == "ConversationRelay":
+        problems += _multi(element)
+    if name == "Enqueue" and element.find("Task") is not None and "workflowSid" not in element.attrib:
+        problems.append("<Enqueue> needs the attribute workflowSid to make a task")
+    if name == "Task":
+        problems += _task(element)
+    for child in element:
+        if child.tag in TABLE and child.tag not in CHILDREN.get(name, set()):
+            problems.append(f"<{child.tag}> cannot stand in <{name}>")
+        problems += _problems(child)
+    return problems
+
+
+def _task(task: ElementTree.Element) -> list[str]:
+    try:
+        attributes = json.loads(task.text or "{}")
+    except ValueError:
+        attributes = None
+    if not isinstance(attributes, dict):
+        return ["<Task> must hold a JSON object"]
+    wrong = [name for name in attributes if not re.fullmatch(r"[A-Za-z_]\w*", name)]
+    return [f"<Task> has the attribute {name}, which no expression can name: use underscores" for name in wrong]
+
+
+def _multi(relay: ElementTree.Element) -> list[str]:
+    if relay.get("language") != "multi":
+        return []
+    needs = {"transcriptionProvider": "Deepgram", "ttsProvider": "ElevenLabs"}
+    return [
+        f"<ConversationRelay language='multi'> needs {name}={value}"
+        for name, value in needs.items()
+        if relay.get(name, value) != value
+    ]

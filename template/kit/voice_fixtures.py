@@ -1,0 +1,93 @@
+"""What tests of phone calls share: a caller, and a WebSocket without one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Protocol
+
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+
+from app.main import create_app
+from app.session import this_session
+from app.store import Store
+from kit import defaults
+from kit.caller import Call
+from kit.caller import call as dial_app
+from kit.plugin import sign
+from kit.scripted_model import scripted
+from kit.simulated_twilio.account import SimulatedAccount
+
+
+async def leave(reason: str) -> str:
+    """Hang up."""
+    await this_session().connection.end({"reasonCode": reason})
+    return "The call ends."
+
+
+async def leave_without_a_word() -> str:
+    """Hang up."""
+    await this_session().connection.end()
+    return "The call ends."
+
+
+class Dial(Protocol):
+    async def __call__(
+        self,
+        *rules: dict[str, Any],
+        fallback: list[dict[str, Any]] | None = None,
+        models: Sequence[Any] = (),
+        tools: list[Callable[..., Any]] | None = None,
+        cloud: SimulatedAccount | None = None,
+        store: Store | None = None,
+        **settings: Any,
+    ) -> Call: ...
+
+
+@pytest.fixture
+async def dial() -> AsyncGenerator[Dial]:
+    """Ring an agent whose model follows `rules`, and hang up at the end.
+
+    `settings` change those of sim/defaults.py; `tools` replace agent/tools.py, so that these tests do not depend on it.
+    """
+    async with AsyncExitStack() as calls:
+
+        async def ring(
+            *rules: dict[str, Any],
+            fallback: list[dict[str, Any]] | None = None,
+            models: Sequence[Any] = (),
+            tools: list[Callable[..., Any]] | None = None,
+            cloud: SimulatedAccount | None = None,
+            store: Store | None = None,
+            **settings: Any,
+        ) -> Call:
+            scripts = [scripted(*rules), *([scripted(*fallback)] if fallback is not None else [])]
+            cloud = cloud or SimulatedAccount()
+            app = create_app(
+                defaults.settings(**settings), models or scripts, tools or [], store=store, transport=cloud.transport
+            )
+            return await calls.enter_async_context(dial_app(app, cloud=cloud))
+
+        yield ring
+
+
+@pytest.fixture
+async def call(dial: Dial) -> Call:
+    """A call to an agent that always says the same."""
+    return await dial({"hears": "", "says": "You said something."})
+
+
+WEBSOCKET_URL = f"wss{defaults.PUBLIC_URL.removeprefix('https')}/ws"
+
+
+async def websocket(
+    address: str, *, signed: str | None = None, headers: Mapping[str, str] | None = None
+) -> ClientConnection:
+    """A WebSocket to the app, with Twilio's signature unless `signed` says otherwise; an empty one is left out."""
+    signature = sign(WEBSOCKET_URL) if signed is None else signed
+    signature_header = {"X-Twilio-Signature": signature} if signature else {}
+    return await open_websocket(
+        f"ws://{address}/ws", additional_headers={**signature_header, **(headers or {})}, proxy=None
+    )

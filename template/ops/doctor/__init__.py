@@ -1,4 +1,0 @@
-"""`agent doctor`: what would keep the agent silent, found before a caller finds it.
-
-One module for each subject; ops/features.py lists those that this project has. Each check is a small function.
-"""

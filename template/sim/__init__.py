@@ -1,1 +1,0 @@
-"""A caller and a Twilio that live on this machine. `app/` does not know of them."""

@@ -1,0 +1,111 @@
+"""An account to put in order, for the tests of `agent setup`."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from kit.setup import plan as machinery
+from kit.setup.plan import Setup
+from kit.setup.simulated import rehearsed
+from kit.simulated_twilio.account import SimulatedAccount
+
+KINDS = ("numbers", "stores", "configurations", "analyses", "workspaces")
+PARTS = ("known", "configurations", "operators", "parts", "bought")
+TIMES = {"version", "updatedAt"}  # what a change leaves behind, whatever it is
+
+
+def state(cloud: SimulatedAccount) -> Any:
+    """All that the account has."""
+    products = {kind: getattr(cloud, kind) for kind in KINDS if hasattr(cloud, kind)}
+    found = {(kind, part): getattr(product, part, None) for kind, product in products.items() for part in PARTS}
+    profiles = sorted(cloud.memory.profiles) if hasattr(cloud, "memory") else []
+    return without_times(copy.deepcopy([found, profiles]))
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_times(each) for name, each in value.items() if name not in TIMES}
+    return [without_times(each) for each in value] if isinstance(value, list) else value
+
+
+class Killed(BaseException):
+    """The process is gone, in the middle of something."""
+
+
+class Wire(httpx2.AsyncBaseTransport):
+    """Requests on their way to the account. `before` and `after` may raise, or answer instead."""
+
+    def __init__(self, cloud: SimulatedAccount) -> None:
+        self.cloud = cloud
+        self.requests: list[httpx2.Request] = []
+        self.before: Callable[[httpx2.Request], httpx2.Response | None] = lambda request: None
+        self.after: Callable[[httpx2.Request], None] = lambda request: None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        if (answer := self.before(request)) is not None:
+            return answer
+        answer = await self.cloud.transport.handle_async_request(request)
+        self.after(request)
+        return answer
+
+    def written(self) -> list[httpx2.Request]:
+        return [request for request in self.requests if request.method != "GET"]
+
+
+class Account:
+    """An account, and a folder with `.env` and the journal. Every command runs in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cloud = SimulatedAccount(pace=100_000)
+        self.wire = Wire(self.cloud)
+        self.said: list[str] = []
+
+    def begins(self, **given: str) -> Setup:
+        return rehearsed(self.folder, self.cloud, given, self.wire)
+
+    async def run(self, command: Callable[..., Any], *args: Any, **given: str) -> Any:
+        setup = self.begins(**given)
+        try:
+            return await command(setup, *args)
+        finally:
+            await setup.api.close()
+
+    async def plan(self, **given: str) -> dict[str, str]:
+        """Resource -> action."""
+        return {step.resource.key: step.action for step in await self.run(machinery.plan, **given)}
+
+    async def apply(self, **given: str) -> None:
+        await self.run(machinery.apply, self.said.append, **given)
+
+    async def undo(self) -> list[dict[str, str]]:
+        told: list[dict[str, str]] = await self.run(machinery.undo, self.said.append)
+        return told
+
+    async def broken(self) -> list[tuple[str, str]]:
+        """What `verify` finds."""
+        return [(check.resource, check.check) for check in await self.run(machinery.verify) if not check.ok]
+
+    @property
+    def env(self) -> Path:
+        return self.folder / ".env"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / ".agent-setup.json"
+
+    def sets(self, **variables: str) -> None:
+        """What stands in `.env`."""
+        self.env.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")
+
+    def bodies(self, method: str, place: str) -> list[Any]:
+        """What was sent as JSON to addresses that end so."""
+        found = [each for each in self.wire.requests if each.method == method and place in each.url.path]
+        return [json.loads(each.content) for each in found]

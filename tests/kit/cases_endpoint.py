@@ -1,0 +1,70 @@
+"""Public addresses that Twilio cannot use."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx2
+
+from app.main import create_app
+from kit import defaults
+from kit.scripted_model import scripted
+from kit.simulated_twilio.account import SimulatedAccount
+from tests.kit.healthy_project import Patient, sick, well
+
+
+@sick("END001")
+def a_dead_tunnel(patient: Patient) -> None:
+    def nobody(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("Name or service not known", request=request)
+
+    patient.public.instead = nobody
+
+
+@sick("END002")
+def a_certificate_of_nobody(patient: Patient) -> None:
+    def untrusted(request: httpx2.Request) -> httpx2.Response:
+        error = ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
+        error.verify_message = "self-signed certificate"
+        raise httpx2.ConnectError("no", request=request) from error
+
+    patient.public.instead = untrusted
+
+
+@sick("END003")
+def a_proxy_without_a_server(patient: Patient) -> None:
+    patient.public.instead = lambda request: httpx2.Response(502)
+
+
+@sick("END003")
+def another_server(patient: Patient) -> None:
+    patient.public.instead = lambda request: httpx2.Response(200, text="<h1>Welcome to nginx</h1>")
+
+
+@sick("END004")
+def a_redirect(patient: Patient) -> None:
+    patient.public.instead = lambda request: httpx2.Response(301, headers={"Location": "https://www.agent.example"})
+
+
+@sick("END005")
+def whoever_asks_is_let_in(patient: Patient) -> None:
+    def let_in(request: httpx2.Request) -> httpx2.Response | None:
+        return httpx2.Response(200) if request.method == "POST" else None
+
+    patient.public.instead = let_in
+
+
+@well("END005")
+def a_stranger_who_is_refused_in_another_way(patient: Patient) -> None:
+    def refused(request: httpx2.Request) -> httpx2.Response | None:
+        unsigned = request.method == "POST" and "X-Twilio-Signature" not in request.headers
+        return httpx2.Response(401) if unsigned else None
+
+    patient.public.instead = refused
+
+
+@sick("END006")
+def a_server_with_another_token(patient: Patient) -> None:
+    settings = defaults.settings(auth_token="the-token-of-before")
+    app = create_app(settings, [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
+    patient.public.app = httpx2.ASGITransport(app)

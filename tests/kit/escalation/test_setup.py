@@ -1,0 +1,127 @@
+"""The workspace, the queues and the workflow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.escalation.chosen import WAYS
+from kit import defaults
+from kit.setup import plan as machinery
+from kit.setup.api import SetupError
+from kit.setup.plan import Setup, variables
+from kit.simulated_twilio.taskrouter import WORKSPACE
+from tests.kit.account import Account
+from tests.kit.account import state as state_of
+
+ROUTING = """
+worker: {contact_uri: "client:alice", skills: [billing]}
+queues: {billing: skills HAS "billing", everyone: 1 == 1}
+workflow:
+  name: escalations
+  filters:
+    - {name: Billing, expression: skills HAS "billing", targets: [{queue: billing, timeout: 60}, {queue: everyone}]}
+  default: everyone
+"""
+
+
+class OwnRouting(Account):
+    """With a routing.yml of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.agent = folder / "agent"
+        shutil.copytree("agent", self.agent)
+        self.routes(ROUTING)
+
+    def routes(self, text: str) -> None:
+        (self.agent / "routing.yml").write_text(text, encoding="utf-8")
+
+    def begins(self, **given: str) -> Setup:
+        setup = super().begins(**given)
+        setup.folder = self.agent
+        return setup
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> OwnRouting:
+    return OwnRouting(tmp_path)
+
+
+def workflow(account: Account, workspace: str) -> dict[str, Any]:
+    (found,) = account.cloud.workspaces.parts[workspace]["Workflows"].values()
+    return dict(json.loads(found["configuration"])["task_routing"])
+
+
+async def test_a_workspace_that_is_there_is_changed_and_given_back(account: OwnRouting) -> None:
+    workspaces = account.cloud.workspaces
+    workspaces.known[WORKSPACE].update(events_filter="task.created", event_callback_url="https://theirs.example")
+    queue = workspaces.part(WORKSPACE, "TaskQueues", {"friendly_name": "everyone", "target_workers": "1 == 2"})
+    before = state_of(account.cloud)
+    await account.apply(workspace="Simulated")
+    own = workspaces.known[WORKSPACE]
+    assert own["event_callback_url"] == f"{defaults.PUBLIC_URL}/webhooks/taskrouter"
+    assert {"task.created", "task.canceled"} <= set(own["events_filter"].split(","))
+    assert queue["target_workers"] == "1 == 1" and len(workspaces.parts[WORKSPACE]["TaskQueues"]) == 2
+    assert workflow(account, WORKSPACE)["default_filter"] == {"queue": queue["sid"]}
+    assert set((await account.plan()).values()) == {"keep"}, "the choice is remembered"
+    assert await account.broken() == []
+    await account.undo()
+    assert state_of(account.cloud) == before
+
+
+async def test_a_new_workspace_is_made_once(account: OwnRouting) -> None:
+    count = len(account.cloud.workspaces.known)
+    await account.apply(workspace="a new one")
+    await account.apply(workspace="a new one")
+    assert len(account.cloud.workspaces.known) == count + 1
+
+
+async def test_a_change_of_routing_is_applied(account: OwnRouting) -> None:
+    before = state_of(account.cloud)
+    await account.apply()
+    account.routes(ROUTING.replace("timeout: 60", "timeout: 90").replace("billing", "invoices"))
+    planned = await account.plan()
+    assert (planned["queue invoices"], planned["queue everyone"], planned["workflow"]) == ("create", "keep", "change")
+    await account.apply()
+    assert await account.broken() == []
+    account.routes(ROUTING)
+    left = [each["resource"] for each in await account.undo() if each["action"] == "left"]
+    assert left == ["queue invoices"], "nobody knows it any more"
+    assert state_of(account.cloud) == before
+
+
+async def test_numbers_that_come_back_as_text_are_the_same(account: OwnRouting) -> None:
+    await account.apply()
+    (found,) = [each for parts in account.cloud.workspaces.parts.values() for each in parts["Workflows"].values()]
+    found["configuration"] = found["configuration"].replace('"timeout": 60', '"timeout": "60"')
+    assert set((await account.plan()).values()) == {"keep"}
+
+
+async def test_a_broken_callback_is_found(account: OwnRouting) -> None:
+    await account.apply()
+    for workspace in account.cloud.workspaces.known.values():
+        workspace["event_callback_url"] = "https://old.example/events"
+    assert ("workspace", "event_callback_url") in await account.broken()
+
+
+async def test_flex_brings_its_own_workspace(account: OwnRouting) -> None:
+    """People who write get a human there, and Flex itself says how a worker is reached."""
+    flex = account.cloud.workspaces.has("Flex Task Assignment")
+    await account.apply()
+    mine = next(each for each in account.cloud.workspaces.known.values() if each["event_callback_url"])
+    assert (mine == flex) is (not all(way.spoken for way in WAYS))
+    (made,) = account.cloud.workspaces.parts[mine["sid"]]["Workflows"].values()
+    assert bool(made["assignment_callback_url"]) is (mine != flex)
+
+
+async def test_a_routing_that_routes_nothing_stops_before_anything(account: OwnRouting) -> None:
+    account.routes(ROUTING.replace("skills HAS", "skill HAS", 1))
+    with pytest.raises(SetupError, match="queues.billing") as error:
+        await account.run(machinery.plan)
+    assert error.value.code == 2 and account.wire.requests == []
+    assert "TWILIO_WORKFLOW_SID" in variables()

@@ -1,0 +1,116 @@
+"""A project and an account that are well, for tests of `agent doctor`. A case makes one thing wrong, or almost."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+from twilio.request_validator import RequestValidator
+
+from app import config
+from app.main import create_app
+from app.registry import RUNTIME
+from kit import defaults
+from kit.doctor.check import Check, Examined, Report, catalogue, examine
+from kit.registry import CHECKS
+from kit.scripted_model import scripted
+from kit.simulated_twilio.account import SimulatedAccount
+
+PROJECT = Path(__file__).parents[1]
+COPIED = ("pyproject.toml", ".copier-config.yml", ".env.example", ".gitignore", ".dockerignore")
+CATALOGUE = catalogue(CHECKS)
+SHAPED = {  # what is no key, and has to look like what it is
+    "AZURE_OPENAI_ENDPOINT": "https://nobody.openai.azure.com",
+    "AZURE_TOKEN_CREDENTIALS": "prod",
+    "AZURE_VOICE_LIVE_ENDPOINT": "https://nobody.services.ai.azure.com",
+    "FOUNDRY_AGENT_NAME": "nobody",
+    "FOUNDRY_PROJECT_ENDPOINT": "https://nobody.services.ai.azure.com/api/projects/nobody",
+}
+
+
+class Public(httpx2.AsyncBaseTransport):
+    """What stands at the public address: the app, behind a proxy that is well. `instead` may answer in its place."""
+
+    def __init__(self) -> None:
+        self.app: httpx2.ASGITransport | None = None
+        self.instead: Callable[[httpx2.Request], httpx2.Response | None] = lambda request: None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if (answer := self.instead(request)) is not None:
+            return answer
+        if request.headers.get("Upgrade") == "websocket":
+            signature = request.headers.get("X-Twilio-Signature", "")
+            ours = RequestValidator(defaults.AUTH_TOKEN).validate(f"wss{str(request.url)[5:]}", {}, signature)
+            return httpx2.Response(101 if ours and request.url.path == "/ws" else 403)
+        if self.app is None:
+            model = scripted({"says": "Yes."})
+            app = create_app(defaults.settings(), [model], [], transport=SimulatedAccount().transport)
+            self.app = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        return await self.app.handle_async_request(request)
+
+
+class Patient:
+    """Everything that a case may change: files in `root`, the environment and more by `patch`, `cloud`, `public`."""
+
+    def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.patch = patch
+        self.cloud: Any = SimulatedAccount()
+        self.public = Public()
+        self.models = [scripted({"says": "Yes."}) for _ in RUNTIME.model_names()]
+        for name in COPIED:
+            shutil.copy(PROJECT / name, root / name)
+        shutil.copytree(PROJECT / "agent", root / "agent", ignore=shutil.ignore_patterns("__pycache__"))
+        (root / "app").symlink_to(PROJECT / "app")
+        for name in ("TWILIO_REGION", "TWILIO_EDGE", "AGENT_MODEL", "AGENT_FALLBACK_MODEL"):
+            patch.delenv(name, raising=False)
+        for names, _ in config.MODEL_KEYS.values():
+            for name in names:
+                patch.setenv(name, SHAPED.get(name, "a-key-of-nobody"))
+        patch.chdir(root)
+
+    def answer(self, **changed: Any) -> None:
+        """Write answers into .copier-config.yml."""
+        path = self.root / ".copier-config.yml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text(encoding="utf-8")), **changed}))
+
+    async def diagnose(self, checks: Iterable[Check] = CATALOGUE) -> Report:
+        return await examine(Examined(self.root, self.cloud.transport, self.public, self.models), checks)
+
+
+def like(code: str) -> list[Check]:
+    """The checks that are live, or those that are not, as the one of that code; with those that they need."""
+    (live,) = (check.live for check in CATALOGUE if check.code == code)
+    needed = {need for check in CATALOGUE if check.live for need in check.needs}
+    return [check for check in CATALOGUE if check.live == live or (live and check.code in needed)]
+
+
+Case = Callable[[Patient], None]
+SICK: dict[str, list[tuple[Case, set[str]]]] = defaultdict(list)  # code -> cases, and what else each of them brings
+WELL: dict[str, list[Case]] = defaultdict(list)  # code -> what looks like it, and is fine
+
+
+def sick(code: str, *others: str) -> Callable[[Case], Case]:
+    """Mark what makes a check find something. `others` are the codes that cannot but find it too."""
+
+    def mark(case: Case) -> Case:
+        SICK[code].append((case, {code, *others}))
+        return case
+
+    return mark
+
+
+def well(code: str) -> Callable[[Case], Case]:
+    """Mark the nearest thing to it that is not wrong."""
+
+    def mark(case: Case) -> Case:
+        WELL[code].append(case)
+        return case
+
+    return mark

@@ -1,0 +1,160 @@
+"""`agent call`, as somebody types it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import phrases
+from app.main import create_app
+from app.registry import RUNTIME
+from app.session import this_session
+from kit.scripted_model import scripted
+from tests.kit.test_cli import KEYS, alone, run, scenarios
+
+__all__ = ["alone", "scenarios"]  # fixtures
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speech that takes no time."""
+    monkeypatch.setattr("kit.speech_clock.CHARACTERS_PER_SECOND", 10_000.0)
+
+
+def talk(typed: str) -> str:
+    """What is on the screen after a call in which this was typed."""
+    result = run("call", typed=typed)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_agent_greets_and_answers_what_is_typed() -> None:
+    screen = talk("xyzzy\n")
+    assert phrases.GREETING in screen
+    assert 'I heard "xyzzy".' in screen
+
+
+def test_the_screen_says_that_a_script_answers() -> None:
+    screen = talk("")
+    assert f"a script answers instead of {RUNTIME.model_names()[0]}" in screen
+    assert "Answered by a script, not a model." in screen
+
+
+def test_every_missing_key_is_named() -> None:
+    screen = talk("")
+    assert all(key in screen.splitlines()[0] for key in KEYS)
+
+
+def test_a_call_ends_with_a_summary() -> None:
+    screen = talk("xyzzy\nplugh\n")
+    assert "2 turns. The caller ended the call." in screen
+    assert "First word after " in screen
+
+
+def test_every_reply_is_timed() -> None:
+    assert " ms, all " in talk("xyzzy\n")
+
+
+def test_an_agent_that_is_interrupted_is_shown_as_far_as_it_got() -> None:
+    screen = talk("xyzzy\n/interrupt I heard\nplugh\n")
+    assert "I heard —" in screen and "cut off" in screen
+    assert 'I heard "plugh".' in screen
+
+
+def test_an_interruption_after_words_that_are_never_said_is_none() -> None:
+    screen = talk("xyzzy\n/interrupt pineapple\n")
+    assert "Not interrupted: the agent never said 'pineapple'" in screen
+    assert "a real model answers." in screen
+
+
+def test_a_dropped_call_goes_on() -> None:
+    screen = talk("xyzzy\n/drop\nplugh\n")
+    assert phrases.RECONNECTED in screen
+    assert 'I heard "plugh".' in screen
+
+
+def test_a_call_that_drops_twice_is_over() -> None:
+    screen = talk("/drop\n/drop\nplugh\n")
+    assert phrases.UNAVAILABLE in screen
+    assert "plugh" not in screen
+
+
+def test_keys_are_heard_or_refused_with_a_reason() -> None:
+    screen = talk("/dtmf 12#\n")
+    assert "pressed 1 2 on the keypad" in screen or "Nobody hears keys on this call" in screen
+
+
+def test_silence_is_a_thing_that_callers_do() -> None:
+    assert "0 turns." in talk("/silence 0.1\n")
+
+
+def test_hanging_up_ends_the_call() -> None:
+    assert "plugh" not in talk("xyzzy\n/hangup\nplugh\n")
+
+
+@pytest.mark.parametrize("command", ["/help", "/nonsense", "/dtmf", "/dtmf abc", "/silence long"])
+def test_a_command_that_is_none_shows_those_that_are(command: str) -> None:
+    screen = talk(f"{command}\n")
+    assert "/interrupt" in screen and "/hangup" in screen
+
+
+def test_an_empty_line_is_nothing() -> None:
+    assert "0 turns." in talk("\n  \n")
+
+
+def test_an_agent_that_ends_the_call_is_heard_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def leave() -> str:
+        """End the call."""
+        await this_session().connection.end({"reasonCode": "done"})
+        return "Goodbye."
+
+    agent_with(monkeypatch, [{"calls": {"leave": {}}}], [leave])
+    screen = talk("that is all\nplugh\n")
+    assert "Goodbye." in screen and phrases.GOODBYE in screen
+    assert "The agent ended the call." in screen
+
+
+def test_an_agent_that_is_silent_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.brain.Brain.reply", silence)
+    result = run("call", typed="xyzzy\n")
+    assert result.exit_code == 1
+    assert "silence in answer to 'xyzzy'" in result.output
+
+
+def test_an_agent_that_leaves_the_machine_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reports() -> str:
+        """Report."""
+        return str(socket.getaddrinfo("statistics.example", 443))
+
+    agent_with(monkeypatch, [{"calls": {"reports": {}}, "then": "Done."}], [reports])
+    result = run("call", typed="xyzzy\n")
+    assert result.exit_code == 1
+    assert "something tried to reach statistics.example" in result.output
+
+
+def agent_with(monkeypatch: pytest.MonkeyPatch, rules: list[dict[str, Any]], tools: list[Any]) -> None:
+    """Let `agent call` ring an agent with this script and these tools."""
+    monkeypatch.setattr(
+        "kit.console.create_app", lambda settings, _, **more: create_app(settings, [scripted(*rules)], tools, **more)
+    )
+
+
+async def silence(*_: object) -> AsyncGenerator[str]:
+    for token in [""]:
+        yield token
+
+
+def test_an_interruption_can_be_watched(scenarios: Path) -> None:
+    (scenarios / "good.yml").write_text(
+        "model: [{hears: tell, says: One two three four five.}, {says: Indeed.}]\n"
+        "turns:\n"
+        "  - {caller: Tell me, interrupt_after: two, expect: {remembers: two, forgets: three}}\n"
+        "  - {caller: Stop, expect: {contains: indeed}}\n"
+    )
+    result = run("scenario", "--watch")
+    assert result.exit_code == 0
+    assert "One two —" in result.output

@@ -1,0 +1,40 @@
+"""What the player of scenarios says about calls that are not as expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.kit.test_scenarios import path, played, silence
+
+__all__ = ["path"]  # a fixture
+
+
+@pytest.mark.parametrize(
+    ("ending", "failure"),
+    [
+        ("expect: {ended_by: agent}", "the call was ended by caller, expected: agent"),
+        ("expect: {handoff: {reasonCode: done}}", "handoff data: None"),
+    ],
+)
+async def test_an_ending_that_is_not_as_expected_is_reported(path: Path, ending: str, failure: str) -> None:
+    result = await played(path, "  - caller: Hello\n  - hangup: true", ending)
+    assert failure in result.failures[0]
+
+
+async def test_a_caller_who_just_stops_has_hung_up(path: Path) -> None:
+    assert (await played(path, "  - caller: Hello", "expect: {ended_by: caller}")).failures == []
+
+
+async def test_silence_is_reported_and_does_not_hang(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.caller.PATIENCE", 0.2)
+    monkeypatch.setattr("app.brain.Brain.reply", silence)
+    result = await played(path, "  - caller: Hello")
+    assert "silence in answer to 'Hello'" in result.failures[0]
+
+
+async def test_keys_that_nobody_hears_are_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kit.caller.Call.listens_to_keys", False)
+    result = await played(path, "  - dtmf: 12#")
+    assert "dtmfDetection is off" in result.failures[0]
