@@ -29,6 +29,7 @@ class Timeouts:
     startup: float = 30.0  # a capability's `open`
     hook: float = 2.0  # a hook that the other party waits for
     shutdown: float = 10.0  # a hook of a conversation that is over, and `close`
+    reconnect: float = 30.0  # a call that has disconnected may come back
 
 
 class ConnectionSource(Protocol):

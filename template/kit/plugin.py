@@ -15,7 +15,7 @@ import io
 import logging
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,16 +28,14 @@ from twilio.request_validator import RequestValidator
 
 from app import config
 from app.log import configure_logging
-from app.main import create_app
 from app.registry import ProjectSettings
 from app.session import Session
-from app.store import Store
 from kit import defaults
+from kit.agent_app import build_app
 from kit.driver import Driver, Reply
 from kit.local_server import serve
 from kit.network_guard import offline
 from kit.scenario import DRIVERS, Given, Step, instructions, remembered
-from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 
 # Fixtures of their own: what this project can be reached by.
@@ -115,44 +113,23 @@ class Talk:
 
 class Begin(Protocol):
     async def __call__(
-        self,
-        *rules: dict[str, Any],
-        fallback: list[dict[str, Any]] | None = None,
-        models: Sequence[Any] = (),
-        tools: list[Callable[..., Any]] | None = None,
-        cloud: SimulatedAccount | None = None,
-        store: Store | None = None,
-        **settings: Any,
+        self, *rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any
     ) -> Talk: ...
 
 
 @pytest.fixture(params=DRIVERS)
 async def begin(request: pytest.FixtureRequest) -> AsyncGenerator[Begin]:
-    """Talk to an agent whose model follows `rules`, by each channel that this project has.
-
-    `settings` change those of sim/defaults.py; `tools` replace agent/tools.py, so that these tests do not depend on it.
-    """
+    """Talk to an agent whose model follows `rules`, by each channel; `options` are those of `build_app`."""
     async with AsyncExitStack() as talks:
 
-        async def reach(
-            *rules: dict[str, Any],
-            fallback: list[dict[str, Any]] | None = None,
-            models: Sequence[Any] = (),
-            tools: list[Callable[..., Any]] | None = None,
-            cloud: SimulatedAccount | None = None,
-            store: Store | None = None,
-            **settings: Any,
-        ) -> Talk:
-            scripts = [scripted(*rules), *([scripted(*fallback)] if fallback is not None else [])]
-            cloud = cloud or SimulatedAccount()
-            app = create_app(
-                defaults.settings(**settings), models or scripts, tools or [], store=store, transport=cloud.transport
-            )
+        async def start(*rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any) -> Talk:
+            account = account or SimulatedAccount()
+            app = build_app(*rules, account=account, **options)
             address = await talks.enter_async_context(serve(app))
-            talking = DRIVERS[request.param].begins(app, address, Given(), cloud, 1000.0, False)
+            talking = DRIVERS[request.param].begins(app, address, Given(), account, 1000.0, False)
             return Talk(app, await talks.enter_async_context(talking))
 
-        yield reach
+        yield start
 
 
 @pytest.fixture
@@ -188,9 +165,7 @@ class Web:
 
 def yes() -> FastAPI:
     """An app whose model says yes to everything."""
-    return create_app(
-        defaults.settings(), [scripted({"hears": "", "says": "Yes."})], [], transport=SimulatedAccount().transport
-    )
+    return build_app()
 
 
 @pytest.fixture

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import pytest
 
-from app.main import create_app
-from app.store import Store
 from kit import defaults
-from kit.scripted_model import scripted
+from kit.agent_app import build_app
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.texter import Texter, texter
 
@@ -20,41 +18,28 @@ class Reach(Protocol):
     async def __call__(
         self,
         *rules: dict[str, Any],
-        models: Sequence[Any] = (),
-        tools: Sequence[Callable[..., Any]] = (),
-        cloud: SimulatedAccount | None = None,
-        store: Store | None = None,
+        account: SimulatedAccount | None = None,
         author: str = defaults.CALLER,
         channel: str = "SMS",
-        **settings: Any,
+        **options: Any,
     ) -> Texter: ...
 
 
 @pytest.fixture
 async def reach(hurry: None) -> AsyncGenerator[Reach]:
-    """Somebody with a phone, and an agent whose model follows `rules`."""
+    """Text an agent whose model follows `rules`. `options` are those of `build_app`."""
     async with AsyncExitStack() as stack:
 
         async def begin(
             *rules: dict[str, Any],
-            models: Sequence[Any] = (),
-            tools: Sequence[Callable[..., Any]] = (),
-            cloud: SimulatedAccount | None = None,
-            store: Store | None = None,
+            account: SimulatedAccount | None = None,
             author: str = defaults.CALLER,
             channel: str = "SMS",
-            **settings: Any,
+            **options: Any,
         ) -> Texter:
-            cloud = cloud or SimulatedAccount()
-            rules = rules or ({"says": "Yes."},)
-            app = create_app(
-                defaults.settings(**settings),
-                models or [scripted(*rules)],
-                tools,
-                store=store,
-                transport=cloud.transport,
-            )
-            return await stack.enter_async_context(texter(app, cloud, author=author, channel=channel))
+            account = account or SimulatedAccount()
+            app = build_app(*rules, account=account, **options)
+            return await stack.enter_async_context(texter(app, account, author=author, channel=channel))
 
         yield begin
 

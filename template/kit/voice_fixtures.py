@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
@@ -10,14 +10,12 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 
-from app.main import create_app
 from app.session import this_session
-from app.store import Store
 from kit import defaults
+from kit.agent_app import build_app
 from kit.caller import Call
 from kit.caller import call as dial_app
 from kit.plugin import sign
-from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 
 
@@ -35,40 +33,19 @@ async def leave_without_a_word() -> str:
 
 class Dial(Protocol):
     async def __call__(
-        self,
-        *rules: dict[str, Any],
-        fallback: list[dict[str, Any]] | None = None,
-        models: Sequence[Any] = (),
-        tools: list[Callable[..., Any]] | None = None,
-        cloud: SimulatedAccount | None = None,
-        store: Store | None = None,
-        **settings: Any,
+        self, *rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any
     ) -> Call: ...
 
 
 @pytest.fixture
 async def dial() -> AsyncGenerator[Dial]:
-    """Ring an agent whose model follows `rules`, and hang up at the end.
-
-    `settings` change those of sim/defaults.py; `tools` replace agent/tools.py, so that these tests do not depend on it.
-    """
+    """Call an agent whose model follows `rules`, and hang up at the end. `options` are those of `build_app`."""
     async with AsyncExitStack() as calls:
 
-        async def ring(
-            *rules: dict[str, Any],
-            fallback: list[dict[str, Any]] | None = None,
-            models: Sequence[Any] = (),
-            tools: list[Callable[..., Any]] | None = None,
-            cloud: SimulatedAccount | None = None,
-            store: Store | None = None,
-            **settings: Any,
-        ) -> Call:
-            scripts = [scripted(*rules), *([scripted(*fallback)] if fallback is not None else [])]
-            cloud = cloud or SimulatedAccount()
-            app = create_app(
-                defaults.settings(**settings), models or scripts, tools or [], store=store, transport=cloud.transport
-            )
-            return await calls.enter_async_context(dial_app(app, cloud=cloud))
+        async def ring(*rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any) -> Call:
+            account = account or SimulatedAccount()
+            app = build_app(*rules, account=account, **options)
+            return await calls.enter_async_context(dial_app(app, cloud=account))
 
         yield ring
 

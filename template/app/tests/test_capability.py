@@ -11,13 +11,11 @@ import httpx2
 import pytest
 from fastapi import APIRouter
 
-from app.capability import Capability, Services
-from app.main import create_app
+from app.capability import Capability, Services, Timeouts
 from app.session import Session
 from kit import defaults
+from kit.agent_app import build_app
 from kit.plugin import Begin
-from kit.scripted_model import scripted
-from kit.simulated_twilio.account import SimulatedAccount
 
 seen: list[str] = []
 
@@ -81,14 +79,16 @@ class Broken(Capability):
         raise RuntimeError("on_end")
 
 
+TWO = [Watching, Second]
+
+
 @pytest.fixture(autouse=True)
-def two(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_seen() -> None:
     seen.clear()
-    monkeypatch.setattr("app.registry.CAPABILITIES", [Watching, Second])
 
 
 async def test_hooks_are_called_in_the_order_in_which_a_conversation_lives(begin: Begin) -> None:
-    talk = await begin({"says": "Yes."})
+    talk = await begin({"says": "Yes."}, capabilities=TWO)
     await talk.says("Hello")
     await talk.ends()
     assert seen == [
@@ -102,14 +102,14 @@ async def test_hooks_are_called_in_the_order_in_which_a_conversation_lives(begin
 
 
 async def test_context_reaches_the_model(begin: Begin) -> None:
-    talk = await begin({"says": "Yes."})
+    talk = await begin({"says": "Yes."}, capabilities=TWO)
     await talk.says("Hello")
     assert "first knows that they like tea." in await talk.told()
     assert "second knows that they like tea." in await talk.told()
 
 
 async def test_a_tool_reaches_the_model_and_knows_who_it_is(begin: Begin) -> None:
-    talk = await begin({"calls": {"caller_is_second": {}}})
+    talk = await begin({"calls": {"caller_is_second": {}}}, capabilities=TWO)
     reply = await talk.says("Who am I?")
     assert (reply.tools, reply.text) == (["caller_is_second"], f"second knows {defaults.CALLER}")
 
@@ -119,17 +119,12 @@ async def test_tools_of_a_capability_stand_beside_your_own(begin: Begin) -> None
         """Do something."""
         return "done"
 
-    talk = await begin({"calls": {"own": {}, "caller_is_first": {}}}, tools=[own])
+    talk = await begin({"calls": {"own": {}, "caller_is_first": {}}}, tools=[own], capabilities=TWO)
     assert sorted((await talk.says("Both")).tools) == ["caller_is_first", "own"]
 
 
-@pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.registry.CAPABILITIES", [Broken, Watching])
-
-
-async def test_a_conversation_goes_on_when_a_hook_raises(broken: None, begin: Begin) -> None:
-    talk = await begin({"calls": {"caller_is_first": {}}})
+async def test_a_conversation_goes_on_when_a_hook_raises(begin: Begin) -> None:
+    talk = await begin({"calls": {"caller_is_first": {}}}, capabilities=[Broken, Watching])
     assert (await talk.says("Who am I?")).text == f"first knows {defaults.CALLER}"
     await talk.ends()
     assert seen == ["first.on_start", "first.context Who am I?", "first.on_end after 4 messages"]
@@ -146,22 +141,14 @@ class Hanging(Capability):
         return None
 
 
-@pytest.fixture
-def hanging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.registry.CAPABILITIES", [Hanging])
-
-
-async def test_a_conversation_goes_on_when_a_hook_hangs(
-    hanging: None, begin: Begin, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
-) -> None:
-    monkeypatch.setattr("app.capability.PATIENCE", 0.05)
-    talk = await begin({"says": "Yes."})
+async def test_a_conversation_goes_on_when_a_hook_hangs(begin: Begin, logged: Callable[[], str]) -> None:
+    talk = await begin({"says": "Yes."}, capabilities=[Hanging], timeouts=Timeouts(hook=0.05))
     assert (await talk.says("Hello")).text == "Yes."
     assert logged().count("capability.failed") == 2
 
 
-async def test_a_hook_that_raises_is_logged(broken: None, begin: Begin, logged: Callable[[], str]) -> None:
-    talk = await begin({"says": "Yes."})
+async def test_a_hook_that_raises_is_logged(begin: Begin, logged: Callable[[], str]) -> None:
+    talk = await begin({"says": "Yes."}, capabilities=[Broken, Watching])
     await talk.says("Hello")
     await talk.ends()
     failed = [line for line in logged().splitlines() if "capability.failed" in line]
@@ -170,13 +157,12 @@ async def test_a_hook_that_raises_is_logged(broken: None, begin: Begin, logged: 
 
 
 async def test_routes_are_mounted() -> None:
-    app = create_app(defaults.settings(), [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
+    app = build_app(capabilities=TWO)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
         for name in ("first", "second"):
             assert (await http.get(f"/{name}")).json() == {"account": defaults.ACCOUNT_SID}
 
 
-async def test_a_capability_without_hooks_changes_nothing(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.registry.CAPABILITIES", [Capability])
-    talk = await begin({"says": "Yes."})
+async def test_a_capability_without_hooks_changes_nothing(begin: Begin) -> None:
+    talk = await begin({"says": "Yes."}, capabilities=[Capability])
     assert (await talk.says("Hello")).text == "Yes."

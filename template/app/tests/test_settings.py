@@ -20,7 +20,7 @@ from app.registry import ProjectSettings
 from app.settings import Settings
 from kit import cli, defaults
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
 SHAPED = {
     "AZURE_OPENAI_ENDPOINT": "https://nobody.openai.azure.com",

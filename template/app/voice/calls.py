@@ -1,4 +1,4 @@
-"""Calls in progress. A call that disconnects may come back within `RECONNECT_GRACE`, here or on another worker."""
+"""Calls in progress. A call that disconnects may come back within `Timeouts.reconnect`, here or on another worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from app.session_store import ENDED, Ended
 
 log = structlog.get_logger()
 
-RECONNECT_GRACE = 30.0  # seconds that a disconnected call may take to come back
 MAX_CALL_DURATION = 4 * 3600  # seconds; Twilio ends a call after four hours
 
 
@@ -164,10 +163,10 @@ class Calls:
         """Twilio reports a lost connection. The worker that serves the call may not have noticed, here or elsewhere."""
         session.connection.open = False
         if self.get(session.id) is not session:
-            await self.store.put(f"dropped:{session.id}", "", RECONNECT_GRACE)
+            await self.store.put(f"dropped:{session.id}", "", self.services.timeouts.reconnect)
 
     def on_disconnect(self, session: Session) -> None:
-        """The WebSocket is closed. The call ends unless it comes back within RECONNECT_GRACE."""
+        """The WebSocket is closed. The call ends unless it comes back in time."""
         session.connection.open = False
         self.brain.cancel_model(session)
         call = self._calls.get(session.id)
@@ -175,10 +174,14 @@ class Calls:
             call.move(CallState.DISCONNECTED)
             if self.store.shared:
                 self._saving.start(self._save(session))
-            call.expiry = asyncio.create_task(self._expire(call))
+            call.expiry = asyncio.create_task(self._expire_later(call))
 
-    async def _expire(self, call: Call) -> None:
-        await asyncio.sleep(RECONNECT_GRACE)
+    async def _expire_later(self, call: Call) -> None:
+        await asyncio.sleep(self.services.timeouts.reconnect)
+        await self.expire(call)
+
+    async def expire(self, call: Call) -> None:
+        """The call has not come back to this worker in time: end it, unless another worker has it."""
         id = call.session.id
         elsewhere = await self._is_elsewhere(id)
         call.expiry = None  # a resume before this line has cancelled this task

@@ -218,8 +218,8 @@ async def test_what_comes_during_an_answer_is_answered_after_it(reach: Reach) ->
 async def test_two_workers_share_a_conversation(reach: Reach) -> None:
     cloud, store = SimulatedAccount(), InProcess()
     rules = {"hears": "first", "says": "One.", "delay": 0.2}, {"says": "Two."}
-    one = await reach(*rules, cloud=cloud, store=store)
-    other = await reach(*rules, cloud=cloud, store=store)
+    one = await reach(*rules, account=cloud, store=store)
+    other = await reach(*rules, account=cloud, store=store)
     await one.posts(one.writes("first"))
     await asyncio.sleep(0.1)
     await other.posts(other.writes("second"))
@@ -435,7 +435,7 @@ async def test_a_message_whose_receipt_is_late_is_not_sent_twice(
     cloud = SimulatedAccount()
     on_time = cloud.transport
     monkeypatch.setattr(cloud, "transport", Late())
-    somebody = await reach({"says": "Yes."}, cloud=cloud)
+    somebody = await reach({"says": "Yes."}, account=cloud)
     assert await somebody.texts("Hello") == "Yes."
     await somebody.settles()
     assert sent(somebody) == ["Yes."] and "text.unconfirmed" in logged()
@@ -482,7 +482,7 @@ class CallsOnly(Watching):
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     seen.clear()
-    monkeypatch.setattr("app.main.CAPABILITIES", [CallsOnly, Watching, Messaging])
+    monkeypatch.setattr("app.registry.CAPABILITIES", [CallsOnly, Watching, Messaging])
 
 
 async def test_capabilities_live_through_a_conversation_as_through_a_call(watched: None, reach: Reach) -> None:
@@ -525,7 +525,7 @@ async def test_it_leaves_to_a_human_what_a_capability_says_is_theirs(
         async def taken(self, session: Session) -> bool:
             return session.caller == defaults.CALLER
 
-    monkeypatch.setattr("app.main.CAPABILITIES", [Human, Messaging])
+    monkeypatch.setattr("app.registry.CAPABILITIES", [Human, Messaging])
     somebody = await reach()
     await somebody.posts(somebody.writes("Hello"))
     await somebody.settles()
@@ -634,7 +634,7 @@ async def test_a_message_without_an_answer_fails_a_scenario(tmp_path: Path, monk
 
 async def test_a_server_that_drains_finishes_its_answers() -> None:
     cloud = SimulatedAccount()
-    async with serving({"says": "Yes.", "delay": 0.3}, cloud=cloud) as (server, address):
+    async with serving({"says": "Yes.", "delay": 0.3}, account=cloud) as (server, address):
         async with texter_on(server.config.app, address, cloud) as somebody:
             await somebody.posts(somebody.writes("Hello"))
             signal.raise_signal(signal.SIGTERM)

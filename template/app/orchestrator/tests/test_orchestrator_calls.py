@@ -26,7 +26,7 @@ YES = {"says": "Yes."}
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.main.CAPABILITIES", [Orchestrator])
+    monkeypatch.setattr("app.registry.CAPABILITIES", [Orchestrator])
     monkeypatch.setattr("app.orchestrator.LOOKS", (0, *[0.01] * 20))
     monkeypatch.setattr("app.orchestrator.CLOSINGS", (0, 0.01, 0.01))
 
@@ -47,13 +47,13 @@ def status(cloud: SimulatedAccount, call: Call) -> str:
 
 
 async def test_the_twiml_names_the_configuration(dial: Dial, cloud: SimulatedAccount) -> None:
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     assert call.attribute("conversationConfiguration", "") == "conv_configuration_" + "0" * 26
 
 
 async def test_a_call_is_linked_while_it_goes_on(dial: Dial, cloud: SimulatedAccount) -> None:
     store = InProcess()
-    call = await dial(YES, cloud=cloud, store=store)
+    call = await dial(YES, account=cloud, store=store)
     await until(lambda: call.session.conversation_id)
     conversation = cloud.conversations.of(call.sid)["id"]
     assert call.session.conversation_id == conversation
@@ -67,7 +67,7 @@ async def test_a_conversation_that_is_listed_late_is_found(
 ) -> None:
     monkeypatch.setattr("kit.simulated_twilio.conversations.VISIBLE_AFTER", 1e9)
     monkeypatch.setattr("app.orchestrator.LOOKS", (0.01,) * 500)
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     assert (await call.says("Hello")).text == "Yes." and call.session.conversation_id is None
     for conversation in cloud.conversations.known.values():
         conversation["visibleAt"] = 0.0
@@ -79,7 +79,7 @@ async def test_an_error_is_asked_again(
     dial: Dial, cloud: SimulatedAccount, logged: Callable[[], str], failure: int
 ) -> None:
     cloud.conversations.fault = Fault(status=failure, times=2)
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     await until(lambda: call.session.conversation_id)
     assert logged().count("conversation.lookup_failed") == 2 and f'"status": {failure}' in logged()
 
@@ -88,14 +88,14 @@ async def test_a_conversation_that_is_never_found_is_logged_and_the_call_goes_on
     dial: Dial, cloud: SimulatedAccount, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     monkeypatch.setattr("kit.simulated_twilio.conversations.VISIBLE_AFTER", 1e9)
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     await until(lambda: "conversation.not_found" in logged())
     assert (await call.says("Hello")).text == "Yes." and call.session.conversation_id is None
 
 
 async def test_a_slow_twilio_does_not_hold_up_an_answer(dial: Dial, cloud: SimulatedAccount) -> None:
     cloud.conversations.fault = Fault(delay=3)
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     turn = await call.says("Hello")
     assert turn.first and turn.first < 1500
     assert turn.text == "Yes."
@@ -103,7 +103,7 @@ async def test_a_slow_twilio_does_not_hold_up_an_answer(dial: Dial, cloud: Simul
 
 
 async def test_the_conversation_is_closed_when_the_call_ends(dial: Dial, cloud: SimulatedAccount) -> None:
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     await until(lambda: call.session.conversation_id)
     assert status(cloud, call) == "ACTIVE"
     await call.hangs_up()
@@ -116,14 +116,14 @@ async def test_a_call_too_short_to_be_linked_is_closed_all_the_same(
     dial: Dial, cloud: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kit.simulated_twilio.conversations.VISIBLE_AFTER", 80.0)
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     await call.hangs_up()
     assert status(cloud, call) == "ACTIVE"
     await until(lambda: status(cloud, call) == "CLOSED")
 
 
 async def test_closing_is_tried_again(dial: Dial, cloud: SimulatedAccount) -> None:
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     await until(lambda: call.session.conversation_id)
     cloud.conversations.fault = Fault(status=503, times=2)
     await call.hangs_up()
@@ -131,7 +131,7 @@ async def test_closing_is_tried_again(dial: Dial, cloud: SimulatedAccount) -> No
 
 
 async def test_a_caller_does_not_wait_for_the_closing(dial: Dial, cloud: SimulatedAccount) -> None:
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     await until(lambda: call.session.conversation_id)
     cloud.conversations.fault = Fault(delay=0.5)
     started = asyncio.get_running_loop().time()
@@ -152,7 +152,7 @@ async def test_a_server_that_stops_closes_what_it_served(cloud: SimulatedAccount
 
 
 async def test_a_call_that_comes_back_is_not_linked_twice(dial: Dial, cloud: SimulatedAccount) -> None:
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     await until(lambda: call.session.conversation_id)
     asked = len(cloud.conversations.requests)
     await call.drops()
@@ -164,7 +164,7 @@ async def test_a_call_that_comes_back_unlinked_is_linked(
     dial: Dial, cloud: SimulatedAccount, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     cloud.conversations.fault = Fault(status=503)
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     await until(lambda: "conversation.not_found" in logged())
     cloud.conversations.fault = Fault()
     await call.drops()
@@ -172,7 +172,7 @@ async def test_a_call_that_comes_back_unlinked_is_linked(
 
 
 async def test_what_is_simulated_has_the_librarys_names(dial: Dial, cloud: SimulatedAccount) -> None:
-    call = await dial(YES, cloud=cloud)
+    call = await dial(YES, account=cloud)
     await until(lambda: call.session.conversation_id)
     conversation, version = cloud.conversations.of(call.sid)["id"], None
     for known, model in [

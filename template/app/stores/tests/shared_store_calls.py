@@ -8,7 +8,9 @@ from typing import Any
 
 from app.stores.shared import SharedStore
 from app.stores.tests.shared_store import Breakable
-from app.voice.tests.test_store_calls import EveryWorker, begin, ended, moves, settled, texts, worker
+from app.voice.tests.test_store_calls import EveryWorker, begin, ended, moves, options, saved, texts, worker
+from kit.agent_app import build_app
+from kit.caller import calls_of
 from kit.local_server import serve
 from kit.voice_fixtures import Dial
 
@@ -17,13 +19,11 @@ class EverySharedWorker(EveryWorker):
     """The tests that every shared store has to pass. Its fixtures are those of EverySharedStore."""
 
     async def test_a_server_that_stops_leaves_its_calls_to_others(
-        self, store: SharedStore, elsewhere: SharedStore, monkeypatch: Any
+        self, store: SharedStore, elsewhere: SharedStore
     ) -> None:
-        monkeypatch.setattr("app.voice.calls.RECONNECT_GRACE", 1.0)
-        first, second = worker(store).state.conversations, worker(elsewhere).state.conversations
-        first.dropped(await begin(first))
+        first, second = calls_of(build_app(**options(store, reconnect=1.0))), calls_of(worker(elsewhere))
+        first.on_disconnect(await begin(first))
         stopping = asyncio.create_task(first.end_all())
-        await asyncio.sleep(0.1)
         assert (await begin(second)).connection.open
         await stopping
         assert ended == []
@@ -31,7 +31,7 @@ class EverySharedWorker(EveryWorker):
     async def test_a_worker_that_starts_without_it_answers_calls(
         self, broken: Breakable, connect: Callable[..., SharedStore], dial: Dial
     ) -> None:
-        call = await dial({"says": "Yes."}, store=connect(broken))
+        call = await dial(**options(connect(broken)))
         assert (await call.says("Hello")).text == "Yes."
         await call.drops()
         assert (await call.says("Are you there?")).text == "Yes."
@@ -44,7 +44,7 @@ class EverySharedWorker(EveryWorker):
     ) -> None:
         monkeypatch.setattr("app.stores.shared.PAUSE", 0.1)
         store = connect(server)
-        call = await dial({"says": "Yes."}, store=store)
+        call = await dial(**options(store))
         await call.says("One")
         server.hang()
         for text in ("Two", "Three"):
@@ -52,7 +52,7 @@ class EverySharedWorker(EveryWorker):
             assert reply.total is not None and reply.total < 900
         server.terminate()
         await call.says("Four")
-        await settled(call.app.state.conversations)
+        await saved(calls_of(call.app))
         server.start()
         async with asyncio.timeout(10):
             while store.down:

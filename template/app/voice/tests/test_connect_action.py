@@ -14,14 +14,15 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from agent import phrases
 from app import config
-from app.capability import Capability
+from app.capability import Capability, Timeouts
 from app.connection import Connection
 from app.session import Session
 from app.voice.calls import Calls
 from app.voice.tests.test_security import setup
 from kit import defaults, twiml
+from kit.agent_app import build_app
 from kit.caller import Call, calls_of
-from kit.plugin import Web, yes
+from kit.plugin import Web
 from kit.twiml import Document
 from kit.voice_fixtures import Dial, websocket
 
@@ -38,11 +39,12 @@ class Known:
 
 
 @pytest.fixture
-async def known() -> AsyncGenerator[Known]:
-    app = yes()
+async def known(request: pytest.FixtureRequest) -> AsyncGenerator[Known]:
+    """With the capabilities that a test names by `capabilities`, else those of the project."""
+    app = build_app(capabilities=getattr(request, "param", None))
     await calls_of(app).start(KNOWN, caller=defaults.CALLER, called=defaults.CALLED, connection=Connection())
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
-        yield Known(app.state.conversations, Web(http))
+        yield Known(calls_of(app), Web(http))
 
 
 async def after(known: Known, *, call_sid: str = KNOWN, **form: str) -> Document:
@@ -162,14 +164,17 @@ async def test_a_call_comes_back_although_the_server_has_not_noticed_the_drop(ca
     await new.close()
 
 
-async def test_a_call_that_does_not_come_back_is_over(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.voice.calls.RECONNECT_GRACE", 0.02)
+async def test_a_call_that_does_not_come_back_ends(dial: Dial) -> None:
+    call = await dial(timeouts=Timeouts(reconnect=0.02))
     socket = await websocket(call.address)
     await socket.send(setup("CA" + "3" * 32))
-    await asyncio.sleep(0.02)
+    async with asyncio.timeout(10):
+        while calls_of(call.app).get("CA" + "3" * 32) is None:
+            await asyncio.sleep(0.005)
     await socket.close()
-    await asyncio.sleep(0.1)
-    assert calls_of(call.app).get("CA" + "3" * 32) is None
+    async with asyncio.timeout(10):
+        while calls_of(call.app).get("CA" + "3" * 32):
+            await asyncio.sleep(0.005)
 
 
 # --- somebody takes over -----------------------------------------------------------------------------------
@@ -186,18 +191,18 @@ class Desk(Capability):
         return str(response)
 
 
-@pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.main.CAPABILITIES", [Capability, Desk, Capability])
+with_a_desk = pytest.mark.parametrize("known", [[Capability, Desk, Capability]], indirect=True, ids=["desk"])
 
 
-async def test_a_capability_decides_where_a_handed_off_caller_goes(desk: None, known: Known) -> None:
+@with_a_desk
+async def test_a_capability_decides_where_a_caller_goes_after_a_handoff(known: Known) -> None:
     document = await after(known, **UP, SessionStatus="ended", HandoffData='{"wants": "a person"}')
     assert document.verbs == ["Redirect"]
 
 
+@with_a_desk
 @pytest.mark.parametrize("data", ['{"wants": "nothing"}', "{}", "[]", "7"])
-async def test_a_capability_that_does_not_know_further_leaves_a_goodbye(desk: None, known: Known, data: str) -> None:
+async def test_a_handoff_that_no_capability_takes_ends_with_a_goodbye(known: Known, data: str) -> None:
     document = await after(known, **UP, SessionStatus="ended", HandoffData=data)
     assert document.said == phrases.GOODBYE
 

@@ -81,8 +81,9 @@ async def test_a_second_signal_stops_at_once() -> None:
 @pytest.mark.process(PROCESS)
 async def test_a_process_that_is_told_to_stop_ends_with_its_last_call(process: subprocess.Popen[str]) -> None:
     address = await asyncio.to_thread(address_of, process)
+    calls = SimpleNamespace(get=lambda sid: SimpleNamespace(turn=None))
     app: Any = SimpleNamespace(
-        state=SimpleNamespace(conversations=SimpleNamespace(get=lambda sid: SimpleNamespace(turn=None)))
+        state=SimpleNamespace(conversations=SimpleNamespace(channel=lambda name: SimpleNamespace(calls=calls)))
     )
     async with caller_on(app, address) as call:
         await call.begins("Tell me a story")

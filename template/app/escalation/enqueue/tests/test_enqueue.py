@@ -50,7 +50,7 @@ def store() -> Store:
 
 async def transferred(dial: Dial, store: Store | None = None, cloud: SimulatedAccount | None = None) -> Call:
     """A call whose caller has asked for a person."""
-    call = await dial(ASKS, YES, store=store, cloud=cloud)
+    call = await dial(ASKS, YES, store=store, account=cloud)
     await call.says("A person, please")
     await call.over()
     return call
@@ -85,7 +85,7 @@ async def test_the_handoff_data_is_the_payload(dial: Dial) -> None:
 async def test_the_task_says_who_should_take_it(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handoff, "routing", lambda session, reason: {"skills": ["gold"], "priority": 7, "vip": True})
     cloud = SimulatedAccount()
-    call = await transferred(dial, cloud=cloud)
+    call = await transferred(dial, account=cloud)
     assert call.task and (call.task["skills"], call.task["vip"]) == (["gold"], True)
     (task,) = cloud.taskrouter.tasks.values()
     assert (task["priority"], task["timeout"]) == (7, 300)
@@ -421,7 +421,7 @@ async def test_when_nobody_comes_a_call_back_can_be_promised(
 async def test_a_queue_that_is_full_is_said_at_once(dial: Dial) -> None:
     cloud = SimulatedAccount()
     cloud.given({"taskrouter": {"full": True}})
-    call = await dial(ASKS, cloud=cloud)
+    call = await dial(ASKS, account=cloud)
     await call.says("A person, please")
     await call.over()
     assert handoff.NOBODY in call.farewell and handoff.WAITING not in call.farewell
@@ -817,7 +817,7 @@ async def asked(cloud: SimulatedAccount, method: str, path: str, **form: str) ->
 
 async def test_the_fake_answers_in_the_helper_librarys_words(dial: Dial) -> None:
     cloud = SimulatedAccount()
-    call = await transferred(dial, cloud=cloud)
+    call = await transferred(dial, account=cloud)
     (sid,) = cloud.taskrouter.tasks
     at = f"/v1/Workspaces/{WORKSPACE}"
     version: Any = None

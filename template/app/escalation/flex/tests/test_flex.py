@@ -290,8 +290,8 @@ async def test_a_human_may_take_days(reach: Reach) -> None:
 
 async def test_another_worker_is_silent_too(reach: Reach) -> None:
     cloud, store = SimulatedAccount(), InProcess()
-    one = await reach(cloud=cloud, store=store)
-    other = await reach(cloud=cloud, store=store)
+    one = await reach(account=cloud, store=store)
+    other = await reach(account=cloud, store=store)
     await says(one, PLEASE)
     await becomes(other, "accepted")
     assert await says(other, "Hello") == []
@@ -369,7 +369,7 @@ async def test_without_events_nobody_waits_for_ever(
     clock = [datetime(2026, 3, 2, 10, 0, tzinfo=UTC)]
     cloud = SimulatedAccount()
     cloud.given({"taskrouter": {"repeats": 0}})
-    somebody = await reach(cloud=cloud, now=lambda: clock[0], queue_timeout=60)
+    somebody = await reach(account=cloud, now=lambda: clock[0], queue_timeout=60)
     await says(somebody, PLEASE)
     clock[0] += timedelta(seconds=119)
     assert await says(somebody, "Hello?") == [handoff_texts.WAITING]
@@ -442,7 +442,7 @@ async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, w
 async def test_everything_may_come_twice(reach: Reach, followed_up: list[Any]) -> None:
     cloud = SimulatedAccount()
     cloud.given({"taskrouter": {"repeats": 2}})
-    somebody = await reach(cloud=cloud)
+    somebody = await reach(account=cloud)
     event = somebody.writes(PLEASE)
     await somebody.posts(event, "token")
     await somebody.posts(event, "token")

@@ -2,9 +2,9 @@
 
 from app.stores.cosmos.tests.test_cosmos import OnCosmos
 from app.stores.tests.shared_store_calls import EverySharedWorker
-from app.voice.tests.test_store_calls import noting
+from app.voice.tests.test_store_calls import nothing_ended
 
-__all__ = ["noting"]  # fixtures
+__all__ = ["nothing_ended"]  # fixtures
 
 
 class TestCosmos(OnCosmos, EverySharedWorker):

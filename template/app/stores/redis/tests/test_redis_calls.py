@@ -2,9 +2,9 @@
 
 from app.stores.redis.tests.test_redis import OnRedis, running, server
 from app.stores.tests.shared_store_calls import EverySharedWorker
-from app.voice.tests.test_store_calls import noting
+from app.voice.tests.test_store_calls import nothing_ended
 
-__all__ = ["noting", "running", "server"]  # fixtures
+__all__ = ["nothing_ended", "running", "server"]  # fixtures
 
 
 class TestRedis(OnRedis, EverySharedWorker):

@@ -1,0 +1,42 @@
+"""The app of this project with the simulator's settings, a script for a model and a simulated account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.capability import Capability, Timeouts
+from app.main import create_app
+from app.store import Store
+from kit.defaults import settings
+from kit.scripted_model import scripted
+from kit.simulated_twilio.account import SimulatedAccount
+
+
+def build_app(
+    *rules: dict[str, Any],
+    fallback: Sequence[dict[str, Any]] | None = None,
+    models: Sequence[Any] = (),
+    tools: Sequence[Callable[..., Any]] = (),
+    account: SimulatedAccount | None = None,
+    store: Store | None = None,
+    capabilities: Sequence[type[Capability]] | None = None,
+    timeouts: Timeouts | None = None,
+    **changes: Any,
+) -> FastAPI:
+    """An app whose model follows `rules`, or says yes without any. `changes` are settings that differ from the default.
+
+    `models` replace the scripts, `tools` those of agent/tools.py: none unless given.
+    """
+    scripts = [scripted(*(rules or [{"says": "Yes."}])), *([scripted(*fallback)] if fallback is not None else [])]
+    return create_app(
+        settings(**changes),
+        models or scripts,
+        tools,
+        store=store,
+        transport=(account or SimulatedAccount()).transport,
+        capabilities=capabilities,
+        timeouts=timeouts,
+    )
