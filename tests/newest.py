@@ -27,8 +27,12 @@ def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([UV, *command], cwd=project, capture_output=True, encoding="utf-8")
 
 
+def upgrade(project: Path) -> subprocess.CompletedProcess[str]:
+    return run(project, "sync", "--quiet", "--all-groups", "--upgrade")
+
+
 def is_green(project: Path, *tests: str) -> bool:
-    return run(project, "run", "--no-sync", "pytest", "-q", "-n", "2", *tests).returncode == 0
+    return run(project, "run", "--no-sync", "pytest", "-q", "-n", "2", *(tests or ["app"])).returncode == 0
 
 
 def installed(project: Path) -> dict[str, str]:
@@ -43,18 +47,16 @@ def lifted(pyproject: str, name: str) -> str:
 
 def newer(project: Path) -> Iterator[str]:
     """The packages of which there is a release beyond the pin; the project is left with that one lifted."""
-    pyproject = project / "pyproject.toml"
+    pyproject = project / "app" / "pyproject.toml"
     pinned = pyproject.read_text(encoding="utf-8")
-    run(project, "sync", "--quiet", "--upgrade")
+    upgrade(project)
     before = installed(project)
     for name in dict.fromkeys(pin["name"] for pin in PIN.finditer(pinned)):
         pyproject.write_text(lifted(pinned, name), encoding="utf-8")
-        if run(project, "sync", "--quiet", "--upgrade").returncode == 0 and installed(project).get(name) != before.get(
-            name
-        ):
+        if upgrade(project).returncode == 0 and installed(project).get(name) != before.get(name):
             yield name
         pyproject.write_text(pinned, encoding="utf-8")
-    run(project, "sync", "--quiet", "--upgrade")
+    upgrade(project)
 
 
 def report(answers: Answers) -> Iterator[str]:
@@ -62,7 +64,7 @@ def report(answers: Answers) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
         copier.run_copy(str(ROOT), project, data=answers, defaults=True, quiet=True, vcs_ref="HEAD")
-        sync = run(project, "sync", "--quiet", "--upgrade")
+        sync = upgrade(project)
         if sync.returncode:
             yield f"{answers}: does not install: {sync.stderr.strip().splitlines()[-1]}"
             return

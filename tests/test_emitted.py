@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import uv
 from tests.conftest import Note, Render, commit, git
 from tests.offline import offline, wall
 from tests.pairs import each_shape_once, every_pair, interpreter, options, pairs, pairwise
-from tests.questionnaire import DEFAULTS, Answers, asked, choices
+from tests.questionnaire import DEFAULTS, ROOT, Answers, asked, choices
 from tests.readme import run
 
 UV = uv.find_uv_bin()
@@ -23,7 +24,7 @@ UV = uv.find_uv_bin()
 def install(project: Path, python: str) -> Path:
     """What the README says first. Packages come from uv's cache where it has them."""
     commit(project)
-    sync = [UV, "sync", "--quiet", "--python", interpreter(python) or python]
+    sync = [UV, "sync", "--quiet", "--all-groups", "--python", interpreter(python) or python]
     done = subprocess.run(sync, cwd=project, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return project
@@ -58,7 +59,7 @@ def test_a_new_project_is_well_kept(project: Path, command: str) -> None:
 def test_the_readme_does_what_it_says_offline(project: Path, note: Note) -> None:
     """Its tests and its scenarios are green, and so is what else it shows. All that it leaves behind is a lock file."""
     readme = project / "README.md"
-    assert {"uv run pytest -q", "uv run agent scenario"} <= set(readme.read_text().splitlines())
+    assert {"uv run pytest", "uv run agent scenario"} <= set(readme.read_text().splitlines())
     log = project.parent / "refused"
     try:
         skipped = run(readme, project, refused=log)
@@ -87,19 +88,35 @@ ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for ro
 
 
 def run_suite(project: Path, note: Note) -> None:
-    """The project's own tests and scenarios. Some measure time: a second try tells a busy machine from a defect."""
-    try:
-        run_offline(project, "pytest -q -n 0")  # other rows run beside this one
-    except AssertionError as failure:
-        run_offline(project, "pytest -q -n 0 --last-failed")
-        note(f"passed at the second try: {re.findall('FAILED .*', str(failure)) or 'the end of the run'}")
+    """All tests of a project, and those of its workbench. A second try tells a busy machine from a defect."""
+    run_offline(project, "pytest -q")
+    for tests in ["app", *workbench_tests(project)]:
+        try:
+            run_offline(project, f"pytest -q {tests}")
+        except AssertionError as failure:
+            run_offline(project, f"pytest -q --last-failed {tests}")
+            note(f"passed at the second try: {re.findall('FAILED .*', str(failure)) or 'the end of the run'}")
     run_offline(project, "agent scenario")
+
+
+def workbench_tests(project: Path) -> list[str]:
+    """Copy the tests of `kit/` into the project: those of the folders that it has."""
+    place = project / "tests" / "kit"
+    shutil.copytree(ROOT / "tests" / "kit", place, ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "tests" / "__init__.py").touch()
+    for folder in [path for path in place.rglob("*") if path.is_dir()]:
+        if not (project / "app" / folder.relative_to(place)).is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+    if not (project / "app" / "voice").exists():
+        for path in place.rglob("test_*_calls.py"):
+            path.unlink()
+    return ["tests/kit"]
 
 
 @pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
 def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path, note: Note) -> None:
     project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
     run_suite(project, note)
-    if (project / "tests" / "test_memory_database.py").exists():
-        said = run_offline(project, "pytest -q -n 0 tests/test_memory_database.py", guard_only=True)
+    if (project / "app" / "memory" / "database").exists():
+        said = run_offline(project, "pytest -q app/memory/database", guard_only=True)
         assert "skipped" not in said, "PostgreSQL did not start"

@@ -78,6 +78,10 @@ def test_both_repositories_are_linted_alike(render: Render, tmp_path: Path) -> N
     theirs = set(emitted["lint"].pop("isort")["known-first-party"])
     assert theirs <= set(ours["lint"].pop("isort")["known-first-party"])
     assert ours == emitted
+    for member in ("app", "kit"):
+        own = tomllib.loads((project / member / "pyproject.toml").read_text())["tool"]["ruff"]
+        own["lint"].pop("isort")
+        assert own == emitted, f"{member}/ is linted in another way"
     assert "ruff>=0.17,<0.18" in root["dependency-groups"]["dev"]
 
 

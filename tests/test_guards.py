@@ -28,7 +28,7 @@ def without(guard: Answers, project: Path) -> None:
 
 def is_green(project: Path, test: str, folder: Path) -> bool:
     """Whether the test file passes. One that hangs does not."""
-    command = [UV, "run", "--no-sync", "pytest", "-q", "-n", "0", "-x", test]
+    command = [UV, "run", "--no-sync", "pytest", "-q", "-x", test]
     wrapped, environment = offline(command, folder / "refused")
     try:
         done = subprocess.run(wrapped, cwd=project, env=environment, capture_output=True, timeout=120)

@@ -35,7 +35,7 @@ def edit(project: Path) -> dict[str, bytes]:
     with (project / "README.md").open("a") as readme:
         readme.write("\n## Our tea\n\nGreen, mostly.\n")
     pyproject = project / "pyproject.toml"
-    anchor = "    # Yours below this line.\n"
+    anchor = "dependencies = [\n"
     pyproject.write_text(pyproject.read_text().replace(anchor, f'{anchor}    "phonenumbers>=9,<10",\n', 1))
     (project / "tests" / "test_tea.py").write_text('def test_tea() -> None:\n    assert "tea"\n')
     commit(project)

@@ -20,13 +20,16 @@ import yaml
 from copier import Settings, run_copy
 from copier._main import Worker
 from jinja2 import Environment, meta, nodes
+from pathspec import GitIgnoreSpec
 
 from tests import shortcuts
 from tests.conftest import Render, files, recorded
 from tests.pairs import pairwise
+from tests.project_files import problems
 from tests.questionnaire import (
     ASKED,
     COMPUTED,
+    CONFIG,
     CUSTOM,
     DEFAULTS,
     LANGUAGES,
@@ -41,21 +44,23 @@ from tests.questionnaire import (
     serves,
 )
 
-EMITTED: dict[str, list[str]] = yaml.safe_load((ROOT / "tests" / "emitted_files.yml").read_text())
+TEMPLATE = ROOT / "template"
 # GitHub's own expressions are `${{ … }}`.
 JINJA = re.compile(rb"(?<!\$)\{\{-? +[a-z_]|\{%|\{#")
 
 
+@functools.cache
+def excluding(patterns: tuple[str, ...]) -> GitIgnoreSpec:
+    return GitIgnoreSpec.from_lines(patterns)
+
+
 def expected_files(answers: Answers) -> set[str]:
-    """The list says which names of copier.yml bring a file."""
+    """The files of the template that `_exclude` leaves in, as a project has them."""
     context = Computed(DEFAULTS | answers)
-    return {file for names, listed in EMITTED.items() if holds(names, context) for file in listed}
-
-
-def holds(names: str, context: Computed) -> bool:
-    """Whether computed names are true, or with `not` false: `has_memory and has_voice`. `always` is."""
-    each = [name.split() for name in names.split(" and ") if name != "always"]
-    return all(bool(context[words[-1]]) == (len(words) == 1) for words in each)
+    names = {name: context[name] for name in names_in("".join(CONFIG["_exclude"])) & QUESTIONS.keys()}
+    lines = "\n".join(compiled(entry).render(names) for entry in CONFIG["_exclude"]).splitlines()
+    excluded = excluding(tuple(line.strip() for line in lines if line.strip()))
+    return {name for name in ALL_FILES if not excluded.match_file(name)}
 
 
 def parse(name: str, body: bytes) -> Any:
@@ -99,6 +104,14 @@ def copiers_environment() -> Environment:
 
 
 ENVIRONMENT = copiers_environment()
+ANSWERS_FILE = CONFIG["_answers_file"]
+ALL_FILES = [
+    ".copier-answers.yml"
+    if "answers_file" in path.name
+    else path.relative_to(TEMPLATE).as_posix().removesuffix(".jinja")
+    for path in TEMPLATE.rglob("*")
+    if path.is_file() and "__pycache__" not in path.parts
+]
 TEMPLATES = sorted(path.relative_to(ROOT / "template").as_posix() for path in (ROOT / "template").rglob("*.jinja"))
 
 
@@ -134,6 +147,14 @@ class Computed(dict[str, Any]):
         return default
 
 
+@functools.cache
+def bringing(emitted: str) -> set[str]:
+    """The computed names in `_exclude` that decide whether a project has a file."""
+    lines = [line for entry in CONFIG["_exclude"] for line in entry.splitlines() if ": " in line]
+    deciding = [line for line in lines if emitted.startswith(line.strip().partition(":")[0].strip("'"))]
+    return names_in("{{ [" + ",".join(re.findall(r"has_\w+|needs_\w+", " ".join(deciding))) + "] }}") & QUESTIONS.keys()
+
+
 WORDS = {"model_provider", "fallback_provider", "stt_provider", "tts_provider", "python_version", "outcome"}
 
 
@@ -143,9 +164,7 @@ def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: P
     source = (ROOT / "template" / name).read_text(encoding="utf-8")
     template, names = ENVIRONMENT.from_string(source), names_in(source)
     emitted, distinct = name.removesuffix(".jinja"), tmp_path / "distinct"
-    bringing = {name for names, listed in EMITTED.items() if emitted in listed for name in names.split()}
-    bringing &= QUESTIONS.keys()
-    structural = questions_behind(names | bringing) & set(STRUCTURAL)
+    structural = questions_behind(names | bringing(emitted)) & set(STRUCTURAL)
     seen: set[str] = set()
     for answers in [*combinations(structural - WORDS), *combinations(structural & (WORDS | {"path"}))]:
         context = Computed(DEFAULTS | answers)
@@ -169,6 +188,7 @@ def test_every_file_belongs_to_an_answer(path: str, folder: Path, tmp_path: Path
             project, answers = tmp_path / "project", {**row, "languages": DEFAULTS["languages"]}
             given = asked(answers)
             run_copy(str(folder), project, given, defaults=True, quiet=True, settings=Settings(), unsafe=False)
+            assert problems(files(project)) == [], answers
             assert files(project).keys() == expected_files(answers), answers
             assert recorded(project) == record(answers)
             shutil.rmtree(project)
@@ -210,7 +230,7 @@ def test_every_language_is_spoken(render: Render, tmp_path: Path) -> None:
         project = render(tmp_path / "project", **answers)
         assert recorded(project) == record(answers)
         module: dict[str, Any] = {}
-        exec((project / "app" / "answers.py").read_text(), module)
+        exec((project / "app" / "config.py").read_text(), module)
         given = answers["languages"]
         assert list(module["LANGUAGES"]) == ([given] if isinstance(given, str) else given)
         assert (module["TRANSCRIPTION_PROVIDER"], module["TTS_PROVIDER"]) == (
@@ -219,7 +239,7 @@ def test_every_language_is_spoken(render: Render, tmp_path: Path) -> None:
         )
         if answers.get("voice"):
             assert next(iter(module["LANGUAGES"].values())) == answers["voice"]
-        for name in ("app/answers.py", "agent/words.py"):
+        for name in ("app/config.py", "agent/phrases.py"):
             (tmp_path / "distinct" / str(number) / name).parent.mkdir(parents=True)
             shutil.copy(project / name, tmp_path / "distinct" / str(number) / name)
         shutil.copy(project / "pyproject.toml", tmp_path)

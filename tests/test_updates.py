@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from jinja2 import Environment, StrictUndefined
 from tests.conftest import Render, Update, commit, files, git, recorded
 from tests.questionnaire import CONFIG, DEFAULTS, Answers, changes, record
 
-OWN = ("agent/", "scenarios/", "tests/test_agent.py", "tests/test_agent_calls.py")
+OWN = ("agent/", "scenarios/", "tests/", "README.md")
 FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual"}, {"partial_prompts": True}),
     ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
@@ -127,16 +128,15 @@ def edited(project: Path) -> dict[str, bytes]:
     """What people do to a project in their first week. Returns the files that are theirs alone."""
     pyproject = project / "pyproject.toml"
     text = pyproject.read_text()
-    anchor = "    # Yours below this line.\n"
-    assert text.count(anchor) == 2
-    text = text.replace(anchor, f'{anchor}    "phonenumbers>=9,<10",\n', 1)
-    head, tail = text.rsplit(anchor, 1)
-    pyproject.write_text(f'{head}{anchor}    "hypothesis>=6,<7",\n{tail}\n[tool.hypothesis]\nmine = true\n')
+    for anchor, package in {"dependencies = [\n": "phonenumbers>=9,<10", "dev = [\n": "hypothesis>=6,<7"}.items():
+        assert text.count(anchor) == 1
+        text = text.replace(anchor, f'{anchor}    "{package}",\n')
+    pyproject.write_text(f"{text}\n[tool.hypothesis]\nmine = true\n")
     for name in [".env.example", ".gitignore", "README.md"]:
         with (project / name).open("a") as end:
             end.write("\n# Mine\nMINE=1\n")
     (project / "agent" / "prompt.md").write_text("You are Ada.\n")
-    for said in [name for name in ["words.py", "texts.py"] if (project / "agent" / name).exists()]:
+    for said in [name for name in ["phrases.py", "texts.py"] if (project / "agent" / name).exists()]:
         with (project / "agent" / said).open("a") as end:
             end.write("\n# Mine\n")
     (project / "agent" / "tools.py").write_text(
@@ -146,8 +146,8 @@ def edited(project: Path) -> dict[str, bytes]:
     (project / "app" / "crm.py").write_text("CRM = None\n")
     (project / "tests" / "test_prices.py").write_text("def test_tea() -> None: ...\n")
     (project / "scenarios" / "tea.yml").write_text("description: Tea.\n")
-    (project / "scenarios" / "barge-in.yml").write_text("description: Mine now.\n")
-    own = {"app/crm.py", "tests/test_prices.py"}
+    (project / "scenarios" / "call-barge-in.yml").write_text("description: Mine now.\n")
+    own = {"app/crm.py"}
     return {name: body for name, body in files(project).items() if name in own or name.startswith(OWN)}
 
 
@@ -170,9 +170,9 @@ def test_the_edits_of_a_first_week_survive_every_switch(
     switched_off = shipped - fresh(before | change).keys()
     for name in mine:
         assert after.get(name) == (None if name in switched_off else mine[name]), name
-    pyproject = after["pyproject.toml"].decode()
-    assert pyproject.count('    # Yours below this line.\n    "phonenumbers>=9,<10",\n]') == 1
-    assert pyproject.count('    # Yours below this line.\n    "hypothesis>=6,<7",\n]') == 1
+    pyproject = tomllib.loads(after["pyproject.toml"].decode())
+    assert "phonenumbers>=9,<10" in pyproject["project"]["dependencies"]
+    assert "hypothesis>=6,<7" in pyproject["dependency-groups"]["dev"]
     for name in [".env.example", ".gitignore", "README.md"]:
         assert after[name].endswith(b"\n# Mine\nMINE=1\n")
     assert recorded(project) == record(before | change)
@@ -221,7 +221,7 @@ def test_a_new_release_reaches_a_project(repository: Path, create: Render, tmp_p
     commit(project)
     source = tmp_path / "template"
     subprocess.run(["git", "clone", "-q", str(repository), str(source)], check=True)
-    for name in ["template/app/main.py", "template/agent/tools.py", "template/scenarios/barge-in.yml"]:
+    for name in ["template/app/main.py", "template/agent/tools.py", "template/scenarios/call-barge-in.yml"]:
         with (source / name).open("a") as end:
             end.write("\n# New in v0.2.0\n")
     commit(source)
