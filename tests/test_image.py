@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pathspec import GitIgnoreSpec
 
 from tests.conftest import Render
 
@@ -43,13 +45,36 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module", params=["tac", "manual"])
 def image(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The last stage's file system: a virtual environment, and not the project's sources."""
+    """The last stage's file system: a virtual environment made of what the build sees, and not the sources."""
     project = render(tmp_path_factory.mktemp("image") / "project", path=request.param)
+    build = copied(project, project.parent / "build")
     environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(project.parent / "venv")}
-    command = [sys.executable, "-m", "uv", "sync", "--quiet", "--no-dev", "--no-editable", "--python", sys.executable]
-    subprocess.run(command, cwd=project, env=environment, check=True)
+    for command in re.findall(r"^RUN uv (sync .+)$", (project / "Dockerfile").read_text(encoding="utf-8"), re.M):
+        uv = [sys.executable, "-m", "uv", *command.split(), "--quiet", "--python", sys.executable]
+        subprocess.run(uv, cwd=build, env=environment, check=True)
+    shutil.rmtree(build)
     (project.parent / "srv").mkdir()
     yield project.parent
+
+
+def copied(project: Path, build: Path) -> Path:
+    """What `COPY . .` brings: all but the lines of .dockerignore."""
+    ignored = GitIgnoreSpec.from_lines((project / ".dockerignore").read_text(encoding="utf-8").splitlines())
+    for path in project.rglob("*"):
+        name = path.relative_to(project).as_posix()
+        if path.is_file() and not ignored.match_file(name):
+            (build / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, build / name)
+    return build
+
+
+def test_the_image_has_the_server_and_nothing_of_the_workbench(image: Path) -> None:
+    python = [str(image / "venv" / "bin" / "python"), "-c"]
+    found = "import app.main, agent, importlib.util as u; print([n for n in ({}) if u.find_spec(n)])"
+    absent = "'kit', 'app.voice.checks', 'app.voice.resources', 'app.voice.fake', 'app.voice.tests', 'pytest'"
+    told = subprocess.run([*python, found.format(absent)], cwd=image / "srv", capture_output=True, encoding="utf-8")
+    assert told.stdout == "[]\n", told.stdout + told.stderr
+    assert not (image / "venv" / "bin" / "agent").exists()
 
 
 def test_a_linter_has_nothing_to_say_of_the_dockerfiles(render: Render, tmp_path: Path) -> None:
@@ -94,7 +119,9 @@ def test_the_image_runs_as_nobody_in_particular_and_has_no_secret(image: Path) -
 
 def test_an_incomplete_environment_stops_the_image_with_code_2(image: Path) -> None:
     environment = {"PATH": f"{image / 'venv' / 'bin'}:{os.environ['PATH']}"}
-    done = subprocess.run(["agent", "serve"], cwd=image / "srv", env=environment, capture_output=True, encoding="utf-8")
+    done = subprocess.run(
+        ["python", "-m", "app", "serve"], cwd=image / "srv", env=environment, capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 2
     assert [line.split()[0] for line in done.stderr.splitlines()[:4]] == [
         "TWILIO_ACCOUNT_SID",
