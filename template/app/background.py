@@ -1,4 +1,4 @@
-"""Work that goes on while nobody waits for it."""
+"""Tasks that run in the background and are waited for at shutdown."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 
 class Background(set[asyncio.Task[None]]):
-    """The tasks that are not done yet. asyncio alone would let one be collected half done."""
+    """The tasks that are not done yet. The event loop keeps only weak references, so a task could be collected."""
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self.add(task)
         task.add_done_callback(self.discard)
 
-    async def finish(self, within: float) -> int:
-        """Wait, `within` seconds at most. Returns how many tasks were cut off."""
+    async def finish(self, limit: float) -> int:
+        """Wait up to `limit` seconds, then cancel. Returns how many tasks were cancelled."""
         if not self:
             return 0
-        _, late = await asyncio.wait(self, timeout=within)
+        _, late = await asyncio.wait(self, timeout=limit)
         for task in late:
             task.cancel()
         return len(late)

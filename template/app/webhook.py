@@ -1,4 +1,4 @@
-"""Webhooks that only Twilio can call: the signature must fit the public URL, whatever a proxy has sent."""
+"""Twilio's signature on a webhook, validated against the public URL."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from app.settings import Settings
 log = structlog.get_logger()
 
 
-def signed(settings: Settings) -> Callable[[Request], Awaitable[dict[str, Any]]]:
-    """A dependency that gives the fields of a signed form, or the object of signed JSON. 403 without a signature.
+def signed_body(settings: Settings) -> Callable[[Request], Awaitable[dict[str, Any]]]:
+    """A dependency that returns the fields of a signed form, or the object of signed JSON.
 
-    JSON is signed by the SHA-256 of the body in the query (`bodySHA256`).
-    Source: https://www.twilio.com/docs/usage/security#validating-requests
+    Raises HTTPException: 403 without a valid signature, 400 for JSON that is no object. JSON is signed by the SHA-256
+    of the body in the query (`bodySHA256`). Source: https://www.twilio.com/docs/usage/security#validating-requests
     """
     validator = RequestValidator(settings.auth_token.get_secret_value())
 
     async def body(request: Request) -> dict[str, Any]:
         query = f"?{request.url.query}" if request.url.query else ""
-        url = f"{settings.public_url}{request.url.path}{query}"
+        url = f"{settings.public_url}{request.url.path}{query}"  # Twilio signs this one, a proxy may forward another
         is_json = request.headers.get("Content-Type", "").startswith("application/json")
         fields: Any = {}
         if is_json and "bodySHA256" in request.query_params:
@@ -33,8 +33,8 @@ def signed(settings: Settings) -> Callable[[Request], Awaitable[dict[str, Any]]]
         elif not is_json:
             fields = {key: str(value) for key, value in (await request.form()).items()}
         signature = request.headers.get("X-Twilio-Signature")
-        unproven = is_json and not isinstance(fields, str)
-        if unproven or not signature or not validator.validate(url, fields, signature):
+        unsigned_json = is_json and not isinstance(fields, str)
+        if unsigned_json or not signature or not validator.validate(url, fields, signature):
             log.warning("signature.refused", url=url, hint="PUBLIC_URL and TWILIO_AUTH_TOKEN must be the number's own")
             raise HTTPException(403, "Not signed by Twilio.")
         if not is_json:

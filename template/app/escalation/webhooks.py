@@ -13,7 +13,7 @@ from app.escalation.state import KEPT, Records, State
 from app.escalation.transfer import Way
 from app.settings import Settings
 from app.store import Store
-from app.webhook import signed
+from app.webhook import signed_body
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ def routes(
     router = APIRouter()
 
     @router.post("/webhooks/taskrouter")
-    async def event(fields: Annotated[dict[str, Any], Depends(signed(settings))]) -> Response:
+    async def event(fields: Annotated[dict[str, Any], Depends(signed_body(settings))]) -> Response:
         """TaskRouter wants 204 within 15 seconds."""
         task: Any = asyncio.current_task()
         working.add(task)

@@ -31,7 +31,7 @@ from app.intelligence.reactions import CANNOT_WRITE, FailedSignals, Reactions, r
 from app.session import Action, Session
 from app.settings import Settings
 from app.signals import SIGNALS, AnySignal
-from app.webhook import signed
+from app.webhook import signed_body
 
 log = structlog.get_logger()
 
@@ -82,7 +82,7 @@ class Intelligence(Capability):
         self.failed = FailedSignals(settings.failed_signals)
         self.reactions = Reactions(reactions, self.failed)
         self.finished: deque[tuple[str, str]] = deque(maxlen=1000)
-        self._body = signed(settings)
+        self._body = signed_body(settings)
         self._receiving = Background()
         self._listeners: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._over: dict[str, float] = {}  # what has ended here, and until when it is listened for

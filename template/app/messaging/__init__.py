@@ -29,7 +29,7 @@ from app.messaging.payload import Change, Message, bare
 from app.session import Session
 from app.session_store import ENDED
 from app.twilio_api import OrchestratorSettings, twilio_client
-from app.webhook import signed
+from app.webhook import signed_body
 
 log = structlog.get_logger()
 
@@ -99,7 +99,7 @@ class Messaging(Channel):
         self.outbox = outbox
         self.inbox = Inbox(services.store, settings.text_pause)
         self.counts: Counter[str] = Counter()
-        self._body = signed(settings)
+        self._body = signed_body(settings)
         self.working = Background()  # on what has been received
 
     @classmethod

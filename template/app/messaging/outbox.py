@@ -19,7 +19,7 @@ from agent import texts
 from app.connection import Connection
 from app.messaging.payload import Message, bare
 from app.session import Session
-from app.twilio_api import everything
+from app.twilio_api import list_all
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Outbox:
         self.addresses = addresses
 
     async def people(self, conversation_id: str) -> People:
-        return People(await attempt("people", lambda: everything(self.api.participants(conversation_id))))
+        return People(await attempt("people", lambda: list_all(self.api.participants(conversation_id))))
 
     async def route(self, message: Message, people: People) -> Route:
         """How an answer goes back. The agent is added where it is missing; an author of unknown role is a customer.

@@ -14,7 +14,7 @@ from app.background import Background
 from app.capability import Capability, Services
 from app.session import Session
 from app.store import Store
-from app.twilio_api import OrchestratorSettings, everything, twilio_client
+from app.twilio_api import OrchestratorSettings, list_all, twilio_client
 
 log = structlog.get_logger()
 
@@ -83,11 +83,11 @@ class Orchestrator(Capability):
 
     async def _look(self, session: Session) -> bool:
         api = self.twilio.conversations.v2
-        found = await everything(api.conversations, channel_id=session.id, status=["ACTIVE"])
+        found = await list_all(api.conversations, channel_id=session.id, status=["ACTIVE"])
         if not found or not found[0].id:
             return False
         conversation_id = found[0].id
-        participants = await everything(api.participants(conversation_id))
+        participants = await list_all(api.participants(conversation_id))
         profiles = [each.profile_id for each in participants if each.type == "CUSTOMER" and each.profile_id]
         session.profile_id = profiles[0] if profiles else session.profile_id
         await self.store.put(f"conversation:{conversation_id}", session.id, FOUR_HOURS)

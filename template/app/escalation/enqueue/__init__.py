@@ -22,7 +22,7 @@ from app.escalation.state import OVER, Record, Records, State
 from app.escalation.transfer import CONNECTING, Way, follow_up
 from app.escalation.webhooks import task_of
 from app.session import Session
-from app.webhook import signed
+from app.webhook import signed_body
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ class EnqueueTransfer(Way):
 
     def __init__(self, services: Services, records: Records) -> None:
         super().__init__(services, records)
-        self.form = signed(services.settings)
+        self.form = signed_body(services.settings)
 
     async def begun(self, session: Session) -> Record | None:
         """The escalation that has not reached the queue yet. After that, the call does not come to the agent."""

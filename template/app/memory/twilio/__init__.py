@@ -22,7 +22,7 @@ from twilio.rest.memory.v1.recall import RecallList
 
 from app.capability import Services
 from app.memory.backend import Backend, Forgotten, Identity, Item, Known, MemorySettings
-from app.twilio_api import ApiSettings, everything, twilio_client
+from app.twilio_api import ApiSettings, list_all, twilio_client
 
 log = structlog.get_logger()
 
@@ -138,10 +138,10 @@ class TwilioMemory(Backend):
         """Delete the items before their profile: an attempt that breaks off can be repeated."""
         forgotten = Forgotten()
         for profile in await self._profiles(identity):
-            for each in await everything(self.api.observations(self.store_id, profile)):
+            for each in await list_all(self.api.observations(self.store_id, profile)):
                 await self.api.observations(self.store_id, profile, each.id).delete_async()
                 forgotten.observations += 1
-            for each in await everything(self.api.conversation_summaries(self.store_id, profile)):
+            for each in await list_all(self.api.conversation_summaries(self.store_id, profile)):
                 await self.api.conversation_summaries(self.store_id, profile, each.id).delete_async()
                 forgotten.summaries += 1
             await self.api.profiles(self.store_id, profile).delete_async()

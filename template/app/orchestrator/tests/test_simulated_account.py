@@ -12,7 +12,7 @@ from twilio.rest.conversations.v2.configuration import ConfigurationList
 from twilio.rest.intelligence.v3.configuration import ConfigurationList as AnalysisList
 from twilio.rest.memory.v1.store import StoreList
 
-from app.twilio_api import everything, twilio_client
+from app.twilio_api import list_all, twilio_client
 from kit import defaults
 from kit.simulated_twilio.account import SimulatedAccount
 
@@ -49,9 +49,9 @@ async def test_a_memory_store_becomes_active_after_its_operation(
         await asyncio.sleep(0.001)
     while (store := await api.stores(done.result["id"]).fetch_async()).status != "ACTIVE":
         await asyncio.sleep(0.001)
-    assert await everything(api.stores) == [store.id]
+    assert await list_all(api.stores) == [store.id]
     await api.stores(store.id).delete_async()
-    assert await everything(api.stores) == []
+    assert await list_all(api.stores) == []
 
 
 async def test_a_configuration_takes_a_wrong_store_and_keeps_its_grouping(
@@ -72,7 +72,7 @@ async def test_a_configuration_takes_a_wrong_store_and_keeps_its_grouping(
     texts = {"channelSettings": {"SMS": {"captureRules": [{"from": "*", "to": defaults.CALLED}]}}}
     await own.patch_async(patch_configuration_request=patch(texts))
     assert (await own.fetch_async()).channel_settings.keys() == {"VOICE", "SMS"}
-    (listed,) = await everything(api.configurations)
+    (listed,) = await list_all(api.configurations)
     assert listed.display_name == "agent" and listed.memory_store_id is None
 
 
@@ -80,7 +80,7 @@ async def test_a_rule_names_operators_that_exist(cloud: SimulatedAccount, twilio
     api = twilio.intelligence.v3
     webhook = {"type": "WEBHOOK", "method": "POST", "url": "https://agent.example/webhooks/intelligence"}
     rule = {"triggers": [{"on": "COMMUNICATION"}], "actions": [webhook], "context": {}}
-    names = {each.display_name: each.id for each in await everything(api.operators)}
+    names = {each.display_name: each.id for each in await list_all(api.operators)}
     kind = AnalysisList.CreateConfigurationRequest
     body = {"displayName": "agent", "description": "x", "rules": [{**rule, "operators": [{"id": names["Sentiment"]}]}]}
     made = await api.configurations.create_async(kind(body))

@@ -12,7 +12,7 @@ from app.voice.connect_action import on_session_ended
 from app.voice.relay.connection import RelayConnection
 from app.voice.relay.twiml import connect_twiml
 from app.voice.relay_attributes import websocket_url
-from app.webhook import signed
+from app.webhook import signed_body
 
 log = structlog.get_logger()
 
@@ -23,7 +23,7 @@ class RelayVoice(Voice):
     def add_routes(self, app: FastAPI) -> None:
         settings, capabilities = self.services.settings, self.services.capabilities
         validator = RequestValidator(settings.auth_token.get_secret_value())
-        signed_form = signed(settings)
+        signed_form = signed_body(settings)
 
         @app.post("/twiml")
         async def twiml(request: Request) -> Response:
