@@ -6,8 +6,9 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from inspect import iscoroutinefunction
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import structlog
@@ -20,6 +21,8 @@ from app.settings import Settings
 from app.turn import Turn
 
 log = structlog.get_logger()
+
+Item = TypeVar("Item")
 
 TOOL_FAILED = "The tool failed ({}). Say plainly that this did not work, and offer another way."
 
@@ -129,8 +132,59 @@ async def run_shielded(turn: Turn, call_id: str | None, work: Awaitable[Any]) ->
     return await asyncio.shield(task)
 
 
+class ModelFailed(Exception):
+    """A failure described by the runtime: its text quotes nothing of the conversation, and is logged."""
+
+
+class AnswerFailed(Exception):
+    """No model began to answer in time, or the one that began broke off."""
+
+
 def reason(error: BaseException) -> str:
     """Why a model failed, without what a provider may have quoted of the conversation."""
+    if isinstance(error, ModelFailed):
+        return str(error)
     if isinstance(error, BaseExceptionGroup):
         return ", ".join(reason(each) for each in error.exceptions)
     return " ".join([type(error).__name__, *([str(error.status_code)] if hasattr(error, "status_code") else [])])
+
+
+async def first_stream_to_begin(
+    streams: Sequence[tuple[str, Callable[[], AsyncGenerator[Item]]]],
+    deadline: float,
+    has_begun: Callable[[Item], bool],
+    *,
+    explain: Callable[[BaseException], str] = reason,
+    last_may_wait: bool = False,
+) -> AsyncGenerator[Item]:
+    """Yield the items of the first stream that begins within `deadline` seconds.
+
+    `streams` are names of models, each with a function that opens its stream, in order of preference. A stream has
+    begun with the first item for which `has_begun` is true: a token or a tool call. Earlier items are held back until
+    then. A stream that fails later is not replaced, since the caller has heard a part of it. `explain` describes an
+    error and quotes nothing; with `last_may_wait` the last stream has no deadline. Raises AnswerFailed.
+    """
+    failures = []
+    for number, (model, open_stream) in enumerate(streams, 1):
+        held: list[Item] = []
+        begun = False
+        try:
+            async with aclosing(open_stream()) as stream:
+                async with asyncio.timeout(None if last_may_wait and number == len(streams) else deadline):
+                    async for item in stream:
+                        held.append(item)
+                        if begun := has_begun(item):
+                            break
+                if not begun:
+                    raise ModelFailed("the stream ended before it began")
+                for item in held:
+                    yield item
+                async for item in stream:
+                    yield item
+                return
+        except Exception as error:
+            log.warning("model.failed", model=model, error=explain(error))
+            failures.append(explain(error))
+            if begun:
+                break
+    raise AnswerFailed(", ".join(failures))
