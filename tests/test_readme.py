@@ -30,6 +30,7 @@ def test_a_page_does_what_it_says(name: str, clone: Path, note: Note) -> None:
 
 
 def test_every_marked_block_says_why(folder: Path) -> None:
-    for name in ["README.md", "template/README.md.jinja"]:
+    pages = [path.relative_to(folder).as_posix() for path in (folder / "template" / "docs").iterdir()]
+    for name in ["README.md", "template/README.md.jinja", *pages]:
         text = (folder / name).read_text()
         assert text.count("<!-- not run") == len([block for block in blocks(folder / name) if block.reason])

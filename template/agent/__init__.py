@@ -1,1 +1,9 @@
-"""Yours. What the agent is: its prompt, its words and its tools. An update never touches this folder."""
+"""Yours: prompt, phrases, tools. An update never touches this folder.
+
+List your own capabilities and start-up code here, classes of `app.capability.Capability` in hook order: docs/extend.md
+has an example.
+"""
+
+from typing import Any
+
+CAPABILITIES: list[type[Any]] = []
