@@ -76,10 +76,10 @@ class Call:
     """A caller's end of one call. Every wait is bounded; silence raises CallProblem."""
 
     def __init__(
-        self, app: FastAPI, address: str, pace: float, caller: str, called: str, cloud: SimulatedAccount | None
+        self, app: FastAPI, address: str, pace: float, caller: str, called: str, account: SimulatedAccount | None
     ) -> None:
         self.app = app
-        self.cloud = cloud or SimulatedAccount(pace)
+        self.account = account or SimulatedAccount(pace)
         self.address = address
         self.pace = pace
         self.caller = caller
@@ -196,7 +196,7 @@ class Call:
         if self._reader:
             await asyncio.wait([self._reader], timeout=PATIENCE)
         if self.queue:
-            await self.cloud.happens(self, {"taskrouter": "hangup"})
+            await self.account.happens(self, {"taskrouter": "hangup"})
         self.ended_by = "caller"
 
     async def drops(self) -> None:
@@ -210,7 +210,7 @@ class Call:
     @property
     def conversation(self) -> str:
         """The conversation that the call is, at Twilio."""
-        return self.cloud.conversation_of(self)
+        return self.account.conversation_of(self)
 
     @property
     def reference(self) -> str:
@@ -280,7 +280,7 @@ class Call:
         self.queue = document.queue
         if document.queue:
             self.task, self.workflow = document.queue.attributes, document.queue.workflow
-            await self.cloud.queued(self, document.queue)
+            await self.account.queued(self, document.queue)
             return
         if document.record and self.ended_by is None:
             recording = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT_SID}/Recordings/RE{uuid4().hex}"
@@ -318,7 +318,7 @@ class Call:
                 "customParameters": relay.parameters,
             }
         )
-        await self.cloud.connected(self)
+        await self.account.connected(self)
         await self._until(
             lambda: calls_of(self.app).get(self.sid) or self._closed,
             "the app did not take the call",
@@ -469,12 +469,12 @@ async def call(
     pace: float = 1000.0,
     caller: str = CALLER,
     called: str = CALLED,
-    cloud: SimulatedAccount | None = None,
+    account: SimulatedAccount | None = None,
 ) -> AsyncGenerator[Call]:
     """Serve `app`, ring it and hang up at the end. `pace` is how much faster than a voice the caller listens."""
     async with (
         serve(app) as address,
-        caller_on(app, address, pace=pace, caller=caller, called=called, cloud=cloud) as line,
+        caller_on(app, address, pace=pace, caller=caller, called=called, account=account) as line,
     ):
         yield line
 
@@ -487,10 +487,10 @@ async def caller_on(
     pace: float = 1000.0,
     caller: str = CALLER,
     called: str = CALLED,
-    cloud: SimulatedAccount | None = None,
+    account: SimulatedAccount | None = None,
 ) -> AsyncGenerator[Call]:
     """A caller for an app that is being served already: two of them are two calls at once."""
-    line = Call(app, address, pace, caller, called, cloud)
+    line = Call(app, address, pace, caller, called, account)
     try:
         await line.dial()
         yield line

@@ -76,9 +76,9 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
     try:
         async with AsyncExitStack() as stack:
             refused = stack.enter_context(offline()) if local else []
-            cloud = SimulatedAccount(terminal.pace)
-            app = create_app(defaults.settings(), models, transport=cloud.transport)
-            line = await stack.enter_async_context(call(app, pace=terminal.pace, cloud=cloud))
+            account = SimulatedAccount(terminal.pace)
+            app = create_app(defaults.settings(), models, transport=account.transport)
+            line = await stack.enter_async_context(call(app, pace=terminal.pace, account=account))
             terminal.agent(line.greeting)
             await Conversation(line, terminal, interactive).run()
             if line.ended_by is None:

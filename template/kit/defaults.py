@@ -29,7 +29,7 @@ class Problem(AssertionError):
     """The app did what people would take for silence, or what Twilio would drop."""
 
 
-async def given_memory(app: FastAPI, cloud: object, facts: dict[str, Any]) -> None:
+async def given_memory(app: FastAPI, account: object, facts: dict[str, Any]) -> None:
     """What a scenario says of memory, for a project that has none."""
     if facts:
         raise ValueError("this project has no memory")

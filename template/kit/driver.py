@@ -46,7 +46,7 @@ class Driver(ABC):
     @classmethod
     @abstractmethod
     def begins(
-        cls, app: FastAPI, address: str, given: Given, cloud: SimulatedAccount, pace: float, watch: bool
+        cls, app: FastAPI, address: str, given: Given, account: SimulatedAccount, pace: float, watch: bool
     ) -> AbstractAsyncContextManager[Driver]:
         """A conversation with an app that is being served. `watch` shows it in the terminal."""
 

@@ -207,23 +207,23 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
     """Play a scenario: with its own script and no network, or with real `models`. `watch` shows it."""
     scenario, result, started = load(path), Result(path.stem), time.monotonic()
     script = [scripted(*scenario.model), *([scripted(*scenario.fallback)] if scenario.fallback is not None else [])]
-    given, cloud, kind = scenario.given, SimulatedAccount(pace), DRIVERS[scenario.given.channel]
+    given, account, kind = scenario.given, SimulatedAccount(pace), DRIVERS[scenario.given.channel]
     try:
-        cloud.given(dict(given.twilio))
+        account.given(dict(given.twilio))
     except ValueError as error:
         raise ScenarioError(f"{path}: given.twilio: {error}") from None
     app = create_app(
-        defaults.settings(**kind.settings(given)), models or script, now=lambda: given.now, transport=cloud.transport
+        defaults.settings(**kind.settings(given)), models or script, now=lambda: given.now, transport=account.transport
     )
 
     async def converse() -> None:
         async with serve(app) as address:
             for name, facts in (given.model_extra or {}).items():
                 try:
-                    await GIVENS[name](app, cloud, dict(facts))
+                    await GIVENS[name](app, account, dict(facts))
                 except ValueError as error:
                     raise ScenarioError(f"{path}: given.{name}: {error}") from None
-            async with kind.begins(app, address, given, cloud, pace, watch) as player:
+            async with kind.begins(app, address, given, account, pace, watch) as player:
                 for number, step in enumerate(scenario.turns, start=1):
                     reply = await player.takes(step)
                     if reply.first is not None:

@@ -41,9 +41,9 @@ class TextDriver(Driver):
     @classmethod
     @asynccontextmanager
     async def begins(
-        cls, app: FastAPI, address: str, given: Given, cloud: SimulatedAccount, pace: float, watch: bool
+        cls, app: FastAPI, address: str, given: Given, account: SimulatedAccount, pace: float, watch: bool
     ) -> AsyncGenerator[TextDriver]:
-        async with texter_on(app, address, cloud, author=given.caller) as somebody:
+        async with texter_on(app, address, account, author=given.caller) as somebody:
             player = cls(somebody, pace, Terminal() if watch else None)
             yield player
         player.remarks = " ".join([player.remarks, *somebody.unread()])
@@ -54,7 +54,7 @@ class TextDriver(Driver):
         if step.silence is not None:
             await asyncio.sleep(step.silence / self.pace)
         elif step.twilio:
-            await self.somebody.cloud.happens(self.somebody, step.twilio)
+            await self.somebody.account.happens(self.somebody, step.twilio)
         await self.somebody.settles()
         between = " ".join(self.somebody.unread())
         self.remarks = f"{self.remarks} {between}".strip()

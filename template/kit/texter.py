@@ -46,18 +46,18 @@ EVENTS = {"/nobody": "nobody", "/done": "completed"}  # what becomes of a task
 class Texter:
     """A customer in one channel. Every wait is bounded; silence raises Problem."""
 
-    def __init__(self, app: FastAPI, address: str, cloud: SimulatedAccount, author: str, channel: str) -> None:
+    def __init__(self, app: FastAPI, address: str, account: SimulatedAccount, author: str, channel: str) -> None:
         self.app = app
         self.address = address
-        self.cloud = cloud
+        self.account = account
         self.author = author
         self.channel = channel
         self.statuses: list[int] = []  # how the app answered the webhooks
         self._read = 0
         self._validator = RequestValidator(defaults.AUTH_TOKEN)
         self._http = httpx2.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE, trust_env=False, verify=False)
-        cloud.conversations.subscriber = self.posts
-        cloud.flex.subscriber = self.post_form
+        account.conversations.subscriber = self.posts
+        account.flex.subscriber = self.post_form
 
     @property
     def messaging(self) -> Any:
@@ -81,25 +81,25 @@ class Texter:
     def writes(self, text: str | None) -> dict[str, Any]:
         """Write something. The webhook of it is on its way when somebody posts it."""
         thread = THREAD if self.channel == "CHAT" else ""
-        message = self.cloud.conversations.write(self.author, self.called, self.channel, text, thread)
+        message = self.account.conversations.write(self.author, self.called, self.channel, text, thread)
         return webhook("COMMUNICATION_CREATED", message)
 
     async def reads(self) -> str:
         """The next answer."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while len(self.cloud.conversations.sent) <= self._read:
+                while len(self.account.conversations.sent) <= self._read:
                     if not self.messaging.working:
                         raise defaults.Problem("no answer: the app is done with the message")
                     await asyncio.sleep(0.002)
         except TimeoutError:
             raise defaults.Problem(f"no answer (waited {PATIENCE:.0f} s)") from None
         self._read += 1
-        return str(self.cloud.conversations.sent[self._read - 1]["content"]["text"])
+        return str(self.account.conversations.sent[self._read - 1]["content"]["text"])
 
     def unread(self) -> list[str]:
         """The answers that nobody has read."""
-        found = self.cloud.conversations.sent[self._read :]
+        found = self.account.conversations.sent[self._read :]
         self._read += len(found)
         return [message["content"]["text"] for message in found]
 
@@ -108,12 +108,12 @@ class Texter:
     @property
     def conversation(self) -> str:
         """The id of the latest conversation."""
-        return list(self.cloud.conversations.known)[-1]
+        return list(self.account.conversations.known)[-1]
 
     @property
     def reference(self) -> str:
         """The id of the latest message."""
-        return str(self.cloud.conversations.messages[-1]["id"])
+        return str(self.account.conversations.messages[-1]["id"])
 
     def sign(self, url: str) -> str:
         return str(self._validator.compute_signature(url, {}))
@@ -140,15 +140,15 @@ class Texter:
 
     async def human(self, text: str) -> None:
         """A human agent writes into the conversation, and accepts it first if it waits in Flex."""
-        if (task := self.cloud.flex.task) and task["assignment_status"] == "pending":
-            await self.cloud.flex.becomes("accepted")
+        if (task := self.account.flex.task) and task["assignment_status"] == "pending":
+            await self.account.flex.becomes("accepted")
             await self.settles()
-        message = self.cloud.conversations.join_human(self.conversation, text)
+        message = self.account.conversations.join_human(self.conversation, text)
         await self.posts(webhook("COMMUNICATION_CREATED", message))
 
     async def closes(self) -> None:
         """Twilio closes the conversation."""
-        known = self.cloud.conversations.known[self.conversation]
+        known = self.account.conversations.known[self.conversation]
         known["status"] = "CLOSED"
         await self.posts(webhook("CONVERSATION_UPDATED", {"id": known["id"], "status": "CLOSED"}))
 
@@ -156,7 +156,7 @@ class Texter:
         """Wait until the app has nothing to do."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while self.cloud.conversations.deliveries or self.cloud.flex.deliveries or busy(self.app):
+                while self.account.conversations.deliveries or self.account.flex.deliveries or busy(self.app):
                     await asyncio.sleep(0.002)
         except TimeoutError:
             raise defaults.Problem(f"the app is still busy after {PATIENCE:.0f} s") from None
@@ -165,7 +165,7 @@ class Texter:
 
     async def session(self) -> Session:
         """The latest conversation as it is stored; an empty one before the first message and after the end."""
-        known, now = self.cloud.conversations.known, self.messaging.now
+        known, now = self.account.conversations.known, self.messaging.now
         stored = await self._stored(f"session:{self.conversation}") if known else None
         empty = Session(self.conversation if known else "", self.author, "", FIRST_LANGUAGE, now=now)
         return load_session(self.conversation, stored, now) if isinstance(stored, dict) else empty
@@ -181,25 +181,25 @@ class Texter:
         return json.loads(text) if text else None
 
     async def aclose(self) -> None:
-        self.cloud.conversations.subscriber = self.cloud.flex.subscriber = None
+        self.account.conversations.subscriber = self.account.flex.subscriber = None
         await self._http.aclose()
 
 
 @asynccontextmanager
 async def texter(
-    app: FastAPI, cloud: SimulatedAccount, *, author: str = defaults.CALLER, channel: str = "SMS"
+    app: FastAPI, account: SimulatedAccount, *, author: str = defaults.CALLER, channel: str = "SMS"
 ) -> AsyncGenerator[Texter]:
-    """Serve `app` to somebody who texts it. `cloud` is the account whose transport the app has."""
-    async with serve(app) as address, texter_on(app, address, cloud, author=author, channel=channel) as somebody:
+    """Serve `app` to somebody who texts it. `account` is the account whose transport the app has."""
+    async with serve(app) as address, texter_on(app, address, account, author=author, channel=channel) as somebody:
         yield somebody
 
 
 @asynccontextmanager
 async def texter_on(
-    app: FastAPI, address: str, cloud: SimulatedAccount, *, author: str = defaults.CALLER, channel: str = "SMS"
+    app: FastAPI, address: str, account: SimulatedAccount, *, author: str = defaults.CALLER, channel: str = "SMS"
 ) -> AsyncGenerator[Texter]:
     """Somebody who texts an app that is being served already."""
-    somebody = Texter(app, address, cloud, author, channel)
+    somebody = Texter(app, address, account, author, channel)
     try:
         yield somebody
         await somebody.settles()
@@ -218,9 +218,9 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
     try:
         async with AsyncExitStack() as stack:
             refused = stack.enter_context(offline()) if local else []
-            cloud = SimulatedAccount()
-            app = create_app(defaults.settings(), models, transport=cloud.transport)
-            somebody = await stack.enter_async_context(texter(app, cloud))
+            account = SimulatedAccount()
+            app = create_app(defaults.settings(), models, transport=account.transport)
+            somebody = await stack.enter_async_context(texter(app, account))
             async with typed() if sys.stdin.isatty() else piped() as lines:
                 async for text in lines:
                     if text == "/quit":
@@ -238,16 +238,16 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
 
 async def obey(somebody: Texter, terminal: Terminal, text: str) -> None:
     command, _, words = text.partition(" ")
-    begun = bool(somebody.cloud.conversations.known)
+    begun = bool(somebody.account.conversations.known)
     if not text:
         return
     if command == "/human" and words and begun:
-        if (task := somebody.cloud.flex.task) and task["assignment_status"] == "pending":
+        if (task := somebody.account.flex.task) and task["assignment_status"] == "pending":
             terminal.note("TaskRouter: accepted.")
         terminal.line("human", words, style="magenta")
         await somebody.human(words)
-    elif command in EVENTS and somebody.cloud.flex.task:
-        await somebody.cloud.flex.becomes(EVENTS[command])
+    elif command in EVENTS and somebody.account.flex.task:
+        await somebody.account.flex.becomes(EVENTS[command])
         terminal.note(f"TaskRouter: {EVENTS[command]}.")
         if command == "/done":
             await somebody.settles()
@@ -269,12 +269,12 @@ async def obey(somebody: Texter, terminal: Terminal, text: str) -> None:
 
 async def answers(somebody: Texter, terminal: Terminal) -> None:
     """Show what the agent has to say to it, and whether it hands over."""
-    began, tasks = time.monotonic(), len(somebody.cloud.flex.interactions)
+    began, tasks = time.monotonic(), len(somebody.account.flex.interactions)
     await somebody.settles()
     took = f"{1000 * (time.monotonic() - began):.0f} ms"
     for text in (unread := somebody.unread()):
         terminal.agent(text, took)
-    for made in list(somebody.cloud.flex.interactions.values())[tasks:]:
+    for made in list(somebody.account.flex.interactions.values())[tasks:]:
         task = json.loads(made["routing"]["properties"]["attributes"])
         terminal.note(f"-> Flex ({task['channel']}): {task['reason_code']}. /human Hello accepts, /nobody does not.")
     if not unread:

@@ -31,9 +31,9 @@ class VoiceDriver(Driver):
     @classmethod
     @asynccontextmanager
     async def begins(
-        cls, app: FastAPI, address: str, given: Given, cloud: SimulatedAccount, pace: float, watch: bool
+        cls, app: FastAPI, address: str, given: Given, account: SimulatedAccount, pace: float, watch: bool
     ) -> AsyncGenerator[VoiceDriver]:
-        dialled = caller_on(app, address, pace=pace, caller=given.caller, called=given.called, cloud=cloud)
+        dialled = caller_on(app, address, pace=pace, caller=given.caller, called=given.called, account=account)
         async with dialled as line:
             player = cls(line, Screen() if watch else None)
             yield player
@@ -75,7 +75,7 @@ class VoiceDriver(Driver):
         elif step.hangup:
             await self.line.hangs_up()
         elif step.twilio:
-            await self.line.cloud.happens(self.line, step.twilio)
+            await self.line.account.happens(self.line, step.twilio)
         return None
 
     async def _shows(self, screen: Screen, turn: Turn | None, until: str) -> None:

@@ -45,7 +45,7 @@ async def dial() -> AsyncGenerator[Dial]:
         async def ring(*rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any) -> Call:
             account = account or SimulatedAccount()
             app = build_app(*rules, account=account, **options)
-            return await calls.enter_async_context(dial_app(app, cloud=account))
+            return await calls.enter_async_context(dial_app(app, account=account))
 
         yield ring
 

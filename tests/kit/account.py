@@ -20,11 +20,11 @@ PARTS = ("known", "configurations", "operators", "parts", "bought")
 TIMES = {"version", "updatedAt"}  # what a change leaves behind, whatever it is
 
 
-def state(cloud: SimulatedAccount) -> Any:
+def state(account: SimulatedAccount) -> Any:
     """All that the account has."""
-    products = {kind: getattr(cloud, kind) for kind in KINDS if hasattr(cloud, kind)}
+    products = {kind: getattr(account, kind) for kind in KINDS if hasattr(account, kind)}
     found = {(kind, part): getattr(product, part, None) for kind, product in products.items() for part in PARTS}
-    profiles = sorted(cloud.memory.profiles) if hasattr(cloud, "memory") else []
+    profiles = sorted(account.memory.profiles) if hasattr(account, "memory") else []
     return without_times(copy.deepcopy([found, profiles]))
 
 
@@ -41,8 +41,8 @@ class Killed(BaseException):
 class Wire(httpx2.AsyncBaseTransport):
     """Requests on their way to the account. `before` and `after` may raise, or answer instead."""
 
-    def __init__(self, cloud: SimulatedAccount) -> None:
-        self.cloud = cloud
+    def __init__(self, account: SimulatedAccount) -> None:
+        self.simulated = account
         self.requests: list[httpx2.Request] = []
         self.before: Callable[[httpx2.Request], httpx2.Response | None] = lambda request: None
         self.after: Callable[[httpx2.Request], None] = lambda request: None
@@ -51,7 +51,7 @@ class Wire(httpx2.AsyncBaseTransport):
         self.requests.append(request)
         if (answer := self.before(request)) is not None:
             return answer
-        answer = await self.cloud.transport.handle_async_request(request)
+        answer = await self.simulated.transport.handle_async_request(request)
         self.after(request)
         return answer
 
@@ -64,12 +64,12 @@ class Account:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.cloud = SimulatedAccount(pace=100_000)
-        self.wire = Wire(self.cloud)
+        self.simulated = SimulatedAccount(pace=100_000)
+        self.wire = Wire(self.simulated)
         self.said: list[str] = []
 
     def begins(self, **given: str) -> Setup:
-        return rehearsed(self.folder, self.cloud, given, self.wire)
+        return rehearsed(self.folder, self.simulated, given, self.wire)
 
     async def run(self, command: Callable[..., Any], *args: Any, **given: str) -> Any:
         setup = self.begins(**given)

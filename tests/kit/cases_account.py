@@ -12,4 +12,4 @@ def another_token(patient: Patient) -> None:
 
 @sick("ACC002")
 def a_suspended_account(patient: Patient) -> None:
-    patient.cloud.numbers.status = "suspended"
+    patient.simulated.numbers.status = "suspended"

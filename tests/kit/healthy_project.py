@@ -56,12 +56,12 @@ class Public(httpx2.AsyncBaseTransport):
 
 
 class Patient:
-    """Everything that a case may change: files in `root`, the environment and more by `patch`, `cloud`, `public`."""
+    """Everything that a case may change: files in `root`, the environment and more by `patch`, `simulated`, `public`."""
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.root = root
         self.patch = patch
-        self.cloud: Any = SimulatedAccount()
+        self.simulated: Any = SimulatedAccount()
         self.public = Public()
         self.models = [scripted({"says": "Yes."}) for _ in RUNTIME.model_names()]
         for name in COPIED:
@@ -81,7 +81,7 @@ class Patient:
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text(encoding="utf-8")), **changed}))
 
     async def diagnose(self, checks: Iterable[Check] = CATALOGUE) -> Report:
-        return await examine(Examined(self.root, self.cloud.transport, self.public, self.models), checks)
+        return await examine(Examined(self.root, self.simulated.transport, self.public, self.models), checks)
 
 
 def like(code: str) -> list[Check]:

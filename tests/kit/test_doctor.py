@@ -119,13 +119,13 @@ async def test_a_module_that_cannot_be_imported_is_a_finding(patient: Patient) -
 
 
 async def test_twilio_that_does_not_answer_is_a_finding_and_no_traceback(patient: Patient) -> None:
-    patient.cloud.numbers.fault.status = 500
+    patient.simulated.numbers.fault.status = 500
     assert "ACC001 This could not be checked (TwilioRestException 500)" in said(await patient.diagnose())
 
 
 async def test_nothing_is_changed(patient: Patient) -> None:
     await patient.diagnose()
-    products = patient.cloud.transport.products.values()
+    products = patient.simulated.transport.products.values()
     requests = [request for each in products for product in each for request in product.requests]
     assert requests and {request.method for request in requests} == {"GET"}
 
@@ -134,11 +134,16 @@ async def test_what_agent_setup_has_put_in_order_is_well(tmp_path: Path, environ
     patient = Patient(tmp_path, environment)
     account = Account(patient.root)
     if "custom" in getattr(config, "OPERATORS", []):
-        account.cloud.analyses.operators["own"] = {"id": "own", "displayName": "Own", "version": 1, "author": "SELF"}
+        account.simulated.analyses.operators["own"] = {
+            "id": "own",
+            "displayName": "Own",
+            "version": 1,
+            "author": "SELF",
+        }
     await account.apply()
     for name, value in dotenv_values(account.env).items():
         patient.patch.setenv(name, value or "")
-    patient.cloud = account.cloud
+    patient.simulated = account.simulated
     report = await patient.diagnose()
     assert {finding.code for finding in report.findings} <= {"ESC007", "DBM001"}, said(report)  # it hires nobody
 

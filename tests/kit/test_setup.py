@@ -39,7 +39,7 @@ def account(tmp_path: Path) -> Account:
 
 async def test_apply_makes_what_verify_proves_and_undo_takes_it_back(account: Account) -> None:
     account.env.write_text("# mine\nKEEP=1\n", encoding="utf-8")
-    before, planned = state_of(account.cloud), await account.plan()
+    before, planned = state_of(account.simulated), await account.plan()
     assert account.wire.written() == [] and not account.journal.exists()
     assert "keep" not in planned.values()
 
@@ -48,17 +48,17 @@ async def test_apply_makes_what_verify_proves_and_undo_takes_it_back(account: Ac
     assert await account.broken() == []
 
     await account.undo()
-    assert state_of(account.cloud) == before
+    assert state_of(account.simulated) == before
     assert account.env.read_text(encoding="utf-8") == "# mine\nKEEP=1\n"
     assert not account.journal.exists()
 
 
 async def test_a_second_apply_changes_nothing(account: Account) -> None:
     await account.apply()
-    written, made, kept = len(account.wire.written()), state_of(account.cloud), files(account)
+    written, made, kept = len(account.wire.written()), state_of(account.simulated), files(account)
     await account.apply()
     assert len(account.wire.written()) == written
-    assert (state_of(account.cloud), files(account)) == (made, kept)
+    assert (state_of(account.simulated), files(account)) == (made, kept)
 
 
 def files(account: Account) -> dict[str, bytes]:
@@ -85,27 +85,27 @@ async def test_an_apply_that_is_killed_after_any_step_goes_on(tmp_path: Path, mo
     reference = Account(tmp_path)
     await reference.apply()
     steps = step
-    most = {place: len(parts or ()) for place, parts in state_of(reference.cloud)[0].items()}
+    most = {place: len(parts or ()) for place, parts in state_of(reference.simulated)[0].items()}
     steps += len(reference.wire.written())
     for number in range(1, steps + 1):
         (folder := tmp_path / str(number)).mkdir()
         account = Account(folder)
-        before = state_of(account.cloud)
+        before = state_of(account.simulated)
         account.wire.after = lambda request: survived() if request.method != "GET" else None
         step, limit = 0, number
         with pytest.raises(Killed):
             await account.apply()
         limit = 0
         await account.apply()
-        for place, parts in state_of(account.cloud)[0].items():
+        for place, parts in state_of(account.simulated)[0].items():
             assert len(parts or ()) <= most[place], f"made twice, killed after step {number}: {place}"
         assert set((await account.plan()).values()) == {"keep"}, f"killed after step {number}"
         await account.undo()
-        assert state_of(account.cloud) == before, f"killed after step {number}"
+        assert state_of(account.simulated) == before, f"killed after step {number}"
 
 
 async def test_an_undo_that_is_killed_goes_on(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = state_of(account.cloud)
+    before = state_of(account.simulated)
     await account.apply()
     for number in range(1, 100):
         count = iter(range(1, 10_000))
@@ -120,12 +120,12 @@ async def test_an_undo_that_is_killed_goes_on(account: Account, monkeypatch: pyt
             break
         except Killed:
             assert number < 50
-    assert state_of(account.cloud) == before
+    assert state_of(account.simulated) == before
 
 
 async def test_what_others_have_changed_since_is_left(account: Account) -> None:
     await account.apply()
-    number = next(iter(account.cloud.numbers.known.values()))
+    number = next(iter(account.simulated.numbers.known.values()))
     changed = [name for name in ("voice_url", "sms_url") if name in changes(account)]
     if not changed:
         pytest.skip("setup has changed nothing of the number")
@@ -141,21 +141,21 @@ def changes(account: Account) -> dict[str, Any]:
 
 
 async def test_nothing_is_ever_bought(account: Account) -> None:
-    account.cloud.numbers.known.clear()
+    account.simulated.numbers.known.clear()
     with pytest.raises(SetupError, match="buys nothing"):
         await account.plan()
     with pytest.raises(SetupError, match="buys nothing"):
         await account.apply()
-    account.cloud.numbers.has(defaults.CALLED)
+    account.simulated.numbers.has(defaults.CALLED)
     await account.apply()
     await account.undo()
-    assert account.cloud.numbers.bought == []
+    assert account.simulated.numbers.bought == []
     paths = {request.url.path for request in account.wire.written()}
     assert not any(path.endswith("/IncomingPhoneNumbers.json") or "Available" in path for path in paths)
 
 
 async def test_of_several_numbers_one_is_named(account: Account) -> None:
-    other = account.cloud.numbers.has("+15005550002")
+    other = account.simulated.numbers.has("+15005550002")
     with pytest.raises(SetupError, match=r"--number.*15005550002") as error:
         await account.plan()
     assert error.value.code == 2
@@ -165,7 +165,7 @@ async def test_of_several_numbers_one_is_named(account: Account) -> None:
     assert set((await account.plan()).values()) == {"keep"}, "the choice is remembered"
     assert await account.broken() == []
     assert defaults.PUBLIC_URL in other["voice_url"] or not other["sms_url"]
-    assert defaults.PUBLIC_URL not in account.cloud.numbers.known["PN" + "1".zfill(32)]["voice_url"]
+    assert defaults.PUBLIC_URL not in account.simulated.numbers.known["PN" + "1".zfill(32)]["voice_url"]
 
 
 async def test_a_number_that_the_account_does_not_have_is_not_replaced_by_another(account: Account) -> None:

@@ -27,13 +27,13 @@ async def health(address: str) -> tuple[int, Any]:
 
 @asynccontextmanager
 async def serving(
-    *rules: dict[str, Any], cloud: SimulatedAccount | None = None, **settings: Any
+    *rules: dict[str, Any], account: SimulatedAccount | None = None, **settings: Any
 ) -> AsyncGenerator[tuple[DrainingServer, str]]:
     """The server of `agent serve`, in this process. Signals that it passes on reach nobody."""
     chosen = defaults.settings(host="127.0.0.1", port=0, **settings)
     server = DrainingServer(
         create_app(
-            chosen, [scripted(*(rules or ({"says": "Yes."},)))], [], transport=(cloud or SimulatedAccount()).transport
+            chosen, [scripted(*(rules or ({"says": "Yes."},)))], [], transport=(account or SimulatedAccount()).transport
         ),
         chosen,
     )

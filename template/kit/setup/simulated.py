@@ -31,26 +31,29 @@ async def rehearsal(given: Mapping[str, str]) -> AsyncIterator[Setup]:
 
 
 def rehearsed(
-    folder: Path, cloud: SimulatedAccount, given: Mapping[str, str], transport: httpx2.AsyncBaseTransport | None = None
+    folder: Path,
+    account: SimulatedAccount,
+    given: Mapping[str, str],
+    transport: httpx2.AsyncBaseTransport | None = None,
 ) -> Setup:
     """`folder` has `.env` and the journal. `transport` takes the requests instead of the account, perhaps."""
     known = defaults.settings()
     settings = SetupSettings(account_sid=known.account_sid, auth_token=known.auth_token, public_url=known.public_url)
     journal = Journal(folder / FILE, settings.account_sid)
     env_file = EnvFile(folder / ".env")
-    api = Api(settings, transport or cloud.transport, pace=cloud.numbers.pace)
+    api = Api(settings, transport or account.transport, pace=account.numbers.pace)
     choices = Choices(dict(given), dict(journal.choices))
-    return Setup(settings, api, journal, env_file, choices, {}, web=Server(env_file, cloud))
+    return Setup(settings, api, journal, env_file, choices, {}, web=Server(env_file, account))
 
 
 class Server(httpx2.AsyncBaseTransport):
     """`agent serve`, started anew for each request with the ids that stand in `.env` then."""
 
-    def __init__(self, env_file: EnvFile, cloud: SimulatedAccount) -> None:
+    def __init__(self, env_file: EnvFile, account: SimulatedAccount) -> None:
         self.env_file = env_file
-        self.cloud = cloud
+        self.account = account
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         ids = {name: value for name in variables() if (value := self.env_file.value(name))}
-        app = create_app(defaults.settings(**ids), [scripted({"says": "Yes."})], [], transport=self.cloud.transport)
+        app = create_app(defaults.settings(**ids), [scripted({"says": "Yes."})], [], transport=self.account.transport)
         return await httpx2.ASGITransport(app).handle_async_request(request)

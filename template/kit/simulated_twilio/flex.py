@@ -106,7 +106,7 @@ class Flex(Product):
 
     async def happens(self, somebody: Any, event: Any) -> None:
         """As `becomes`. When nobody comes, the customer must be told. Raises Problem otherwise."""
-        sent = somebody.cloud.conversations.sent
+        sent = somebody.account.conversations.sent
         count = len(sent)
         await self.becomes(event)
         try:

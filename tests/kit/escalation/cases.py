@@ -15,7 +15,7 @@ from tests.kit.healthy_project import Patient, sick, well
 
 def healthy(patient: Patient) -> None:
     known: Any = settings()
-    workspaces = patient.cloud.workspaces
+    workspaces = patient.simulated.workspaces
     workspaces.has("Another")
     workspaces.known[WORKSPACE]["event_callback_url"] = f"{PUBLIC_URL}/webhooks/taskrouter"
     routing = load(patient.root / "agent" / "routing.yml")
@@ -34,7 +34,7 @@ def healthy(patient: Patient) -> None:
 
 
 def part(patient: Patient, kind: str) -> dict[str, Any]:
-    known: dict[str, Any] = next(iter(patient.cloud.workspaces.parts[WORKSPACE][kind].values()))
+    known: dict[str, Any] = next(iter(patient.simulated.workspaces.parts[WORKSPACE][kind].values()))
     return known
 
 
@@ -69,22 +69,22 @@ def the_last_queue_comes_in_time(patient: Patient) -> None:
 
 @sick("ESC003")
 def no_workflow(patient: Patient) -> None:
-    patient.cloud.workspaces.parts[WORKSPACE]["Workflows"].clear()
+    patient.simulated.workspaces.parts[WORKSPACE]["Workflows"].clear()
 
 
 @sick("ESC004")
 def events_to_nobody(patient: Patient) -> None:
-    patient.cloud.workspaces.known[WORKSPACE]["event_callback_url"] = None
+    patient.simulated.workspaces.known[WORKSPACE]["event_callback_url"] = None
 
 
 @sick("ESC005")
 def events_that_are_left_out(patient: Patient) -> None:
-    patient.cloud.workspaces.known[WORKSPACE]["events_filter"] = "task.created,task.completed"
+    patient.simulated.workspaces.known[WORKSPACE]["events_filter"] = "task.created,task.completed"
 
 
 @well("ESC005")
 def the_events_that_count(patient: Patient) -> None:
-    patient.cloud.workspaces.known[WORKSPACE]["events_filter"] = ",".join([*EVENTS, "worker.created"])
+    patient.simulated.workspaces.known[WORKSPACE]["events_filter"] = ",".join([*EVENTS, "worker.created"])
 
 
 @sick("ESC006")
@@ -102,7 +102,7 @@ def no_default_queue(patient: Patient) -> None:
 
 @sick("ESC007")
 def nobody_at_work(patient: Patient) -> None:
-    patient.cloud.workspaces.parts[WORKSPACE]["Workers"].clear()
+    patient.simulated.workspaces.parts[WORKSPACE]["Workers"].clear()
 
 
 @sick("ESC007")
@@ -113,7 +113,7 @@ def everybody_is_elsewhere(patient: Patient) -> None:
 @well("ESC007")
 def a_queue_of_another_workflow(patient: Patient) -> None:
     unused = {"friendly_name": "unused", "target_workers": "1 == 2"}
-    patient.cloud.workspaces.part(WORKSPACE, "TaskQueues", unused)
+    patient.simulated.workspaces.part(WORKSPACE, "TaskQueues", unused)
 
 
 @sick("ESC008")

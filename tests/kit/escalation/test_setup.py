@@ -53,15 +53,15 @@ def account(tmp_path: Path) -> OwnRouting:
 
 
 def workflow(account: Account, workspace: str) -> dict[str, Any]:
-    (found,) = account.cloud.workspaces.parts[workspace]["Workflows"].values()
+    (found,) = account.simulated.workspaces.parts[workspace]["Workflows"].values()
     return dict(json.loads(found["configuration"])["task_routing"])
 
 
 async def test_a_workspace_that_is_there_is_changed_and_given_back(account: OwnRouting) -> None:
-    workspaces = account.cloud.workspaces
+    workspaces = account.simulated.workspaces
     workspaces.known[WORKSPACE].update(events_filter="task.created", event_callback_url="https://theirs.example")
     queue = workspaces.part(WORKSPACE, "TaskQueues", {"friendly_name": "everyone", "target_workers": "1 == 2"})
-    before = state_of(account.cloud)
+    before = state_of(account.simulated)
     await account.apply(workspace="Simulated")
     own = workspaces.known[WORKSPACE]
     assert own["event_callback_url"] == f"{defaults.PUBLIC_URL}/webhooks/taskrouter"
@@ -71,18 +71,18 @@ async def test_a_workspace_that_is_there_is_changed_and_given_back(account: OwnR
     assert set((await account.plan()).values()) == {"keep"}, "the choice is remembered"
     assert await account.broken() == []
     await account.undo()
-    assert state_of(account.cloud) == before
+    assert state_of(account.simulated) == before
 
 
 async def test_a_new_workspace_is_made_once(account: OwnRouting) -> None:
-    count = len(account.cloud.workspaces.known)
+    count = len(account.simulated.workspaces.known)
     await account.apply(workspace="a new one")
     await account.apply(workspace="a new one")
-    assert len(account.cloud.workspaces.known) == count + 1
+    assert len(account.simulated.workspaces.known) == count + 1
 
 
 async def test_a_change_of_routing_is_applied(account: OwnRouting) -> None:
-    before = state_of(account.cloud)
+    before = state_of(account.simulated)
     await account.apply()
     account.routes(ROUTING.replace("timeout: 60", "timeout: 90").replace("billing", "invoices"))
     planned = await account.plan()
@@ -92,30 +92,30 @@ async def test_a_change_of_routing_is_applied(account: OwnRouting) -> None:
     account.routes(ROUTING)
     left = [each["resource"] for each in await account.undo() if each["action"] == "left"]
     assert left == ["queue invoices"], "nobody knows it any more"
-    assert state_of(account.cloud) == before
+    assert state_of(account.simulated) == before
 
 
 async def test_numbers_that_come_back_as_text_are_the_same(account: OwnRouting) -> None:
     await account.apply()
-    (found,) = [each for parts in account.cloud.workspaces.parts.values() for each in parts["Workflows"].values()]
+    (found,) = [each for parts in account.simulated.workspaces.parts.values() for each in parts["Workflows"].values()]
     found["configuration"] = found["configuration"].replace('"timeout": 60', '"timeout": "60"')
     assert set((await account.plan()).values()) == {"keep"}
 
 
 async def test_a_broken_callback_is_found(account: OwnRouting) -> None:
     await account.apply()
-    for workspace in account.cloud.workspaces.known.values():
+    for workspace in account.simulated.workspaces.known.values():
         workspace["event_callback_url"] = "https://old.example/events"
     assert ("workspace", "event_callback_url") in await account.broken()
 
 
 async def test_flex_brings_its_own_workspace(account: OwnRouting) -> None:
     """People who write get a human there, and Flex itself says how a worker is reached."""
-    flex = account.cloud.workspaces.has("Flex Task Assignment")
+    flex = account.simulated.workspaces.has("Flex Task Assignment")
     await account.apply()
-    mine = next(each for each in account.cloud.workspaces.known.values() if each["event_callback_url"])
+    mine = next(each for each in account.simulated.workspaces.known.values() if each["event_callback_url"])
     assert (mine == flex) is (not all(way.spoken for way in WAYS))
-    (made,) = account.cloud.workspaces.parts[mine["sid"]]["Workflows"].values()
+    (made,) = account.simulated.workspaces.parts[mine["sid"]]["Workflows"].values()
     assert bool(made["assignment_callback_url"]) is (mine != flex)
 
 

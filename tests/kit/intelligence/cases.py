@@ -33,12 +33,12 @@ def healthy(patient: Patient) -> None:
     patient.answer(operators=OPERATORS)
     patient.patch.setattr(config, "OPERATORS", OPERATORS)
     rules = [rule(IDS.get(kind, OWN)) for kind in OPERATORS]
-    patient.cloud.analyses.has(known.intelligence_configuration_id, rules)
+    patient.simulated.analyses.has(known.intelligence_configuration_id, rules)
     configuration(patient)["intelligenceConfigurationIds"] = [known.intelligence_configuration_id]
 
 
 def rules(patient: Patient) -> list[dict[str, Any]]:
-    known: list[dict[str, Any]] = next(iter(patient.cloud.analyses.configurations.values()))["rules"]
+    known: list[dict[str, Any]] = next(iter(patient.simulated.analyses.configurations.values()))["rules"]
     return known
 
 
@@ -74,7 +74,7 @@ def nobody_reacts(patient: Patient) -> None:
 
 @sick("INT004")
 def no_configuration(patient: Patient) -> None:
-    patient.cloud.analyses.configurations.clear()
+    patient.simulated.analyses.configurations.clear()
 
 
 @sick("INT005")

@@ -29,13 +29,13 @@ def account(tmp_path: Path) -> Account:
 
 
 def linked(account: Account) -> list[str]:
-    (configuration,) = account.cloud.configurations.known.values()
+    (configuration,) = account.simulated.configurations.known.values()
     return list(configuration["intelligenceConfigurationIds"])
 
 
 async def test_each_operator_has_a_rule_that_tells_us(account: Account) -> None:
     await account.apply()
-    (configuration,) = account.cloud.analyses.configurations.values()
+    (configuration,) = account.simulated.analyses.configurations.values()
     triggers = {rule["operators"][0]["id"]: rule["triggers"][0]["on"] for rule in configuration["rules"]}
     assert len(triggers) == len(config.OPERATORS)
     if "summary" in config.OPERATORS:
@@ -45,45 +45,45 @@ async def test_each_operator_has_a_rule_that_tells_us(account: Account) -> None:
 
 async def test_a_configuration_without_the_operators_is_replaced_and_given_back(account: Account) -> None:
     """That of somebody else stays as it is: only the link moves."""
-    account.cloud.analyses.has(THEIRS, [], "theirs")
+    account.simulated.analyses.has(THEIRS, [], "theirs")
     account.sets(**{VARIABLE: THEIRS})
-    before = state_of(account.cloud)
+    before = state_of(account.simulated)
     found = await account.broken()
     assert (KIND, f"{config.OPERATORS[0]} is attached to this configuration") in found
     await account.apply()
-    assert THEIRS in account.cloud.analyses.configurations
+    assert THEIRS in account.simulated.analyses.configurations
     assert THEIRS not in linked(account) and len(linked(account)) == 1
     assert account.env.read_text().splitlines()[0] == f"{VARIABLE}={linked(account)[0]}"
     assert await account.broken() == []
     await account.undo()
-    assert state_of(account.cloud) == before
+    assert state_of(account.simulated) == before
     assert account.env.read_text() == f"{VARIABLE}={THEIRS}\n"
 
 
 @pytest.mark.parametrize("status", [400, 503])
 async def test_a_replacement_that_is_refused_costs_nothing(account: Account, status: int) -> None:
     """Neither theirs, when it is taken back, nor ours, when what was wanted is not wanted any more."""
-    account.cloud.analyses.has(THEIRS, [], "theirs")
+    account.simulated.analyses.has(THEIRS, [], "theirs")
     account.sets(**{VARIABLE: THEIRS})
     refuses(account, status)
     with pytest.raises(SetupError):
         await account.apply()
     account.wire.before = lambda request: None
     await account.undo()
-    assert list(account.cloud.analyses.configurations) == [THEIRS]
+    assert list(account.simulated.analyses.configurations) == [THEIRS]
 
     account.sets()
     await account.apply()
     (ours,) = linked(account)
-    rules = account.cloud.analyses.configurations[ours]["rules"]
-    account.cloud.analyses.configurations[ours]["rules"] = []
+    rules = account.simulated.analyses.configurations[ours]["rules"]
+    account.simulated.analyses.configurations[ours]["rules"] = []
     refuses(account, status)
     with pytest.raises(SetupError):
         await account.apply()
     account.wire.before = lambda request: None
-    account.cloud.analyses.configurations[ours]["rules"] = rules
+    account.simulated.analyses.configurations[ours]["rules"] = rules
     await account.apply()
-    assert linked(account) == [ours] and ours in account.cloud.analyses.configurations
+    assert linked(account) == [ours] and ours in account.simulated.analyses.configurations
 
 
 def refuses(account: Account, status: int) -> None:
@@ -103,9 +103,9 @@ async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration
     async def killed(number: int) -> bool:
         (folder := tmp_path / str(number)).mkdir()
         account = Account(folder)
-        before = state_of(account.cloud)
+        before = state_of(account.simulated)
         await account.apply()
-        (old,) = account.cloud.analyses.configurations.values()
+        (old,) = account.simulated.analyses.configurations.values()
         old["rules"].pop()
         count = 0
 
@@ -123,11 +123,11 @@ async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration
             ended = False
         account.wire.after = lambda request: None
         await account.apply()
-        (new,) = account.cloud.analyses.configurations.values()
+        (new,) = account.simulated.analyses.configurations.values()
         assert new["id"] != old["id"] and linked(account) == [new["id"]]
         assert await account.broken() == []
         await account.undo()
-        assert state_of(account.cloud) == before
+        assert state_of(account.simulated) == before
         assert {request.method for request in account.wire.requests} <= {"GET", "POST", "PATCH", "DELETE"}
         return not ended
 
@@ -139,7 +139,7 @@ async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration
 
 async def test_what_others_have_linked_stays(account: Account) -> None:
     await account.apply()
-    (configuration,) = account.cloud.configurations.known.values()
+    (configuration,) = account.simulated.configurations.known.values()
     ours = configuration["intelligenceConfigurationIds"]
     configuration["intelligenceConfigurationIds"] = [THEIRS]
     assert ("intelligence link", "intelligenceConfigurationIds") in await account.broken()
@@ -157,15 +157,15 @@ def own(tmp_path: Path) -> Path:
 @pytest.mark.skipif("custom" not in config.OPERATORS, reason="no operator of your own")
 async def test_an_operator_of_your_own_is_made_anew(account: Account, own: Path) -> None:
     text = (own / "operator.yml").read_text(encoding="utf-8")
-    before = state_of(account.cloud)
+    before = state_of(account.simulated)
 
     async def apply() -> str:
         setup = account.begins()
         setup.folder = own
         await machinery.apply(setup, account.said.append)
         await setup.api.close()
-        (found,) = [id for id, each in account.cloud.analyses.operators.items() if each["author"] == "SELF"]
-        (configuration,) = account.cloud.analyses.configurations.values()
+        (found,) = [id for id, each in account.simulated.analyses.operators.items() if each["author"] == "SELF"]
+        (configuration,) = account.simulated.analyses.configurations.values()
         assert found in [rule["operators"][0]["id"] for rule in configuration["rules"]]
         assert linked(account) == [configuration["id"]]
         return found
@@ -174,6 +174,6 @@ async def test_an_operator_of_your_own_is_made_anew(account: Account, own: Path)
     assert await apply() == first
     (own / "operator.yml").write_text(text.replace("one sentence", "a few words"), encoding="utf-8")
     second = await apply()
-    assert second != first and "a few words" in account.cloud.analyses.operators[second]["prompt"]
+    assert second != first and "a few words" in account.simulated.analyses.operators[second]["prompt"]
     await account.undo()
-    assert state_of(account.cloud) == before
+    assert state_of(account.simulated) == before

@@ -19,7 +19,7 @@ def healthy(patient: Patient) -> None:
 
 
 def number(patient: Patient) -> dict[str, Any]:
-    known: dict[str, Any] = next(iter(patient.cloud.numbers.known.values()))
+    known: dict[str, Any] = next(iter(patient.simulated.numbers.known.values()))
     return known
 
 

@@ -11,11 +11,11 @@ from tests.kit.healthy_project import Patient, sick
 
 def healthy(patient: Patient) -> None:
     known: Any = settings()
-    patient.cloud.configurations.has(known.conversation_configuration_id, conversationGroupingType=GROUPINGS[0])
+    patient.simulated.configurations.has(known.conversation_configuration_id, conversationGroupingType=GROUPINGS[0])
 
 
 def configuration(patient: Patient) -> dict[str, Any]:
-    known: dict[str, Any] = next(iter(patient.cloud.configurations.known.values()))
+    known: dict[str, Any] = next(iter(patient.simulated.configurations.known.values()))
     return known
 
 
@@ -26,7 +26,7 @@ def a_key_that_was_withdrawn(patient: Patient) -> None:
 
 @sick("ORC002")
 def no_configuration(patient: Patient) -> None:
-    patient.cloud.configurations.known.clear()
+    patient.simulated.configurations.known.clear()
 
 
 @sick("ORC003")

@@ -33,9 +33,9 @@ def account(tmp_path: Path) -> Account:
 @pytest.fixture
 def theirs(account: Account) -> dict[str, Any]:
     """A configuration and a store of somebody, which `.env` names."""
-    account.cloud.stores.has(STORE, "theirs")
+    account.simulated.stores.has(STORE, "theirs")
     account.sets(**{VARIABLE: THEIRS, str(MemoryStore.variable): STORE})
-    return account.cloud.configurations.has(
+    return account.simulated.configurations.has(
         THEIRS,
         memoryStoreId=STORE,
         memoryExtractionEnabled=True,
@@ -59,7 +59,7 @@ async def test_a_description_is_always_sent(account: Account, theirs: dict[str, 
     await account.apply()
     await account.undo()
     theirs.clear()
-    account.cloud.configurations.known.clear()
+    account.simulated.configurations.known.clear()
     await account.apply()
     sent = [*account.bodies("POST", "Configurations"), *account.bodies("PATCH", "Configurations")]
     sent += account.bodies("POST", "ControlPlane/Stores")
@@ -67,7 +67,7 @@ async def test_a_description_is_always_sent(account: Account, theirs: dict[str, 
 
 
 async def test_what_others_have_put_into_a_configuration_stays(account: Account, theirs: dict[str, Any]) -> None:
-    before = state_of(account.cloud)
+    before = state_of(account.simulated)
     await account.apply()
     assert RULE in theirs["channelSettings"]["SMS"]["captureRules"]
     assert theirs["channelSettings"]["SMS"]["statusTimeouts"] == {"closed": 9}
@@ -76,17 +76,17 @@ async def test_what_others_have_put_into_a_configuration_stays(account: Account,
     assert await account.broken() == []
     await account.undo()
     theirs["description"] = ""  # the one thing that is not taken away again
-    assert state_of(account.cloud) == before
+    assert state_of(account.simulated) == before
     assert account.env.read_text().splitlines()[:2] == [f"{VARIABLE}={THEIRS}", f"{MemoryStore.variable}={STORE}"]
 
 
 async def test_a_channel_that_was_added_goes_again(account: Account, theirs: dict[str, Any]) -> None:
     theirs.update(channelSettings={"CHAT": {"statusTimeouts": {"closed": 9}}}, description="Theirs")
-    before = state_of(account.cloud)
+    before = state_of(account.simulated)
     await account.apply()
     assert len(theirs["channelSettings"]) > 1
     await account.undo()
-    assert state_of(account.cloud) == before
+    assert state_of(account.simulated) == before
 
 
 async def test_speech_is_not_recognised_twice(account: Account, theirs: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ async def test_speech_is_not_recognised_twice(account: Account, theirs: dict[str
 async def test_a_wrong_store_is_found_and_changed(account: Account) -> None:
     """Twilio takes it without a word."""
     await account.apply()
-    (configuration,) = account.cloud.configurations.known.values()
+    (configuration,) = account.simulated.configurations.known.values()
     configuration["memoryStoreId"] = OTHER
     assert (KIND, "names the memory store") in await account.broken()
     await account.apply()
@@ -110,14 +110,14 @@ async def test_a_wrong_store_is_found_and_changed(account: Account) -> None:
 
 
 async def test_what_was_deleted_is_made_again(account: Account) -> None:
-    before = state_of(account.cloud)
+    before = state_of(account.simulated)
     await account.apply()
-    account.cloud.configurations.known.clear()
+    account.simulated.configurations.known.clear()
     assert (KIND, "exists") in await account.broken()
     await account.apply()
     assert set((await account.plan()).values()) == {"keep"}
     await account.undo()
-    assert state_of(account.cloud) == before
+    assert state_of(account.simulated) == before
 
 
 def refuses(account: Account, method: str, place: str, status: int) -> None:
@@ -133,12 +133,12 @@ async def test_what_somebody_names_after_a_broken_creation_is_not_ours(account: 
     with pytest.raises(SetupError):
         await account.apply()
     account.wire.before = lambda request: None
-    account.cloud.configurations.has(THEIRS, description="theirs")
+    account.simulated.configurations.has(THEIRS, description="theirs")
     account.sets(**{**dotenv_values(account.env), VARIABLE: THEIRS})
     if again:
         await account.apply()
     await account.undo()
-    assert list(account.cloud.configurations.known) == [THEIRS]
+    assert list(account.simulated.configurations.known) == [THEIRS]
 
 
 async def test_a_flag_counts_after_a_broken_creation_too(account: Account) -> None:
@@ -146,30 +146,30 @@ async def test_a_flag_counts_after_a_broken_creation_too(account: Account) -> No
     with pytest.raises(SetupError):
         await account.apply()
     account.wire.before = lambda request: None
-    account.cloud.configurations.has(THEIRS, description="theirs")
+    account.simulated.configurations.has(THEIRS, description="theirs")
     await account.apply(configuration=THEIRS)
     assert dotenv_values(account.env)[VARIABLE] == THEIRS
-    assert list(account.cloud.configurations.known) == [THEIRS]
+    assert list(account.simulated.configurations.known) == [THEIRS]
 
 
 async def test_a_store_that_does_not_get_ready_is_waited_for_again(account: Account) -> None:
-    account.cloud.stores.activates = False
+    account.simulated.stores.activates = False
     with pytest.raises(SetupError, match="not ACTIVE yet"):
         await account.apply()
     assert ("memory store", "is ACTIVE") in await account.broken()
-    (store,) = account.cloud.stores.known.values()
+    (store,) = account.simulated.stores.known.values()
     store["status"] = "ACTIVE"
     await account.apply()
-    assert len(account.cloud.stores.known) == 1 and await account.broken() == []
+    assert len(account.simulated.stores.known) == 1 and await account.broken() == []
 
 
 async def test_work_that_twilio_gives_up_can_be_tried_again(account: Account) -> None:
-    account.cloud.configurations.operations.fails = "INTERNAL"
+    account.simulated.configurations.operations.fails = "INTERNAL"
     with pytest.raises(SetupError, match="INTERNAL"):
         await account.apply()
-    account.cloud.configurations.operations.fails = ""
+    account.simulated.configurations.operations.fails = ""
     await account.apply()
-    assert len(account.cloud.configurations.known) == 1
+    assert len(account.simulated.configurations.known) == 1
     assert set((await account.plan()).values()) == {"keep"}
 
 
@@ -191,7 +191,7 @@ async def test_a_repeated_request_has_the_same_key(account: Account) -> None:
 
 async def test_the_last_store_that_fits_is_named(account: Account) -> None:
     for number in range(5):
-        account.cloud.stores.has(f"mem_store_{number:026d}", f"store-{number}")
+        account.simulated.stores.has(f"mem_store_{number:026d}", f"store-{number}")
     with pytest.raises(SetupError, match="--store"):
         await account.apply()
     await account.apply(store=f"mem_store_{3:026d}")
@@ -200,15 +200,15 @@ async def test_the_last_store_that_fits_is_named(account: Account) -> None:
 
 async def test_memory_that_cannot_be_read_is_found(account: Account) -> None:
     await account.apply()
-    account.cloud.memory.fault = Fault(status=503)
+    account.simulated.memory.fault = Fault(status=503)
     assert ("memory store", "answers") in await account.broken()
-    assert account.cloud.memory.profiles == {}
+    assert account.simulated.memory.profiles == {}
 
 
 async def test_a_proof_leaves_nobody_behind(account: Account) -> None:
     await account.apply()
-    account.cloud.memory.knows("+15005550006", observations=["Likes tea"])
+    account.simulated.memory.knows("+15005550006", observations=["Likes tea"])
     assert await account.broken() == []
-    assert [profile.traits["Contact"]["phone"] for profile in account.cloud.memory.profiles.values()] == [
+    assert [profile.traits["Contact"]["phone"] for profile in account.simulated.memory.profiles.values()] == [
         "+15005550006"
     ]

@@ -15,13 +15,13 @@ def healthy(patient: Patient) -> None:
 
 
 def number(patient: Patient) -> dict[str, Any]:
-    known: dict[str, Any] = next(iter(patient.cloud.numbers.known.values()))
+    known: dict[str, Any] = next(iter(patient.simulated.numbers.known.values()))
     return known
 
 
 @sick("NUM001", "MSG003")
 def no_number(patient: Patient) -> None:
-    patient.cloud.numbers.known.clear()
+    patient.simulated.numbers.known.clear()
 
 
 @sick("NUM002")
@@ -36,7 +36,7 @@ def a_slash_too_much(patient: Patient) -> None:
 
 @well("NUM002")
 def another_number_beside_it(patient: Patient) -> None:
-    patient.cloud.numbers.has("+15005550002")
+    patient.simulated.numbers.has("+15005550002")
 
 
 @sick("NUM003")
@@ -47,13 +47,13 @@ def calls_by_get(patient: Patient) -> None:
 @sick("NUM004")
 def an_application_answers(patient: Patient) -> None:
     number(patient)["voice_application_sid"] = APPLICATION
-    patient.cloud.numbers.applications[APPLICATION] = {"voice_url": "https://example.com/voice"}
+    patient.simulated.numbers.applications[APPLICATION] = {"voice_url": "https://example.com/voice"}
 
 
 @well("NUM004")
 def an_application_that_points_here(patient: Patient) -> None:
     number(patient).update(voice_application_sid=APPLICATION, voice_url="")
-    patient.cloud.numbers.applications[APPLICATION] = {"voice_url": f"{defaults.PUBLIC_URL}/twiml"}
+    patient.simulated.numbers.applications[APPLICATION] = {"voice_url": f"{defaults.PUBLIC_URL}/twiml"}
 
 
 @sick("NUM005")
@@ -73,9 +73,9 @@ def a_number_for_faxes(patient: Patient) -> None:
 
 @sick("NUM007")
 def calls_are_processed_in_ireland(patient: Patient) -> None:
-    patient.cloud.regions.known[defaults.CALLED] = "ie1"
+    patient.simulated.regions.known[defaults.CALLED] = "ie1"
 
 
 @well("NUM007")
 def a_route_to_the_same_region(patient: Patient) -> None:
-    patient.cloud.regions.known[defaults.CALLED] = "US1"
+    patient.simulated.regions.known[defaults.CALLED] = "US1"

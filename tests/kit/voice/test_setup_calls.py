@@ -20,7 +20,7 @@ def account(tmp_path: Path) -> Account:
 
 @pytest.fixture
 def number(account: Account) -> dict[str, Any]:
-    return next(iter(account.cloud.numbers.known.values()))
+    return next(iter(account.simulated.numbers.known.values()))
 
 
 async def test_calls_are_taken_from_a_trunk_and_given_back(account: Account, number: dict[str, Any]) -> None:

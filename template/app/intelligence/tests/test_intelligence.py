@@ -88,16 +88,16 @@ def somebody(talk: Talk) -> Any:
 
 
 async def happens(somebody: Any, **event: Any) -> None:
-    await somebody.cloud.happens(somebody, {"intelligence": event})
+    await somebody.account.happens(somebody, {"intelligence": event})
 
 
 def body_of(somebody: Any, **event: Any) -> dict[str, Any]:
-    body: dict[str, Any] = somebody.cloud.intelligence.rule_execution(somebody, event)
+    body: dict[str, Any] = somebody.account.intelligence.rule_execution(somebody, event)
     return body
 
 
 async def sends(somebody: Any, body: dict[str, Any], token: str | None = "once") -> int:
-    return int((await somebody.cloud.intelligence.send(somebody, body, token)).status_code)
+    return int((await somebody.account.intelligence.send(somebody, body, token)).status_code)
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -481,7 +481,7 @@ def test_the_operators_of_twilio_are_the_same_on_both_sides() -> None:
 async def test_the_simulated_account_answers_the_helper_library(somebody: Any) -> None:
     body_of(somebody, sentiment="negative")
     body_of(somebody, sentiment="positive", conversation="other")
-    api = twilio_client(defaults.settings(), somebody.cloud.transport).intelligence.v3  # type: ignore[arg-type]
+    api = twilio_client(defaults.settings(), somebody.account.transport).intelligence.v3  # type: ignore[arg-type]
     names = {each.id: each.display_name for each in await api.operators.list_async()}
     assert names[ID["script_adherence"]] == "Script Adherence"
     lists = type(api.configurations)

@@ -139,7 +139,7 @@ async def worker(store: Store, **settings: Any) -> AsyncGenerator[tuple[FastAPI,
 async def by(address: str, call: Call, body: dict[str, Any], token: str = "once") -> None:
     """Send a webhook to another worker."""
     there = SimpleNamespace(address=address, sign=call.sign)
-    assert (await call.cloud.intelligence.send(there, body, token)).status_code == 200  # type: ignore[arg-type]
+    assert (await call.account.intelligence.send(there, body, token)).status_code == 200  # type: ignore[arg-type]
 
 
 async def test_a_signal_reaches_a_call_on_another_worker(dial: Dial, reactions: Noted) -> None:
@@ -228,9 +228,9 @@ async def test_signals_in_the_mailbox_are_dealt_with_when_the_server_stops(
         await reactions.note(signal, session)
 
     reactions.on_sentiment = slow
-    cloud = SimulatedAccount()
-    app = create_app(defaults.settings(), [scripted(YES)], [], transport=cloud.transport)
-    async with dialled(app, cloud=cloud) as call:
+    account = SimulatedAccount()
+    app = create_app(defaults.settings(), [scripted(YES)], [], transport=account.transport)
+    async with dialled(app, account=account) as call:
         for token in ("a", "b", "c"):
             await sends(call, body_of(call, sentiment="negative"), token)
     assert len(reactions.seen) == 3
@@ -239,9 +239,9 @@ async def test_signals_in_the_mailbox_are_dealt_with_when_the_server_stops(
 async def test_a_server_that_stops_does_not_wait_for_signals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.intelligence.ROUND", 60.0)
     monkeypatch.setattr("app.intelligence.FAREWELL", 60.0)
-    cloud = SimulatedAccount()
-    app = create_app(defaults.settings(), [scripted(YES)], [], transport=cloud.transport)
-    async with asyncio.timeout(10), dialled(app, cloud=cloud) as call:
+    account = SimulatedAccount()
+    app = create_app(defaults.settings(), [scripted(YES)], [], transport=account.transport)
+    async with asyncio.timeout(10), dialled(app, account=account) as call:
         await soon()
         await call.hangs_up()
 
@@ -266,9 +266,9 @@ async def test_a_reaction_that_is_cut_off_does_not_lose_the_signal(
 ) -> None:
     monkeypatch.setattr("app.intelligence.FAREWELL", 0.05)
     reactions.on_sentiment = lambda signal, session: asyncio.Event().wait()
-    cloud = SimulatedAccount()
-    app = create_app(defaults.settings(failed_signals=kept), [scripted(YES)], [], transport=cloud.transport)
-    async with dialled(app, cloud=cloud) as call:
+    account = SimulatedAccount()
+    app = create_app(defaults.settings(failed_signals=kept), [scripted(YES)], [], transport=account.transport)
+    async with dialled(app, account=account) as call:
         await sends(call, body_of(call, sentiment="negative"))
         await soon()
     assert "the server stopped" in text(kept)

@@ -20,7 +20,7 @@ OF_A_CALLER = {"traits", "observations", "summaries"}
 NOWHERE = "sqlite:////dev/null/memory.db"
 
 
-async def given_memory(app: FastAPI, cloud: object, facts: dict[str, Any]) -> None:
+async def given_memory(app: FastAPI, account: object, facts: dict[str, Any]) -> None:
     """Make `given.memory` of a scenario so. Raises ValueError for what memory cannot be."""
     if wrong := facts.keys() - FIELDS:
         raise ValueError(f"memory has no {', '.join(wrong)}; it has {', '.join(sorted(FIELDS))}")

@@ -37,7 +37,7 @@ from kit.texter import Texter, texter_on
 
 
 def sent(somebody: Texter) -> list[str]:
-    return [message["content"]["text"] for message in somebody.cloud.conversations.sent]
+    return [message["content"]["text"] for message in somebody.account.conversations.sent]
 
 
 async def kept(somebody: Texter) -> Session:
@@ -216,10 +216,10 @@ async def test_what_comes_during_an_answer_is_answered_after_it(reach: Reach) ->
 
 
 async def test_two_workers_share_a_conversation(reach: Reach) -> None:
-    cloud, store = SimulatedAccount(), InProcess()
+    account, store = SimulatedAccount(), InProcess()
     rules = {"hears": "first", "says": "One.", "delay": 0.2}, {"says": "Two."}
-    one = await reach(*rules, account=cloud, store=store)
-    other = await reach(*rules, account=cloud, store=store)
+    one = await reach(*rules, account=account, store=store)
+    other = await reach(*rules, account=account, store=store)
     await one.posts(one.writes("first"))
     await asyncio.sleep(0.1)
     await other.posts(other.writes("second"))
@@ -265,7 +265,7 @@ async def test_its_own_messages_are_none_of_a_human(reach: Reach) -> None:
     """Twilio takes a number whose messages it captures for that of a human, unless somebody has said otherwise."""
     somebody = await reach()
     event = somebody.writes("Hello")
-    somebody.cloud.conversations._person(somebody.conversation, "HUMAN_AGENT", "SMS", defaults.CALLED)
+    somebody.account.conversations._person(somebody.conversation, "HUMAN_AGENT", "SMS", defaults.CALLED)
     await somebody.posts(event)
     assert await somebody.reads() == "Yes."
     await somebody.settles()
@@ -276,7 +276,7 @@ async def test_an_agent_with_another_address_is_not_answered(reach: Reach) -> No
     somebody = await reach()
     await somebody.texts("Hello")
     event = somebody.writes("I am another agent")
-    agent = next(each for each in somebody.cloud.conversations.people[somebody.conversation] if "AI" in each["type"])
+    agent = next(each for each in somebody.account.conversations.people[somebody.conversation] if "AI" in each["type"])
     author = {"address": "+15005550099", "channel": "SMS", "participantId": agent["id"]}
     await somebody.posts({**event, "data": {**event["data"], "author": author}})
     await somebody.settles()
@@ -327,7 +327,7 @@ async def test_what_cannot_be_read_is_logged_without_what_it_says(reach: Reach, 
 async def test_who_writes_and_what_is_not_logged(reach: Reach, logged: Callable[[], str]) -> None:
     somebody = await reach({"says": "A private answer."})
     await somebody.texts("My private question")
-    somebody.cloud.conversations.refusals = [400]
+    somebody.account.conversations.refusals = [400]
     await somebody.posts(somebody.writes("My private question"))
     await somebody.settles()
     assert "text.answered" in logged() and "text.failed" in logged()
@@ -345,7 +345,7 @@ async def test_a_webhook_that_twilio_has_not_signed_is_refused(reach: Reach) -> 
 
 
 def people(somebody: Texter) -> dict[str, str]:
-    found = somebody.cloud.conversations.people[somebody.conversation]
+    found = somebody.account.conversations.people[somebody.conversation]
     return {each["addresses"][0]["address"]: each["type"] for each in found}
 
 
@@ -358,14 +358,14 @@ async def test_the_agent_joins_the_conversation_once(reach: Reach) -> None:
 
 async def test_somebody_of_unknown_role_becomes_a_customer_with_a_profile(reach: Reach) -> None:
     somebody = await reach()
-    somebody.cloud.conversations.roles[defaults.CALLER] = "UNKNOWN"
+    somebody.account.conversations.roles[defaults.CALLER] = "UNKNOWN"
     event = somebody.writes("Hello")
-    somebody.cloud.conversations._person(somebody.conversation, "UNKNOWN", "SMS", defaults.CALLED)
+    somebody.account.conversations._person(somebody.conversation, "UNKNOWN", "SMS", defaults.CALLED)
     await somebody.posts(event)
     await somebody.reads()
     await somebody.settles()
     assert people(somebody) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
-    profile = somebody.cloud.memory.of(defaults.CALLER)
+    profile = somebody.account.memory.of(defaults.CALLER)
     assert profile and (await kept(somebody)).profile_id == profile.id
 
 
@@ -376,7 +376,7 @@ async def test_two_who_join_at_once_are_one(reach: Reach, monkeypatch: pytest.Mo
     async def overtaken(conversation: str) -> Any:
         found = await look(conversation)
         if defaults.CALLED not in people(somebody):
-            somebody.cloud.conversations._person(conversation, "AI_AGENT", "SMS", defaults.CALLED)
+            somebody.account.conversations._person(conversation, "AI_AGENT", "SMS", defaults.CALLED)
         return found
 
     monkeypatch.setattr(somebody.messaging.outbox, "people", overtaken)
@@ -416,7 +416,7 @@ async def test_a_chat_tells_who_writes(reach: Reach, author: str, kind: str) -> 
 
 async def test_a_send_that_fails_is_tried_again(reach: Reach) -> None:
     somebody = await reach()
-    somebody.cloud.conversations.refusals = [429, 503, 500]
+    somebody.account.conversations.refusals = [429, 503, 500]
     assert await somebody.texts("Hello") == "Yes."
     await somebody.settles()
     assert sent(somebody) == ["Yes."]
@@ -432,10 +432,10 @@ async def test_a_message_whose_receipt_is_late_is_not_sent_twice(
                 raise httpx2.ReadTimeout("late", request=request)
             return answer
 
-    cloud = SimulatedAccount()
-    on_time = cloud.transport
-    monkeypatch.setattr(cloud, "transport", Late())
-    somebody = await reach({"says": "Yes."}, account=cloud)
+    account = SimulatedAccount()
+    on_time = account.transport
+    monkeypatch.setattr(account, "transport", Late())
+    somebody = await reach({"says": "Yes."}, account=account)
     assert await somebody.texts("Hello") == "Yes."
     await somebody.settles()
     assert sent(somebody) == ["Yes."] and "text.unconfirmed" in logged()
@@ -447,10 +447,10 @@ async def test_a_send_that_cannot_be_done_is_logged_counted_and_not_remembered(
     reach: Reach, logged: Callable[[], str], refusals: list[int], asked: int
 ) -> None:
     somebody = await reach({"hears": "Hello", "says": "Never read."}, {"says": "Yes."})
-    somebody.cloud.conversations.refusals = list(refusals)
+    somebody.account.conversations.refusals = list(refusals)
     await somebody.posts(somebody.writes("Hello"))
     await somebody.settles()
-    actions = [each for each in somebody.cloud.conversations.requests if each.path.endswith("/Actions")]
+    actions = [each for each in somebody.account.conversations.requests if each.path.endswith("/Actions")]
     assert len(actions) == asked
     assert '"status": 5' in logged() if asked > 1 else '"status": 4' in logged()
     assert "text.failed" in logged() and somebody.messaging.counts["failed"] == 1
@@ -553,12 +553,12 @@ async def test_the_end_of_a_call_is_not_one_of_ours(watched: None, reach: Reach)
 
 
 async def test_what_has_been_received_is_answered_before_the_server_stops() -> None:
-    cloud = SimulatedAccount()
-    app = create_app(defaults.settings(), [scripted({"says": "Yes.", "delay": 0.3})], [], transport=cloud.transport)
+    account = SimulatedAccount()
+    app = create_app(defaults.settings(), [scripted({"says": "Yes.", "delay": 0.3})], [], transport=account.transport)
     async with serve(app) as address:
-        somebody = Texter(app, address, cloud, defaults.CALLER, "SMS")
+        somebody = Texter(app, address, account, defaults.CALLER, "SMS")
         await somebody.posts(somebody.writes("Hello"))
-        cloud.conversations.subscriber = None
+        account.conversations.subscriber = None
     await somebody.aclose()
     assert sent(somebody) == ["Yes."]
 
@@ -572,7 +572,7 @@ async def test_the_simulated_account_speaks_as_tac_reads_and_writes(reach: Reach
     somebody = await reach()
     await somebody.texts("Hello")
     await somebody.settles()
-    conversations = somebody.cloud.conversations
+    conversations = somebody.account.conversations
     for message in conversations.messages:
         tac.Communication.model_validate(message)
     for person in conversations.people[somebody.conversation]:
@@ -633,9 +633,9 @@ async def test_a_message_without_an_answer_fails_a_scenario(tmp_path: Path, monk
 
 
 async def test_a_server_that_drains_finishes_its_answers() -> None:
-    cloud = SimulatedAccount()
-    async with serving({"says": "Yes.", "delay": 0.3}, account=cloud) as (server, address):
-        async with texter_on(server.config.app, address, cloud) as somebody:
+    account = SimulatedAccount()
+    async with serving({"says": "Yes.", "delay": 0.3}, account=account) as (server, address):
+        async with texter_on(server.config.app, address, account) as somebody:
             await somebody.posts(somebody.writes("Hello"))
             signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(0.01)

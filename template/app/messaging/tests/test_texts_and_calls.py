@@ -22,21 +22,21 @@ async def test_whoever_calls_and_then_texts_is_known() -> None:
     memory = pytest.importorskip("app.memory")
     from kit.registry import given_memory
 
-    cloud, told_model = SimulatedAccount(), list[str]()
+    account, told_model = SimulatedAccount(), list[str]()
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
         told_model.append(info.instructions or "")
         yield "Yes."
 
     app = create_app(
-        defaults.settings(), [played(FunctionModel(stream_function=stream))], [], transport=cloud.transport
+        defaults.settings(), [played(FunctionModel(stream_function=stream))], [], transport=account.transport
     )
     async with serve(app) as address:
-        await given_memory(app, cloud, {"callers": {defaults.CALLER: {"observations": ["Likes tea."]}}})
-        async with caller_on(app, address, cloud=cloud) as call:
+        await given_memory(app, account, {"callers": {defaults.CALLER: {"observations": ["Likes tea."]}}})
+        async with caller_on(app, address, account=account) as call:
             await call.stays_silent(1000)
             await call.says("Hello")
-        somebody = Texter(app, address, cloud, defaults.CALLER, "SMS")
+        somebody = Texter(app, address, account, defaults.CALLER, "SMS")
         await somebody.texts("Hello again")
         await somebody.settles()
         await somebody.aclose()

@@ -27,17 +27,17 @@ WANTED = {
 
 
 @pytest.fixture
-def cloud() -> SimulatedAccount:
+def account() -> SimulatedAccount:
     return SimulatedAccount()
 
 
 @pytest.fixture
-def twilio(cloud: SimulatedAccount) -> Client:
-    return twilio_client(defaults.settings(), cloud.transport)  # type: ignore[arg-type]
+def twilio(account: SimulatedAccount) -> Client:
+    return twilio_client(defaults.settings(), account.transport)  # type: ignore[arg-type]
 
 
 async def test_a_memory_store_becomes_active_after_its_operation(
-    cloud: SimulatedAccount, twilio: Client, monkeypatch: pytest.MonkeyPatch
+    account: SimulatedAccount, twilio: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kit.simulated_twilio.operations.TAKES", 200.0)  # at a thousand times the pace
     api = twilio.memory.v1
@@ -55,7 +55,7 @@ async def test_a_memory_store_becomes_active_after_its_operation(
 
 
 async def test_a_configuration_takes_a_wrong_store_and_keeps_its_grouping(
-    cloud: SimulatedAccount, twilio: Client
+    account: SimulatedAccount, twilio: Client
 ) -> None:
     api = twilio.conversations.v2
     wanted = ConfigurationList.CreateConfigurationRequest(WANTED)
@@ -76,7 +76,7 @@ async def test_a_configuration_takes_a_wrong_store_and_keeps_its_grouping(
     assert listed.display_name == "agent" and listed.memory_store_id is None
 
 
-async def test_a_rule_names_operators_that_exist(cloud: SimulatedAccount, twilio: Client) -> None:
+async def test_a_rule_names_operators_that_exist(account: SimulatedAccount, twilio: Client) -> None:
     api = twilio.intelligence.v3
     webhook = {"type": "WEBHOOK", "method": "POST", "url": "https://agent.example/webhooks/intelligence"}
     rule = {"triggers": [{"on": "COMMUNICATION"}], "actions": [webhook], "context": {}}
@@ -89,8 +89,8 @@ async def test_a_rule_names_operators_that_exist(cloud: SimulatedAccount, twilio
         await api.configurations.create_async(kind({**body, "rules": [{**rule, "operators": [{"id": "nobody"}]}]}))
 
 
-async def test_a_workflow_holds_on_to_its_queues(cloud: SimulatedAccount, twilio: Client) -> None:
-    cloud.workspaces.page_size = 1
+async def test_a_workflow_holds_on_to_its_queues(account: SimulatedAccount, twilio: Client) -> None:
+    account.workspaces.page_size = 1
     made = await twilio.taskrouter.v1.workspaces.create_async(
         friendly_name="agent", event_callback_url="https://a.example"
     )
@@ -106,9 +106,9 @@ async def test_a_workflow_holds_on_to_its_queues(cloud: SimulatedAccount, twilio
     assert [each.friendly_name for each in await own.activities.list_async()] == ["Offline", "Available", "Unavailable"]
 
 
-async def test_numbers_are_listed_page_by_page_and_changed(cloud: SimulatedAccount, twilio: Client) -> None:
-    cloud.numbers.page_size = 1
-    cloud.numbers.has("+15005550002", trunk_sid="TK" + "1" * 32)
+async def test_numbers_are_listed_page_by_page_and_changed(account: SimulatedAccount, twilio: Client) -> None:
+    account.numbers.page_size = 1
+    account.numbers.has("+15005550002", trunk_sid="TK" + "1" * 32)
     first, second = await twilio.api.v2010.account.incoming_phone_numbers.list_async()
     assert (first.phone_number, second.trunk_sid) == (defaults.CALLED, "TK" + "1" * 32)
     own = twilio.api.v2010.account.incoming_phone_numbers(first.sid)
@@ -116,8 +116,8 @@ async def test_numbers_are_listed_page_by_page_and_changed(cloud: SimulatedAccou
     assert (changed.voice_url, (await own.fetch_async()).voice_url) == ("https://agent.example/twiml",) * 2
 
 
-async def test_a_wrong_key_is_refused(cloud: SimulatedAccount) -> None:
-    stranger = twilio_client(defaults.settings(api_key="SK" + "f" * 32), cloud.transport)  # type: ignore[arg-type]
+async def test_a_wrong_key_is_refused(account: SimulatedAccount) -> None:
+    stranger = twilio_client(defaults.settings(api_key="SK" + "f" * 32), account.transport)  # type: ignore[arg-type]
     with pytest.raises(TwilioRestException) as error:
         await stranger.taskrouter.v1.workspaces("WS" + "0" * 32).fetch_async()
     assert error.value.status == 401

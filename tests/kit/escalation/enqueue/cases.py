@@ -42,4 +42,4 @@ def nobody_connects(patient: Patient) -> None:
 @well("QUE002")
 def flex_connects(patient: Patient) -> None:
     nobody_connects(patient)
-    patient.cloud.workspaces.known[WORKSPACE]["friendly_name"] = FLEX
+    patient.simulated.workspaces.known[WORKSPACE]["friendly_name"] = FLEX

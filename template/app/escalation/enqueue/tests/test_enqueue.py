@@ -48,9 +48,9 @@ def store() -> Store:
     return InProcess()
 
 
-async def transferred(dial: Dial, store: Store | None = None, cloud: SimulatedAccount | None = None) -> Call:
+async def transferred(dial: Dial, store: Store | None = None, account: SimulatedAccount | None = None) -> Call:
     """A call whose caller has asked for a person."""
-    call = await dial(ASKS, YES, store=store, account=cloud)
+    call = await dial(ASKS, YES, store=store, account=account)
     await call.says("A person, please")
     await call.over()
     return call
@@ -84,10 +84,10 @@ async def test_the_handoff_data_is_the_payload(dial: Dial) -> None:
 
 async def test_the_task_says_who_should_take_it(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handoff, "routing", lambda session, reason: {"skills": ["gold"], "priority": 7, "vip": True})
-    cloud = SimulatedAccount()
-    call = await transferred(dial, account=cloud)
+    account = SimulatedAccount()
+    call = await transferred(dial, account=account)
     assert call.task and (call.task["skills"], call.task["vip"]) == (["gold"], True)
-    (task,) = cloud.taskrouter.tasks.values()
+    (task,) = account.taskrouter.tasks.values()
     assert (task["priority"], task["timeout"]) == (7, 300)
     assert json.loads(task["attributes"])["call_sid"] == call.sid
 
@@ -281,7 +281,7 @@ async def test_a_goodbye_is_no_transfer(dial: Dial, store: Store) -> None:
 
 async def test_a_call_that_has_left_does_not_come_back_to_the_agent(dial: Dial) -> None:
     call = await transferred(dial)
-    await call.cloud.happens(call, {"taskrouter": "accepted"})
+    await call.account.happens(call, {"taskrouter": "accepted"})
     socket = await websocket(call.address)
     await socket.send(setup(call.sid))
     await asyncio.wait_for(socket.wait_closed(), 1)
@@ -301,7 +301,7 @@ class Broken(InProcess):
 async def test_a_store_that_hangs_costs_no_transfer(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.escalation.state.PATIENCE", 0.01)
     call = await transferred(dial, Broken())
-    await call.cloud.happens(call, {"taskrouter": "nobody"})
+    await call.account.happens(call, {"taskrouter": "nobody"})
     assert call.task and handoff.NOBODY in call.farewell
 
 
@@ -369,9 +369,9 @@ async def test_a_store_that_is_slow_for_others_costs_no_transfer() -> None:
 async def test_a_human_accepts_and_completes(dial: Dial, store: Store) -> None:
     call = await transferred(dial, store)
     assert call.farewell == handoff.WAITING
-    await call.cloud.happens(call, {"taskrouter": "accepted"})
+    await call.account.happens(call, {"taskrouter": "accepted"})
     await becomes(store, call.sid, State.ACCEPTED)
-    await call.cloud.happens(call, {"taskrouter": "completed"})
+    await call.account.happens(call, {"taskrouter": "completed"})
     await becomes(store, call.sid, State.COMPLETED)
     assert (call.ended_by, call.farewell) == ("human", f"{handoff.WAITING} {phrases.GOODBYE}")
 
@@ -391,7 +391,7 @@ async def test_when_nobody_comes_the_caller_can_leave_a_message(
     monkeypatch.setattr(handoff, "follow_up", follow_up)
     monkeypatch.setattr(handoff, "WAY_OUT", "voicemail")
     call = await transferred(dial, store)
-    await call.cloud.happens(call, {"taskrouter": event})
+    await call.account.happens(call, {"taskrouter": event})
     record = await becomes(store, call.sid, state)
     assert (record.way_out, str(record.recording)[:23]) == ("voicemail", "https://api.twilio.com/")
     assert call.farewell.endswith(f"{handoff.CALL_BACK} {phrases.GOODBYE}")
@@ -412,16 +412,16 @@ async def test_when_nobody_comes_a_call_back_can_be_promised(
     monkeypatch.setattr(handoff, "follow_up", follow_up)
     monkeypatch.setattr(handoff, "WAY_OUT", "callback")
     call = await transferred(dial, store)
-    await call.cloud.happens(call, {"taskrouter": "nobody"})
+    await call.account.happens(call, {"taskrouter": "nobody"})
     assert call.farewell.endswith(f"{handoff.NOBODY} {handoff.CALL_BACK}")
     assert (await becomes(store, call.sid, State.TIMED_OUT)).way_out == "callback"
     assert [caller for caller, *_ in told] == [defaults.CALLER]
 
 
 async def test_a_queue_that_is_full_is_said_at_once(dial: Dial) -> None:
-    cloud = SimulatedAccount()
-    cloud.given({"taskrouter": {"full": True}})
-    call = await dial(ASKS, account=cloud)
+    account = SimulatedAccount()
+    account.given({"taskrouter": {"full": True}})
+    call = await dial(ASKS, account=account)
     await call.says("A person, please")
     await call.over()
     assert handoff.NOBODY in call.farewell and handoff.WAITING not in call.farewell
@@ -570,10 +570,10 @@ async def test_an_event_that_comes_twice_acts_once(desk: Desk) -> None:
 
 
 async def test_events_may_all_come_twice(dial: Dial, store: Store) -> None:
-    cloud = SimulatedAccount()
-    cloud.given({"taskrouter": {"repeats": 2}})
-    call = await transferred(dial, store, cloud)
-    await call.cloud.happens(call, {"taskrouter": "accepted"})
+    account = SimulatedAccount()
+    account.given({"taskrouter": {"repeats": 2}})
+    call = await transferred(dial, store, account)
+    await call.account.happens(call, {"taskrouter": "accepted"})
     await becomes(store, call.sid, State.ACCEPTED)
 
 
@@ -590,7 +590,7 @@ async def test_without_flex_the_worker_is_rung(desk: Desk) -> None:
 
 async def test_nothing_personal_is_logged(dial: Dial, logged: Callable[[], str], store: Store) -> None:
     call = await transferred(dial, store)
-    await call.cloud.happens(call, {"taskrouter": "nobody"})
+    await call.account.happens(call, {"taskrouter": "nobody"})
     await becomes(store, call.sid, State.TIMED_OUT)
     assert "queued" in logged() and not [said for said in (defaults.CALLER, "Charged", "twice") if said in logged()]
 
@@ -808,30 +808,30 @@ def test_routing_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
 # --- the simulated TaskRouter ---------------------------------------------------------------------------------------
 
 
-async def asked(cloud: SimulatedAccount, method: str, path: str, **form: str) -> Any:
-    async with httpx2.AsyncClient(transport=cloud.transport) as http:
+async def asked(account: SimulatedAccount, method: str, path: str, **form: str) -> Any:
+    async with httpx2.AsyncClient(transport=account.transport) as http:
         answer = await http.request(method, f"https://taskrouter.twilio.com{path}", data=form or None)
     assert answer.status_code in (200, 201)
     return answer.json()
 
 
 async def test_the_fake_answers_in_the_helper_librarys_words(dial: Dial) -> None:
-    cloud = SimulatedAccount()
-    call = await transferred(dial, account=cloud)
-    (sid,) = cloud.taskrouter.tasks
+    account = SimulatedAccount()
+    call = await transferred(dial, account=account)
+    (sid,) = account.taskrouter.tasks
     at = f"/v1/Workspaces/{WORKSPACE}"
     version: Any = None
-    task = TaskInstance(version, await asked(cloud, "GET", f"{at}/Tasks/{sid}"), WORKSPACE)
+    task = TaskInstance(version, await asked(account, "GET", f"{at}/Tasks/{sid}"), WORKSPACE)
     assert task.sid == sid and json.loads(task.attributes or "")["call_sid"] == call.sid
     assert task.date_created and task.assignment_status == "pending"
     made = await asked(
-        cloud, "POST", f"{at}/Tasks", Attributes='{"skill": "x"}', Priority="3", WorkflowSid=call.workflow
+        account, "POST", f"{at}/Tasks", Attributes='{"skill": "x"}', Priority="3", WorkflowSid=call.workflow
     )
     assert TaskInstance(version, made, WORKSPACE).priority == 3
-    queue = await asked(cloud, "POST", f"{at}/TaskQueues", FriendlyName="everyone", TargetWorkers="1 == 1")
+    queue = await asked(account, "POST", f"{at}/TaskQueues", FriendlyName="everyone", TargetWorkers="1 == 1")
     assert TaskQueueInstance(version, queue, WORKSPACE).target_workers == "1 == 1"
-    workflow = await asked(cloud, "POST", f"{at}/Workflows", FriendlyName="escalations", Configuration="{}")
-    workflow = await asked(cloud, "GET", f"{at}/Workflows/{workflow['sid']}")
+    workflow = await asked(account, "POST", f"{at}/Workflows", FriendlyName="escalations", Configuration="{}")
+    workflow = await asked(account, "GET", f"{at}/Workflows/{workflow['sid']}")
     assert WorkflowInstance(version, workflow, WORKSPACE).configuration == "{}"
 
 
@@ -839,7 +839,7 @@ async def test_what_cannot_happen_to_a_task_is_an_error(dial: Dial) -> None:
     call = await dial(YES)
     for event, reason in (("eaten", "cannot be 'eaten'"), ("accepted", "waits in no queue")):
         with pytest.raises(ValueError, match=reason):
-            await call.cloud.happens(call, {"taskrouter": event})
+            await call.account.happens(call, {"taskrouter": event})
     with pytest.raises(ValueError, match="is given workers"):
         SimulatedAccount().given({"taskrouter": {"workers": 3}})
 
@@ -847,7 +847,7 @@ async def test_what_cannot_happen_to_a_task_is_an_error(dial: Dial) -> None:
 async def test_a_caller_who_is_never_let_go_is_a_problem(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     call = await transferred(dial)
     monkeypatch.setattr("app.escalation.enqueue.twiml.leave", answers.wait)
-    await call.cloud.happens(call, {"taskrouter": "nobody"})
+    await call.account.happens(call, {"taskrouter": "nobody"})
     assert "waits for ever" in call.problems.pop()
 
 

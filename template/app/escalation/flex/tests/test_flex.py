@@ -47,7 +47,7 @@ class Reach(Protocol):
     async def __call__(
         self,
         *rules: dict[str, Any],
-        cloud: SimulatedAccount | None = None,
+        account: SimulatedAccount | None = None,
         store: Store | None = None,
         tools: Sequence[Callable[..., Any]] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -64,7 +64,7 @@ async def reach() -> AsyncGenerator[Reach]:
 
         async def begin(
             *rules: dict[str, Any],
-            cloud: SimulatedAccount | None = None,
+            account: SimulatedAccount | None = None,
             store: Store | None = None,
             tools: Sequence[Callable[..., Any]] = (),
             now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -72,12 +72,12 @@ async def reach() -> AsyncGenerator[Reach]:
             channel: str = "SMS",
             **settings: Any,
         ) -> Texter:
-            cloud = cloud or SimulatedAccount()
+            account = account or SimulatedAccount()
             model = scripted(*(rules or (ASKS, YES)))
             app = create_app(
-                defaults.settings(**settings), [model], tools, now=now, store=store, transport=cloud.transport
+                defaults.settings(**settings), [model], tools, now=now, store=store, transport=account.transport
             )
-            return await stack.enter_async_context(texter(app, cloud, author=author, channel=channel))
+            return await stack.enter_async_context(texter(app, account, author=author, channel=channel))
 
         yield begin
 
@@ -106,7 +106,7 @@ def escalation(somebody: Texter) -> Escalation:
 
 
 async def record(somebody: Texter) -> Record:
-    (conversation,) = {message["conversationId"] for message in somebody.cloud.conversations.messages}
+    (conversation,) = {message["conversationId"] for message in somebody.account.conversations.messages}
     found = await escalation(somebody).records.get(conversation)
     assert found
     return found
@@ -126,13 +126,13 @@ async def says(somebody: Texter, *texts: str) -> list[str]:
 
 async def becomes(somebody: Texter, event: str) -> list[str]:
     """What is said after an event of TaskRouter."""
-    await somebody.cloud.flex.becomes(event)
+    await somebody.account.flex.becomes(event)
     await somebody.settles()
     return somebody.unread()
 
 
 def tasks(somebody: Texter) -> list[dict[str, Any]]:
-    return list(somebody.cloud.taskrouter.tasks.values())
+    return list(somebody.account.taskrouter.tasks.values())
 
 
 def attributes(somebody: Texter) -> dict[str, Any]:
@@ -201,7 +201,7 @@ async def test_a_flex_that_is_slow_holds_up_no_words(reach: Reach, monkeypatch: 
     """Also where a hook of two seconds would not wait for it."""
     monkeypatch.setattr("app.capability.PATIENCE", 0.1)
     somebody = await reach({"hangs": True})
-    somebody.cloud.flex.fault = Fault(delay=0.4)
+    somebody.account.flex.fault = Fault(delay=0.4)
     await somebody.posts(somebody.writes(handoff.SENSITIVE[0]))
     assert await somebody.reads() == handoff.CONNECTING
     assert tasks(somebody) == []
@@ -212,7 +212,7 @@ async def test_a_flex_that_is_slow_holds_up_no_words(reach: Reach, monkeypatch: 
 async def test_words_that_cannot_be_sent_do_not_keep_a_human_away(reach: Reach) -> None:
     somebody = await reach()
     await says(somebody, "Hello")
-    somebody.cloud.conversations.refusals = [400]
+    somebody.account.conversations.refusals = [400]
     session = await outside(somebody)
     assert await session.escalate("falling_sentiment")
     await somebody.settles()
@@ -250,29 +250,29 @@ async def test_when_the_human_has_finished_the_next_conversation_is_the_agents(r
     assert await becomes(somebody, "completed") == []
     assert await state(somebody) is State.COMPLETED
     assert await says(somebody, "A new question") == ["Yes."]
-    assert len(somebody.cloud.conversations.known) == 2
+    assert len(somebody.account.conversations.known) == 2
 
 
 async def test_a_conversation_that_cannot_be_closed_stays_the_humans(reach: Reach) -> None:
     somebody = await reach()
     await says(somebody, PLEASE)
     await becomes(somebody, "accepted")
-    somebody.cloud.conversations.fault = Fault(status=500, times=1)
+    somebody.account.conversations.fault = Fault(status=500, times=1)
     await becomes(somebody, "completed")
     assert await says(somebody, "Thank you") == []
 
 
 async def test_whoever_asks_before_the_server_stops_becomes_a_task() -> None:
-    cloud = SimulatedAccount()
-    app = create_app(defaults.settings(), [scripted({**ASKS, "delay": 0.3})], [], transport=cloud.transport)
+    account = SimulatedAccount()
+    app = create_app(defaults.settings(), [scripted({**ASKS, "delay": 0.3})], [], transport=account.transport)
     async with serve(app) as address:
-        somebody = Texter(app, address, cloud, defaults.CALLER, "SMS")
-        cloud.flex.fault = Fault(delay=0.2)
+        somebody = Texter(app, address, account, defaults.CALLER, "SMS")
+        account.flex.fault = Fault(delay=0.2)
         await somebody.posts(somebody.writes(PLEASE))
-        cloud.conversations.subscriber = cloud.flex.subscriber = None
+        account.conversations.subscriber = account.flex.subscriber = None
     await somebody.aclose()
-    assert [message["content"]["text"] for message in cloud.conversations.sent] == [handoff.CONNECTING]
-    assert len(cloud.taskrouter.tasks) == 1
+    assert [message["content"]["text"] for message in account.conversations.sent] == [handoff.CONNECTING]
+    assert len(account.taskrouter.tasks) == 1
 
 
 async def test_a_human_may_take_days(reach: Reach) -> None:
@@ -289,9 +289,9 @@ async def test_a_human_may_take_days(reach: Reach) -> None:
 
 
 async def test_another_worker_is_silent_too(reach: Reach) -> None:
-    cloud, store = SimulatedAccount(), InProcess()
-    one = await reach(account=cloud, store=store)
-    other = await reach(account=cloud, store=store)
+    account, store = SimulatedAccount(), InProcess()
+    one = await reach(account=account, store=store)
+    other = await reach(account=account, store=store)
     await says(one, PLEASE)
     await becomes(other, "accepted")
     assert await says(other, "Hello") == []
@@ -321,7 +321,7 @@ async def test_a_human_can_be_asked_for_again(reach: Reach) -> None:
     (first,) = tasks(somebody)
     await becomes(somebody, "nobody")
     assert await says(somebody, PLEASE, "Hello?") == [handoff.CONNECTING, handoff_texts.WAITING]
-    await somebody.cloud.flex._tell(first, "task.canceled")  # late, and about the first time
+    await somebody.account.flex._tell(first, "task.canceled")  # late, and about the first time
     await somebody.settles()
     assert (somebody.unread(), await state(somebody)) == ([], State.QUEUED)
     await becomes(somebody, "accepted")
@@ -333,9 +333,9 @@ async def test_when_flex_refuses_the_customer_is_told_and_nothing_is_lost(
     reach: Reach, followed_up: list[Any], logged: Callable[[], str], status: int
 ) -> None:
     somebody = await reach()
-    somebody.cloud.flex.fault = Fault(status=status)
+    somebody.account.flex.fault = Fault(status=status)
     assert await says(somebody, PLEASE) == [handoff.CONNECTING, NOBODY]
-    assert len(somebody.cloud.flex.requests) == 1  # whether it has done it is not certain: never twice
+    assert len(somebody.account.flex.requests) == 1  # whether it has done it is not certain: never twice
     assert (await state(somebody), len(followed_up)) == (State.NOBODY_AVAILABLE, 1)
     assert await says(somebody, "And now?") == ["Yes."]
     assert "interaction.failed" in logged() and f'"status": {status}' in logged()
@@ -343,14 +343,14 @@ async def test_when_flex_refuses_the_customer_is_told_and_nothing_is_lost(
 
 async def test_a_flex_that_has_too_much_to_do_is_asked_again(reach: Reach) -> None:
     somebody = await reach()
-    somebody.cloud.flex.fault = Fault(status=429, times=2)
+    somebody.account.flex.fault = Fault(status=429, times=2)
     assert await says(somebody, PLEASE) == [handoff.CONNECTING]
     assert len(tasks(somebody)) == 1
 
 
 async def test_a_task_that_was_made_without_an_answer_counts(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     somebody = await reach()
-    flex, create = somebody.cloud.flex, somebody.cloud.flex.answer
+    flex, create = somebody.account.flex, somebody.account.flex.answer
 
     async def cut_off(request: Any) -> Any:
         await create(request)
@@ -367,9 +367,9 @@ async def test_without_events_nobody_waits_for_ever(
     reach: Reach, followed_up: list[Any], logged: Callable[[], str]
 ) -> None:
     clock = [datetime(2026, 3, 2, 10, 0, tzinfo=UTC)]
-    cloud = SimulatedAccount()
-    cloud.given({"taskrouter": {"repeats": 0}})
-    somebody = await reach(account=cloud, now=lambda: clock[0], queue_timeout=60)
+    account = SimulatedAccount()
+    account.given({"taskrouter": {"repeats": 0}})
+    somebody = await reach(account=account, now=lambda: clock[0], queue_timeout=60)
     await says(somebody, PLEASE)
     clock[0] += timedelta(seconds=119)
     assert await says(somebody, "Hello?") == [handoff_texts.WAITING]
@@ -431,7 +431,7 @@ async def test_whoever_began_it_and_died_is_replaced(reach: Reach, where: State)
 async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, where: State) -> None:
     somebody = await reach()
     await begun(somebody, where)
-    somebody.cloud.flex.fault = Fault(status=400)
+    somebody.account.flex.fault = Fault(status=400)
     assert await says(somebody, "Are you there?", "And now?") == [handoff_texts.WAITING, NOBODY, "Yes."]
     assert await state(somebody) is State.NOBODY_AVAILABLE
 
@@ -440,9 +440,9 @@ async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, w
 
 
 async def test_everything_may_come_twice(reach: Reach, followed_up: list[Any]) -> None:
-    cloud = SimulatedAccount()
-    cloud.given({"taskrouter": {"repeats": 2}})
-    somebody = await reach(account=cloud)
+    account = SimulatedAccount()
+    account.given({"taskrouter": {"repeats": 2}})
+    somebody = await reach(account=account)
     event = somebody.writes(PLEASE)
     await somebody.posts(event, "token")
     await somebody.posts(event, "token")
@@ -553,21 +553,21 @@ async def test_a_call_and_a_conversation_in_writing_do_not_mix(reach: Reach, mon
     records = escalation(somebody).records
     await says(somebody, "Hello")
     address = str(somebody._http.base_url.netloc.decode())
-    async with caller_on(somebody.app, address, cloud=somebody.cloud) as call:
-        call.session.conversation_id = somebody.cloud.conversations.messages[0]["conversationId"]
+    async with caller_on(somebody.app, address, account=somebody.account) as call:
+        call.session.conversation_id = somebody.account.conversations.messages[0]["conversationId"]
         await call.says(PLEASE)
         await call.over()
         assert await says(somebody, "Hello") == ["Yes."]
-        somebody.cloud.flex.subscriber = somebody.post_form
+        somebody.account.flex.subscriber = somebody.post_form
         await says(somebody, PLEASE)
-        await call.cloud.happens(call, {"taskrouter": "accepted"})
+        await call.account.happens(call, {"taskrouter": "accepted"})
         await somebody.settles()
         assert await state(somebody) is State.QUEUED
         assert await becomes(somebody, "nobody") == [NOBODY]
         of_the_call = await records.get(call.sid)
         assert of_the_call and of_the_call.state is State.ACCEPTED
         assert await says(somebody, "Hello") == ["Yes."]
-        await call.cloud.happens(call, {"taskrouter": "completed"})
+        await call.account.happens(call, {"taskrouter": "completed"})
     assert records.counts["voice completed"] == records.counts["sms timed_out"] == 1
 
 
@@ -577,7 +577,7 @@ async def test_a_conversation_that_is_a_calls_too_is_not_closed_under_it(reach: 
     await somebody.messaging.store.put(f"conversation:{somebody.conversation}", "CA1", 60)
     await becomes(somebody, "accepted")
     await becomes(somebody, "completed")
-    assert somebody.cloud.conversations.known[somebody.conversation]["status"] == "ACTIVE"
+    assert somebody.account.conversations.known[somebody.conversation]["status"] == "ACTIVE"
 
 
 # --- what Flex is told ----------------------------------------------------------------------------------------------
@@ -643,8 +643,8 @@ async def test_every_channel_leads_to_a_human(
 
 
 async def test_the_fake_answers_in_the_helper_librarys_words() -> None:
-    cloud = SimulatedAccount()
-    twilio = twilio_client(defaults.settings(), cloud.transport)  # type: ignore[arg-type]
+    account = SimulatedAccount()
+    twilio = twilio_client(defaults.settings(), account.transport)  # type: ignore[arg-type]
     routing = {"workspace_sid": WORKSPACE, "workflow_sid": "WW1", "task_channel_unique_name": "chat"}
     properties = {**routing, "attributes": {"conversation_id": identifier("conv_conversation", 1)}}
     people = [{"address": defaults.CALLER, "proxy_address": defaults.CALLED}]
@@ -656,7 +656,7 @@ async def test_the_fake_answers_in_the_helper_librarys_words() -> None:
     assert made.links and made.routing
     version: Any = None
     task = TaskInstance(version, dict(made.routing["properties"]), WORKSPACE)  # type: ignore[call-overload]
-    assert task.sid in cloud.taskrouter.tasks and task.task_channel_unique_name == "chat"
+    assert task.sid in account.taskrouter.tasks and task.task_channel_unique_name == "chat"
     with pytest.raises(TwilioRestException) as refused:
         await api.create_async(channel={**channel, "type": "rcs"}, routing={"properties": properties})
     assert refused.value.status == 400
@@ -692,7 +692,7 @@ async def test_it_is_counted_and_logged_without_who_and_what(reach: Reach, logge
     somebody = await reach()
     await says(somebody, PLEASE)
     await becomes(somebody, "nobody")
-    somebody.cloud.flex.fault = Fault(status=400)
+    somebody.account.flex.fault = Fault(status=400)
     await says(somebody, PLEASE)
     reached = {name: count for name, count in escalation(somebody).counts.items() if name.startswith("sms")}
     assert reached == {

@@ -17,24 +17,24 @@ ADA = Identity("phone", defaults.CALLER)
 
 
 @pytest.fixture
-def cloud() -> SimulatedAccount:
+def account() -> SimulatedAccount:
     return SimulatedAccount()
 
 
 async def test_what_was_said_in_one_call_is_known_in_the_next(
-    dial: Dial, cloud: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
+    dial: Dial, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.registry.CAPABILITIES", [Orchestrator, Memory])
     monkeypatch.setattr("app.orchestrator.LOOKS", (0, *[0.01] * 20))
-    cloud.given({"memory": {"extracts": {ADA.value: ["Is moving to Berlin."]}}})
-    first = await dial({"says": "Yes."}, account=cloud)
+    account.given({"memory": {"extracts": {ADA.value: ["Is moving to Berlin."]}}})
+    first = await dial({"says": "Yes."}, account=account)
     await first.says("I am moving to Berlin")
     await first.hangs_up()  # closes the conversation, of which Twilio makes memory
     async with asyncio.timeout(2):
-        while not (ada := cloud.memory.of(ADA.value)) or not ada.items["observations"]:
+        while not (ada := account.memory.of(ADA.value)) or not ada.items["observations"]:
             await asyncio.sleep(0.005)
     await asyncio.sleep(0.01)
-    second = await dial({"says": "Yes."}, account=cloud)
+    second = await dial({"says": "Yes."}, account=account)
     await second.says("Hello")
     assert "Is moving to Berlin." in str(second.session.turn.messages[0].instructions)
     assert second.session.profile_id == ada.id
