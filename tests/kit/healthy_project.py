@@ -56,7 +56,7 @@ class Public(httpx2.AsyncBaseTransport):
 
 
 class Patient:
-    """Everything that a case may change: files in `root`, the environment and more by `patch`, `simulated`, `public`."""
+    """What a case may change: files in `root`, the environment and more by `patch`, `simulated`, `public`."""
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.root = root
