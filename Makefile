@@ -36,9 +36,10 @@ lint: .venv/ready ## Check style and types of the template and of its tests
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/mypy"
 
-bench: .venv/ready ## Compare generating with copying, and memory with none and with TAC's own
+bench: .venv/ready ## Compare generating with copying, memory with none, a turn with TAC's quickstart
 	"$(BIN)/python" benchmarks/generate.py
-	"$(BIN)/python" benchmarks/first_turn.py
+	"$(BIN)/python" -m benchmarks.first_turn
+	"$(BIN)/python" -m benchmarks.turn_cpu
 
 newest: .venv/ready ## Try the newest release of every package: which pin broke, which guard may go
 	"$(BIN)/python" -m tests.newest

@@ -12,8 +12,9 @@ from tests.questionnaire import ROOT
 
 
 @pytest.mark.matrix
-def test_memory_does_not_delay_the_first_word(note: Note) -> None:
-    command = [sys.executable, "benchmarks/first_turn.py", "--repetitions", "3"]
+@pytest.mark.parametrize("name", ["first_turn", "turn_cpu"])
+def test_a_benchmark_is_within_its_limit(name: str, note: Note) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--repetitions", "3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     note(done.stdout.strip())

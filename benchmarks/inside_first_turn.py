@@ -24,54 +24,52 @@ from tac.adapters import MemoryPromptBuilder
 from tac.channels.voice import VoiceChannel, VoiceTwiMLOptionsConversationRelay
 from tac.server import TACFastAPIServer
 
-from app import main
 from app.brain import Brain
-from app.models import Models
+from app.capability import Services
+from app.log import configure_logging
+from app.runtimes.models import Models
 from app.session import Session
-from app.tac import PublicAddress
-from ops.log import configure_logging
-from sim import world
-from sim.call import CallProblem, call
-from sim.features import Cloud
-from sim.model import scripted
+from app.store import InProcess
+from app.voice.tac import PublicAddress
+from kit import defaults
+from kit.agent_app import build_app
+from kit.caller import CallProblem, call
+from kit.scripted_model import scripted
+from kit.simulated_twilio.account import SimulatedAccount
 
 SPEAKS_AFTER = 1.5  # seconds
 MODEL = [{"hears": "", "says": "It is.", "delay": 0.3}]
-KNOWN = {"memory": {"callers": {world.CALLER: {"observations": ["Drinks tea."], "summaries": ["Asked for tea."]}}}}
-SETTINGS: Any = world.settings()
-App = tuple[Cloud, FastAPI]
+KNOWN = {"memory": {"callers": {defaults.CALLER: {"observations": ["Drinks tea."], "summaries": ["Asked for tea."]}}}}
+SETTINGS: Any = defaults.settings()
+App = tuple[SimulatedAccount, FastAPI]
 
 
-def account() -> Cloud:
-    cloud = Cloud(pace=1.0)
-    cloud.given(copy.deepcopy(KNOWN))
-    return cloud
+def account() -> SimulatedAccount:
+    simulated = SimulatedAccount(pace=1.0)
+    simulated.given(copy.deepcopy(KNOWN))
+    return simulated
 
 
-def ours() -> App:
-    cloud = account()
-    return cloud, main.create_app(SETTINGS, [scripted(*MODEL)], [], transport=cloud.transport)
+def ours(**options: Any) -> App:
+    simulated = account()
+    return simulated, build_app(*MODEL, account=simulated, **options)
 
 
 def no_memory() -> App:
-    capabilities, main.CAPABILITIES = main.CAPABILITIES, []
-    try:
-        return ours()
-    finally:
-        main.CAPABILITIES = capabilities
+    return ours(capabilities=[])
 
 
 def tac(mode: str) -> App:
     """What TAC offers by itself: its memory goes into the prompt of the same brain."""
-    cloud, app = account(), FastAPI()
-    answer_httpx(cloud)
+    simulated, app = account(), FastAPI()
+    answer_httpx(simulated)
     agent = TAC(
         TACConfig(
             account_sid=SETTINGS.account_sid,
             auth_token=SETTINGS.auth_token.get_secret_value(),
             api_key=SETTINGS.api_key,
             api_secret=SETTINGS.api_secret.get_secret_value(),
-            phone_number=world.CALLED,
+            phone_number=defaults.CALLED,
             conversation_configuration_id=SETTINGS.conversation_configuration_id,
             voice_public_domain=SETTINGS.public_url,
             log_level="CRITICAL",
@@ -83,17 +81,20 @@ def tac(mode: str) -> App:
 
     async def answer(text: str, conversation: Any, memory: Any) -> None:
         runtime = Models([scripted(*MODEL)], 30.0)
-        brain = Brain(runtime, str(MemoryPromptBuilder.build(memory, conversation, None)), [], [], 30.0)
+        prompt = str(MemoryPromptBuilder.build(memory, conversation, None))
+        services = Services(SETTINGS, InProcess(), session.now)
+        brain = Brain(runtime, prompt, [], services, 30.0)
         await voice.send_response(conversation.conversation_id, brain.reply(session, text))
 
     agent.on_message_ready(answer)
     TACFastAPIServer(agent, voice, app=app)
     app.add_middleware(PublicAddress, public_url=SETTINGS.public_url)
-    app.state.conversations = SimpleNamespace(get=lambda sid: session)
-    return cloud, app
+    calls = SimpleNamespace(get=lambda sid: session)
+    app.state.conversations = SimpleNamespace(channel=lambda name: SimpleNamespace(calls=calls))
+    return simulated, app
 
 
-def answer_httpx(cloud: Cloud) -> None:
+def answer_httpx(simulated: SimulatedAccount) -> None:
     """TAC's own requests reach the simulated Twilio too. What it fetches before it starts is given here."""
     configuration = {
         "id": SETTINGS.conversation_configuration_id,
@@ -111,7 +112,7 @@ def answer_httpx(cloud: Cloud) -> None:
     async def later(self: Any, request: httpx.Request) -> httpx.Response:
         url, headers = httpx2.URL(str(request.url)), request.headers
         body = (await request.aread()).decode()
-        status, answer = await cloud.transport.answer(
+        status, answer = await simulated.transport.answer(
             request.method, url, headers.get("Authorization", ""), headers.get("Content-Type", ""), body
         )
         return httpx.Response(status, json=answer, request=request)
@@ -130,14 +131,14 @@ AGENTS: dict[str, Callable[[], App]] = {
 
 async def first_word(name: str) -> float:
     """Milliseconds from the caller's last word to the agent's first."""
-    cloud, app = AGENTS[name]()
+    simulated, app = AGENTS[name]()
     with suppress(CallProblem):  # TAC answers the end of a call with an empty body
-        async with call(app, pace=1.0, cloud=cloud) as line:
+        async with call(app, pace=1.0, account=simulated) as line:
             await asyncio.sleep(SPEAKS_AFTER)
             turn = await line.begins("Is my tea here?")
             while turn.first is None:
                 await asyncio.sleep(0.001)
-            told = str([getattr(message, "instructions", "") for message in line.session.turn.exchanged])
+            told = str([getattr(message, "instructions", "") for message in line.session.turn.messages])
     assert ("Drinks tea." in told) == (name != "no memory"), f"{name}: the model was told {told}"
     return turn.first
 
