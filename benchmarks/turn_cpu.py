@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.project import measure, repetitions
 
-LIMIT = 1.1
+LIMIT = 1.25
 
 
 def main(rounds: int) -> int:
