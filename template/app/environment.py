@@ -1,4 +1,4 @@
-"""The environment, read once. A wrong value names itself and the fix, all of them at once."""
+"""Read the environment, and report every missing or wrong variable with its fix at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.settings import Settings
 
 
 class SettingsError(Exception):
-    """The environment cannot be used. `problems` holds one line per variable."""
+    """The environment is incomplete or wrong. `problems` has one line for each variable."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -23,7 +23,7 @@ class SettingsError(Exception):
 
 @contextmanager
 def refused(*hint: str) -> Iterator[None]:
-    """Exit with 2 when the environment cannot be used: a line for each problem, then the hint."""
+    """Exit with 2 on SettingsError: print a line for each problem, then `hint`."""
     try:
         yield
     except SettingsError as error:
@@ -35,9 +35,9 @@ def refused(*hint: str) -> Iterator[None]:
 
 
 def load(models_too: bool = True) -> Settings:
-    """Read the environment, or raise SettingsError with every problem that it has.
+    """Read the environment. Raises SettingsError with every problem.
 
-    Without `models_too` it need not say how to reach the models.
+    Without `models_too` the variables of the models may be missing.
     """
     problems: list[str] = []
     settings = None

@@ -1,4 +1,4 @@
-"""Exit with 0 when the server on this machine answers its health check: the container's own question."""
+"""`python -m app.health`: exit with 0 when the server on this machine answers. The container's health check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 
 def healthy(port: str) -> bool:
-    """A server that drains (503) is not asked for new conversations, but it is alive: only silence is unhealthy."""
+    """A draining server (503) is healthy: only no answer is unhealthy."""
     try:
         urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
     except URLError as error:

@@ -1,4 +1,4 @@
-"""Logs as JSON lines, without phone numbers. What callers and the agent say is never logged, not even by an error."""
+"""Logs as JSON lines without phone numbers. The words of a conversation are never logged, not even by an error."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-# E.164, and long runs of digits that could be one. Ids such as a CallSid are longer or have letters around.
+# E.164, or a long run of digits. Ids such as a CallSid are longer or have letters around.
 PHONE = re.compile(r"(?<![\w+])\+?[1-9]\d{6,14}(?!\w)")
 
 
 def without_phone_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Leave the last two digits: enough to recognise one's own test call."""
+    """Keep the last two digits: enough to recognise a test call."""
     return {
         key: PHONE.sub(lambda number: f"***{number.group()[-2:]}", value) if isinstance(value, str) else value
         for key, value in event.items()
@@ -24,7 +24,7 @@ def without_phone_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventD
 
 
 def places(exc_info: ExcInfo) -> list[str]:
-    """The types of an error and of those before it, and where each came from. Their texts may quote the caller."""
+    """The types of an error and its causes, and their stack frames. Error texts may quote the caller."""
     return list(_places(exc_info[1]))
 
 
@@ -37,7 +37,7 @@ def _places(error: BaseException | None) -> Iterator[str]:
 
 
 def configure_logging(level: str) -> None:
-    """Send structlog's and the libraries' logs to stdout. Libraries get no lower than info: below it they quote."""
+    """Send structlog's and the libraries' logs to stdout. Libraries log at info or above: debug quotes callers."""
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
@@ -54,4 +54,4 @@ def configure_logging(level: str) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=structlog.processors.JSONRenderer())
     )
     logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler], force=True)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # below it quotes addresses: callers' numbers, secret paths
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # info quotes addresses: callers' numbers, secret paths

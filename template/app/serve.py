@@ -1,4 +1,4 @@
-"""The server, which finishes the conversations in progress before it stops."""
+"""Serve the app, and finish the conversations in progress before it stops."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ log = structlog.get_logger()
 
 
 class DrainingServer(uvicorn.Server):
-    """Uvicorn closes every connection on SIGTERM. This waits for what is in progress, `drain` seconds at most.
+    """On SIGTERM, waits up to `drain` seconds for conversations in progress; Uvicorn alone closes every connection.
 
-    Meanwhile `/healthz` answers 503, so that a load balancer sends new ones elsewhere. A second signal stops at once.
+    Meanwhile `/healthz` answers 503, so that a load balancer sends new calls elsewhere. A second signal stops at once.
     """
 
     def __init__(self, app: Starlette, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What the project reads from the environment."""
+"""Settings that every project reads from the environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """A description is the fix that `agent serve` answers a wrong value with; an example serves the simulator."""
+    """`description` is the fix shown to the user; `examples[0]` is the simulator's value."""
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True)
 

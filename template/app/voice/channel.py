@@ -1,4 +1,4 @@
-"""The voice channel without its transport: calls in progress, and words for an error in a route."""
+"""The voice channel without its transport, which `tac/` or `relay/` adds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ from typing import Self
 
 from fastapi import FastAPI
 
+from agent import phrases
 from app.brain import Brain
 from app.capability import Services
 from app.channel import Channel
+from app.connection import Connection
 from app.voice.calls import Calls
 from app.voice.connect_action import on_unhandled_error
 
 
+class PhoneConnection(Connection):
+    """The WebSocket of one call."""
+
+    hold = phrases.HOLD
+    apology = phrases.APOLOGY
+
+
 class Voice(Channel):
+    """Phone calls over ConversationRelay."""
+
     name = "voice"
     signed_path = "/connect-action"
 

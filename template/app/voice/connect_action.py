@@ -1,6 +1,6 @@
-"""What the caller hears when ConversationRelay lets go of the call: the `<Connect action>` route.
+"""The `<Connect action>` route: TwiML for the caller when a ConversationRelay session has ended.
 
-Every branch is valid TwiML; an empty body would drop the caller in silence.
+Every branch returns valid TwiML; an empty body would drop the caller in silence.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def say(text: str) -> str:
 
 
 async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Callable[[], Awaitable[str]]) -> str:
-    """TwiML for each way in which a session can end. `reconnect` gives the TwiML that opens a new one."""
+    """TwiML for each way in which a session ends. `reconnect` returns the TwiML that opens a new one."""
     call_sid = form.get("CallSid", "")
     session = await calls.find(call_sid)
     failed = form.get("SessionStatus") == "failed"
     if form.get("CallStatus", "in-progress") != "in-progress":
-        twiml = str(VoiceResponse())  # the caller has hung up
+        twiml = str(VoiceResponse())  # the caller hung up
     elif failed and session and await calls.store.claim(f"reconnect:{call_sid}", MAX_CALL_DURATION):
         await calls.mark_dropped(session)
         log.warning("call.reconnecting", call=call_sid, error=form.get("ErrorCode"))
@@ -44,15 +44,15 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
         log.error("call.lost", call=call_sid, error=form.get("ErrorCode"))
         twiml = say(phrases.UNAVAILABLE)
     else:
-        # Another worker may have had the call, and it may keep to itself what it knew.
-        stranger = Session(call_sid, form.get("From", ""), form.get("To", ""), FIRST_LANGUAGE, calls.services.now)
-        twiml = await handoff_twiml(session or stranger, form.get("HandoffData"), calls) or say(phrases.GOODBYE)
+        # Without a shared store another worker may have served the call.
+        unknown = Session(call_sid, form.get("From", ""), form.get("To", ""), FIRST_LANGUAGE, calls.services.now)
+        twiml = await handoff_twiml(session or unknown, form.get("HandoffData"), calls) or say(phrases.GOODBYE)
     await calls.end(call_sid)
     return twiml
 
 
 async def handoff_twiml(session: Session, data: str | None, calls: Calls) -> str | None:
-    """TwiML of the first capability that knows where the caller goes next."""
+    """TwiML of the first capability that takes the caller further."""
     if data is None:
         return None
     try:
@@ -68,5 +68,5 @@ async def handoff_twiml(session: Session, data: str | None, calls: Calls) -> str
 
 
 async def on_unhandled_error(request: Request, error: Exception) -> Response:
-    """A defect in a Twilio route is spoken: an empty 500 would be silence. The server logs the error all the same."""
+    """Speak an apology for an error in a route: an empty 500 would be silence. The server logs the error."""
     return Response(say(phrases.UNAVAILABLE), media_type="application/xml")

@@ -1,4 +1,4 @@
-"""How Twilio hears and speaks: the attributes of `<ConversationRelay>` that both kinds of TwiML share."""
+"""Attributes of `<ConversationRelay>`: speech providers, languages, greeting, interruptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LANGUAGES: list[dict[str, Any]] = [
 
 
 def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[str, Any]:
-    """In snake_case, as Twilio's helper library and TAC take them."""
+    """Attributes in snake_case, as Twilio's helper library and TAC take them."""
     asking = [capability for capability in capabilities if isinstance(capability, RelayAttributes)]
     more = {name: value for capability in asking for name, value in capability.relay_attributes().items()}
     return {
@@ -27,12 +27,12 @@ def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[
         "welcome_greeting": greeting,
         "welcome_greeting_interruptible": "any" if config.GREETING_INTERRUPTIBLE else "none",
         "interruptible": "any",
-        # Since May 2025 the default is "none": the words that interrupt the agent would never reach it.
+        # Since May 2025 the default is "none": words that interrupt the agent would not reach it.
         "report_input_during_agent_speech": "any",
         **more,
     }
 
 
 def websocket_url(settings: Settings) -> str:
-    """Where ConversationRelay connects to. It has no query: Twilio would sign that in a way of its own."""
+    """The WebSocket address for ConversationRelay. It has no query, which Twilio would sign differently."""
     return f"wss{settings.public_url.removeprefix('https')}/ws"

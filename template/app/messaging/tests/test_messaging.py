@@ -24,7 +24,7 @@ from app.messaging.outbox import parts
 from app.session import Session, this_session
 from app.session_store import dump_session, load_session
 from app.store import InProcess
-from app.tests.test_serve import health, serving, stopping
+from app.tests.test_server import health, serving, stopping
 from kit import cli, defaults
 from kit.conventions import play as played
 from kit.local_server import serve

@@ -6,13 +6,135 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from app.connection import Connection
+from app.store import Store
 from app.stores.shared import SharedStore
 from app.stores.tests.shared_store import Breakable
-from app.voice.tests.test_store_calls import EveryWorker, begin, ended, moves, options, saved, texts, worker
+from app.voice.calls import CallRefused
+from app.voice.tests.test_calls import begin, ended, expires, moves, options, saved, texts, turn, worker
+from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import calls_of
 from kit.local_server import serve
 from kit.voice_fixtures import Dial
+
+
+class EveryWorker:
+    """A call goes on where it was, on any worker. `elsewhere` is another worker's store."""
+
+    @pytest.fixture
+    def store(self) -> Any:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def elsewhere(self, store: Store) -> Any:
+        return store
+
+    async def test_a_disconnected_call_goes_on_on_another_worker(
+        self, dial: Dial, store: Store, elsewhere: Store
+    ) -> None:
+        call = await dial({"hears": "", "says": "You said something."}, **options(store))
+        await call.says("I am Ada")
+        first, other = calls_of(call.app), worker(elsewhere)
+        async with serve(other) as address:
+            moves(call, other, address)
+            await call.drops()
+            await expires(first, call.sid)
+            assert first.get(call.sid) is None and ended == []
+            assert (await call.says("And I like tea")).text == "Yes."
+            assert call.session.caller == defaults.CALLER
+            await call.hangs_up()
+        assert ended == [["I am Ada", "You said something.", "And I like tea", "Yes."]]
+
+    async def test_a_call_that_ended_is_refused_by_every_worker(
+        self, dial: Dial, store: Store, elsewhere: Store
+    ) -> None:
+        call = await dial(**options(store))
+        await call.hangs_up()
+        with pytest.raises(CallRefused, match="is over"):
+            await calls_of(worker(elsewhere)).start(call.sid, caller="", called="", connection=Connection())
+
+    async def test_the_last_reply_is_known_elsewhere_when_no_worker_noticed_the_disconnect(
+        self, store: Store, elsewhere: Store
+    ) -> None:
+        first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
+        await turn(first, await begin(first), "I am Ada")
+        await saved(first)
+        assert texts(await begin(second)) == ["I am Ada", "Yes."]
+
+    async def test_a_worker_that_notices_late_leaves_the_call_to_the_other(
+        self, store: Store, elsewhere: Store
+    ) -> None:
+        first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
+        stale = await begin(first)
+        await turn(second, await begin(second), "I am Ada")
+        await saved(second)
+        first.on_disconnect(stale)
+        await expires(first)
+        assert (first.get("CA1"), ended) == (None, [])
+        assert texts(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
+
+    async def test_a_call_comes_back_to_a_worker_that_has_not_noticed(self, store: Store, elsewhere: Store) -> None:
+        first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
+        await begin(first)
+        with pytest.raises(CallRefused, match="is being served"):
+            await begin(first)
+        session = await second.find("CA1")
+        assert session
+        await second.mark_dropped(session)  # Twilio has asked the other worker what to do
+        assert (await begin(first)).connection.open
+
+    async def test_a_call_comes_back_with_the_texts_of_the_other_worker(self, store: Store, elsewhere: Store) -> None:
+        first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
+        await begin(first)
+        await turn(second, await begin(second), "I am Ada")
+        await saved(second)
+        assert texts(await begin(first)) == ["I am Ada", "Yes."]
+
+    async def test_on_end_knows_the_texts_of_the_other_worker(self, store: Store, elsewhere: Store) -> None:
+        first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
+        first.on_disconnect(await begin(first))
+        await turn(second, await begin(second), "I am Ada")
+        await saved(second)
+        await first.end("CA1")
+        await second.end("CA1")
+        assert ended == [["I am Ada", "Yes."]]
+
+    async def test_a_call_that_ended_stays_ended_when_its_worker_notices_late(
+        self, store: Store, elsewhere: Store
+    ) -> None:
+        first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
+        session = await begin(first)
+        await second.end("CA1")
+        first.on_disconnect(session)
+        await saved(first)
+        with pytest.raises(CallRefused, match="is over"):
+            await begin(second)
+        await first.end_all()
+
+    async def test_a_server_that_stops_does_not_end_calls_of_other_workers(
+        self, store: Store, elsewhere: Store
+    ) -> None:
+        first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
+        first.on_disconnect(await begin(first))
+        session = await begin(second)
+        await first.end_all()
+        assert ended == []
+        await turn(second, session, "Are you there?")
+        await second.end("CA1")
+        assert ended == [["Are you there?", "Yes."]]
+
+    async def test_a_call_that_the_store_has_lost_still_ends(self, store: Store) -> None:
+        calls = calls_of(worker(store))
+        session = await begin(calls)
+        await turn(calls, session, "I am Ada")
+        calls.on_disconnect(session)
+        await saved(calls)
+        await store.put("session:CA1", "", 0)
+        await expires(calls)
+        assert ended == [["I am Ada", "Yes."]]
 
 
 class EverySharedWorker(EveryWorker):

@@ -1,4 +1,4 @@
-"""One WebSocket with Twilio: frames in, words out."""
+"""The WebSocket of one call: frames in, tokens out."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fastapi import WebSocket, WebSocketDisconnect
 from app import config
 from app.session import Session
 from app.voice.calls import CallRefused, Calls
-from app.voice.connection import PhoneConnection
+from app.voice.channel import PhoneConnection
 from app.voice.relay import frames
 
 log = structlog.get_logger()
 
 KEYPAD_PAUSE = 2.0  # seconds without a key after which the digits are taken as complete
-SECOND_THOUGHTS = 15.0  # seconds in which whoever interrupted a goodbye may say something
+GOODBYE_TIMEOUT = 15.0  # seconds in which a caller who interrupted the goodbye may say something
 
 
 class RelayConnection(PhoneConnection):
@@ -33,47 +33,47 @@ class RelayConnection(PhoneConnection):
         self.session: Session | None = None
         self.turn: asyncio.Task[None] | None = None
         self.keypad: asyncio.Task[None] | None = None
-        self.leaving: asyncio.Task[None] | None = None
+        self.ending: asyncio.Task[None] | None = None
         self.digits = ""
         self.turn_is_open = False
-        self.farewell: frames.End | None = None
+        self.end_frame: frames.End | None = None
 
     async def serve(self) -> None:
-        """Read frames until the caller or Twilio hangs up. A frame that makes no sense is logged and left out."""
+        """Read frames until the caller or Twilio hangs up. An unreadable frame is logged and skipped."""
         try:
             while True:
                 message = await self.websocket.receive()
                 if message["type"] == "websocket.disconnect":
                     break
                 try:
-                    await self.take(frames.read(message.get("text") or ""))
+                    await self.handle(frames.read(message.get("text") or ""))
                 except ValueError as error:
                     log.warning("frame.ignored", reason=str(error))
         except (WebSocketDisconnect, CallRefused) as end:
             log.warning("connection.closed", reason=str(end))
         finally:
-            await self.hush()
+            await self.stop_tasks()
             if self.session and self.session.connection is self:
                 self.calls.on_disconnect(self.session)
 
-    async def take(self, frame: frames.Frame) -> None:
+    async def handle(self, frame: frames.Frame) -> None:
         if isinstance(frame, frames.Setup):
             await self.begin(frame)
         elif self.session is None:
             raise ValueError(f"{frame.type} came before setup")
         elif isinstance(frame, frames.Prompt):
             self.session.hearing = "" if frame.last else frame.voice_prompt
-            await self.think_again()
+            await self.reconsider_end()
             if frame.last:
                 await self.answer(frame.voice_prompt)
         elif isinstance(frame, frames.Dtmf):
             await self.press(frame.digit)
         elif isinstance(frame, frames.Interrupt):
-            await self.hush(self.turn)  # keys that were pressed before still count
+            await self.stop_tasks(self.turn)  # keys that were pressed before still count
             self.calls.brain.interrupted(self.session, frame.utterance_until_interrupt)
-            await self.think_again()
+            await self.reconsider_end()
         elif isinstance(frame, frames.Error):
-            reason = frame.description.partition("{")[0]  # the rest quotes our words
+            reason = frame.description.partition("{")[0]  # the rest quotes the agent
             log.error("twilio.error", call=self.session.id, description=reason)
 
     async def begin(self, setup: frames.Setup) -> None:
@@ -98,7 +98,7 @@ class RelayConnection(PhoneConnection):
             await self.send(language(self.session.language))
 
     async def answer(self, text: str) -> None:
-        await self.hush()
+        await self.stop_tasks()
         if keys := self.digits.rstrip("#") or self.digits:
             text, self.digits = f"(The caller pressed {' '.join(keys)} on the keypad.) {text}".strip(), ""
         self.turn_is_open = True
@@ -110,25 +110,25 @@ class RelayConnection(PhoneConnection):
             async for token in reply:
                 await self.send(frames.Text(token=token))
         await self.close_turn()
-        await self.leave()
+        await self.send_end()
 
-    async def hush(self, *tasks: asyncio.Task[None] | None) -> None:
-        """Stop talking and waiting to. The turn that was open is closed before anything else is said."""
-        for task in tasks or (self.turn, self.keypad, self.leaving):
+    async def stop_tasks(self, *tasks: asyncio.Task[None] | None) -> None:
+        """Cancel these tasks, or all of them, and close the open turn before anything else is sent."""
+        for task in tasks or (self.turn, self.keypad, self.ending):
             if task and not task.done() and task is not asyncio.current_task():
                 task.cancel()
                 await asyncio.wait([task])
         await self.close_turn()
 
     async def close_turn(self) -> None:
-        """Every turn ends with `last: true`: without it the caller would wait for the rest."""
+        """Send `last: true`: without it Twilio waits for more tokens."""
         if self.turn_is_open:
             self.turn_is_open = False
             await self.send(frames.Text(token="", last=True))
 
     async def press(self, digit: str) -> None:
         """Collect digits until # or a pause; together they are one turn."""
-        await self.hush()
+        await self.stop_tasks()
         self.digits += digit
         self.keypad = asyncio.create_task(self.finish_digits(0 if digit == "#" else KEYPAD_PAUSE))
 
@@ -137,7 +137,7 @@ class RelayConnection(PhoneConnection):
         await self.answer("")
 
     async def send(self, frame: frames.Sent) -> None:
-        """Send a frame. To a caller who has hung up it says nothing."""
+        """Send a frame, unless the WebSocket is closed."""
         if not self.open:
             return
         try:
@@ -151,25 +151,25 @@ class RelayConnection(PhoneConnection):
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         assert self.session
         self.session.ending = True
-        self.farewell = frames.End(handoff_data=None if handoff is None else json.dumps(dict(handoff)))
+        self.end_frame = frames.End(handoff_data=None if handoff is None else json.dumps(dict(handoff)))
         if not self.turn_is_open:
-            await self.leave()
+            await self.send_end()
 
-    async def think_again(self) -> None:
-        """A goodbye was interrupted, perhaps by a noise only: wait for words, and leave without any."""
-        if self.farewell and not self.turn_is_open:
-            await self.hush(self.leaving)
-            self.leaving = asyncio.create_task(self.leave_later())
+    async def reconsider_end(self) -> None:
+        """The goodbye was interrupted, perhaps by a noise: wait for a prompt, and end the call without one."""
+        if self.end_frame and not self.turn_is_open:
+            await self.stop_tasks(self.ending)
+            self.ending = asyncio.create_task(self.end_later())
 
-    async def leave_later(self) -> None:
-        await asyncio.sleep(SECOND_THOUGHTS)
-        await self.leave()
+    async def end_later(self) -> None:
+        await asyncio.sleep(GOODBYE_TIMEOUT)
+        await self.send_end()
 
-    async def leave(self) -> None:
-        """Send the end that was asked for, unless the caller has spoken over the goodbye."""
-        farewell, self.farewell = self.farewell, None
-        if self.session and self.session.ending and farewell:
-            await self.send(farewell)
+    async def send_end(self) -> None:
+        """Send the pending `end` frame, unless the caller has spoken over the goodbye."""
+        frame, self.end_frame = self.end_frame, None
+        if self.session and self.session.ending and frame:
+            await self.send(frame)
 
     async def play(self, source: str, loop: int = 1) -> None:
         await self.send(frames.Play(source=source, loop=loop))

@@ -26,14 +26,13 @@ from app.capability import Capability
 from app.session import Session
 from app.settings import Settings
 from app.voice.calls import CallRefused, Calls
-from app.voice.channel import Voice
+from app.voice.channel import PhoneConnection, Voice
 from app.voice.connect_action import on_session_ended
-from app.voice.connection import PhoneConnection
 from app.voice.relay_attributes import LANGUAGES, relay_attributes
 
 log = structlog.get_logger()
 
-_reconnecting: ContextVar[bool] = ContextVar("reconnecting", default=False)  # while TwiML is written
+_reconnecting: ContextVar[bool] = ContextVar("reconnecting", default=False)  # set while TwiML is built
 
 
 class TacVoice(Voice):
@@ -53,7 +52,7 @@ class TacVoice(Voice):
                 log_level=settings.log_level.upper(),
             )
         )
-        logging.getLogger("tac").handlers.clear()  # TAC's own writes past ours
+        logging.getLogger("tac").handlers.clear()  # TAC's own handler bypasses the redaction
         logging.getLogger("tac").propagate = True
         channel = TacChannel(tac, self.calls)
         tac.on_message_ready(channel.answer)
@@ -91,7 +90,7 @@ def twiml_options(
 
 
 class TacChannel(VoiceChannel):
-    """TAC's voice channel, with a connection of ours between TAC and each WebSocket."""
+    """TAC's voice channel, with a TacConnection between TAC and each WebSocket."""
 
     def __init__(self, tac: TAC, calls: Calls) -> None:
         super().__init__(tac, {"memory_mode": "never"})
@@ -111,7 +110,7 @@ class TacChannel(VoiceChannel):
     async def answer(self, text: str, conversation: ConversationSession, memory: object) -> None:
         """One turn. TAC cancels it when the caller interrupts, says something else or hangs up."""
         connection = self.connections[str(conversation.call_sid)]
-        conversation.pending_handoff_data = None  # of a goodbye that the caller spoke over
+        conversation.pending_handoff_data = None  # left by a goodbye that the caller interrupted
         assert connection.session
         reply = self.calls.reply(connection.session, text)
         try:
@@ -123,8 +122,8 @@ class TacChannel(VoiceChannel):
 
 
 class TacConnection(PhoneConnection):
-    """A WebSocket as TAC sees it. What TAC overlooks is done here: the session starts at `setup`, not at the first
-    words; an interrupted greeting counts; a frame that cannot be read costs nothing; a turn is always closed.
+    """The WebSocket as TAC sees it, with what TAC leaves out: the session starts at `setup`, not at the first prompt;
+    an interruption of the greeting counts; an unreadable frame is skipped; every turn is closed.
 
     Drop when twilio-agent-connect > 2.5 passes app/voice/tac/tests/test_tac.py without it.
     """
@@ -162,7 +161,7 @@ class TacConnection(PhoneConnection):
                     self.channel.calls.brain.interrupted(self.session, str(frame.get("utteranceUntilInterrupt") or ""))
                     return {"type": "interrupt"}
                 case {"type": "error", "description": str(text)}:
-                    log.error("twilio.error", description=text.partition("{")[0])  # the rest quotes our words
+                    log.error("twilio.error", description=text.partition("{")[0])  # the rest quotes the agent
                 case _:
                     log.warning("frame.ignored", reason="malformed")
 
@@ -181,7 +180,7 @@ class TacConnection(PhoneConnection):
             log.warning("connection.closed", reason=str(refusal))
             await self.websocket.close()
             raise WebSocketDisconnectError(str(refusal)) from None
-        if old := self.channel.connections.get(call_sid):  # nobody noticed that it dropped; TAC would mix up the two
+        if old := self.channel.connections.get(call_sid):  # its disconnect is not noticed yet; TAC would mix up the two
             with suppress(RuntimeError, WebSocketDisconnect):
                 await old.close()
             await old.closed.wait()
@@ -190,12 +189,12 @@ class TacConnection(PhoneConnection):
     async def send_text(self, data: str) -> None:
         frame = json.loads(data)
         if not (self.turn_is_open or frame.get("token") or frame["type"] == "end"):
-            return  # TAC closes a turn on every interruption, also one that is closed already
+            return  # TAC closes a turn on every interruption, even a closed one
         self.turn_is_open = frame.get("last") is False
         await self.websocket.send_text(data)
 
     async def close_turn(self) -> None:
-        """An open turn would run into the next one: TAC closes it on an interruption, but not on a new prompt."""
+        """Send `last: true` for the open turn: TAC does so on an interruption, but not on a new prompt."""
         try:
             await self.send_text('{"type": "text", "token": "", "last": true}')
         except (WebSocketDisconnectError, RuntimeError):
@@ -210,13 +209,13 @@ class TacConnection(PhoneConnection):
         end = PendingHandoffData.model_validate({"handoffData": json.dumps(dict(handoff or {}))})
         conversation = self.channel.get_conversation_session_by_call_sid(self.session.id)
         if conversation and self.turn_is_open:
-            conversation.pending_handoff_data = end  # TAC sends it after the words
+            conversation.pending_handoff_data = end  # TAC sends it after the last token
         else:
             await self.websocket.send_text(end.model_dump_json(by_alias=True))
 
 
 class PublicAddress:
-    """TAC checks signatures against forwarded headers; this makes them say the public URL, whatever a proxy sent."""
+    """Overwrites X-Forwarded-*, since TAC validates signatures against them: they must name PUBLIC_URL."""
 
     def __init__(self, app: ASGIApp, public_url: str) -> None:
         self.app = app
@@ -233,4 +232,4 @@ class PublicAddress:
 
 
 async def refused_handshake(websocket: WebSocket, error: Exception) -> None:
-    """TAC raises after it has refused a handshake; there is nothing left to do."""
+    """TAC raises after it has refused a handshake: the response is sent already."""

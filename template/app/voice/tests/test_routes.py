@@ -1,4 +1,4 @@
-"""What happens when ConversationRelay lets go of a call. Every branch must be TwiML that Twilio can follow."""
+"""The routes of a call: the TwiML that opens it, and the one after its session has ended."""
 
 from __future__ import annotations
 
@@ -16,15 +16,87 @@ from agent import phrases
 from app import config
 from app.capability import Capability, Timeouts
 from app.connection import Connection
+from app.main import create_app
 from app.session import Session
 from app.voice.calls import Calls
 from app.voice.tests.test_security import setup
 from kit import defaults, twiml
 from kit.agent_app import build_app
 from kit.caller import Call, calls_of
-from kit.plugin import Web
-from kit.twiml import Document
+from kit.plugin import Web, sign
+from kit.scripted_model import scripted
+from kit.simulated_twilio.account import SimulatedAccount
+from kit.twiml import Document, Relay
 from kit.voice_fixtures import Dial, websocket
+
+
+async def opened(web: Web) -> Relay:
+    """The session that the app wants for a new call."""
+    answer = await web.post("/twiml", {"CallSid": "CA1", "AccountSid": defaults.ACCOUNT_SID})
+    relay = twiml.read(answer.text).relay
+    assert relay
+    return relay
+
+
+async def test_a_call_is_connected_and_nothing_else(web: Web) -> None:
+    answer = await web.post("/twiml", {"CallSid": "CA1"})
+    assert answer.headers["content-type"] == "application/xml"
+    assert twiml.read(answer.text).verbs == ["Connect"]
+
+
+async def test_the_caller_is_greeted_with_our_words(web: Web) -> None:
+    assert (await opened(web)).greeting == phrases.GREETING
+
+
+@pytest.mark.parametrize(("answer", "value"), [(True, "any"), (False, "none")])
+async def test_the_greeting_can_be_interrupted_if_the_answers_say_so(
+    web: Web, monkeypatch: pytest.MonkeyPatch, answer: bool, value: str
+) -> None:
+    monkeypatch.setattr(config, "GREETING_INTERRUPTIBLE", answer)
+    assert (await opened(web)).attributes["welcomeGreetingInterruptible"] == value
+
+
+async def test_words_that_interrupt_are_delivered(web: Web) -> None:
+    attributes = (await opened(web)).attributes
+    assert attributes["interruptible"] == "any"
+    assert attributes["reportInputDuringAgentSpeech"] in ("any", "speech")
+
+
+async def test_the_answered_languages_and_providers_are_used(web: Web) -> None:
+    relay = await opened(web)
+    assert relay.languages == list(config.LANGUAGES)
+    assert relay.attributes["language"] == relay.languages[0]
+    assert relay.attributes["transcriptionProvider"] == config.TRANSCRIPTION_PROVIDER
+    assert relay.attributes["ttsProvider"] == config.TTS_PROVIDER
+    assert relay.attributes.get("voice") == config.LANGUAGES[relay.languages[0]]
+
+
+@pytest.mark.parametrize(
+    "public_url", ["https://agent.example", "https://host.example:8443", "https://host.example/voice"]
+)
+async def test_every_address_is_built_from_the_public_url(public_url: str) -> None:
+    app = create_app(
+        defaults.settings(public_url=public_url),
+        [scripted({"says": "Yes."})],
+        [],
+        transport=SimulatedAccount().transport,
+    )
+    form = {"CallSid": "CA1"}
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
+        headers = {"X-Twilio-Signature": sign(f"{public_url}/twiml", form)}
+        answer = await http.post("/twiml", data=form, headers=headers)
+    relay = twiml.read(answer.text).relay
+    assert relay and relay.action == f"{public_url}/connect-action"
+    assert relay.url == f"{public_url.replace('https', 'wss')}/ws"
+
+
+async def test_a_call_that_comes_back_opens_the_same_session_with_other_words(call: Call) -> None:
+    before = call.relay
+    await call.drops()
+    assert before and call.relay
+    greeting = {"welcomeGreeting": phrases.RECONNECTED}
+    assert call.relay.attributes == {**before.attributes, **greeting}
+
 
 UP = {"CallStatus": "in-progress"}
 KNOWN = "CA" + "1" * 32

@@ -1,0 +1,239 @@
+"""Calls in progress: saves, the end of a call, and a server that is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from app.capability import Capability, Timeouts
+from app.connection import Connection
+from app.session import Session
+from app.store import InProcess, Store
+from app.tests.test_server import health, serving, stopping
+from app.voice.calls import CallRefused, Calls
+from kit import defaults
+from kit.agent_app import build_app
+from kit.caller import Call, caller_on, calls_of
+
+ended: list[list[str]] = []
+
+
+class Noting(Capability):
+    """Notes the texts of the calls that ended."""
+
+    async def on_end(self, session: Session) -> None:
+        ended.append(texts(session))
+
+
+@pytest.fixture(autouse=True)
+def nothing_ended() -> None:
+    ended.clear()
+
+
+def options(store: Store, reconnect: float = 60.0) -> dict[str, Any]:
+    """A worker on `store`. A call expires only when a test says so."""
+    return {"store": store, "capabilities": [Noting], "timeouts": Timeouts(reconnect=reconnect)}
+
+
+def worker(store: Store) -> FastAPI:
+    return build_app(**options(store))
+
+
+async def begin(calls: Calls) -> Session:
+    return await calls.start("CA1", caller=defaults.CALLER, called=defaults.CALLED, connection=Connection())
+
+
+async def turn(calls: Calls, session: Session, text: str) -> None:
+    async for _ in calls.reply(session, text):
+        pass
+
+
+async def saved(calls: Calls) -> None:
+    """Wait until the saves in the background are done."""
+    await asyncio.gather(*calls._saving)
+
+
+async def expires(calls: Calls, call_sid: str = "CA1") -> None:
+    """The time in which a call may come back is over."""
+    call = calls._calls[call_sid]
+    call.cancel_expiry()
+    await calls.expire(call)
+
+
+def texts(session: Session) -> list[str]:
+    return [str(part.content) for message in session.history for part in message.parts if hasattr(part, "content")]
+
+
+def moves(call: Call, app: FastAPI, address: str) -> None:
+    """From now on the load balancer sends this call's requests to another worker."""
+    call.app, call.address, call._http.base_url = app, address, f"http://{address}"
+
+
+class Shared(InProcess):
+    """One store for the workers of a test."""
+
+    shared = True
+
+
+async def test_without_other_workers_a_server_that_stops_ends_its_calls_at_once() -> None:
+    calls = calls_of(worker(InProcess()))
+    calls.on_disconnect(await begin(calls))
+    await asyncio.wait_for(calls.end_all(), 5)
+    assert ended == [[]]
+
+
+class Counting(InProcess):
+    writes = 0
+
+    async def put(self, key: str, value: str, seconds: float) -> None:
+        self.writes += key.startswith("session:")
+        await super().put(key, value, seconds)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_turn_is_written_only_to_a_store_that_other_workers_read(shared: bool) -> None:
+    store = Counting()
+    store.shared = shared
+    calls = calls_of(worker(store))
+    session = await begin(calls)
+    before = store.writes
+    await turn(calls, session, "I am Ada")
+    await saved(calls)
+    assert store.writes - before == (2 if shared else 0)
+
+
+class Held(Shared):
+    """A store whose next write of a session waits for `released`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds = False
+        self.released = asyncio.Event()
+
+    async def put(self, key: str, value: str, seconds: float) -> None:
+        if key.startswith("session:") and self.holds:
+            self.holds = False
+            await self.released.wait()
+        await super().put(key, value, seconds)
+
+
+async def test_a_save_in_progress_does_not_overwrite_the_end() -> None:
+    store = Held()
+    calls = calls_of(worker(store))
+    session = await begin(calls)
+    store.holds = True
+    await turn(calls, session, "Bye")
+    ending = asyncio.create_task(calls.end("CA1"))
+    await asyncio.sleep(0)
+    store.released.set()
+    await ending
+    with pytest.raises(CallRefused, match="is over"):
+        await begin(calls)
+
+
+async def test_the_last_save_is_the_latest() -> None:
+    store = Held()
+    calls = calls_of(worker(store))
+    session = await begin(calls)
+    store.holds = True
+    await turn(calls, session, "I am Ada")
+    store.released.set()
+    await saved(calls)
+    assert texts(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
+
+
+STORY = {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.02}
+
+
+RULES = [STORY, {"hears": "", "says": "Yes."}]
+
+
+PROCESS = f"""
+from app.main import create_app
+from app.log import configure_logging
+from app.serve import DrainingServer
+from kit import defaults
+from kit.simulated_twilio.account import SimulatedAccount
+from kit.scripted_model import scripted
+from app.tests.test_server import health, serving, stopping
+
+configure_logging("info")
+settings = defaults.settings(host="127.0.0.1", port=0, drain=20)
+DrainingServer(create_app(settings, [scripted(*{RULES!r})], [], transport=SimulatedAccount().transport), settings).run()
+"""
+
+
+async def test_health_tells_calls_and_draining() -> None:
+    async with serving(*RULES) as (server, address):
+        assert await health(address) == (200, {"status": "ok", "active": 0})
+        async with caller_on(server.config.app, address):
+            assert await health(address) == (200, {"status": "ok", "active": 1})
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            assert await health(address) == (503, {"status": "draining", "active": 1})
+
+
+async def test_a_call_in_progress_goes_on_while_the_server_drains() -> None:
+    async with serving(*RULES) as (server, address), caller_on(server.config.app, address) as call:
+        await call.begins("Tell me a story")
+        await call.hears("Once")
+        signal.raise_signal(signal.SIGTERM)
+        assert (await call.hears_out(call.turns[0])).text == STORY["says"]
+        assert (await call.says("And now?")).text == "Yes."
+        await call.hangs_up()
+        assert await stopping(server)
+
+
+async def test_calls_that_do_not_end_in_time_are_cut_off() -> None:
+    async with serving(*RULES, drain=0.1) as (server, address), caller_on(server.config.app, address):
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(0.05)
+        assert not server.should_exit
+        assert await stopping(server)
+
+
+async def test_a_second_signal_stops_at_once() -> None:
+    async with serving(*RULES) as (server, address):
+        stops = []
+        with suppress(httpx2.TransportError):  # the caller, who hangs up where nobody listens any more
+            async with caller_on(server.config.app, address):
+                for _ in range(2):
+                    signal.raise_signal(signal.SIGTERM)
+                    await asyncio.sleep(0.01)
+                    stops.append(server.should_exit)
+        assert stops == [False, True]
+
+
+@pytest.mark.process(PROCESS)
+async def test_a_process_that_is_told_to_stop_ends_with_its_last_call(process: subprocess.Popen[str]) -> None:
+    address = await asyncio.to_thread(address_of, process)
+    calls = SimpleNamespace(get=lambda sid: SimpleNamespace(turn=None))
+    app: Any = SimpleNamespace(
+        state=SimpleNamespace(conversations=SimpleNamespace(channel=lambda name: SimpleNamespace(calls=calls)))
+    )
+    async with caller_on(app, address) as call:
+        await call.begins("Tell me a story")
+        await call.hears("Once")
+        process.send_signal(signal.SIGTERM)
+        assert (await call.hears_out(call.turns[0])).text == STORY["says"]
+        assert (await health(address))[0] == 503
+        await call.hangs_up()
+    assert await asyncio.to_thread(process.wait, 20) == 0
+
+
+def address_of(process: subprocess.Popen[str]) -> str:
+    """Where the process listens, according to its log."""
+    assert process.stdout
+    for line in process.stdout:
+        if found := re.search(r"running on http://([\d.:]+)", line):
+            return found[1]
+    raise AssertionError("the server did not start")

@@ -1,0 +1,38 @@
+"""An event loop whose clock jumps to the next timer, for tests of deadlines without waiting and without I/O."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """`time()` starts at 0 and advances only while every task waits for a timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        selector: Any = self._selector  # type: ignore[attr-defined]
+        select = selector.select
+
+        def jump(timeout: float | None = None) -> Any:
+            events = select(0)
+            if not events:
+                if timeout is None:
+                    raise RuntimeError("every task waits, and no timer is set: this would wait for ever")
+                self.now += timeout
+            return events
+
+        selector.select = jump
+
+    def time(self) -> float:
+        return self.now
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end in virtual time."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(main)
