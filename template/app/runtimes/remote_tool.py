@@ -1,4 +1,4 @@
-"""A function of this project as a tool that an agent elsewhere may call."""
+"""A function of this project as a tool for a model or an agent that runs in a service."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from app.runtime import as_text, run_shielded, run_tool_safely, tool_of, with_ti
 from app.turn import Turn
 
 
-class Offered:
-    """A function that the model may call. `limit` is how long, in seconds, it may take."""
+class RemoteTool:
+    """A function that the model may call. It may take `limit` seconds; `schema` is the JSON schema of its arguments."""
 
     def __init__(self, function: Callable[..., Any], turn: Turn, limit: float) -> None:
         self.function = function
@@ -25,15 +25,16 @@ class Offered:
         self.schema: dict[str, Any] = self.tool.tool_def.parameters_json_schema
 
     async def call(self, arguments: Mapping[str, Any]) -> Any:
+        """The result of the function, or a sentence for the model when the arguments are wrong."""
         try:
-            known = self.tool.function_schema.validator.validate_python(dict(arguments))
+            valid = self.tool.function_schema.validator.validate_python(dict(arguments))
         except ValidationError as error:
             wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
             return f"Wrong arguments. {'; '.join(wrong)}."
-        return await with_timeout(self.limit, self.function, **known)
+        return await with_timeout(self.limit, self.function, **valid)
 
     async def result(self, arguments: Mapping[str, Any], call_id: str) -> str:
-        """What it returns, as text. It finishes what it began, and its failure is a sentence."""
+        """The result as text. The function runs to its end; its failure becomes a sentence for the model."""
 
         async def text() -> str:
             return as_text(await run_tool_safely(self.name, self.call(arguments)))

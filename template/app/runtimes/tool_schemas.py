@@ -1,39 +1,46 @@
-"""Every tool that the agent may use, for commands that describe them to a service."""
+"""All tools of the agent, for commands that describe them to a service."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
+import httpx2
+
+from app.capability import Capability, Services, run_hooks
+from app.loader import load_tools
+from app.log import configure_logging
+from app.registry import CAPABILITIES, PARTS, ProjectSettings
+from app.session import Session
+from app.store import InProcess
 
 
-def offered() -> list[Callable[..., Any]]:
-    """The tools of `agent/tools.py`, and those that the capabilities have for a call."""
-    from app.log import configure_logging
-    from app.main import create_app
-    from kit import defaults
-    from kit.scripted_model import echo_model
-    from kit.simulated_twilio.account import SimulatedAccount
-
+def all_tools() -> list[Callable[..., Any]]:
+    """The tools of `agent/tools.py` and of the capabilities, as a call has them. Sends no request."""
     configure_logging("error")
-    return asyncio.run(
-        tools_of(create_app(defaults.settings(), [echo_model()], transport=SimulatedAccount().transport))
-    )
+    own = load_tools()
+    names = {tool.__name__ for tool in own}
+    return [*own, *(tool for tool in asyncio.run(capability_tools()) if tool.__name__ not in names)]
 
 
-async def tools_of(app: FastAPI) -> list[Callable[..., Any]]:
-    from app.capability import each
-    from app.session import Session
-    from kit.defaults import CALLED, CALLER
+async def capability_tools() -> list[Callable[..., Any]]:
+    """What the capabilities have for a session, with the examples of the settings in place of an environment."""
+    examples = {name: field.examples[0] for name, field in ProjectSettings.model_fields.items() if field.examples}
+    services = Services(ProjectSettings(**examples), InProcess(), now, httpx2.MockTransport(refuse), parts=PARTS)
+    services.capabilities = capabilities = [capability.build(services) for capability in CAPABILITIES]
+    session = Session("CA0", "+15005550006", "+15005550001", "en-US", now)
+    await run_hooks(capabilities, Capability.open)
+    await run_hooks(capabilities, Capability.on_start, session)
+    found = await run_hooks(capabilities, Capability.tools, session)
+    await run_hooks(capabilities, Capability.close)
+    return [tool for tools in found for tool in tools]
 
-    brain = app.state.conversations.brain
-    session = Session("CA", CALLER, CALLED, "en-US", lambda: datetime.now(UTC))
-    async with app.router.lifespan_context(app):
-        await each(brain.capabilities, "on_start", session)
-        extra = [tool for tools in await each(brain.capabilities, "tools", session) for tool in tools]
-    own = {tool.__name__ for tool in brain.tools}
-    return [*brain.tools, *(tool for tool in extra if tool.__name__ not in own)]
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def refuse(request: httpx2.Request) -> httpx2.Response:
+    return httpx2.Response(503)

@@ -1,10 +1,10 @@
-"""Models on Azure OpenAI, run by an agent of Agent Framework in this process. The next one is asked when one fails."""
+"""Models on Azure OpenAI, run by an agent of Agent Framework in this process. When one fails, the next one is used."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Self
 
 from agent_framework import BaseChatClient
 from agent_framework_openai import RawOpenAIChatClient
@@ -13,10 +13,7 @@ from pydantic import Field, SecretStr
 
 from app import config
 from app.runtimes.azure import PORTAL, AzureSettings, Identity, missing_key
-from app.runtimes.microsoft_agents.base import Agents
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
+from app.runtimes.microsoft_agents.base import AgentFrameworkRuntime
 
 SCOPE = "https://cognitiveservices.azure.com/.default"
 FIND_ENDPOINT = f"Copy the endpoint of your Azure OpenAI resource from {PORTAL}, as in https://name.openai.azure.com."
@@ -25,7 +22,7 @@ DEPLOYMENT = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class AgentFrameworkSettings(AzureSettings):
-    # Not required here: whoever talks to a script needs no endpoint.
+    # Not required here: a script in place of the model needs no endpoint.
     openai_endpoint: str | None = Field(
         None, alias="AZURE_OPENAI_ENDPOINT", pattern=r"^https://[^\s/?#]+/?$", description=FIND_ENDPOINT
     )
@@ -41,7 +38,7 @@ class AgentFrameworkSettings(AzureSettings):
     )
 
 
-class AgentFramework(Agents):
+class AgentFramework(AgentFrameworkRuntime):
     settings = AgentFrameworkSettings
 
     def __init__(
@@ -69,7 +66,7 @@ class AgentFramework(Agents):
 
     async def warm_up(self) -> None:
         if self.identity:
-            await self.identity.warm()
+            await self.identity.warm_up()
 
     async def close(self) -> None:
         for client in self.clients:
@@ -80,8 +77,8 @@ class AgentFramework(Agents):
 
 
 def deployment(name: str, settings: Any, key: str | Callable[[], Awaitable[str]]) -> RawOpenAIChatClient[Any]:
-    """A model of Azure OpenAI. Its client is ours: that of Agent Framework asks a model that failed twice more."""
-    patience = Timeout(4 * settings.deadline, connect=settings.deadline)
+    """A client of one model. AsyncOpenAI is made here, since Agent Framework's sends a failed request twice more."""
+    timeout = Timeout(4 * settings.deadline, connect=settings.deadline)
     base_url = f"{(settings.openai_endpoint or '').rstrip('/')}/openai/v1/"
-    client = AsyncOpenAI(base_url=base_url, api_key=key, timeout=patience, max_retries=0)
+    client = AsyncOpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=0)
     return RawOpenAIChatClient(model=name, async_client=client)

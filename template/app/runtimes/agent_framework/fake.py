@@ -1,4 +1,4 @@
-"""Scripts, asked through the client of Agent Framework."""
+"""Scripts for the simulator, run by an agent of Agent Framework."""
 
 from app.runtimes.microsoft_agents.scripted_agent import played
 

@@ -27,7 +27,7 @@ from app.background import Background
 from app.runtime import Runtime, reason, start_record
 from app.runtimes.aws import missing_credentials, patience
 from app.runtimes.aws.messages import as_block, as_record, as_told
-from app.runtimes.remote_tool import Offered
+from app.runtimes.remote_tool import RemoteTool
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn
@@ -208,7 +208,7 @@ class AgentCore(Runtime):
         tell: Callable[[str], None],
     ) -> None:
         record = start_record(turn, instructions)
-        offered = {tool.__name__: Offered(tool, turn, 2 * self.deadline) for tool in tools}
+        offered = {tool.__name__: RemoteTool(tool, turn, 2 * self.deadline) for tool in tools}
         messages = [*as_told(session.history), {"role": "user", "content": [{"text": turn.user_text}]}]
         specs = [as_spec(tool) for tool in offered.values()]
         while True:
@@ -349,7 +349,7 @@ def fragments(text: str) -> list[str]:
     return [text[start : start + FRAME] for start in range(0, len(text), FRAME)]
 
 
-def as_spec(tool: Offered) -> dict[str, Any]:
+def as_spec(tool: RemoteTool) -> dict[str, Any]:
     """A tool specification of Converse."""
     return {"name": tool.name, "description": tool.description, "inputSchema": {"json": tool.schema}}
 
@@ -361,7 +361,7 @@ def unanswered(record: Iterable[m.ModelMessage]) -> list[m.ToolCallPart]:
     return [part for part in parts if isinstance(part, m.ToolCallPart) and part.tool_call_id not in answered]
 
 
-async def result(offered: Mapping[str, Offered], call: m.ToolCallPart) -> m.ToolReturnPart:
+async def result(offered: Mapping[str, RemoteTool], call: m.ToolCallPart) -> m.ToolReturnPart:
     tool = offered.get(call.tool_name)
     text = (
         await tool.result(call.args_as_dict(), call.tool_call_id)

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from app.runtimes.tool_schemas import offered
+from app.runtimes.tool_schemas import all_tools
 
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_agent_Function.html and API_agent_ParameterDetail.html
 NAME = re.compile(r"([0-9a-zA-Z][_-]?){1,100}")
@@ -20,7 +20,7 @@ FUNCTION_TEXT, PARAMETER_TEXT = 1200, 500  # characters
 
 def action_group() -> None:
     """Print your tools as the function schema of a Bedrock agent's action group, which has to know them."""
-    typer.echo(json.dumps(function_schema(offered()), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(function_schema(all_tools()), indent=2, ensure_ascii=False))
 
 
 def function_schema(tools: Sequence[Callable[..., Any]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A prompt agent of Microsoft Foundry answers: its model and its tools' descriptions live there, your tools run here.
+"""A prompt agent of Microsoft Foundry answers: its model and tool descriptions are in Foundry, the tools run here.
 
-It is asked with the whole conversation as the caller heard it, and keeps nothing. What this server knows of the caller
-goes in as its structured input `instructions`; `agent foundry-agent` prints the definition that takes it.
+Each request holds the whole conversation as the caller heard it, and Foundry stores nothing. The instructions of the
+turn are the agent's structured input `instructions`; `agent foundry-agent` prints a definition that takes it.
 Source: https://learn.microsoft.com/azure/foundry/agents/how-to/structured-inputs
 """
 
@@ -15,7 +15,7 @@ from agent_framework import BaseChatClient
 from pydantic import Field
 
 from app.runtimes.azure import AzureSettings, Identity, missing_identity
-from app.runtimes.microsoft_agents.base import Agents
+from app.runtimes.microsoft_agents.base import AgentFrameworkRuntime
 
 SCOPE = "https://ai.azure.com/.default"
 FIND_PROJECT = "Copy the endpoint of your project from https://ai.azure.com, as in https://name.services.ai.azure.com/api/projects/name."
@@ -24,7 +24,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 
 
 class FoundrySettings(AzureSettings):
-    # Not required here: whoever talks to a script needs neither.
+    # Not required here: a script in place of the agent needs neither.
     project_endpoint: str | None = Field(
         None,
         alias="FOUNDRY_PROJECT_ENDPOINT",
@@ -46,7 +46,7 @@ class FoundrySettings(AzureSettings):
     )
 
 
-class Foundry(Agents):
+class Foundry(AgentFrameworkRuntime):
     settings = FoundrySettings
 
     def __init__(
@@ -64,9 +64,8 @@ class Foundry(Agents):
         named = models or [agent for agent in (first, settings.fallback_agent) if agent]
         if not any(isinstance(each, str) for each in named):
             return cls(named, settings.deadline)
-        from app.runtimes.foundry.prompt_agent import (
-            PromptAgent,
-        )  # its packages take seconds to import, and start a process
+        # Its packages take seconds to import, and start a process.
+        from app.runtimes.foundry.prompt_agent import PromptAgent
 
         identity = Identity(SCOPE)
         clients = [
@@ -86,7 +85,7 @@ class Foundry(Agents):
 
     async def warm_up(self) -> None:
         if self.identity:
-            await self.identity.warm()
+            await self.identity.warm_up()
 
     async def close(self) -> None:
         for client in self.clients:

@@ -8,28 +8,27 @@ from typing import Annotated, Any
 
 import typer
 
-from app.runtimes.tool_schemas import offered
+from app.runtime import tool_of
+from app.runtimes.tool_schemas import all_tools
 
 
 def foundry_agent(
     deployment: Annotated[str, typer.Argument(help="The name of a model's deployment in your Foundry project.")],
 ) -> None:
-    """Print a prompt agent for Microsoft Foundry that knows your tools: a body for its API."""
-    typer.echo(json.dumps({"definition": definition(deployment, offered())}, indent=2, ensure_ascii=False))
+    """Print the definition of a prompt agent with your tools: a request body for the API of Microsoft Foundry."""
+    typer.echo(json.dumps({"definition": definition(deployment, all_tools())}, indent=2, ensure_ascii=False))
 
 
 def definition(deployment: str, tools: Sequence[Callable[..., Any]]) -> dict[str, Any]:
-    """A PromptAgentDefinition. This server fills in the instructions with every question."""
-    from pydantic_ai import Tool
-
-    known = [Tool(tool).tool_def for tool in tools]
+    """A PromptAgentDefinition. The server sends the instructions with every request."""
+    schemas = [tool_of(tool).tool_def for tool in tools]
     return {
         "kind": "prompt",
         "model": deployment,
         "instructions": "{{instructions}}",
         "structured_inputs": {
             "instructions": {
-                "description": "What the server tells the agent: its prompt, and what is known of the caller.",
+                "description": "The instructions of the turn: the prompt of the server, and facts about the caller.",
                 "schema": {"type": "string"},
                 "required": True,
             }
@@ -42,7 +41,7 @@ def definition(deployment: str, tools: Sequence[Callable[..., Any]]) -> dict[str
                 "parameters": tool.parameters_json_schema,
                 "strict": False,
             }
-            for tool in known
+            for tool in schemas
         ],
     }
 

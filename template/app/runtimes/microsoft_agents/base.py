@@ -1,16 +1,15 @@
-"""An agent of Microsoft's Agent Framework for each turn: what the runtimes on Azure have in common.
+"""What the runtimes on Azure share: each turn runs a new agent of Microsoft's Agent Framework.
 
-What it knows is the conversation as the caller heard it, out of the session store. So it stays in step after an
-interruption, and a call goes on elsewhere, without a session of Agent Framework.
+The agent receives the history from the session store, as the caller heard it, and Agent Framework keeps no session of
+its own. So the history is right after an interruption, and a call can move to another worker.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Any
 
-import structlog
 from agent_framework import (
     Agent,
     BaseChatClient,
@@ -23,65 +22,59 @@ from agent_framework import (
 )
 from pydantic_ai import messages as m
 
-from app.runtime import Runtime, reason, start_record
-from app.runtimes.microsoft_agents.messages import as_arguments, as_record, as_told
-from app.runtimes.remote_tool import Offered
+from app.runtime import ModelFailed, Runtime, first_stream_to_begin, reason, start_record
+from app.runtimes.microsoft_agents.messages import arguments_of, chat_messages, record_of
+from app.runtimes.remote_tool import RemoteTool
 from app.session import Session
 from app.turn import Turn
 
-log = structlog.get_logger()
 
-
-class Agents(Runtime):
-    """`deadline` is how long, in seconds, a model may be silent; a tool may take twice as long."""
+class AgentFrameworkRuntime(Runtime):
+    """`deadline` is the longest silence of a model in seconds; a tool may take twice as long."""
 
     def __init__(self, clients: Sequence[BaseChatClient[Any]], deadline: float) -> None:
         self.clients = clients
         self.deadline = deadline
 
     async def answer(
-        self,
-        session: Session,
-        turn: Turn,
-        instructions: str,
-        tools: Sequence[Callable[..., Any]],
-        tell: Callable[[str], None],
-    ) -> None:
+        self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
+    ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
-        called: dict[str, str] = {}  # the names of tools, by the ids of their calls
+        tool_names: dict[str, str] = {}  # by the id of the tool call
 
-        def heard(response: ChatResponse[Any], model: str) -> None:
-            answer = as_record(response, model, turn.run_id)
-            called.update({call.tool_call_id: call.tool_name for call in answer.tool_calls})
-            record.append(answer)
+        def on_response(response: ChatResponse[Any], model: str) -> None:
+            message = record_of(response, model, turn.run_id)
+            tool_names.update({call.tool_call_id: call.tool_name for call in message.tool_calls})
+            record.append(message)
 
         agent = Agent(
-            Chain(self.clients, self.deadline, heard),
+            FallbackClient(self.clients, self.deadline, on_response),
             instructions,
-            tools=[Finishing(Offered(tool, turn, 2 * self.deadline)) for tool in tools],
-            default_options={"store": False},  # Azure keeps nothing of a conversation
+            tools=[AgentTool(RemoteTool(tool, turn, 2 * self.deadline)) for tool in tools],
+            default_options={"store": False},  # Azure stores nothing of a conversation
         )
-        words = Words()
-        async with agent.run([*as_told(session.history), Message("user", [turn.user_text])], stream=True) as updates:
+        tokens = Tokens()
+        messages = [*chat_messages(session.history), Message("user", [turn.user_text])]
+        async with agent.run(messages, stream=True) as updates:
             async for update in updates:
                 returned = []
                 for content in update.contents:
-                    if content.type == "text" and (word := words.new_in(content)):
-                        tell(word)
-                    elif content.type == "function_result" and (name := called.get(str(content.call_id))):
+                    if content.type == "text" and (token := tokens.new_in(content)):
+                        yield token
+                    elif content.type == "function_result" and (name := tool_names.get(str(content.call_id))):
                         returned.append(m.ToolReturnPart(name, content.result, str(content.call_id)))
                 if returned:
                     record.append(m.ModelRequest(returned, run_id=turn.run_id))
 
 
-class Words:
-    """The text of an answer, told once."""
+class Tokens:
+    """The text of a reply, each token once."""
 
     def __init__(self) -> None:
         self.part = ""
 
     def new_in(self, content: Content) -> str:
-        """Words that were not told yet: when a part is complete, the Responses API sends the whole of it again."""
+        """The new text: when a part is complete, the Responses API sends the whole of it again."""
         text = content.text or ""
         if content.merge_mode != "replace":
             self.part += text
@@ -90,97 +83,64 @@ class Words:
         return new
 
 
-class ModelsDown(Exception):
-    """No model has answered, or the one that began has broken off."""
-
-
-class ModelFailed(Exception):
-    """A model said that it failed, or nothing at all."""
-
-
-class Chain(FunctionInvocationLayer[Any], BaseChatClient[Any]):
-    """Several clients as one, for one turn. `heard` is told of every whole answer, and who gave it."""
+class FallbackClient(FunctionInvocationLayer[Any], BaseChatClient[Any]):
+    """Several clients as one, for one turn. Calls `on_response` with each complete response and its model."""
 
     def __init__(
         self,
         clients: Sequence[BaseChatClient[Any]],
         deadline: float,
-        heard: Callable[[ChatResponse[Any], str], None],
+        on_response: Callable[[ChatResponse[Any], str], None],
     ) -> None:
         super().__init__()
         self.clients = clients
         self.deadline = deadline
-        self.heard = heard
+        self.on_response = on_response
 
     def _inner_get_response(self, *, messages: Sequence[Message], stream: bool, options: Any, **kwargs: Any) -> Any:
-        return self._build_response_stream(self._updates(messages, options))
+        streams = [(model_name(client), partial(self._updates, client, messages, options)) for client in self.clients]
+        return self._build_response_stream(
+            first_stream_to_begin(streams, self.deadline, has_begun, explain=failure_reason)
+        )
 
-    async def _updates(self, messages: Sequence[Message], options: Any) -> AsyncGenerator[ChatResponseUpdate]:
-        """What the first model says that begins in time. One that breaks off later is not replaced."""
-        failures = []
-        for client in self.clients:
-            async with client.get_response(messages, stream=True, options=options) as updates:
-                begun: list[ChatResponseUpdate] = []
-                try:
-                    async with asyncio.timeout(self.deadline):
-                        while not (begun and has_begun(begun[-1])):
-                            begun.append(sound(await anext(updates, None)))
-                except Exception as error:
-                    log.warning("model.failed", model=name_of(client), error=cause(error))
-                    failures.append(cause(error))
-                    continue
-                for update in begun:
-                    yield update
-                try:
-                    async for update in updates:
-                        yield sound(update)
-                    self.heard(await updates.get_final_response(), name_of(client))
-                except Exception as error:
-                    log.warning("model.failed", model=name_of(client), error=cause(error))
-                    raise ModelsDown(cause(error)) from error
-                return
-        raise ModelsDown(", ".join(failures))
+    async def _updates(
+        self, client: BaseChatClient[Any], messages: Sequence[Message], options: Any
+    ) -> AsyncGenerator[ChatResponseUpdate]:
+        async with client.get_response(messages, stream=True, options=options) as updates:
+            async for update in updates:
+                # Agent Framework lets a failure pass.
+                if getattr(update.raw_representation, "type", "") == "response.failed":
+                    raise ModelFailed("response.failed")
+                yield update
+            self.on_response(await updates.get_final_response(), model_name(client))
 
 
 def has_begun(update: ChatResponseUpdate) -> bool:
-    """Whether it has a word, or a call of a tool. Before them come notices, and thoughts."""
-    return any(content.type == "function_call" or content.text for content in update.contents if is_answer(content))
+    """True for a token or a tool call. Notices and thoughts come before them."""
+    return any(
+        content.type == "function_call" or (content.type == "text" and content.text) for content in update.contents
+    )
 
 
-def is_answer(content: Content) -> bool:
-    return content.type in ("text", "function_call")
-
-
-def sound(update: ChatResponseUpdate | None) -> ChatResponseUpdate:
-    """The update. Raises ModelFailed for the end of a stream, and for a failure: Agent Framework lets it pass."""
-    if update is None:
-        raise ModelFailed("the stream has ended")
-    if getattr(update.raw_representation, "type", "") == "response.failed":
-        raise ModelFailed("response.failed")
-    return update
-
-
-def name_of(client: Any) -> str:
-    """Of the deployment, or of the agent."""
+def model_name(client: Any) -> str:
+    """The name of a deployment or of an agent."""
     return str(getattr(client, "agent_name", "") or getattr(client, "model", ""))
 
 
-def cause(error: BaseException) -> str:
-    """Why a model failed, in words that quote nobody. Agent Framework wraps what the client of OpenAI raises."""
-    return str(error) if isinstance(error, ModelFailed) else reason(error.__cause__ or error)
+def failure_reason(error: BaseException) -> str:
+    """Why a model failed. Agent Framework wraps what the client of OpenAI raises."""
+    return reason(error.__cause__ or error)
 
 
-class Finishing(FunctionTool):
-    """A function as a tool of Agent Framework: it finishes what it began, and its failure reaches the model."""
+class AgentTool(FunctionTool):
+    """A function as a tool of Agent Framework: it runs to its end, and its failure reaches the model as a sentence."""
 
-    def __init__(self, offered: Offered) -> None:
-        # Of a tool without a function Agent Framework only speaks.
-        super().__init__(
-            name=offered.name, description=offered.description, input_model=offered.schema, func=offered.function
-        )
-        self.offered = offered
+    def __init__(self, tool: RemoteTool) -> None:
+        # Agent Framework does not call a tool that has no `func`.
+        super().__init__(name=tool.name, description=tool.description, input_model=tool.schema, func=tool.function)
+        self.tool = tool
 
     async def invoke(
         self, *, arguments: Any = None, context: Any = None, tool_call_id: str | None = None, **kwargs: Any
     ) -> Any:
-        return [Content.from_text(await self.offered.result(as_arguments(arguments), str(tool_call_id)))]
+        return [Content.from_text(await self.tool.result(arguments_of(arguments), str(tool_call_id)))]

@@ -1,4 +1,4 @@
-"""The record of a conversation in the shape of Agent Framework, and back."""
+"""Messages of a conversation in the shape of Agent Framework, and back."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pydantic_ai import messages as m
 from app.runtime import as_text
 
 
-def as_told(history: Iterable[m.ModelMessage]) -> list[Message]:
-    """A message for each part: of several in one, the Responses API is told the words last."""
-    return [told for message in history for part in message.parts if (told := as_message(part))]
+def chat_messages(history: Iterable[m.ModelMessage]) -> list[Message]:
+    """One message for each part: of several parts in one, Agent Framework sends the text to the Responses API last."""
+    return [sent for message in history for part in message.parts if (sent := chat_message(part))]
 
 
-def as_message(part: Any) -> Message | None:
+def chat_message(part: Any) -> Message | None:
     match part:
         case m.UserPromptPart() if str(part.content).strip():
             return Message("user", [Content.from_text(str(part.content))])
@@ -31,21 +31,21 @@ def as_message(part: Any) -> Message | None:
     return None
 
 
-def as_record(response: ChatResponse[Any], model: str, run_id: str) -> m.ModelResponse:
-    """What a model has answered. `model` is who."""
-    said: list[m.ModelResponsePart] = []
+def record_of(response: ChatResponse[Any], model: str, run_id: str) -> m.ModelResponse:
+    """The text and the tool calls of a response. `model` is its name."""
+    parts: list[m.ModelResponsePart] = []
     for content in (content for message in response.messages for content in message.contents):
         if content.type == "text" and content.text:
-            said.append(m.TextPart(content.text))
-        elif content.type == "function_call" and not content.informational_only:  # the service did that one itself
-            said.append(m.ToolCallPart(str(content.name), as_arguments(content.arguments), str(content.call_id)))
-    return m.ModelResponse(said, model_name=model, run_id=run_id)
+            parts.append(m.TextPart(content.text))
+        elif content.type == "function_call" and not content.informational_only:  # the service made that call itself
+            parts.append(m.ToolCallPart(str(content.name), arguments_of(content.arguments), str(content.call_id)))
+    return m.ModelResponse(parts, model_name=model, run_id=run_id)
 
 
-def as_arguments(given: Any) -> dict[str, Any]:
-    """The arguments of a call. What is no JSON object is none: the tool says what it lacks."""
+def arguments_of(call: Any) -> dict[str, Any]:
+    """The arguments of a tool call. Text that is no JSON object gives none: the tool then names what is missing."""
     try:
-        known = json.loads(given) if isinstance(given, str) else given
+        arguments = json.loads(call) if isinstance(call, str) else call
     except ValueError:
-        known = None
-    return dict(known) if isinstance(known, dict) else {}
+        arguments = None
+    return dict(arguments) if isinstance(arguments, dict) else {}

@@ -1,4 +1,4 @@
-"""A script as a client of Agent Framework: the real agent, its real tools and loop; only the model is played."""
+"""A script as a chat client of Agent Framework: the agent, its tools and its loop are the real ones."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from agent_framework import BaseChatClient, ChatResponseUpdate, Content, Message
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import FunctionModel
 
-from app.runtimes.microsoft_agents.messages import as_arguments
+from app.runtimes.microsoft_agents.messages import arguments_of
 from kit.script import deltas
 
 
-class Played(BaseChatClient[Any]):
-    """Refuses what the Responses API refuses, and says each text twice as it does: word by word, then as a whole."""
+class ScriptedClient(BaseChatClient[Any]):
+    """Rejects what the Responses API rejects, and sends each text twice as it does: in tokens, then as a whole."""
 
     def __init__(self, script: FunctionModel) -> None:
         super().__init__()
         self.script = script
         self.model = script.model_name
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     def _inner_get_response(self, *, messages: Sequence[Message], stream: bool, options: Any, **kwargs: Any) -> Any:
         return self._build_response_stream(self._updates(messages, options))
 
     async def _updates(self, messages: Sequence[Message], options: Any) -> AsyncGenerator[ChatResponseUpdate]:
-        refuse_like_azure(messages)
-        self.asked.append({"messages": list(messages), **options})
+        reject_like_azure(messages)
+        self.requests.append({"messages": list(messages), **options})
         tools = {tool.name: tool.parameters() for tool in options.get("tools") or []}
         yield ChatResponseUpdate(role="assistant", contents=[])  # the response has been created
-        said = ""
-        async for delta in deltas(self.script, heard(messages), tools, options.get("instructions")):
+        text = ""
+        async for delta in deltas(self.script, recorded(messages), tools, options.get("instructions")):
             if isinstance(delta, str):
-                said += delta
+                text += delta
                 if delta:
                     yield ChatResponseUpdate(role="assistant", contents=[Content.from_text(delta, merge_mode="append")])
                 continue
             call = Content.from_function_call(str(delta.tool_call_id), str(delta.name), arguments=str(delta.json_args))
             yield ChatResponseUpdate(role="assistant", contents=[call])
-        if said:
-            yield ChatResponseUpdate(role="assistant", contents=[Content.from_text(said, merge_mode="replace")])
+        if text:
+            yield ChatResponseUpdate(role="assistant", contents=[Content.from_text(text, merge_mode="replace")])
 
 
-def heard(messages: Sequence[Message]) -> list[m.ModelMessage]:
-    """What a model is told, as a script reads it."""
+def recorded(messages: Sequence[Message]) -> list[m.ModelMessage]:
+    """The messages of a request, as a script reads them."""
     names = {each.call_id: str(each.name) for message in messages for each in message.contents if each.name}
     record: list[m.ModelMessage] = []
     for message in messages:
@@ -55,7 +55,7 @@ def heard(messages: Sequence[Message]) -> list[m.ModelMessage]:
                 case "text":
                     record.append(m.ModelRequest([m.UserPromptPart(content.text or "")]))
                 case "function_call":
-                    arguments = as_arguments(content.arguments)
+                    arguments = arguments_of(content.arguments)
                     call = m.ToolCallPart(str(content.name), arguments, str(content.call_id))
                     record.append(m.ModelResponse([call]))
                 case "function_result":
@@ -64,8 +64,8 @@ def heard(messages: Sequence[Message]) -> list[m.ModelMessage]:
     return record
 
 
-def refuse_like_azure(messages: Sequence[Message]) -> None:
-    """Raises ValueError as the Responses API answers with 400."""
+def reject_like_azure(messages: Sequence[Message]) -> None:
+    """Raises ValueError where the Responses API answers 400."""
     called: list[str | None] = []
     for content in (content for message in messages for content in message.contents):
         match content.type:
@@ -73,16 +73,16 @@ def refuse_like_azure(messages: Sequence[Message]) -> None:
                 raise ValueError("a text is blank")
             case "function_call":
                 if not isinstance(content.arguments, str):
-                    raise ValueError("the arguments of a call are no text")
+                    raise ValueError("the arguments of a call are not text")
                 called.append(content.call_id)
             case "function_result":
                 if content.call_id not in called:
-                    raise ValueError("a result of no call")
+                    raise ValueError("a tool output without a call")
                 called.remove(content.call_id)
     if called:
         raise ValueError(f"no tool output found for {called}")
 
 
-def played(model: FunctionModel) -> Played:
-    """A script, as the runtime of this project asks it."""
-    return Played(model)
+def played(model: FunctionModel) -> ScriptedClient:
+    """The script as a client for the runtime of this project."""
+    return ScriptedClient(model)

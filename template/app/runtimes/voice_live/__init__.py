@@ -1,8 +1,8 @@
-"""A model of Azure Voice Live answers, with text for text: Twilio listens and speaks. This server runs the tools.
+"""A model of Azure Voice Live answers in text: Twilio transcribes and speaks. This server runs the tools.
 
-A call keeps one WebSocket, which opens while the greeting is spoken. Over there it holds the conversation; before each
-answer it is brought in line with our history, the only true one. So an interruption, a new socket and a call that comes
-back on another worker are the same case. Protocol:
+A call keeps one WebSocket, which opens while the greeting is spoken. The service holds the items of the conversation
+per WebSocket; before each response they are made equal to the session's history, which decides. So an interruption, a
+new WebSocket and a call that moves to another worker are the same case. Protocol:
 https://learn.microsoft.com/azure/ai-services/speech-service/voice-live-api-reference-2025-10-01
 """
 
@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -25,9 +25,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
 
-from app.runtime import Runtime, as_text, reason, start_record
+from app.runtime import ModelFailed, Runtime, as_text, first_stream_to_begin, reason, start_record
 from app.runtimes.azure import AzureSettings, Identity, missing_key
-from app.runtimes.remote_tool import Offered
+from app.runtimes.remote_tool import RemoteTool
 from app.session import Session
 from app.turn import Turn
 
@@ -36,19 +36,19 @@ log = structlog.get_logger()
 VERSION = "2025-10-01"  # of the API
 SCOPE = "https://ai.azure.com/.default"  # of a token; the role is Cognitive Services User
 MODEL = "gpt-5.6-luna"
-WIND_DOWN = 1.0  # seconds that an answer may take to stop when nobody wants it any more
-CANCEL = "cancel"  # our name for the event that stops it
+CANCEL_TIMEOUT = 1.0  # seconds that a response may take to stop
+CANCEL_EVENT_ID = "cancel"
 
 ENDPOINT = "Write the endpoint of your Foundry resource without a path, as in https://<resource>.services.ai.azure.com."
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-A_MODEL = "Write a model that Voice Live has, as in gpt-5.6-luna"
+FIND_MODEL = "Write a model that Voice Live has, as in gpt-5.6-luna"
 
 Item = dict[str, Any]
-Key = str | Callable[[], Awaitable[str]]  # a key, or what fetches the token of an identity
+Key = str | Callable[[], Awaitable[str]]  # a key, or a function that fetches a token
 
 
 class VoiceLiveSettings(AzureSettings):
-    # Not required here: whoever talks to a script needs no endpoint.
+    # Not required here: a script in place of the model needs no endpoint.
     voice_live_endpoint: str | None = Field(
         None,
         alias="AZURE_VOICE_LIVE_ENDPOINT",
@@ -58,31 +58,23 @@ class VoiceLiveSettings(AzureSettings):
     voice_live_key: SecretStr | None = Field(
         None, alias="AZURE_VOICE_LIVE_API_KEY", description="Copy a key of that resource, or leave it out."
     )
-    model: str = Field(MODEL, alias="AGENT_MODEL", pattern=NAME, description=f"{A_MODEL}.")
+    model: str = Field(MODEL, alias="AGENT_MODEL", pattern=NAME, description=f"{FIND_MODEL}.")
     fallback_model: str | None = Field(
-        None, alias="AGENT_FALLBACK_MODEL", pattern=NAME, description=f"{A_MODEL}, or leave it out."
+        None, alias="AGENT_FALLBACK_MODEL", pattern=NAME, description=f"{FIND_MODEL}, or leave it out."
     )
 
 
-class VoiceLiveFailed(Exception):
-    """What Voice Live says of a failure: a code, and nothing that it may have quoted."""
-
-
-class ModelsDown(Exception):
-    """No model has answered, or the one that began has broken off."""
-
-
-class Straight(connect):
-    """Follows no redirect: websockets 17.4 would take the key along to whatever host it names."""
+class DirectConnect(connect):
+    """Follows no redirect: websockets 17.4 would send the key to the host that it names."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
 
 
-class Hosted:
-    """A model of Voice Live. `deadline` is how long, in seconds, it may be silent."""
+class VoiceLiveModel:
+    """A model of Voice Live. `deadline` is its longest silence in seconds."""
 
-    proxy: Literal[True] | None = True  # that of the environment
+    proxy: Literal[True] | None = True  # True: the proxy of the environment
 
     def __init__(self, name: str, endpoint: str, key: Key, deadline: float) -> None:
         self.name = name
@@ -99,9 +91,9 @@ class Hosted:
         return {"Authorization": f"Bearer {await self.key()}"}
 
     async def open(self) -> Wire:
-        """A WebSocket that has been welcomed. Raises when it is refused."""
+        """A WebSocket that the service has accepted. Raises when it is refused."""
         query = urlencode({"api-version": VERSION, "model": self.name})
-        socket = await Straight(
+        socket = await DirectConnect(
             f"{await self.address()}/voice-live/realtime?{query}",
             additional_headers=await self.header(),
             open_timeout=4 * self.deadline,
@@ -111,21 +103,21 @@ class Hosted:
         wire = Wire(socket)
         try:
             async with asyncio.timeout(4 * self.deadline):
-                await wire.next()  # a model that is not there is only now refused
+                await wire.next()  # an unknown model is refused only now
         except BaseException:
             await socket.close()
             raise
         return wire
 
     async def close(self) -> None:
-        """Nothing is kept but the wires, which the calls have."""
+        """Nothing to close: the calls have the WebSockets."""
 
 
 class Wire:
-    """A WebSocket, and what Voice Live holds of the conversation there.
+    """A WebSocket, and the items that Voice Live holds for it.
 
-    `held` has its items by their ids, in order; None for one that is not known in full. `response` is the id of the
-    answer that is being given, `busy` whether one is, or has been asked for.
+    `held` has the items by id, in order; None for one that is incomplete. `response` is the id of the response in
+    progress, `busy` is True while one is in progress or requested.
     """
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -136,26 +128,26 @@ class Wire:
         self.busy = False
         self.failed = False
 
-    async def answer(
+    async def respond(
         self, session: Mapping[str, Any], items: Sequence[Item]
     ) -> AsyncGenerator[str | m.TextPart | m.ToolCallPart]:
-        """The words as they come, and each thing that was said or called, whole. Raises when it fails."""
+        """The tokens of a response, and each complete text and tool call. Raises when it fails."""
         try:
-            await self._ask(session, items)
+            await self._request(session, items)
             while self.busy:
                 match await self.next():
-                    case {"type": "response.text.delta", "delta": str(word)}:
-                        yield word
+                    case {"type": "response.text.delta", "delta": str(token)}:
+                        yield token
                     case {"type": "response.output_item.done", "item": item} if part := as_part(item):
                         yield part
                     case {"type": "response.done", "response": ended} if ended.get("status") != "completed":
-                        raise VoiceLiveFailed(code_of(ended.get("status_details") or {}))
+                        raise ModelFailed(code_of(ended.get("status_details") or {}))
         except Exception:
             self.failed = True
             raise
 
-    async def _ask(self, session: Mapping[str, Any], items: Sequence[Item]) -> None:
-        """Have it hold these items and no others, and answer."""
+    async def _request(self, session: Mapping[str, Any], items: Sequence[Item]) -> None:
+        """Make the service hold exactly these items, and request a response."""
         if session != self.session:
             await self._send("session.update", session=session)
             self.session = session
@@ -175,14 +167,14 @@ class Wire:
         await self._send("response.create")
 
     async def next(self) -> Mapping[str, Any]:
-        """The next event, unless it belongs to an answer that is over. Raises VoiceLiveFailed for an error."""
+        """The next event that does not belong to an earlier response. Raises ModelFailed for an error."""
         while True:
             event = json.loads(await self.socket.recv())
             match event:
                 case {"type": "error", "error": error}:
-                    if error.get("event_id") == CANCEL or error.get("code") == "response_cancel_not_active":
-                        continue  # it was over by itself
-                    raise VoiceLiveFailed(code_of(error))
+                    if error.get("event_id") == CANCEL_EVENT_ID or error.get("code") == "response_cancel_not_active":
+                        continue  # the response had ended before
+                    raise ModelFailed(code_of(error))
                 case {"type": "conversation.item.created", "item": {"id": str(id)}}:
                     self.held.setdefault(id, None)
                 case {"type": "response.output_item.done", "item": {"id": str(id)} as item}:
@@ -195,31 +187,33 @@ class Wire:
                 return dict(event)
 
     async def cancel(self) -> None:
-        """Stop the answer that is being given. Raises when it does not stop."""
-        async with asyncio.timeout(WIND_DOWN):
+        """Cancel the response in progress. Raises when it does not stop."""
+        async with asyncio.timeout(CANCEL_TIMEOUT):
             if self.response:
-                await self._send("response.cancel", event_id=CANCEL)
+                await self._send("response.cancel", event_id=CANCEL_EVENT_ID)
             while self.busy:
                 event = await self.next()
-                if event["type"] == "response.created":  # before that there was nothing to cancel
-                    await self._send("response.cancel", event_id=CANCEL)
+                if event["type"] == "response.created":  # earlier there was nothing to cancel
+                    await self._send("response.cancel", event_id=CANCEL_EVENT_ID)
 
     async def _send(self, type: str, **fields: Any) -> None:
         await self.socket.send(json.dumps({"type": type, **fields}))
 
 
 class VoiceLive(Runtime):
-    """`deadline` is how long, in seconds, a model may be silent; a tool may take twice as long."""
+    """`deadline` is the longest silence of a model in seconds; a tool may take twice as long."""
 
     settings = VoiceLiveSettings
 
-    def __init__(self, models: Sequence[Hosted], deadline: float, identity: Identity | None = None) -> None:
+    def __init__(self, models: Sequence[VoiceLiveModel], deadline: float, identity: Identity | None = None) -> None:
         self.models = models
         self.deadline = deadline
         self.identity = identity
         self.warmed = False
-        self.calls: set[str] = set()  # that keep their wires
-        self.wires: dict[tuple[str, Hosted], asyncio.Future[Wire]] = {}  # that nobody is using, or will be
+        self.calls: set[str] = set()  # ids of the sessions that keep their wires
+        self.wires: dict[
+            tuple[str, VoiceLiveModel], asyncio.Future[Wire]
+        ] = {}  # free, or free as soon as they are open
         self.closing: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -228,8 +222,10 @@ class VoiceLive(Runtime):
         identity = None if settings.voice_live_key else Identity(SCOPE)
         key = identity.token if identity else settings.voice_live_key.get_secret_value()
         endpoint = settings.voice_live_endpoint or ""
-        hosted = [Hosted(each, endpoint, key, settings.deadline) if isinstance(each, str) else each for each in named]
-        return cls(hosted, settings.deadline, identity if any(isinstance(each, str) for each in named) else None)
+        found = [
+            VoiceLiveModel(each, endpoint, key, settings.deadline) if isinstance(each, str) else each for each in named
+        ]
+        return cls(found, settings.deadline, identity if any(isinstance(each, str) for each in named) else None)
 
     @staticmethod
     def model_names() -> list[str]:
@@ -243,16 +239,16 @@ class VoiceLive(Runtime):
     async def warm_up(self) -> None:
         self.warmed = True
         if self.identity:
-            await self.identity.warm()
+            await self.identity.warm_up()
 
-    def begin(self, session: Session) -> None:
+    def on_connect(self, session: Session) -> None:
         if not self.warmed:
-            return  # no server is running that would close what is opened here
+            return  # no server is running that would close the WebSocket
         self.calls.add(session.id)
         if (session.id, self.models[0]) not in self.wires:
             self._open(session.id, self.models[0])
 
-    def end(self, session_id: str) -> None:
+    def on_end(self, session_id: str) -> None:
         self.calls.discard(session_id)
         for model in self.models:
             if opening := self.wires.pop((session_id, model), None):
@@ -269,97 +265,73 @@ class VoiceLive(Runtime):
             await self.identity.close()
 
     async def answer(
-        self,
-        session: Session,
-        turn: Turn,
-        instructions: str,
-        tools: Sequence[Callable[..., Any]],
-        tell: Callable[[str], None],
-    ) -> None:
+        self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
+    ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
-        offered = {tool.__name__: Offered(tool, turn, 2 * self.deadline) for tool in tools}
+        known = {tool.__name__: RemoteTool(tool, turn, 2 * self.deadline) for tool in tools}
         settings = {
             "modalities": ["text"],
             "turn_detection": None,
             "instructions": instructions,
-            "tools": [as_tool(tool) for tool in offered.values()],
+            "tools": [as_tool(tool) for tool in known.values()],
         }
         history = list(session.history)
         while True:
-            response = m.ModelResponse([])
-            async with aclosing(self._said(session.id, settings, as_items([*history, *record]))) as parts:
+            items = as_items([*history, *record])
+            streams = [(model.name, partial(self._parts, session.id, model, settings, items)) for model in self.models]
+            response = m.ModelResponse([], run_id=turn.run_id)
+            begun = first_stream_to_begin(streams, self.deadline, lambda part: True, explain=failure_reason)
+            async with aclosing(begun) as parts:
                 async for part in parts:
-                    if isinstance(part, str):
-                        tell(part)
-                    else:
-                        response = replace(part, run_id=turn.run_id)
+                    match part:
+                        case str():
+                            yield part
+                        case m.ModelResponse(model_name=model_name):
+                            response.model_name = model_name
+                        case _:
+                            response.parts = [*response.parts, part]
             record.append(response)
             if not response.tool_calls:
                 return
-            results = await asyncio.gather(*(result(offered, call) for call in response.tool_calls))
+            results = await asyncio.gather(*(run_tool(known, call) for call in response.tool_calls))
             record.append(m.ModelRequest(results, run_id=turn.run_id))
 
-    async def _said(
-        self, session_id: str, settings: Mapping[str, Any], items: Sequence[Item]
-    ) -> AsyncGenerator[str | m.ModelResponse]:
-        """The words of the first model that begins in time, then the whole. One that breaks off is not replaced."""
-        failures = []
-        for model in self.models:
-            whole: list[m.TextPart | m.ToolCallPart] = []
-            async with aclosing(self._parts(session_id, model, settings, items)) as parts:
-                try:
-                    async with asyncio.timeout(self.deadline):
-                        part = await anext(parts, None)
-                except Exception as error:
-                    log.warning("model.failed", model=model.name, error=spoken(error))
-                    failures.append(spoken(error))
-                    continue
-                try:
-                    while part is not None:
-                        if isinstance(part, str):
-                            yield part
-                        else:
-                            whole.append(part)
-                        part = await anext(parts, None)
-                except Exception as error:
-                    log.warning("model.failed", model=model.name, error=spoken(error))
-                    raise ModelsDown(spoken(error)) from error
-            yield m.ModelResponse(whole, model_name=model.name)
-            return
-        raise ModelsDown(", ".join(failures))
-
     async def _parts(
-        self, session_id: str, model: Hosted, settings: Mapping[str, Any], items: Sequence[Item]
-    ) -> AsyncGenerator[str | m.TextPart | m.ToolCallPart]:
-        """What a model answers. When it fails before the first word, it is asked again, on a new wire."""
+        self, session_id: str, model: VoiceLiveModel, settings: Mapping[str, Any], items: Sequence[Item]
+    ) -> AsyncGenerator[str | m.TextPart | m.ToolCallPart | m.ModelResponse]:
+        """The tokens and parts of a response, then a ModelResponse without parts, with the name of the model.
+
+        A request that fails before the first of them is sent again, on a new wire.
+        """
         for last in (False, True):
             begun = False
             wire = await self._take(session_id, model)
             try:
-                async with aclosing(wire.answer(settings, items)) as parts:
+                async with aclosing(wire.respond(settings, items)) as parts:
                     async for part in parts:
                         begun = True
                         yield part
+                yield m.ModelResponse([], model_name=model.name)
                 return
             except Exception as error:
                 if begun or last:
                     raise
-                log.warning("websocket.failed", model=model.name, error=spoken(error))
+                log.warning("websocket.failed", model=model.name, error=failure_reason(error))
             finally:
-                self._give_back(session_id, model, wire)
+                self._release(session_id, model, wire)
 
     # --- wires -------------------------------------------------------------------------------------------------------
 
-    def _open(self, session_id: str, model: Hosted) -> asyncio.Future[Wire]:
-        return self._keep(session_id, model, asyncio.create_task(opened(model)))
+    def _open(self, session_id: str, model: VoiceLiveModel) -> asyncio.Future[Wire]:
+        return self._keep(session_id, model, asyncio.create_task(open_wire(model)))
 
-    def _keep(self, session_id: str, model: Hosted, opening: asyncio.Future[Wire]) -> asyncio.Future[Wire]:
+    def _keep(self, session_id: str, model: VoiceLiveModel, opening: asyncio.Future[Wire]) -> asyncio.Future[Wire]:
         self.wires[session_id, model] = opening
-        opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # it was logged
+        opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # open_wire has logged it
         return opening
 
-    async def _take(self, session_id: str, model: Hosted) -> Wire:
-        """A wire that nobody else uses. Who gives up waiting leaves it to the next turn."""
+    async def _take(self, session_id: str, model: VoiceLiveModel) -> Wire:
+        """A wire for this turn alone. A turn that is cancelled while it opens leaves it to the next turn."""
         opening = self.wires.get((session_id, model))
         if opening is None or is_dead(opening):
             opening = self._open(session_id, model)
@@ -367,28 +339,28 @@ class VoiceLive(Runtime):
         self.wires.pop((session_id, model), None)
         return wire
 
-    def _give_back(self, session_id: str, model: Hosted, wire: Wire) -> None:
-        """Keep a wire. One that has failed is replaced; an answer that nobody waits for any more is stopped."""
+    def _release(self, session_id: str, model: VoiceLiveModel, wire: Wire) -> None:
+        """Keep a wire for the next turn. A failed one is replaced; a response still in progress is cancelled."""
         if session_id not in self.calls or (session_id, model) in self.wires:
             self._close(wire)
         elif wire.failed:
             self._close(wire)
             self._open(session_id, model)
         else:
-            self._keep(session_id, model, asyncio.create_task(self._stopped(model, wire)))
+            self._keep(session_id, model, asyncio.create_task(self._cancelled(model, wire)))
 
-    async def _stopped(self, model: Hosted, wire: Wire) -> Wire:
-        """The wire when it is free, or a new one if it does not become so."""
+    async def _cancelled(self, model: VoiceLiveModel, wire: Wire) -> Wire:
+        """The wire without a response in progress, or a new wire when it does not stop."""
         free = False
         try:
             await wire.cancel()
             free = True
         except Exception as error:
-            log.warning("websocket.failed", model=model.name, error=spoken(error))
+            log.warning("websocket.failed", model=model.name, error=failure_reason(error))
         finally:
             if not free:
                 self._close(wire)
-        return wire if free else await opened(model)
+        return wire if free else await open_wire(model)
 
     def _drop(self, opening: asyncio.Future[Wire]) -> None:
         async def drop() -> None:
@@ -397,35 +369,35 @@ class VoiceLive(Runtime):
             if not opening.cancelled() and not opening.exception():
                 await opening.result().socket.close()
 
-        self._later(drop())
+        self._in_background(drop())
 
     def _close(self, wire: Wire) -> None:
-        self._later(wire.socket.close())
+        self._in_background(wire.socket.close())
 
-    def _later(self, closing: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(closing)
         self.closing.add(task)
         task.add_done_callback(self.closing.discard)
 
 
-async def opened(model: Hosted) -> Wire:
-    """A new wire. Why there is none is logged here: whoever takes it may have given up waiting before."""
+async def open_wire(model: VoiceLiveModel) -> Wire:
+    """A new wire. A failure is logged here, since the turn that waited for it may be over."""
     try:
         return await model.open()
     except Exception as error:
-        log.warning("websocket.refused", model=model.name, error=spoken(error))
+        log.warning("websocket.refused", model=model.name, error=failure_reason(error))
         raise
 
 
 def is_dead(opening: asyncio.Future[Wire]) -> bool:
-    """Whether a wire was refused, or has been closed since."""
+    """True for a wire that was refused or has been closed."""
     if not opening.done():
         return False
     return opening.cancelled() or bool(opening.exception()) or opening.result().socket.state is not State.OPEN
 
 
 def as_items(messages: Iterable[m.ModelMessage]) -> list[Item]:
-    """The items of a conversation, as Voice Live takes them. Blank texts are left out."""
+    """The items of a conversation in the shape of Voice Live. Blank texts are left out."""
     return [item for message in messages for part in message.parts if (item := as_item(part))]
 
 
@@ -444,7 +416,7 @@ def as_item(part: Any) -> Item | None:
 
 
 def as_part(item: Mapping[str, Any]) -> m.TextPart | m.ToolCallPart | None:
-    """What an item says or calls, for the record."""
+    """The text or the tool call of an item."""
     match item:
         case {"type": "message", "content": list(content)}:
             text = "".join(str(each.get("text") or "") for each in content)
@@ -454,27 +426,28 @@ def as_part(item: Mapping[str, Any]) -> m.TextPart | m.ToolCallPart | None:
     return None
 
 
-def as_tool(tool: Offered) -> dict[str, Any]:
+def as_tool(tool: RemoteTool) -> dict[str, Any]:
     return {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.schema}
 
 
-async def result(offered: Mapping[str, Offered], call: m.ToolCallPart) -> m.ToolReturnPart:
-    tool = offered.get(call.tool_name)
-    known = tool.result(call.args_as_dict(), call.tool_call_id) if tool else None
-    text = await known if known else f"There is no tool {call.tool_name} here."
+async def run_tool(tools: Mapping[str, RemoteTool], call: m.ToolCallPart) -> m.ToolReturnPart:
+    tool = tools.get(call.tool_name)
+    missing = f"There is no tool {call.tool_name} here."
+    text = await tool.result(call.args_as_dict(), call.tool_call_id) if tool else missing
     return m.ToolReturnPart(call.tool_name, text, call.tool_call_id)
 
 
 def code_of(failure: Mapping[str, Any]) -> str:
-    """The most telling name in a failure. Its message may quote the conversation."""
+    """The code, reason or type of a failure. Its message may quote the conversation."""
     error = failure.get("error") or failure
     names = (error.get("code"), error.get("reason"), error.get("type"))
     return next((name for name in names if isinstance(name, str) and name.isidentifier()), "unknown")
 
 
-def spoken(error: Exception) -> str:
+def failure_reason(error: BaseException) -> str:
+    """Why a model failed, with the status of HTTP or the code of the WebSocket."""
     if isinstance(error, InvalidStatus):
         return f"InvalidStatus {error.response.status_code}"
     if isinstance(error, ConnectionClosed) and error.rcvd:
         return f"{type(error).__name__} {error.rcvd.code}"
-    return str(error) if isinstance(error, VoiceLiveFailed) else reason(error)
+    return reason(error)

@@ -1,7 +1,7 @@
-"""Azure Voice Live on this machine: its protocol over a real WebSocket, strict where it is; only the model is played.
+"""Azure Voice Live on this machine: its protocol over a real WebSocket, with a script in place of the model.
 
-One answer at a time, ids that are known, no call of a tool without its output. What an answer was about to say when it
-was cancelled still arrives, some of it after its end. Events:
+As strict as the service: one response at a time, known ids, no tool call without its output. Tokens of a cancelled
+response still arrive, some of them after its end. Events:
 https://learn.microsoft.com/azure/ai-services/speech-service/voice-live-api-reference-2025-10-01
 """
 
@@ -20,16 +20,17 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import FunctionModel
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
+from websockets.http11 import Response as HTTPResponse
 
-from app.runtimes.voice_live import Hosted, Wire
+from app.runtimes.voice_live import VoiceLiveModel, Wire
 from kit.script import deltas
 
 ENDPOINT = "https://nobody.services.ai.azure.com"
 KEY = "a-key-of-nobody"
 
 
-class Refusal(Exception):
+class ErrorEvent(Exception):
     """An `error` event."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -38,26 +39,28 @@ class Refusal(Exception):
 
 
 class Service:
-    """Voice Live with one model, and what is wrong with it."""
+    """Voice Live with one model. Tests set its failures."""
 
     def __init__(self, script: FunctionModel) -> None:
         self.script = script
-        self.status: HTTPStatus | None = None  # of its answer to a handshake, instead of a WebSocket
-        self.moved: str | None = None  # where else it is, as it says then
+        self.status: HTTPStatus | None = None  # answers each handshake instead of a WebSocket
+        self.redirect: str | None = None  # where each handshake is redirected to
         self.welcome: Callable[[Conversation], Awaitable[None]] = Conversation.welcome
-        self.instead: dict[str, Callable[[Conversation], Awaitable[None]]] = {}  # of taking an event, by its type
-        self.asked: list[str] = []  # the address of each handshake
-        self.conversations: list[Conversation] = []  # a WebSocket each, in order
+        self.handlers: dict[
+            str, Callable[[Conversation], Awaitable[None]]
+        ] = {}  # replace the usual ones, by event type
+        self.paths: list[str] = []  # of each handshake, with its query
+        self.conversations: list[Conversation] = []  # one for each WebSocket, in order
 
-    async def door(self, connection: ServerConnection, request: Request) -> Response | None:
-        self.asked.append(request.path)
+    async def process_request(self, connection: ServerConnection, request: Request) -> HTTPResponse | None:
+        self.paths.append(request.path)
         address = urlsplit(request.path)
         query = parse_qs(address.query)
         if self.status:
             return connection.respond(self.status, "")
-        if self.moved:
+        if self.redirect:
             response = connection.respond(HTTPStatus.TEMPORARY_REDIRECT, "")
-            response.headers["Location"] = self.moved
+            response.headers["Location"] = self.redirect
             return response
         if address.path != "/voice-live/realtime" or set(query) != {"api-version", "model"}:
             return connection.respond(HTTPStatus.NOT_FOUND, "")
@@ -65,14 +68,14 @@ class Service:
             return connection.respond(HTTPStatus.UNAUTHORIZED, "")
         return None
 
-    async def talk(self, socket: ServerConnection) -> None:
+    async def connected(self, socket: ServerConnection) -> None:
         conversation = Conversation(self, socket)
         self.conversations.append(conversation)
-        await conversation.go_on()
+        await conversation.run()
 
 
 class Conversation:
-    """What one WebSocket is for. `events` are the client's, in order."""
+    """One WebSocket. `events` are those of the client, in order."""
 
     def __init__(self, service: Service, socket: ServerConnection) -> None:
         self.service = service
@@ -80,32 +83,32 @@ class Conversation:
         self.events: list[dict[str, Any]] = []
         self.session: dict[str, Any] = {"modalities": ["text", "audio"], "instructions": "", "tools": []}
         self.items: dict[str, dict[str, Any]] = {}
-        self.answer: asyncio.Task[None] | None = None
+        self.response: asyncio.Task[None] | None = None
 
     def sent(self, type: str) -> list[dict[str, Any]]:
-        """The client's events of a type."""
+        """The events of the client of one type."""
         return [event for event in self.events if event["type"] == type]
 
     async def welcome(self) -> None:
         await self.send("session.created", session=self.session)
 
-    async def go_on(self) -> None:
-        await self.attempt(self.service.welcome(self))
+    async def run(self) -> None:
+        await self.handle(self.service.welcome(self))
         try:
             async for message in self.socket:
                 event = json.loads(message)
                 self.events.append(event)
-                other = self.service.instead.get(event["type"])
-                await self.attempt(other(self) if other else self.take(event), event.get("event_id"))
+                handler = self.service.handlers.get(event["type"])
+                await self.handle(handler(self) if handler else self.take(event), event.get("event_id"))
         finally:
-            if self.answer:
-                self.answer.cancel()
+            if self.response:
+                self.response.cancel()
 
-    async def attempt(self, work: Awaitable[None], event_id: str | None = None) -> None:
+    async def handle(self, work: Awaitable[None], event_id: str | None = None) -> None:
         try:
             await work
-        except Refusal as refusal:
-            about = {"type": "invalid_request_error", "code": refusal.code, "message": str(refusal)}
+        except ErrorEvent as error:
+            about = {"type": "invalid_request_error", "code": error.code, "message": str(error)}
             await self.send("error", error={**about, "event_id": event_id})
 
     async def take(self, event: Mapping[str, Any]) -> None:
@@ -114,36 +117,36 @@ class Conversation:
                 self.session.update(session)
                 await self.send("session.updated", session=self.session)
             case {"type": "conversation.item.create", "item": item}:
-                refuse_item(item, self.items)
+                check_item(item, self.items)
                 await self.hold({"id": new_id("item"), **item})
             case {"type": "conversation.item.delete", "item_id": id}:
                 if self.items.pop(id, None) is None:
-                    raise Refusal("item_delete_invalid_item_id", f"there is no item {id}")
+                    raise ErrorEvent("item_delete_invalid_item_id", f"there is no item {id}")
                 await self.send("conversation.item.deleted", item_id=id)
             case {"type": "response.create"}:
-                if self.answer and not self.answer.done():
-                    raise Refusal("conversation_already_has_active_response", "wait until it is finished")
-                self.answer = asyncio.create_task(self.respond())
+                if self.response and not self.response.done():
+                    raise ErrorEvent("conversation_already_has_active_response", "wait until it is finished")
+                self.response = asyncio.create_task(self.respond())
             case {"type": "response.cancel"}:
-                if self.answer is None or self.answer.done():
-                    raise Refusal("response_cancel_not_active", "Cancellation failed: no active response found")
-                self.answer.cancel()
+                if self.response is None or self.response.done():
+                    raise ErrorEvent("response_cancel_not_active", "Cancellation failed: no active response found")
+                self.response.cancel()
             case _:
-                raise Refusal("invalid_value", f"{event.get('type')} is no event of a client")
+                raise ErrorEvent("invalid_value", f"{event.get('type')} is not an event of a client")
 
     async def respond(self) -> None:
-        answer = Answer(self, new_id("resp"))
+        response = Response(self, new_id("resp"))
         with suppress(ConnectionClosed):
             try:
-                await answer.begin()
-                await answer.play()
-                await answer.end("completed")
+                await response.begin()
+                await response.run_script()
+                await response.end("completed")
             except asyncio.CancelledError:
-                await answer.say("[late] ")
-                await answer.end("cancelled")
-                await answer.send("response.text.delta", item_id="item_late", delta="[too late] ")
+                await response.say("[late] ")
+                await response.end("cancelled")
+                await response.send("response.text.delta", item_id="item_late", delta="[too late] ")
             except Exception as error:
-                await answer.end(
+                await response.end(
                     "failed", error={"type": "server_error", "code": type(error).__name__, "message": str(error)}
                 )
 
@@ -155,24 +158,24 @@ class Conversation:
         await self.socket.send(json.dumps({"event_id": new_id("event"), "type": type, **fields}))
 
 
-class Answer:
-    """A response: its items as they grow."""
+class Response:
+    """A response of the model and its items as they grow."""
 
     def __init__(self, conversation: Conversation, id: str) -> None:
         self.conversation = conversation
         self.id = id
         self.output: list[dict[str, Any]] = []
-        self.message: dict[str, Any] | None = None  # that is being spoken
+        self.message: dict[str, Any] | None = None  # in progress
 
     async def begin(self) -> None:
         await self.conversation.send("response.created", response={"id": self.id, "status": "in_progress"})
 
-    async def play(self) -> None:
+    async def run_script(self) -> None:
         session = self.conversation.session
         assert session["modalities"] == ["text"] and session["turn_detection"] is None
         tools = {tool["name"]: tool["parameters"] for tool in session["tools"]}
-        told = as_told(self.conversation.items)
-        async for delta in deltas(self.conversation.service.script, told, tools, session["instructions"]):
+        history = history_of(self.conversation.items)
+        async for delta in deltas(self.conversation.service.script, history, tools, session["instructions"]):
             if isinstance(delta, str):
                 await self.say(delta)
                 continue
@@ -227,10 +230,10 @@ def new_id(kind: str) -> str:
     return f"{kind}_{uuid4().hex[:20]}"
 
 
-def refuse_item(item: Mapping[str, Any], held: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises Refusal for an item that cannot be added to those that are held."""
+def check_item(item: Mapping[str, Any], held: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises ErrorEvent for an item that cannot be added to `held`."""
     if item.get("id") in held or len(item.get("id", "")) > 32:
-        raise Refusal("item_create_invalid_item_id", "an id is new and has 32 characters at most")
+        raise ErrorEvent("item_create_invalid_item_id", "an id is new and has 32 characters at most")
     match item:
         case {"type": "message", "role": "user", "content": [{"type": "input_text", "text": str(text)}]} if (
             text.strip()
@@ -244,38 +247,38 @@ def refuse_item(item: Mapping[str, Any], held: Mapping[str, Mapping[str, Any]]) 
         case {"type": "function_call_output", "call_id": id, "output": str()}:
             if id in {each.get("call_id") for each in held.values() if each["type"] == "function_call"}:
                 return
-    raise Refusal("invalid_value", f"not an item: {item.get('type')}")
+    raise ErrorEvent("invalid_value", f"not an item: {item.get('type')}")
 
 
-def as_told(items: Mapping[str, Mapping[str, Any]]) -> list[m.ModelMessage]:
-    """The conversation as a model is told it. Raises ValueError for a call of a tool that nobody has answered."""
+def history_of(items: Mapping[str, Mapping[str, Any]]) -> list[m.ModelMessage]:
+    """The items as messages for a script. Raises ValueError for a tool call without output."""
     called = {item["call_id"]: item["name"] for item in items.values() if item["type"] == "function_call"}
     answered = {item["call_id"] for item in items.values() if item["type"] == "function_call_output"}
     if set(called) != answered:
         raise ValueError("every function_call needs its function_call_output")
-    told: list[m.ModelMessage] = []
+    history: list[m.ModelMessage] = []
     for item in items.values():
         match item:
             case {"type": "message", "role": "user", "content": [{"text": text}]}:
-                told.append(m.ModelRequest([m.UserPromptPart(text)]))
+                history.append(m.ModelRequest([m.UserPromptPart(text)]))
             case {"type": "message", "content": content}:
-                told.append(m.ModelResponse([m.TextPart("".join(part["text"] for part in content))]))
+                history.append(m.ModelResponse([m.TextPart("".join(part["text"] for part in content))]))
             case {"type": "function_call", "name": name, "arguments": arguments, "call_id": id}:
-                told.append(m.ModelResponse([m.ToolCallPart(name, arguments, id)]))
+                history.append(m.ModelResponse([m.ToolCallPart(name, arguments, id)]))
             case {"type": "function_call_output", "call_id": id, "output": output}:
-                told.append(m.ModelRequest([m.ToolReturnPart(called[id], output, id)]))
-    return told
+                history.append(m.ModelRequest([m.ToolReturnPart(called[id], output, id)]))
+    return history
 
 
-class Played(Hosted):
-    """A model on a port of this machine, which opens with the first who comes."""
+class ScriptedVoiceLive(VoiceLiveModel):
+    """The model of a service on a port of this machine, which opens with the first connection."""
 
     proxy = None
 
     def __init__(self, script: FunctionModel, deadline: float = 5.0) -> None:
         super().__init__(script.model_name, ENDPOINT, KEY, deadline)
         self.service = Service(script)
-        self.wires: list[Wire] = []  # that were opened, in order
+        self.wires: list[Wire] = []  # all that were opened, in order
         self._serving = AsyncExitStack()
         self._starting: asyncio.Task[str] | None = None
 
@@ -285,7 +288,9 @@ class Played(Hosted):
         return await asyncio.shield(self._starting)
 
     async def _start(self) -> str:
-        serving = serve(self.service.talk, "127.0.0.1", 0, process_request=self.service.door, close_timeout=1)
+        serving = serve(
+            self.service.connected, "127.0.0.1", 0, process_request=self.service.process_request, close_timeout=1
+        )
         server = await self._serving.enter_async_context(serving)
         return f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
 
@@ -299,6 +304,6 @@ class Played(Hosted):
         await self._serving.aclose()
 
 
-def played(model: FunctionModel) -> Played:
-    """A script, as the runtime of this project asks it."""
-    return Played(model)
+def played(model: FunctionModel) -> ScriptedVoiceLive:
+    """The script as a model for the runtime of this project."""
+    return ScriptedVoiceLive(model)

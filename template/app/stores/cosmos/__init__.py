@@ -39,7 +39,7 @@ from azure.cosmos.exceptions import (
 )
 from pydantic import AfterValidator, Field, SecretStr
 
-from app.runtimes.azure import AzureSettings, identity
+from app.runtimes.azure import AzureSettings, default_credential
 from app.store import InProcess, Store
 from app.stores.shared import ALONE, ANSWER, LISTEN, Down, SharedStore, milliseconds
 
@@ -118,7 +118,7 @@ class CosmosStore(SharedStore):
         if settings.cosmos_endpoint == ALONE:
             return InProcess()
         key = settings.cosmos_key
-        credential = key.get_secret_value() if key else identity()
+        credential = key.get_secret_value() if key else default_credential()
         return cls(settings.cosmos_endpoint, credential, settings.cosmos_database, settings.cosmos_container)
 
     async def _get(self, key: str) -> str | None:

@@ -18,9 +18,9 @@ from app import config
 from app.environment import SettingsError, load
 from app.runtime import TOOL_FAILED
 from app.runtimes.agent_framework import AgentFramework
-from app.runtimes.microsoft_agents.base import Words
-from app.runtimes.microsoft_agents.messages import as_told
-from app.runtimes.microsoft_agents.scripted_agent import refuse_like_azure
+from app.runtimes.microsoft_agents.base import Tokens
+from app.runtimes.microsoft_agents.messages import chat_messages
+from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
 from app.runtimes.microsoft_agents.tests.responses import Wire, event, response, text, thought, tool_call
 from app.session import Session, this_session
 from kit import defaults
@@ -39,7 +39,7 @@ def session_of(call: Call) -> Session:
 async def three_more_turns(call: Call) -> None:
     for number in ("one", "two", "three"):
         assert (await call.says(number)).text == "Yes."
-    refuse_like_azure(as_told(session_of(call).history))
+    reject_like_azure(chat_messages(session_of(call).history))
 
 
 # --- a conversation ---------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ async def test_the_next_deployment_answers_when_one_fails(first: Any, dial: Dial
 async def test_an_answer_without_a_word_is_a_failure(dial: Dial, logged: Callable[[], str]) -> None:
     call = await dial(models=azure(Wire([])))
     assert (await call.says("Hello")).text == phrases.APOLOGY
-    assert "the stream has ended" in logged()
+    assert "the stream ended before it began" in logged()
 
 
 async def test_the_next_deployment_answers_when_one_is_silent(dial: Dial) -> None:
@@ -293,9 +293,9 @@ async def test_why_a_model_failed_is_logged_and_nothing_it_said(dial: Dial, logg
 
 
 def test_a_whole_text_adds_only_what_is_new() -> None:
-    heard = Words()
+    tokens = Tokens()
     told = [("One ", "append"), ("One two", "replace"), ("Three", "append"), ("Three", "replace")]
-    assert [heard.new_in(Content.from_text(text, merge_mode=mode)) for text, mode in told] == [  # type: ignore[arg-type]
+    assert [tokens.new_in(Content.from_text(text, merge_mode=mode)) for text, mode in told] == [  # type: ignore[arg-type]
         "One ",
         "two",
         "Three",
@@ -344,7 +344,7 @@ async def test_without_a_key_an_identity_answers(monkeypatch: pytest.MonkeyPatch
 
         async def close(self) -> None: ...
 
-    monkeypatch.setattr("app.runtimes.azure.identity", Somebody)
+    monkeypatch.setattr("app.runtimes.azure.default_credential", Somebody)
     wire = Wire(text("Yes."))
     call = await dial(models=azure(wire, openai_key=None))
     assert (await call.says("Hello")).text == "Yes."

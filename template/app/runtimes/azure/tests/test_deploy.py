@@ -1,6 +1,6 @@
-"""deploy/ lets nobody do more than needed, and runs the app as the app needs it.
+"""deploy/ grants the roles that are needed and no others, and starts the server with the settings that it needs.
 
-There is no Bicep compiler for these tests: the files are parsed, and held to rules.
+These tests have no Bicep compiler: they parse the files and check rules.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ import uvicorn
 import yaml
 from pycep import BicepParser
 
-from app.capability import FAREWELL
+from app.capability import Timeouts
 from app.registry import RUNTIME, STORE, ProjectSettings
 from kit import defaults
 from kit.plugin import Web
 
-DEPLOY = Path(__file__).parents[1] / "deploy"
+DEPLOY = Path(__file__).parents[4] / "deploy"
 INFRA = DEPLOY / "infra"
 FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.values()}
-NOT_OURS = {"AZURE_CLIENT_ID", "TAC_ANALYTICS_DISABLED"}  # what libraries read
-OF_AZD = {"AZURE_ENV_NAME", "AZURE_LOCATION", "SERVICE_AGENT_IMAGE_NAME"}
-IDLE = 240.0  # seconds of silence that the ingress allows (learn.microsoft.com/azure/container-apps/ingress-overview)
-LONGEST_GRACE = 600  # seconds, the most that Container Apps gives
-PULL, READ_SECRETS = "7f951dda-4ed3-4680-a7ca-43fe172d538d", "4633458b-17de-408a-b874-0445c86b69e6"
-ASK = {  # learn.microsoft.com/azure/role-based-access-control/built-in-roles/ai-machine-learning
+LIBRARY_VARIABLES = {"AZURE_CLIENT_ID", "TAC_ANALYTICS_DISABLED"}  # read by libraries
+AZD_VARIABLES = {"AZURE_ENV_NAME", "AZURE_LOCATION", "SERVICE_AGENT_IMAGE_NAME"}
+IDLE_TIMEOUT = (
+    240.0  # seconds of silence that the ingress allows (learn.microsoft.com/azure/container-apps/ingress-overview)
+)
+MAX_GRACE_PERIOD = 600  # seconds, the most that Container Apps gives
+PULL_IMAGES, READ_SECRETS = "7f951dda-4ed3-4680-a7ca-43fe172d538d", "4633458b-17de-408a-b874-0445c86b69e6"
+MODEL_ROLES = {  # learn.microsoft.com/azure/role-based-access-control/built-in-roles/ai-machine-learning
     "AgentFramework": "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd",  # Cognitive Services OpenAI User
     "Foundry": "53ca6127-db72-4b80-b1b0-d745d6d5456d",  # Azure AI User
     "VoiceLive": "a97b65f3-24c7-4388-baec-2e87135dc908",  # Cognitive Services User
@@ -37,7 +39,7 @@ ASK = {  # learn.microsoft.com/azure/role-based-access-control/built-in-roles/ai
 
 
 def plain(parsed: Any) -> Any:
-    """Without the positions that the parser notes, and the quotes around keys."""
+    """The tree without the positions that the parser adds, and without quotes around keys."""
     if isinstance(parsed, dict):
         return {str(key).strip("'"): plain(value) for key, value in parsed.items() if not str(key).startswith("__")}
     return [plain(each) for each in parsed] if isinstance(parsed, list) else parsed
@@ -58,7 +60,7 @@ SECRETS: list[str] = AGENT["variables"]["secrets"]["value"]
 
 
 def resources(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The file and the configuration of each."""
+    """The file and the configuration of each resource of a type."""
     for name, file in FILES.items():
         for resource in file["resources"].values():
             if resource["type"] == kind and not resource["existing"]:
@@ -74,10 +76,10 @@ def code(name: str) -> str:
     return re.sub(r"(^|\s)//.*", "", text(name))
 
 
-# --- the files fit together ---------------------------------------------------------------------------------------
+# --- references between files -------------------------------------------------------------------------------------
 
 
-def test_every_module_gets_what_it_asks_for() -> None:
+def test_every_module_gets_its_parameters() -> None:
     for module in MAIN["modules"].values():
         asked = FILES[module["detail"]["path"]]["parameters"]
         required = {name for name, parameter in asked.items() if parameter["default"] is None}
@@ -90,12 +92,12 @@ def test_every_output_that_is_used_exists() -> None:
 
 
 @pytest.mark.parametrize("name", ["main", "agent"])
-def test_azd_has_every_parameter(name: str) -> None:
+def test_azd_sets_every_parameter(name: str) -> None:
     told = json.loads(text(f"{name}.parameters.json"))["parameters"]
     asked = FILES[f"{name}.bicep"]["parameters"]
     required = {each for each, parameter in asked.items() if parameter["default"] is None}
     assert required <= told.keys() <= asked.keys()
-    known = OF_AZD | (MAIN["outputs"].keys() if name == "agent" else set())
+    known = AZD_VARIABLES | (MAIN["outputs"].keys() if name == "agent" else set())
     for variable, default in re.findall(r"\$\{(\w+)(=?)", text(f"{name}.parameters.json")):
         page = (DEPLOY / "README.md").read_text(encoding="utf-8")
         assert variable in known or f"azd env set {variable} " in page, (variable, default)
@@ -110,7 +112,7 @@ def test_azd_finds_the_app_and_its_image() -> None:
     assert (DEPLOY / service["project"] / service["docker"]["path"]).samefile(DEPLOY.parent / "Dockerfile")
 
 
-# --- who may do what ----------------------------------------------------------------------------------------------
+# --- roles -------------------------------------------------------------------------------------------------------
 
 
 def test_every_role_is_a_narrow_one_at_one_resource() -> None:
@@ -121,11 +123,11 @@ def test_every_role_is_a_narrow_one_at_one_resource() -> None:
         assert function["type"] == "subscription_resource_id"
         role = function["parameters"]["resource_name_1"]
         roles.append(MAIN["modules"]["model"]["config"]["params"]["roleId"] if role == "roleId" else role)
-    assert sorted(roles) == sorted([PULL, READ_SECRETS, ASK[RUNTIME.__name__]])
+    assert sorted(roles) == sorted([PULL_IMAGES, READ_SECRETS, MODEL_ROLES[RUNTIME.__name__]])
 
 
-def test_the_agent_cannot_read_secrets_and_who_starts_it_cannot_answer() -> None:
-    """What starts the container and what runs in it are two identities; the first is out of reach inside."""
+def test_the_identity_of_the_agent_reads_no_secrets_and_that_of_the_platform_reaches_no_model() -> None:
+    """The platform starts the container with one identity; the process has another, and cannot use the first."""
     modules = MAIN["modules"]
     whose = {
         name: re.search(r'operand_1": "(starter|agent)"', json.dumps(module["config"]["params"]))
@@ -150,7 +152,7 @@ def test_the_agent_cannot_read_secrets_and_who_starts_it_cannot_answer() -> None
         assert f"output {output} string = {module}\n" in text("main.bicep")
 
 
-def test_nobody_has_a_key_or_a_password() -> None:
+def test_no_key_and_no_password_is_used() -> None:
     for name in FILES:
         assert not re.search(r"\blist\w*\(|getSecret\(|@secure", code(name)), name
     for _, registry in resources("Microsoft.ContainerRegistry/registries"):
@@ -163,39 +165,39 @@ def test_nobody_has_a_key_or_a_password() -> None:
         assert workspace["properties"]["features"]["disableLocalAuth"] is True
 
 
-def test_the_process_is_nobody_in_particular() -> None:
+def test_the_process_is_not_root() -> None:
     dockerfile = (DEPLOY.parent / "Dockerfile").read_text(encoding="utf-8")
     user = re.findall(r"^USER (\d+)$", dockerfile, re.MULTILINE)
     assert user and user[-1] != "0"
 
 
-# --- who reaches whom ---------------------------------------------------------------------------------------------
+# --- network -------------------------------------------------------------------------------------------------------
 
 
-def test_calls_come_over_tls_only() -> None:
+def test_the_ingress_takes_tls_only() -> None:
     ingress = CONFIGURATION["ingress"]
     assert (ingress["external"], ingress["allowInsecure"], ingress["transport"]) == (True, False, "http")
     assert SETTINGS["PUBLIC_URL"].startswith("https://${name}.${environment.properties.defaultDomain}")
 
 
-def test_everything_agrees_on_the_port() -> None:
+def test_the_port_is_the_same_everywhere() -> None:
     port = AGENT["variables"]["port"]["value"]
     assert f"EXPOSE {port}\n" in (DEPLOY.parent / "Dockerfile").read_text(encoding="utf-8")
     assert "{ name: 'PORT', value: string(port) }" in text("agent.bicep")
     assert CONFIGURATION["ingress"]["targetPort"] == "port"
 
 
-# --- what the container is told -----------------------------------------------------------------------------------
+# --- settings of the container --------------------------------------------------------------------------------------
 
 
-def test_every_setting_that_must_be_is_given() -> None:
+def test_every_required_setting_is_given() -> None:
     assert {name for name, field in FIELDS.items() if field.is_required()} <= {*SETTINGS, *SECRETS}
-    assert {*SETTINGS, *SECRETS} - NOT_OURS <= FIELDS.keys()
+    assert {*SETTINGS, *SECRETS} - LIBRARY_VARIABLES <= FIELDS.keys()
     assert not SETTINGS.keys() & set(SECRETS) and len(SECRETS) == len(set(SECRETS))
     assert "env: concat(settings, hidden)" in text("agent.bicep")
 
 
-def test_what_answers_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_runtime_has_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in RUNTIME.missing_env():
         monkeypatch.delenv(name, raising=False)
     for name in SETTINGS:
@@ -203,8 +205,8 @@ def test_what_answers_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert RUNTIME.missing_env() == {}
 
 
-def test_no_secret_stands_in_the_open() -> None:
-    """Each comes out of the vault, by the identity that starts the container."""
+def test_every_secret_comes_from_the_vault() -> None:
+    """The identity that starts the container reads it there."""
     assert not [name for name in SETTINGS if name in FIELDS and "SecretStr" in repr(FIELDS[name].annotation)]
     assert not [name for name in SETTINGS if re.search("TOKEN$|SECRET|PASSWORD|KEY", name)]
     secret = CONFIGURATION["secrets"]["config"]
@@ -215,7 +217,7 @@ def test_no_secret_stands_in_the_open() -> None:
     assert all(re.fullmatch("[A-Z_]+", name) for name in SECRETS)  # no other name can stand in a vault that way
 
 
-def test_the_server_takes_these_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in FIELDS:
         monkeypatch.delenv(name, raising=False)
     for name in [*SECRETS, *SETTINGS]:
@@ -229,10 +231,10 @@ def test_the_server_takes_these_settings(monkeypatch: pytest.MonkeyPatch) -> Non
     assert settings.drain == float(SETTINGS["AGENT_DRAIN"])
 
 
-# --- calls are long -----------------------------------------------------------------------------------------------
+# --- long calls ---------------------------------------------------------------------------------------------------
 
 
-async def test_it_is_healthy_when_the_app_says_so(web: Web) -> None:
+async def test_probes_use_the_health_route(web: Web) -> None:
     probes = {probe["type"]: probe for probe in CONTAINER["probes"]}
     assert probes.keys() == {"Startup", "Readiness", "Liveness"}
     for probe in probes.values():
@@ -242,19 +244,20 @@ async def test_it_is_healthy_when_the_app_says_so(web: Web) -> None:
     assert probes["Liveness"]["periodSeconds"] * probes["Liveness"]["failureThreshold"] >= 60  # it ends calls
 
 
-def test_no_silence_is_too_long_for_the_ingress() -> None:
+def test_websocket_pings_are_more_frequent_than_the_idle_timeout_of_the_ingress() -> None:
     ping = uvicorn.Config("app", log_config=None).ws_ping_interval
-    assert ping and 2 * ping < IDLE
+    assert ping and 2 * ping < IDLE_TIMEOUT
 
 
-def test_a_replica_has_time_for_its_last_calls() -> None:
-    grace = pytest.importorskip("app.voice.calls").GRACE
-    drain = float(SETTINGS["AGENT_DRAIN"])
-    assert drain + grace + FAREWELL <= TEMPLATE["terminationGracePeriodSeconds"] <= LONGEST_GRACE
+def test_the_grace_period_is_longer_than_draining() -> None:
+    drain, timeouts = float(SETTINGS["AGENT_DRAIN"]), Timeouts()
+    assert (
+        drain + timeouts.reconnect + timeouts.shutdown <= TEMPLATE["terminationGracePeriodSeconds"] <= MAX_GRACE_PERIOD
+    )
     assert drain >= 300
 
 
-def test_there_are_as_many_replicas_as_the_store_allows() -> None:
+def test_more_than_one_replica_needs_a_shared_store() -> None:
     scale = TEMPLATE["scale"]
     if STORE.shared:
         assert AGENT["parameters"][scale["minReplicas"]]["default"] >= 2
@@ -264,14 +267,14 @@ def test_there_are_as_many_replicas_as_the_store_allows() -> None:
         assert scale == {"minReplicas": 1, "maxReplicas": 1}
 
 
-def test_a_new_version_takes_over_when_it_is_ready() -> None:
+def test_one_revision_is_active() -> None:
     assert CONFIGURATION["activeRevisionsMode"] == "Single"
 
 
-# --- what is kept -------------------------------------------------------------------------------------------------
+# --- logs ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_log_is_not_kept_for_ever_and_has_no_requests() -> None:
+def test_logs_expire_and_hold_no_requests() -> None:
     ((_, workspace),) = resources("Microsoft.OperationalInsights/workspaces")
     assert workspace["properties"]["retentionInDays"] <= 90
     categories = [
@@ -284,10 +287,10 @@ def test_the_log_is_not_kept_for_ever_and_has_no_requests() -> None:
     assert environment["properties"]["appLogsConfiguration"] == {"destination": "azure-monitor"}  # without a key
 
 
-# --- the page -----------------------------------------------------------------------------------------------------
+# --- README --------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_fills_the_vault_as_the_app_reads_it() -> None:
+def test_the_readme_fills_the_vault_with_every_secret() -> None:
     page = (DEPLOY / "README.md").read_text(encoding="utf-8")
     assert """sed -n "/^var secrets/,/^]/s/^  '\\(.*\\)'/\\1/p" infra/agent.bicep""" in page
     listed = re.search(r"^var secrets.*?^]", text("agent.bicep"), re.MULTILINE | re.DOTALL)
@@ -295,7 +298,7 @@ def test_the_page_fills_the_vault_as_the_app_reads_it() -> None:
     assert "tr _ -" in page and defaults.AUTH_TOKEN not in page
 
 
-def test_the_page_reads_what_azd_knows() -> None:
+def test_the_readme_reads_values_that_azd_has() -> None:
     page = (DEPLOY / "README.md").read_text(encoding="utf-8")
     known = MAIN["outputs"].keys() | AGENT["outputs"].keys()
     assert set(re.findall(r"azd env get-value (\w+)", page)) <= known

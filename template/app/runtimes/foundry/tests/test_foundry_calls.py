@@ -21,8 +21,8 @@ from app.runtime import TOOL_FAILED
 from app.runtimes.foundry import Foundry
 from app.runtimes.foundry.commands import definition
 from app.runtimes.foundry.prompt_agent import PromptAgent
-from app.runtimes.microsoft_agents.messages import as_told
-from app.runtimes.microsoft_agents.scripted_agent import refuse_like_azure
+from app.runtimes.microsoft_agents.messages import chat_messages
+from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
 from app.runtimes.microsoft_agents.tests.responses import Wire, event, response, text, thought, tool_call
 from app.session import Session
 from kit import cli, defaults
@@ -45,7 +45,7 @@ class Somebody:
 
 @pytest.fixture(autouse=True)
 def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.runtimes.azure.identity", Somebody)
+    monkeypatch.setattr("app.runtimes.azure.default_credential", Somebody)
 
 
 def foundry(*wires: Wire, **settings: Any) -> list[Any]:
@@ -71,7 +71,7 @@ async def count(number: int) -> str:
 async def three_more_turns(call: Call) -> None:
     for number in ("one", "two", "three"):
         assert (await call.says(number)).text == "Yes."
-    refuse_like_azure(as_told(session_of(call).history))
+    reject_like_azure(chat_messages(session_of(call).history))
 
 
 # --- a conversation ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from agent import phrases
 from app.environment import SettingsError, load
 from app.runtimes.voice_live import VoiceLive, Wire
-from app.runtimes.voice_live.fake import KEY, Conversation, Refusal
+from app.runtimes.voice_live.fake import KEY, Conversation, ErrorEvent
 from app.session import Session
 from app.turn import Turn
 from kit import defaults
@@ -104,12 +104,12 @@ async def test_an_answer_that_has_not_begun_is_cancelled_when_it_begins(dial: Di
     begins = asyncio.Event()
 
     async def create_slowly(conversation: Conversation) -> None:
-        del model.service.instead["response.create"]
+        del model.service.handlers["response.create"]
         asyncio.get_running_loop().call_later(0.1, begins.set)
         await begins.wait()
         await conversation.take({"type": "response.create"})
 
-    model.service.instead["response.create"] = create_slowly
+    model.service.handlers["response.create"] = create_slowly
     call = await dial(models=[model])
     await call.begins("everything")
     await until(lambda: model.service.conversations and model.service.conversations[0].sent("response.create"))
@@ -122,11 +122,11 @@ async def test_a_cancellation_that_comes_too_late_is_no_failure(dial: Dial) -> N
     model = scripted(LONG, *IN_STEP)
 
     async def too_late(conversation: Conversation) -> None:
-        assert conversation.answer
-        await conversation.answer
-        raise Refusal("response_cancel_not_active", "Cancellation failed: no active response found")
+        assert conversation.response
+        await conversation.response
+        raise ErrorEvent("response_cancel_not_active", "Cancellation failed: no active response found")
 
-    model.service.instead["response.cancel"] = too_late
+    model.service.handlers["response.cancel"] = too_late
     call = await dial(models=[model])
     await call.begins("everything")
     await call.interrupts(after="two")
@@ -140,7 +140,7 @@ async def test_an_answer_that_does_not_stop_costs_its_socket(dial: Dial) -> None
     async def deaf(conversation: Conversation) -> None:
         """Go on as if nothing had been said."""
 
-    model.service.instead["response.cancel"] = deaf
+    model.service.handlers["response.cancel"] = deaf
     call = await dial(models=[model])
     await call.begins("everything")
     await call.interrupts(after="One")
@@ -173,9 +173,9 @@ async def test_a_call_that_comes_back_keeps_its_socket() -> None:
     model = scripted({"says": "Yes."})
     voice_live = VoiceLive([model], 5.0)
     await voice_live.warm_up()
-    voice_live.begin(session("CA1"))
+    voice_live.on_connect(session("CA1"))
     await until(lambda: model.wires)
-    voice_live.begin(session("CA1"))
+    voice_live.on_connect(session("CA1"))
     await asyncio.sleep(0.05)
     assert len(model.wires) == 1
     await voice_live.close()
@@ -189,7 +189,7 @@ def session(id: str) -> Session:
 async def test_an_address_names_the_version_and_the_model_and_no_key(dial: Dial) -> None:
     model = scripted({"says": "Yes."})
     await (await dial(models=[model])).says("Hello")
-    assert model.service.asked == ["/voice-live/realtime?api-version=2025-10-01&model=scripted"]
+    assert model.service.paths == ["/voice-live/realtime?api-version=2025-10-01&model=scripted"]
 
 
 # --- failures -------------------------------------------------------------------------------------------------------
@@ -198,11 +198,11 @@ Event = Callable[[Conversation], Awaitable[None]]
 
 
 async def refuses(conversation: Conversation) -> None:
-    raise Refusal("rate_limit_exceeded", "secret")
+    raise ErrorEvent("rate_limit_exceeded", "secret")
 
 
 async def says_an_essay(conversation: Conversation) -> None:
-    raise Refusal("a secret of the caller", "a secret of the caller")
+    raise ErrorEvent("a secret of the caller", "a secret of the caller")
 
 
 async def fails(conversation: Conversation) -> None:
@@ -230,7 +230,7 @@ BROKEN = [refuses, says_an_essay, fails, goes_away, says_nothing, says_nonsense]
 @pytest.mark.parametrize("broken", BROKEN)
 async def test_a_broken_service_is_apologised_for_in_time(dial: Dial, logged: Callable[[], str], broken: Event) -> None:
     model = scripted({"says": "Yes."})
-    model.service.instead["response.create"] = broken
+    model.service.handlers["response.create"] = broken
     call = await dial(models=[model], deadline=0.3)
     turn = await call.says("Hello")
     assert turn.text.removeprefix(phrases.HOLD).strip() == phrases.APOLOGY
@@ -244,7 +244,7 @@ async def test_the_log_says_how_a_socket_was_closed(dial: Dial, logged: Callable
         await conversation.socket.close(4003, "a secret of the caller")
 
     model = scripted({"says": "Yes."})
-    model.service.instead["response.create"] = goes_away_with_a_reason
+    model.service.handlers["response.create"] = goes_away_with_a_reason
     call = await dial(models=[model])
     assert (await call.says("Hello")).text == phrases.APOLOGY
     assert "ConnectionClosedError 4003" in logged() and "secret" not in logged()
@@ -253,7 +253,7 @@ async def test_the_log_says_how_a_socket_was_closed(dial: Dial, logged: Callable
 @pytest.mark.parametrize("broken", BROKEN)
 async def test_the_second_model_answers_when_the_first_is_broken(dial: Dial, broken: Event) -> None:
     model = scripted({"says": "Yes."})
-    model.service.instead["response.create"] = broken
+    model.service.handlers["response.create"] = broken
     call = await dial(models=[model, scripted({"says": "Yes."})], deadline=0.5)
     assert (await call.says("Hello")).text.removeprefix(phrases.HOLD).strip() == "Yes."
 
@@ -263,10 +263,10 @@ async def test_a_failure_that_passes_is_not_heard(dial: Dial, broken: Event) -> 
     model = scripted({"says": "Yes."})
 
     async def once(conversation: Conversation) -> None:
-        del model.service.instead["response.create"]
+        del model.service.handlers["response.create"]
         await broken(conversation)
 
-    model.service.instead["response.create"] = once
+    model.service.handlers["response.create"] = once
     call = await dial(models=[model])
     assert [(await call.says("Hello")).text for _ in range(2)] == ["Yes.", "Yes."]
     assert len(model.wires) == 2
@@ -289,7 +289,7 @@ async def test_an_answer_that_was_filtered_is_apologised_for(dial: Dial, logged:
             "response.done", response={"id": "resp_1", "status": "incomplete", "status_details": details}
         )
 
-    model.service.instead["response.create"] = filters
+    model.service.handlers["response.create"] = filters
     call = await dial(models=[model])
     assert (await call.says("Hello")).text == phrases.APOLOGY
     assert "content_filter" in logged()
@@ -311,10 +311,10 @@ async def test_who_is_not_let_in_is_apologised_for_and_the_log_says_why(
 
 async def test_a_key_goes_nowhere_else(dial: Dial) -> None:
     model, other = scripted({"says": "Yes."}), scripted({"says": "Yes."})
-    model.service.moved = f"{await other.address()}/voice-live/realtime?api-version=2025-10-01&model=other"
+    model.service.redirect = f"{await other.address()}/voice-live/realtime?api-version=2025-10-01&model=other"
     call = await dial(models=[model])
     assert (await call.says("Hello")).text == phrases.APOLOGY
-    assert other.service.asked == []
+    assert other.service.paths == []
     await other.close()
 
 
@@ -411,20 +411,18 @@ async def test_two_calls_at_once_have_each_its_own_tools_and_instructions() -> N
     model = scripted({"hears": "look", "calls": {"look": {}}, "then": "{result}", "delay": 0.05})
     voice_live = VoiceLive([model], 5.0)
     await voice_live.warm_up()
-    told: dict[str, str] = {}
+    answers: dict[str, str] = {}
 
     async def talk(id: str) -> None:
         def look() -> str:
             return f"for {id}"
 
         one = session(id)
-        voice_live.begin(one)
-        said: list[str] = []
-        await voice_live.answer(one, Turn("look"), f"This is {id}.", [look], said.append)
-        told[id] = "".join(said)
+        voice_live.on_connect(one)
+        answers[id] = "".join([token async for token in voice_live.answer(one, Turn("look"), f"This is {id}.", [look])])
 
     await asyncio.gather(talk("CA1"), talk("CA2"))
-    assert told == {"CA1": "for CA1", "CA2": "for CA2"}
+    assert answers == {"CA1": "for CA1", "CA2": "for CA2"}
     instructions = {each.session["instructions"] for each in model.service.conversations}
     assert instructions == {"This is CA1.", "This is CA2."}
     await voice_live.close()
@@ -483,7 +481,7 @@ async def test_a_token_is_of_the_service(monkeypatch: pytest.MonkeyPatch) -> Non
 
         async def close(self) -> None: ...
 
-    monkeypatch.setattr("app.runtimes.azure.identity", Somebody)
+    monkeypatch.setattr("app.runtimes.azure.default_credential", Somebody)
     voice_live = VoiceLive.build(defaults.settings(voice_live_endpoint="a.azure.com"))
     await voice_live.warm_up()
     (model,) = voice_live.models
