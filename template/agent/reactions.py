@@ -1,9 +1,9 @@
-"""What your agent does when Twilio notices something: one function for each kind of signal.
+"""Reactions to signals of Conversation Intelligence: one function for each kind of signal.
 
-Delete what you do not need. One that raises is not lost: `agent replay` runs it again.
+Delete those that you do not need. A signal whose reaction raises is kept, and `agent replay` runs the reaction again.
 """
 
-from app.session import Session
+from app import Session
 from app.signals import (
     Custom,
     NextBestResponse,
@@ -11,32 +11,32 @@ from app.signals import (
     Sentiment,
     Summary,
     alert,
-    flagged,
-    keep_summary,
-    raise_flag,
+    has_flag,
+    save_summary,
+    set_flag,
     suggest,
 )
 
 
 async def on_sentiment(signal: Sentiment, session: Session) -> None:
-    """Negative twice in a row: a human should take over, or at least know."""
+    """After two negative results in a row, transfer to a human, or send an alert."""
     before = session.state.get("sentiment")
     session.state["sentiment"] = signal.label
-    if signal.label == before == "negative" and not flagged(session, "falling_sentiment"):
+    if signal.label == before == "negative" and not has_flag(session, "falling_sentiment"):
         if not await session.escalate("falling_sentiment", "They are getting more and more unhappy."):
             await alert(session, "falling_sentiment")
-        raise_flag(session, "falling_sentiment")
+        set_flag(session, "falling_sentiment")
 
 
 async def on_script_adherence(signal: ScriptAdherence, session: Session) -> None:
-    """Record what the agent should have said and did not."""
+    """Flag each sentence of the script that the agent has left out."""
     for criterion in signal.failed:
-        raise_flag(session, f"script:{criterion}")
+        set_flag(session, f"script:{criterion}")
 
 
 async def on_summary(signal: Summary, session: Session) -> None:
-    """Comes when the conversation is over. With memory, the next one knows it."""
-    await keep_summary(session, signal.text)
+    """Comes after the end of the conversation. With memory, the next conversation has it."""
+    await save_summary(session, signal.text)
 
 
 async def on_next_best_response(signal: NextBestResponse, session: Session) -> None:
@@ -44,4 +44,4 @@ async def on_next_best_response(signal: NextBestResponse, session: Session) -> N
 
 
 async def on_custom(signal: Custom, session: Session) -> None:
-    """Your own operators: `signal.name` says which one, `signal.result` what it found."""
+    """Your own operators: `signal.name` is the operator's name, `signal.result` its result."""

@@ -1,7 +1,7 @@
-"""Level 3: what Twilio notices while people talk becomes a typed signal, and `agent/reactions.py` reacts to it.
+"""Level 3: each result of a Conversation Intelligence v3 operator becomes a signal for `agent/reactions.py`.
 
-Conversation Intelligence v3 sends what its operators found to a webhook. The worker that receives it may be another
-than the one that serves the conversation: a mailbox in the store is between them.
+Twilio sends the results to a webhook. The worker that receives it may not be the worker that serves the call: a mailbox
+in the store is between them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.capability import Capability, Services, attach
 from app.connection import NotSupported
 from app.intelligence.mailbox import Mailbox
 from app.intelligence.payload import Execution, Result, signal_of
-from app.intelligence.reactions import CANNOT_WRITE, FailedSignals, Reactions, record_of, session_of
+from app.intelligence.reactions import CANNOT_WRITE, REACTION_TIMEOUT, FailedSignals, Reactions, record_of, session_of
 from app.session import Action, Session
 from app.settings import Settings
 from app.signals import SIGNALS, AnySignal
@@ -35,9 +35,6 @@ from app.webhook import signed_body
 
 log = structlog.get_logger()
 
-ROUND = 5.0  # seconds between two signs of life of a listener
-LINGER = 120.0  # seconds that a worker goes on listening after the end: a summary takes some
-FAREWELL = 1.5  # seconds for what is being worked on when the server stops
 DAY = 24 * 3600  # seconds
 
 
@@ -57,21 +54,24 @@ class IntelligenceSettings(Settings):
     failed_signals: Path = Field(
         Path("failed-signals.jsonl"),
         alias="AGENT_FAILED_SIGNALS",
-        examples=[os.devnull],  # what fails in a simulation is not to be replayed in earnest
+        examples=[os.devnull],  # simulated signals must not be replayed in production
         description="Write the name of a file that the server may write.",
     )
 
 
 class Intelligence(Capability):
-    """`finished` holds the ids of the results that this worker has lately dealt with, and what came of each."""
+    """`finished` holds the ids of the last results that this worker has handled, each with its outcome.
+
+    Times are in seconds. Tests override them.
+    """
 
     settings = IntelligenceSettings
+    listen_interval = 5.0  # after which a listener renews its mark
+    listen_after_end = 120.0  # for the summary, which comes after the end
+    reaction_timeout = REACTION_TIMEOUT
+    shutdown_timeout = 1.5  # for reactions in progress when the server stops
 
-    def __init__(
-        self,
-        services: Services,
-        reactions: Any,
-    ) -> None:
+    def __init__(self, services: Services, reactions: Any) -> None:
         settings: IntelligenceSettings = services.settings
         self.services = services
         self.configuration_id = settings.intelligence_configuration_id
@@ -80,12 +80,12 @@ class Intelligence(Capability):
         self.now = services.now
         self.mailbox = Mailbox(services.store)
         self.failed = FailedSignals(settings.failed_signals)
-        self.reactions = Reactions(reactions, self.failed)
+        self.reactions = Reactions(reactions, self.failed, self.reaction_timeout)
         self.finished: deque[tuple[str, str]] = deque(maxlen=1000)
         self._body = signed_body(settings)
         self._receiving = Background()
         self._listeners: dict[str, tuple[Session, asyncio.Task[None]]] = {}
-        self._over: dict[str, float] = {}  # what has ended here, and until when it is listened for
+        self._listen_until: dict[str, float] = {}  # of ended sessions, by time.monotonic()
         self._closing = False
 
     @classmethod
@@ -98,39 +98,39 @@ class Intelligence(Capability):
         return router
 
     async def webhook(self, request: Request) -> Response:
-        """Answers at once, and 200 also when it cannot read the payload: Twilio would only send the same again."""
+        """Responds 200 before the payload is parsed, since Twilio would send an invalid one again."""
         body = await self._body(request)
         self._receiving.start(self._receive(body, request.headers.get("i-twilio-idempotency-token")))
         return Response()
 
     async def open(self) -> None:
         try:
-            self.failed.check()
+            self.failed.check_writable()
         except OSError as error:
-            log.error("signals.cannot_be_kept", error=type(error).__name__, hint=CANNOT_WRITE)
+            log.error("failed_signals.not_writable", error=type(error).__name__, hint=CANNOT_WRITE)
 
     async def close(self) -> None:
         self._closing = True
         for id in list(self._listeners):
-            await self.mailbox.deliver(id, "")  # wakes who waits
+            await self.mailbox.deliver(id, "")  # wakes the listener
         tasks = [*self._receiving, *(task for _, task in self._listeners.values())]
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=FAREWELL)
+            _, late = await asyncio.wait(tasks, timeout=self.shutdown_timeout)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
     async def on_start(self, session: Session) -> None:
-        if session.connection.spoken:  # nobody serves a conversation in writing between two messages
+        if session.connection.spoken:  # no worker serves a conversation in writing between two messages
             self._listen(session)
 
     async def on_resume(self, session: Session) -> None:
         await self.on_start(session)
 
     async def on_end(self, session: Session) -> None:
-        """The summary comes after the end."""
-        await self._remember(session)
-        self._over[session.id] = time.monotonic() + LINGER
+        """Save the session and go on listening: the summary comes after the end."""
+        await self._save_ended(session)
+        self._listen_until[session.id] = time.monotonic() + self.listen_after_end
         self._listen(session)
 
     def actions(self, session: Session) -> Mapping[str, Action]:
@@ -139,90 +139,87 @@ class Intelligence(Capability):
     async def _alert(self, session: Session, reason: str) -> bool:
         if self.alert_url is None:
             return False
-        told = {"reason": reason, "id": session.id, "conversationId": session.conversation_id}
+        body = {"reason": reason, "id": session.id, "conversationId": session.conversation_id}
         async with httpx2.AsyncClient(timeout=5.0) as http:
-            answer = await http.post(self.alert_url, json={**told, "at": session.now().isoformat()})
-        answer.raise_for_status()
+            response = await http.post(self.alert_url, json={**body, "at": session.now().isoformat()})
+        response.raise_for_status()
         return True
 
-    # --- what comes from Twilio --------------------------------------------------------------------------------
+    # --- webhook → mailbox -------------------------------------------------------------------------------------
 
     async def _receive(self, body: Mapping[str, Any], token: str | None) -> None:
-        """Put the signals of one webhook into the mailbox of their conversation."""
         try:
-            execution, results = read(body)
+            execution, results = parse(body)
         except ValidationError as errors:
-            log.error("signals.unreadable", fields=fields_of(errors))
+            log.error("signals.unreadable", fields=invalid_fields(errors))
             return
         ids = [result.id or "" for result in results]
         try:
-            outcome = await self._sort(execution, results, token or token_of(ids))
+            ignored = await self._route(execution, results, token or token_of(ids))
         except Exception:
             log.exception("signals.failed")
-            outcome = "failed"
-        if outcome:
-            log.info("signals.ignored", reason=outcome, count=len(ids))
-            self.finished.extend((id, outcome) for id in ids)
+            ignored = "failed"
+        if ignored:
+            log.info("signals.ignored", reason=ignored, count=len(ids))
+            self.finished.extend((id, ignored) for id in ids)
 
-    async def _sort(self, execution: Execution, results: list[Result], token: str) -> str:
-        """Why nothing came of a webhook, or nothing."""
+    async def _route(self, execution: Execution, results: list[Result], token: str) -> str:
+        """Deliver the results to the mailbox of their session. Returns why they were ignored, or an empty text."""
         if execution.intelligence_configuration.id != self.configuration_id:
             return "another configuration"
-        id = await self._known_as(execution, results)
+        id = await self._session_id(execution, results)
         if id is None:
             return "another conversation"
         if token and not await self.store.claim(f"signals-seen:{token}", DAY):
             return "seen before"
         for result in results:
             await self.mailbox.deliver(id, SIGNALS.dump_json(signal_of(result)).decode())
-        if not await self.mailbox.listens(id):
-            session = await self._remembered(id)
-            await self._empty(session)
+        if not await self.mailbox.has_listener(id):
+            await self._drain(await self._load_session(id))
         return ""
 
-    async def _known_as(self, execution: Execution, results: list[Result]) -> str | None:
-        """By what id we know the conversation; None when it is none of ours."""
+    async def _session_id(self, execution: Execution, results: list[Result]) -> str | None:
+        """By the conversation, or by a reference id that is a CallSid. None for a conversation of another agent."""
         if execution.conversation_id and (id := await self.store.get(f"conversation:{execution.conversation_id}")):
             return id
-        for reference in {str(each) for result in results for each in result.reference_ids or []}:
-            if await self.store.get(f"session:{reference}"):
+        for reference in {str(id) for result in results for id in result.reference_ids or []}:
+            if await self.services.sessions.owner(reference) is not None:
                 return reference
         return None
 
-    # --- the worker that serves it -----------------------------------------------------------------------------
+    # --- mailbox → reaction ------------------------------------------------------------------------------------
 
     def _listen(self, session: Session) -> None:
-        heard, task = self._listeners.get(session.id, (None, None))
-        if heard is session and task and not task.done():
+        current, task = self._listeners.get(session.id, (None, None))
+        if current is session and task and not task.done():
             return
-        task = asyncio.create_task(self._attend(session))
-        self._listeners[session.id] = (session, task)
+        self._listeners[session.id] = (session, asyncio.create_task(self._listen_loop(session)))
 
-    def _attending(self, session: Session) -> bool:
-        until = self._over.get(session.id)
+    def _is_listening(self, session: Session) -> bool:
+        until = self._listen_until.get(session.id)
         return not self._closing and (session.connection.open if until is None else time.monotonic() < until)
 
-    async def _attend(self, session: Session) -> None:
-        """React while the line is open, and for a while after the end. What comes while it is closed is for whoever
-        goes on with it."""
+    async def _listen_loop(self, session: Session) -> None:
+        """React while the connection is open, and for some time after the end. A signal that comes while the call is
+        disconnected goes back into the mailbox, for the worker that resumes the call."""
         try:
-            while self._attending(session):
+            while self._is_listening(session):
                 await self.mailbox.listen(session.id)
-                text = await self.mailbox.take(session.id, ROUND)
-                if text and not (self._attending(session) or session.id in self._over):
+                text = await self.mailbox.take(session.id, self.listen_interval)
+                if text and not (self._is_listening(session) or session.id in self._listen_until):
                     await self.mailbox.deliver(session.id, text)
                 elif text:
                     await self._react(text, session)
-            if session.id in self._over:
+            if session.id in self._listen_until:
                 await self.mailbox.leave(session.id)
-                await self._empty(session)
+                await self._drain(session)
         finally:
             if self._listeners.get(session.id, (None,))[0] is session:
                 del self._listeners[session.id]
-                self._over.pop(session.id, None)
+                self._listen_until.pop(session.id, None)
 
-    async def _empty(self, session: Session) -> None:
-        """React to all that is in the mailbox of a conversation that nobody serves."""
+    async def _drain(self, session: Session) -> None:
+        """React to every signal in the mailbox of a session that no worker serves."""
         while (text := await self.mailbox.take(session.id, 0.01)) is not None:
             if text:
                 await self._react(text, session)
@@ -231,14 +228,14 @@ class Intelligence(Capability):
         try:
             signal: AnySignal = SIGNALS.validate_json(text)
             before = record_of(session)
-            failure = await self.reactions.react(signal, session)
-            await self._keep(session, before)
-            self.finished.append((signal.id, "failed" if failure else "handled"))
+            error = await self.reactions.react(signal, session)
+            await self._save_changes(session, before)
+            self.finished.append((signal.id, "failed" if error else "handled"))
         except Exception:
             log.exception("signals.failed", session=session.id)
 
-    async def _keep(self, session: Session, before: Mapping[str, Any]) -> None:
-        """What a reaction has changed. A call in progress is kept by whoever serves it."""
+    async def _save_changes(self, session: Session, before: Mapping[str, Any]) -> None:
+        """Save the state and guidance that a reaction has changed. A call in progress is saved by its channel."""
         if session.connection.open and session.connection.spoken:
             return
         after = record_of(session)
@@ -247,50 +244,53 @@ class Intelligence(Capability):
         try:
             if session.connection.open and (state or guidance is not None):
                 await session.connection.update_state(state, guidance)
-        except NotSupported:  # it has ended just now
-            await self._remember(session)
+        except NotSupported:  # the conversation has ended since
+            await self._save_ended(session)
         if not session.connection.open:
-            await self._remember(session)
+            await self._save_ended(session)
 
-    # --- conversations that are over --------------------------------------------------------------------------
+    # --- sessions that no worker serves ------------------------------------------------------------------------
 
-    async def _remember(self, session: Session) -> None:
+    async def _save_ended(self, session: Session) -> None:
         await self.store.put(f"after:{session.id}", json.dumps(record_of(session)), DAY)
 
-    async def react_again(self, line: Mapping[str, Any]) -> str | None:
-        """React to a signal that was kept, with the conversation as it was. Why that failed again, or None."""
-        return await self.reactions.react(SIGNALS.validate_python(line["signal"]), await self._again(line["session"]))
+    async def replay(self, line: Mapping[str, Any]) -> str | None:
+        """React to a line of `FailedSignals`. Returns the type of the error when that fails again, or None."""
+        return await self.reactions.react(
+            SIGNALS.validate_python(line["signal"]), await self._restore_session(line["session"])
+        )
 
-    async def _remembered(self, id: str) -> Session:
-        """A conversation that nobody serves: it is over, or between two messages, or its worker has died."""
-        record: Any = json.loads(await self.store.get(f"session:{id}") or "null")
-        session = await self._again({**(record if isinstance(record, dict) else {}), "id": id})
+    async def _load_session(self, id: str) -> Session:
+        """A session that is over, or between two messages, or of a worker that has died."""
+        saved = await self.services.sessions.load(id)
+        session = saved if isinstance(saved, Session) else session_of({"id": id}, self.now)
+        await attach(session, self.services)
         after = None if session.connection.open else await self.store.get(f"after:{id}")
-        return await self._again({**json.loads(after), "id": id}) if after else session
+        return await self._restore_session(json.loads(after)) if after else session
 
-    async def _again(self, record: Mapping[str, Any]) -> Session:
+    async def _restore_session(self, record: Mapping[str, Any]) -> Session:
         session = session_of(record, self.now)
         await attach(session, self.services)
         return session
 
 
-def read(body: Mapping[str, Any]) -> tuple[Execution, list[Result]]:
-    """Raises ValidationError for what is no rule execution. A result that is none is left out."""
+def parse(body: Mapping[str, Any]) -> tuple[Execution, list[Result]]:
+    """Raises ValidationError when the body is no rule execution. An invalid result is logged and left out."""
     execution = Execution.model_validate(body)
     results = []
     for raw in execution.operator_results:
         try:
             results.append(Result.model_validate(raw))
         except ValidationError as errors:
-            log.error("signals.unreadable", fields=fields_of(errors))
+            log.error("signals.unreadable", fields=invalid_fields(errors))
     return execution, results
 
 
-def fields_of(errors: ValidationError) -> str:
-    """Where a payload is wrong. What stands there is not logged."""
+def invalid_fields(errors: ValidationError) -> str:
+    """The paths of the invalid fields. Their values are not logged."""
     return ", ".join(".".join(map(str, error["loc"])) or "the whole" for error in errors.errors())
 
 
 def token_of(ids: list[str]) -> str:
-    """A token for a webhook that came without one. Nothing, if there is nothing to know it by."""
+    """An idempotency token for a webhook without one, from its result ids. Empty when there are none."""
     return hashlib.sha256(",".join(sorted(ids)).encode()).hexdigest() if any(ids) else ""

@@ -1,7 +1,7 @@
-"""The webhook of a rule execution (Conversation Intelligence v3), and the signals in it.
+"""The webhook of a rule execution (Conversation Intelligence v3), and its results as signals.
 
 Source: https://www.twilio.com/docs/conversations/intelligence and tac.models.intelligence of twilio-agent-connect 2.5.
-Both leave room, so this does too: names come as `displayName` or `friendlyName`, and anything optional may be missing.
+They differ: a name is `displayName` or `friendlyName`, and each optional field may be missing.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Operator(Payload):
 
     @property
     def kind(self) -> str:
-        """By id, else by name: an operator of your own that is called Summary is one."""
+        """By id, else by name: an operator of your own with the name Summary returns summaries."""
         return TWILIO_OPERATORS.get(self.id or "") or "_".join(self.name.lower().replace("-", " ").split())
 
 
 class Result(Payload):
-    """`result` is {"text"}, {"label"}, {"entities"} or what the operator's schema says."""
+    """`result` is {"text"}, {"label"}, {"entities"}, or has the operator's own schema."""
 
     id: str | None = None
     operator: Operator
@@ -63,7 +63,7 @@ class Configuration(Payload):
 
 
 class Execution(Payload):
-    """What a rule found. Its results are read one by one: one that cannot be read does not cost the others."""
+    """`operator_results` are validated one by one, so that an invalid one does not cost the others."""
 
     conversation_id: str | None = None
     intelligence_configuration: Configuration
@@ -71,23 +71,23 @@ class Execution(Payload):
 
 
 def signal_of(result: Result) -> AnySignal:
-    """The signal in a result. A known operator with a result of unknown shape is a custom one."""
-    found = unpacked(result.result)
+    """The result as a signal. A known operator whose result has an unknown shape becomes Custom."""
+    found = unpack_json(result.result)
     id, trigger = result.id or "", result.trigger
     match result.operator.kind:
-        case "sentiment" if label := text_in(found, "label", "text"):
+        case "sentiment" if label := first_text(found, "label", "text"):
             return Sentiment(id=id, trigger=trigger, label=label.lower())
-        case "summary" if text := text_in(found, "text", "result", "summary"):
+        case "summary" if text := first_text(found, "text", "result", "summary"):
             return Summary(id=id, trigger=trigger, text=text)
-        case "next_best_response" if text := text_in(found, "text", "result"):
+        case "next_best_response" if text := first_text(found, "text", "result"):
             return NextBestResponse(id=id, trigger=trigger, text=text)
         case "script_adherence" if (failed := failed_criteria(found)) is not None:
             return ScriptAdherence(id=id, trigger=trigger, failed=failed)
     return Custom(id=id, trigger=trigger, name=result.operator.name, result=found)
 
 
-def unpacked(result: Any) -> Any:
-    """JSON may come as text under `payload` (tac.models.intelligence.JSONResult)."""
+def unpack_json(result: Any) -> Any:
+    """The result, also when it is JSON text under `payload` (tac.models.intelligence.JSONResult)."""
     if isinstance(result, dict) and isinstance(result.get("payload"), str):
         try:
             return json.loads(result["payload"])
@@ -96,8 +96,8 @@ def unpacked(result: Any) -> Any:
     return result
 
 
-def text_in(found: Any, *names: str) -> str:
-    """The first text that stands under one of `names`, or nothing."""
+def first_text(found: Any, *names: str) -> str:
+    """The first text under one of `names`, or an empty one."""
     values = (
         [found] if isinstance(found, str) else [found.get(name) for name in names] if isinstance(found, dict) else []
     )
@@ -105,7 +105,7 @@ def text_in(found: Any, *names: str) -> str:
 
 
 def failed_criteria(found: Any) -> list[str] | None:
-    """Keys of the criteria that are "Failed"; None if this is no result of script adherence."""
+    """Keys of the criteria that are "Failed", or None when this is no result of script adherence."""
     categories = found.get("categories") if isinstance(found, dict) else None
     if not isinstance(categories, list):
         return None

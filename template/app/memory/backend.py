@@ -1,4 +1,4 @@
-"""What every memory is, wherever it is kept: who somebody is, what is known of them, and how it is forgotten."""
+"""The interface of a memory backend, and the identity, memories and settings that all backends share."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ KEYPAD = {
     for key, letters in enumerate(["abc", "def", "ghi", "jkl", "mno", "pqrs", "tuv", "wxyz"])
     for letter in letters
 }
-# Whoever withholds the number comes from such a word, spelled on a keypad: +266696687 is "anonymous".
-NOBODY = {
+# A withheld number arrives as such a word, spelled on a keypad: +266696687 is "anonymous".
+WITHHELD_NUMBERS = {
     "+" + "".join(KEYPAD[letter] for letter in word)
     for word in ("anonymous", "blocked", "private", "restricted", "unavailable", "unknown")
 }
@@ -33,7 +33,7 @@ class MemorySettings(Settings):
         ",".join(KINDS),
         alias="AGENT_MEMORY_SCOPE",
         pattern=rf"^\s*({'|'.join(KINDS)})(\s*,\s*({'|'.join(KINDS)}))*\s*$",
-        description=f"Write what is kept and recalled: one or more of {','.join(KINDS)}, with commas.",
+        description=f"Write what is saved and recalled: one or more of {','.join(KINDS)}, with commas.",
     )
     memory_days: int = Field(
         365, alias="AGENT_MEMORY_DAYS", ge=1, le=36500, description="Write after how many days memory is forgotten."
@@ -41,7 +41,7 @@ class MemorySettings(Settings):
     memory_items: int = Field(
         10, alias="AGENT_MEMORY_ITEMS", ge=1, le=100, description="Write how many of a kind are recalled, 1 to 100."
     )
-    # The greeting lasts longer than a look-up, as a rule. Whoever speaks at once does not notice 0.3 seconds.
+    # The greeting is longer than a lookup, as a rule. A caller who speaks at once does not notice 0.3 seconds.
     memory_budget: float = Field(
         0.3,
         alias="AGENT_MEMORY_BUDGET",
@@ -57,15 +57,15 @@ class MemorySettings(Settings):
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose memory it is. A phone number is E.164."""
+    """The person that memories belong to. A phone number is E.164."""
 
     kind: Literal["phone", "email", "account_id"]
     value: str
 
 
 def identity_of(caller: str, parameters: Mapping[str, str]) -> Identity | None:
-    """Who it is, by number, or else by what the channel says. None for somebody who withholds both: nothing is kept."""
-    if E164.fullmatch(caller) and caller not in NOBODY:
+    """The identity by phone number, else by email or account id of the channel. None when the caller withholds all."""
+    if E164.fullmatch(caller) and caller not in WITHHELD_NUMBERS:
         return Identity("phone", caller)
     if email := parameters.get("email", "").strip().lower():
         return Identity("email", email)
@@ -83,8 +83,8 @@ class Item:
 
 
 @dataclass
-class Known:
-    """What is known of somebody. Newest first; recalled by a query, best first."""
+class Memories:
+    """Memories of one person: the newest first, or the best first when they were recalled by a query."""
 
     traits: dict[str, str] = field(default_factory=dict)
     observations: list[Item] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Known:
 
 
 @dataclass
-class Forgotten:
+class Deleted:
     """How many were deleted."""
 
     profiles: int = 0
@@ -104,7 +104,7 @@ class Forgotten:
 
 
 class Backend(ABC):
-    """Keeps memory. Every method may raise whatever its service raises; profiles are ids of the backend's own."""
+    """Stores memories. Every method raises the errors of its service. A profile is an id of the backend's own."""
 
     settings: type[MemorySettings] = MemorySettings
 
@@ -113,32 +113,30 @@ class Backend(ABC):
     def build(cls, services: Services) -> Self: ...
 
     async def open(self) -> None:  # noqa: B027 (optional)
-        """The server starts."""
+        """Called when the server starts."""
 
     async def close(self) -> None:  # noqa: B027 (optional)
-        """Let go of connections."""
+        """Close connections."""
 
     @abstractmethod
-    async def identify(self, identity: Identity) -> str | None:
-        """The profile of somebody who is known."""
+    async def find_profile(self, identity: Identity) -> str | None: ...
 
     @abstractmethod
-    async def create(self, identity: Identity) -> str:
-        """The profile of somebody, a new one if there is none."""
+    async def find_or_create_profile(self, identity: Identity) -> str: ...
 
     @abstractmethod
-    async def recall(self, profile: str, query: str | None = None) -> Known:
-        """The newest items within scope and retention, or those that fit `query`."""
+    async def recall(self, profile: str, query: str | None = None) -> Memories:
+        """The newest items within scope and retention, or those that match `query`."""
 
     @abstractmethod
-    async def remember(self, profile: str, observation: str, conversation_id: str | None = None) -> None: ...
+    async def add_observation(self, profile: str, text: str, conversation_id: str | None = None) -> None: ...
 
     @abstractmethod
-    async def summarize(self, profile: str, summary: str, conversation_id: str | None = None) -> None: ...
+    async def add_summary(self, profile: str, text: str, conversation_id: str | None = None) -> None: ...
 
-    async def ended(self, identity: Identity) -> None:  # noqa: B027 (optional)
-        """A conversation is over."""
+    async def on_end(self, identity: Identity) -> None:  # noqa: B027 (optional)
+        """Called when a conversation of this person is over."""
 
     @abstractmethod
-    async def forget(self, identity: Identity) -> Forgotten:
-        """Delete all of it. What is found nowhere counts as nothing."""
+    async def forget(self, identity: Identity) -> Deleted:
+        """Delete every memory of this person. Zeros when there are none."""

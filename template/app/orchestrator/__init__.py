@@ -1,4 +1,4 @@
-"""Conversation Orchestrator: which conversation of Twilio's a call is, and whose."""
+"""Conversation Orchestrator: link each call to its conversation, and close that when the call ends."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ from app.twilio_api import OrchestratorSettings, list_all, twilio_client
 
 log = structlog.get_logger()
 
-# Seconds between two looks: a conversation can be listed 1 to 4 seconds after the call has been connected.
-# Source: https://github.com/twilio/twilio-agent-connect-typescript/pull/90
-LOOKUP_DELAYS = (0.5, 0.5, 1, 1, 1.5, 1.5, 2, 2, 2)
-CLOSINGS = (0.0, 1.0, 3.0)  # seconds before each attempt to close a conversation
-FOUR_HOURS = 4 * 3600  # seconds: the longest call
-SHUTDOWN_TIMEOUT = 1.5  # seconds that closing may take when the server stops
+MAX_CALL_DURATION = 4 * 3600  # seconds
 
 
 class Orchestrator(Capability):
-    """Links each call to its conversation in the background: a call goes on whether or not that is ever found."""
+    """Links in the background: a call goes on whether or not its conversation is ever found.
+
+    Delays are seconds before each attempt. Tests override them.
+    """
 
     settings = OrchestratorSettings
-    spoken_only = True  # in writing, the conversation is known from the first message on
+    spoken_only = True  # a message names its conversation
+    # A conversation is listed 1 to 4 seconds after its call has been connected.
+    # Source: https://github.com/twilio/twilio-agent-connect-typescript/pull/90
+    lookup_delays: Sequence[float] = (0.5, 0.5, 1, 1, 1.5, 1.5, 2, 2, 2)
+    close_delays: Sequence[float] = (0, 1, 3)
+    shutdown_timeout = 1.5  # seconds for conversations that are being closed when the server stops
 
     def __init__(self, twilio: Client, store: Store, configuration_id: str) -> None:
         self.twilio = twilio
@@ -49,7 +52,7 @@ class Orchestrator(Capability):
         return {"conversation_configuration": self.configuration_id}
 
     async def on_start(self, session: Session) -> None:
-        self.linking[session.id] = linking = asyncio.create_task(self._link(session, LOOKUP_DELAYS))
+        self.linking[session.id] = linking = asyncio.create_task(self._link(session, self.lookup_delays))
         linking.add_done_callback(lambda _: self.linking.pop(session.id, None))
 
     async def on_resume(self, session: Session) -> None:
@@ -57,31 +60,32 @@ class Orchestrator(Capability):
             await self.on_start(session)
 
     async def on_end(self, session: Session) -> None:
-        """Close the conversation in the background: a caller may still be listening to Twilio."""
+        """Close the conversation in the background, since the caller may still be in a transfer."""
         linking = self.linking.get(session.id)
         if linking:
             linking.cancel()
-        # A call can be over before its conversation is listed. One that was never found gets a last look.
-        self.closing.start(self._close(session, (0, *LOOKUP_DELAYS) if linking else (0,)))
+        # A call may end before its conversation is listed. One that was looked up in vain gets one more attempt.
+        self.closing.start(self._close(session, (0, *self.lookup_delays) if linking else (0,)))
 
     async def close(self) -> None:
-        """What is not closed now, Twilio closes after the timeouts of the conversation configuration."""
-        await self.closing.finish(SHUTDOWN_TIMEOUT)
+        """Conversations that are not closed in time are closed by the timeouts of their configuration."""
+        await self.closing.finish(self.shutdown_timeout)
         for task in self.linking.values():
             task.cancel()
         await self.twilio.http_client.close()
 
-    async def _link(self, session: Session, looks: Sequence[float]) -> None:
-        for pause in looks:
-            await asyncio.sleep(pause)
+    async def _link(self, session: Session, delays: Sequence[float]) -> None:
+        for delay in delays:
+            await asyncio.sleep(delay)
             try:
-                if await self._look(session):
+                if await self._look_up(session):
                     return
             except Exception as error:
-                self._failed("conversation.lookup_failed", session, error)
+                self._log_failure("conversation.lookup_failed", session, error)
         log.error("conversation.not_found", call=session.id, hint="TWILIO_CONVERSATION_CONFIGURATION_ID must exist")
 
-    async def _look(self, session: Session) -> bool:
+    async def _look_up(self, session: Session) -> bool:
+        """Set the session's conversation and profile. False while the conversation is not listed."""
         api = self.twilio.conversations.v2
         found = await list_all(api.conversations, channel_id=session.id, status=["ACTIVE"])
         if not found or not found[0].id:
@@ -90,25 +94,25 @@ class Orchestrator(Capability):
         participants = await list_all(api.participants(conversation_id))
         profiles = [each.profile_id for each in participants if each.type == "CUSTOMER" and each.profile_id]
         session.profile_id = profiles[0] if profiles else session.profile_id
-        await self.store.put(f"conversation:{conversation_id}", session.id, FOUR_HOURS)
+        await self.store.put(f"conversation:{conversation_id}", session.id, MAX_CALL_DURATION)
         session.conversation_id = conversation_id
         return True
 
-    async def _close(self, session: Session, looks: Sequence[float]) -> None:
-        """Twilio extracts memory from closed conversations only."""
+    async def _close(self, session: Session, delays: Sequence[float]) -> None:
+        """Memory is extracted from closed conversations only."""
         if session.conversation_id is None:
-            await self._link(session, looks)
+            await self._link(session, delays)
         if session.conversation_id is None:
             return
         closed = ConversationList.PatchConversationByIdRequest({"status": "CLOSED"})
-        for pause in CLOSINGS:
-            await asyncio.sleep(pause)
+        for delay in self.close_delays:
+            await asyncio.sleep(delay)
             try:
                 await self.twilio.conversations.v2.conversations(session.conversation_id).patch_async(closed)
                 return
             except Exception as error:
-                self._failed("conversation.close_failed", session, error)
+                self._log_failure("conversation.close_failed", session, error)
 
-    def _failed(self, event: str, session: Session, error: Exception) -> None:
-        """Without the error's text, which may quote a phone number."""
+    def _log_failure(self, event: str, session: Session, error: Exception) -> None:
+        """The error's text may quote a phone number and is left out."""
         log.warning(event, call=session.id, error=type(error).__name__, status=getattr(error, "status", None))

@@ -1,4 +1,4 @@
-"""Signals: which ones reach a conversation, and what becomes of those that fail."""
+"""Signals: which results reach a session, and what happens when a reaction fails."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from typer.testing import CliRunner
 
-from app.capability import Services
+from app.capability import Capability, Services
 from app.intelligence import Intelligence
 from app.intelligence.payload import TWILIO_OPERATORS, Result, signal_of
 from app.intelligence.reactions import FailedSignals
+from app.registry import CAPABILITIES
 from app.session import Session, this_session
-from app.session_store import dump_session
+from app.session_store import SessionStore
 from app.signals import (
     Custom,
     NextBestResponse,
@@ -31,7 +32,7 @@ from app.signals import (
     Signal,
     Summary,
     alert,
-    raise_flag,
+    set_flag,
     suggest,
 )
 from app.store import InProcess
@@ -45,15 +46,15 @@ YES = {"hears": "", "says": "Yes."}
 OTHER = "intelligence_configuration_" + "9" * 26
 
 
-class Noted(SimpleNamespace):
-    """Reactions that note what they were called with, in the place of agent/reactions.py."""
+class Recorder(SimpleNamespace):
+    """Records signals and sessions, in place of agent/reactions.py."""
 
     def __init__(self) -> None:
         super().__init__(seen=[])
         for kind in ("sentiment", "summary", "script_adherence", "next_best_response", "custom"):
-            setattr(self, f"on_{kind}", self.note)
+            setattr(self, f"on_{kind}", self.record)
 
-    async def note(self, signal: Signal, session: Session) -> None:
+    async def record(self, signal: Signal, session: Session) -> None:
         self.seen.append((signal, session))
 
     @property
@@ -62,28 +63,34 @@ class Noted(SimpleNamespace):
 
 
 @pytest.fixture(autouse=True)
-def reactions(monkeypatch: pytest.MonkeyPatch) -> Noted:
-    noted = Noted()
-    monkeypatch.setattr("app.intelligence.actions", noted)
-    return noted
+def reactions(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr("app.intelligence.own_reactions", recorder)
+    return recorder
+
+
+def with_intelligence(**attributes: Any) -> list[type[Capability]]:
+    """The capabilities of the project, with other timeouts of Intelligence."""
+    changed = type("Intelligence", (Intelligence,), attributes)
+    return [changed if capability is Intelligence else capability for capability in CAPABILITIES]
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
+def failed_file(tmp_path: Path) -> Path:
     """The file of failed signals."""
     return tmp_path / "failed.jsonl"
 
 
 @pytest.fixture
-async def talk(begin: Begin, kept: Path) -> Talk:
-    talk = await begin(YES, failed_signals=kept)
+async def talk(begin: Begin, failed_file: Path) -> Talk:
+    talk = await begin(YES, failed_signals=failed_file)
     await talk.says("Hello")
     return talk
 
 
 @pytest.fixture
 def somebody(talk: Talk) -> Any:
-    """Who talks to the agent, on the phone or in writing."""
+    """The simulated caller, or author of messages."""
     return talk.somebody
 
 
@@ -101,28 +108,28 @@ async def sends(somebody: Any, body: dict[str, Any], token: str | None = "once")
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.002)
 
 
-def text(kept: Path) -> str:
-    return kept.read_text(encoding="utf-8") if kept.is_file() else ""
+def text(failed_file: Path) -> str:
+    return failed_file.read_text(encoding="utf-8") if failed_file.is_file() else ""
 
 
-def mode(kept: Path) -> int:
-    return stat.S_IMODE(kept.stat().st_mode)
+def mode(failed_file: Path) -> int:
+    return stat.S_IMODE(failed_file.stat().st_mode)
 
 
 async def soon() -> None:
-    """Long enough for something to happen that must not."""
+    """Long enough for an event that must not happen."""
     await asyncio.sleep(0.05)
 
 
-# --- what a payload means --------------------------------------------------------------------------------------
+# --- payload → signal ------------------------------------------------------------------------------------------
 
 ID = {kind: id for id, kind in TWILIO_OPERATORS.items()}
-MEANINGS: dict[str, tuple[dict[str, Any], Any, Signal]] = {
+RESULTS: dict[str, tuple[dict[str, Any], Any, Signal]] = {
     "a label": ({"id": ID["sentiment"]}, {"label": "Negative"}, Sentiment(label="negative")),
     "a name only": ({"displayName": "Sentiment"}, {"label": "mixed"}, Sentiment(label="mixed")),
     "an older name": ({"friendlyName": "script-adherence"}, {"categories": []}, ScriptAdherence(failed=[])),
@@ -143,7 +150,7 @@ MEANINGS: dict[str, tuple[dict[str, Any], Any, Signal]] = {
         },
         ScriptAdherence(failed=["greeting", "notice"]),
     ),
-    "parameters that are no texts": (
+    "parameters that are not texts": (
         {"id": ID["sentiment"], "parameters": {"depth": 3, "topics": ["a"]}, "version": "7"},
         {"label": "neutral"},
         Sentiment(label="neutral"),
@@ -164,7 +171,7 @@ MEANINGS: dict[str, tuple[dict[str, Any], Any, Signal]] = {
         {"score": 1},
         Custom(name="Sentiment", result={"score": 1}),
     ),
-    "JSON that is none": (
+    "invalid JSON": (
         {"displayName": "Mine"},
         {"payload": "{"},
         Custom(name="Mine", result={"payload": "{"}),
@@ -172,12 +179,12 @@ MEANINGS: dict[str, tuple[dict[str, Any], Any, Signal]] = {
 }
 
 
-@pytest.mark.parametrize(("operator", "result", "signal"), MEANINGS.values(), ids=MEANINGS.keys())
-def test_every_shape_of_a_result_is_understood(operator: dict[str, Any], result: Any, signal: Signal) -> None:
+@pytest.mark.parametrize(("operator", "result", "signal"), RESULTS.values(), ids=RESULTS.keys())
+def test_every_shape_of_a_result_becomes_a_signal(operator: dict[str, Any], result: Any, signal: Signal) -> None:
     assert signal_of(Result.model_validate({"operator": operator, "result": result})) == signal
 
 
-def test_a_signal_says_when_it_was_found() -> None:
+def test_a_signal_has_its_trigger() -> None:
     raw = {"id": "R1", "operator": {}, "executionDetails": {"trigger": {"on": "CONVERSATION_END"}}}
     signal = signal_of(Result.model_validate(raw))
     assert (signal.id, signal.trigger) == ("R1", "CONVERSATION_END")
@@ -185,16 +192,16 @@ def test_a_signal_says_when_it_was_found() -> None:
         assert signal_of(Result.model_validate({**raw, "executionDetails": details})).trigger == ""
 
 
-# --- which signals arrive --------------------------------------------------------------------------------------
+# --- webhook → session -----------------------------------------------------------------------------------------
 
 
-async def test_a_signal_knows_whose_conversation_it_is(talk: Talk, reactions: Noted) -> None:
+async def test_a_signal_reaches_its_session(talk: Talk, reactions: Recorder) -> None:
     await happens(talk.somebody, sentiment="negative")
     ((signal, session),) = reactions.seen
     assert (signal.label, session.id, session.caller) == ("negative", (await talk.session()).id, defaults.CALLER)
 
 
-async def test_every_result_of_a_rule_is_a_signal(somebody: Any, reactions: Noted) -> None:
+async def test_every_result_of_a_rule_is_a_signal(somebody: Any, reactions: Recorder) -> None:
     await happens(
         somebody,
         sentiment="positive",
@@ -206,21 +213,21 @@ async def test_every_result_of_a_rule_is_a_signal(somebody: Any, reactions: Note
     assert found["script_adherence"].failed == ["greeting"] and found["custom"].result == {"risk": 3}
 
 
-async def test_signals_keep_their_order(somebody: Any, reactions: Noted) -> None:
+async def test_signals_keep_their_order(somebody: Any, reactions: Recorder) -> None:
     for label in ("positive", "neutral", "negative"):
         assert await sends(somebody, body_of(somebody, sentiment=label), label) == 200
     await until(lambda: len(reactions.seen) == 3)
     assert [signal.label for signal in reactions.signals] == ["positive", "neutral", "negative"]
 
 
-async def test_another_conversation_is_ignored(somebody: Any, reactions: Noted, logged: Callable[[], str]) -> None:
+async def test_another_conversation_is_ignored(somebody: Any, reactions: Recorder, logged: Callable[[], str]) -> None:
     await happens(somebody, sentiment="negative", conversation="other")
     await until(lambda: "another conversation" in logged())
     await soon()
     assert reactions.seen == []
 
 
-async def test_another_configuration_is_ignored(somebody: Any, reactions: Noted, logged: Callable[[], str]) -> None:
+async def test_another_configuration_is_ignored(somebody: Any, reactions: Recorder, logged: Callable[[], str]) -> None:
     body = body_of(somebody, sentiment="negative")
     body["intelligenceConfiguration"]["id"] = OTHER
     assert await sends(somebody, body) == 200
@@ -229,14 +236,14 @@ async def test_another_configuration_is_ignored(somebody: Any, reactions: Noted,
     assert reactions.seen == []
 
 
-async def test_the_same_webhook_twice_acts_once(somebody: Any, reactions: Noted) -> None:
+async def test_a_repeated_webhook_is_ignored(somebody: Any, reactions: Recorder) -> None:
     await happens(somebody, sentiment="negative", repeat=3)
     assert len(reactions.seen) == 1
     await happens(somebody, sentiment="negative")
     assert len(reactions.seen) == 2
 
 
-async def test_without_a_token_the_results_tell_a_repetition(somebody: Any, reactions: Noted) -> None:
+async def test_a_repetition_without_a_token_is_detected(somebody: Any, reactions: Recorder) -> None:
     first, second = body_of(somebody, sentiment="negative"), body_of(somebody, sentiment="negative")
     for body in (first, first, second):
         await sends(somebody, body, token=None)
@@ -245,7 +252,7 @@ async def test_without_a_token_the_results_tell_a_repetition(somebody: Any, reac
     assert len(reactions.seen) == 2
 
 
-async def test_only_twilio_can_send_signals(somebody: Any, reactions: Noted) -> None:
+async def test_only_twilio_can_send_signals(somebody: Any, reactions: Recorder) -> None:
     content = json.dumps(body_of(somebody, sentiment="negative")).encode()
     async with httpx2.AsyncClient(verify=False, trust_env=False) as http:
         for headers in ({}, {"X-Twilio-Signature": "bm9ib2R5"}):
@@ -264,7 +271,7 @@ async def test_only_twilio_can_send_signals(somebody: Any, reactions: Noted) -> 
     [{}, {"operatorResults": []}, {"intelligenceConfiguration": "x", "operatorResults": "Ada"}],
     ids=["empty", "half", "wrong"],
 )
-async def test_a_payload_that_cannot_be_read_is_logged_without_what_it_says(
+async def test_an_invalid_payload_is_logged_without_its_values(
     somebody: Any, body: dict[str, Any], logged: Callable[[], str]
 ) -> None:
     assert await sends(somebody, body) == 200
@@ -272,35 +279,34 @@ async def test_a_payload_that_cannot_be_read_is_logged_without_what_it_says(
     assert "intelligenceConfiguration" in logged() and "Ada" not in logged()
 
 
-async def test_a_result_that_cannot_be_read_does_not_cost_the_others(somebody: Any, reactions: Noted) -> None:
+async def test_an_invalid_result_does_not_cost_the_others(somebody: Any, reactions: Recorder) -> None:
     body = body_of(somebody, sentiment="negative")
     body["operatorResults"] = ["?", {"operator": None}, *body["operatorResults"]]
     await sends(somebody, body)
     await until(lambda: reactions.seen)
 
 
-async def test_a_kind_that_nobody_reacts_to_does_no_harm(somebody: Any, reactions: Noted) -> None:
+async def test_a_signal_without_a_reaction_is_ignored(somebody: Any, reactions: Recorder) -> None:
     del reactions.on_sentiment
     await happens(somebody, sentiment="negative")
     await happens(somebody, next_best_response="Offer a refund.")
     assert len(reactions.seen) == 1
 
 
-# --- reactions take their time -----------------------------------------------------------------------------------
+# --- slow reactions ----------------------------------------------------------------------------------------------
 
 
-async def test_a_reaction_is_given_up_in_time(
-    somebody: Any, reactions: Noted, kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.intelligence.reactions.PATIENCE", 0.02)
+async def test_a_reaction_ends_after_its_timeout(begin: Begin, reactions: Recorder, failed_file: Path) -> None:
     reactions.on_sentiment = lambda signal, session: asyncio.Event().wait()
-    await sends(somebody, body_of(somebody, sentiment="negative"))
-    await until(lambda: text(kept))
-    await happens(somebody, summary="All good.")
-    assert "TimeoutError" in text(kept) and len(reactions.seen) == 1
+    talk = await begin(YES, failed_signals=failed_file, capabilities=with_intelligence(reaction_timeout=0.02))
+    await talk.says("Hello")
+    await sends(talk.somebody, body_of(talk.somebody, sentiment="negative"))
+    await until(lambda: text(failed_file))
+    await happens(talk.somebody, summary="All good.")
+    assert "TimeoutError" in text(failed_file) and len(reactions.seen) == 1
 
 
-async def test_a_conversation_in_writing_has_signals_too(reactions: Noted) -> None:
+async def test_a_conversation_in_writing_has_signals_too(reactions: Recorder) -> None:
     store, id = InProcess(), "conv_conversation_" + "1" * 26
     capability = Intelligence.build(Services(defaults.settings(), store, lambda: datetime.now(UTC)))
     session = Session(id, defaults.CALLER, defaults.CALLED, "en-US", now=lambda: datetime.now(UTC))
@@ -309,7 +315,7 @@ async def test_a_conversation_in_writing_has_signals_too(reactions: Noted) -> No
     await soon()
     session.connection.open = False  # as it is when a message has been answered
     await store.put(f"conversation:{id}", id, 60)
-    await store.put(f"session:{id}", json.dumps(dump_session(session)), 60)
+    await SessionStore(store, session.now).save(session, 60)
     found = {"id": "R1", "operator": {"displayName": "Sentiment"}, "result": {"label": "negative"}}
     configuration = {"id": defaults.settings().intelligence_configuration_id}  # type: ignore[attr-defined]
     body = {"conversationId": id, "intelligenceConfiguration": configuration, "operatorResults": [found]}
@@ -318,7 +324,7 @@ async def test_a_conversation_in_writing_has_signals_too(reactions: Noted) -> No
     assert reactions.seen[0][1].caller == defaults.CALLER
 
 
-# --- reactions that fail -----------------------------------------------------------------------------------------
+# --- failed reactions --------------------------------------------------------------------------------------------
 
 
 def broken(signal: Signal, session: Session) -> Awaitable[None]:
@@ -326,19 +332,19 @@ def broken(signal: Signal, session: Session) -> Awaitable[None]:
     raise KeyError(session.caller)
 
 
-async def fail(somebody: Any, reactions: Noted, **event: Any) -> None:
-    """Have a reaction fail, and work again afterwards."""
+async def fail(somebody: Any, reactions: Recorder, **event: Any) -> None:
+    """Let the reaction to one event fail."""
     reactions.on_sentiment = broken
     with pytest.raises(ValueError, match="a reaction of agent/reactions.py failed"):
         await happens(somebody, **event)
-    reactions.on_sentiment = reactions.note
+    reactions.on_sentiment = reactions.record
 
 
-async def test_a_file_that_cannot_be_written_is_named_at_the_start(
+async def test_a_file_that_is_not_writable_is_logged_at_startup(
     begin: Begin, tmp_path: Path, logged: Callable[[], str]
 ) -> None:
     talk = await begin(YES, failed_signals=tmp_path / "missing" / "failed.jsonl")
-    assert "signals.cannot_be_kept" in logged() and "AGENT_FAILED_SIGNALS" in logged()
+    assert "failed_signals.not_writable" in logged() and "AGENT_FAILED_SIGNALS" in logged()
     assert (await talk.says("Hello")).text == "Yes."
 
 
@@ -346,8 +352,8 @@ async def test_a_file_that_cannot_be_written_is_named_at_the_start(
 
 
 @pytest.fixture
-def failing(environment: pytest.MonkeyPatch, kept: Path) -> None:
-    environment.setenv("AGENT_FAILED_SIGNALS", str(kept))
+def failing(environment: pytest.MonkeyPatch, failed_file: Path) -> None:
+    environment.setenv("AGENT_FAILED_SIGNALS", str(failed_file))
 
 
 def replay() -> tuple[int, str]:
@@ -360,50 +366,52 @@ async def replayed() -> tuple[int, str]:
     return await asyncio.to_thread(replay)
 
 
-async def test_what_failed_is_kept_and_reacted_to_again(
-    failing: None, talk: Talk, reactions: Noted, kept: Path, logged: Callable[[], str]
+async def test_a_failed_signal_is_kept_and_replayed(
+    failing: None, talk: Talk, reactions: Recorder, failed_file: Path, logged: Callable[[], str]
 ) -> None:
     await fail(talk.somebody, reactions, sentiment="negative")
-    (line,) = map(json.loads, text(kept).splitlines())
+    (line,) = map(json.loads, text(failed_file).splitlines())
     assert line["reason"].startswith("KeyError") and line["session"]["caller"] == defaults.CALLER
-    assert mode(kept) == 0o600 and "reaction.failed" in logged() and defaults.CALLER[1:] not in logged()
+    assert mode(failed_file) == 0o600 and "reaction.failed" in logged() and defaults.CALLER[1:] not in logged()
     code, said = await replayed()
     assert code == 0 and f"ok   sentiment for {line['session']['id']}" in said and defaults.CALLER not in said
     ((signal, session),) = reactions.seen
     assert (signal.label, session.caller) == ("negative", defaults.CALLER)
 
 
-async def test_what_fails_again_is_kept_again(failing: None, somebody: Any, reactions: Noted, kept: Path) -> None:
+async def test_a_signal_that_fails_again_is_kept_again(
+    failing: None, somebody: Any, reactions: Recorder, failed_file: Path
+) -> None:
     await fail(somebody, reactions, sentiment="negative")
     reactions.on_sentiment = broken
     code, said = await replayed()
     assert code == 1 and "FAIL sentiment" in said and "KeyError" in said and "1 of 1 failed again" in said
-    assert len(text(kept).splitlines()) == 1
+    assert len(text(failed_file).splitlines()) == 1
 
 
-async def test_a_replay_that_was_cut_off_costs_no_signal(kept: Path) -> None:
-    failed, now = FailedSignals(kept), datetime.now(UTC)
-    failed.keep({"at": now.isoformat(), "number": 1})
-    assert len(list(failed.take(now))) == 1
-    failed.keep({"at": now.isoformat(), "number": 2})
-    assert sorted(line["number"] for line in failed.take(now)) == [1, 2]
-    failed.done()
-    assert list(failed.take(now)) == [] and list(kept.parent.iterdir()) == []
+async def test_an_interrupted_replay_loses_no_signal(failed_file: Path) -> None:
+    failed, now = FailedSignals(failed_file), datetime.now(UTC)
+    failed.add({"at": now.isoformat(), "number": 1})
+    assert len(list(failed.take_all(now))) == 1
+    failed.add({"at": now.isoformat(), "number": 2})
+    assert sorted(line["number"] for line in failed.take_all(now)) == [1, 2]
+    failed.delete_taken()
+    assert list(failed.take_all(now)) == [] and list(failed_file.parent.iterdir()) == []
 
 
-def test_a_failed_signal_is_forgotten_after_a_week(kept: Path) -> None:
-    failed, now = FailedSignals(kept), datetime.now(UTC)
-    failed.keep({"at": (now - timedelta(days=8)).isoformat()})
-    failed.keep({"at": (now - timedelta(days=6)).isoformat()})
-    assert len(list(failed.take(now))) == 1
+def test_a_failed_signal_is_deleted_after_a_week(failed_file: Path) -> None:
+    failed, now = FailedSignals(failed_file), datetime.now(UTC)
+    failed.add({"at": (now - timedelta(days=8)).isoformat()})
+    failed.add({"at": (now - timedelta(days=6)).isoformat()})
+    assert len(list(failed.take_all(now))) == 1
 
 
-def test_a_line_that_was_cut_off_does_not_cost_the_others(kept: Path) -> None:
-    failed, now = FailedSignals(kept), datetime.now(UTC)
-    failed.keep({"at": now.isoformat()})
-    with kept.open("a") as file:
+def test_an_incomplete_line_does_not_cost_the_others(failed_file: Path) -> None:
+    failed, now = FailedSignals(failed_file), datetime.now(UTC)
+    failed.add({"at": now.isoformat()})
+    with failed_file.open("a") as file:
         file.write('{"at": "20')
-    assert len(list(failed.take(now))) == 1
+    assert len(list(failed.take_all(now))) == 1
 
 
 # --- alerts ------------------------------------------------------------------------------------------------------
@@ -411,49 +419,51 @@ def test_a_line_that_was_cut_off_does_not_cost_the_others(kept: Path) -> None:
 
 @asynccontextmanager
 async def pager(status: int = 200) -> AsyncGenerator[tuple[str, list[dict[str, Any]]]]:
-    """Where alerts go, and what came."""
+    """A server for alerts: its URL, and the alerts that it has received."""
     app = FastAPI()
-    came: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
 
     async def take(request: Request) -> Response:
-        came.append(await request.json())
+        received.append(await request.json())
         return Response(status_code=status)
 
     app.add_route("/secret-path", take, methods=["POST"])
     async with serve(app) as address:
-        yield f"http://{address}/secret-path", came
+        yield f"http://{address}/secret-path", received
 
 
-async def test_an_alert_says_which_conversation_and_nothing_of_it(
-    begin: Begin, reactions: Noted, logged: Callable[[], str]
+async def test_an_alert_has_the_ids_and_the_reason_only(
+    begin: Begin, reactions: Recorder, logged: Callable[[], str]
 ) -> None:
     reactions.on_sentiment = lambda signal, session: alert(session, "unhappy")
-    async with pager() as (url, came):
+    async with pager() as (url, received):
         talk = await begin(YES, alert_url=url)
         await talk.says("Hello")
         await happens(talk.somebody, sentiment="negative")
-    (told,) = came
+    (told,) = received
     assert (told["reason"], told["id"]) == ("unhappy", (await talk.session()).id)
     assert set(told) == {"reason", "id", "conversationId", "at"} and "secret-path" not in logged()
 
 
-async def test_an_alert_that_nobody_gets_is_kept(begin: Begin, reactions: Noted, kept: Path) -> None:
+async def test_a_signal_is_kept_when_its_alert_fails(begin: Begin, reactions: Recorder, failed_file: Path) -> None:
     reactions.on_sentiment = lambda signal, session: alert(session, "unhappy")
     async with pager(status=500) as (url, _):
-        talk = await begin(YES, alert_url=url, failed_signals=kept)
+        talk = await begin(YES, alert_url=url, failed_signals=failed_file)
         await talk.says("Hello")
         with pytest.raises(ValueError, match="failed"):
             await happens(talk.somebody, sentiment="negative")
-    assert "HTTPStatusError" in text(kept)
+    assert "HTTPStatusError" in text(failed_file)
 
 
-async def test_without_an_address_the_log_is_told(somebody: Any, reactions: Noted, logged: Callable[[], str]) -> None:
+async def test_an_alert_without_an_address_is_logged(
+    somebody: Any, reactions: Recorder, logged: Callable[[], str]
+) -> None:
     reactions.on_sentiment = lambda signal, session: alert(session, "unhappy")
     await happens(somebody, sentiment="negative")
     assert '"alert"' in logged() and "unhappy" in logged()
 
 
-async def test_nothing_that_was_found_out_is_logged(talk: Talk, logged: Callable[[], str]) -> None:
+async def test_no_result_is_logged(talk: Talk, logged: Callable[[], str]) -> None:
     await happens(
         talk.somebody, summary="Ada wants a refund", custom={"name": "Names", "result": {"entities": ["Ada"]}}
     )
@@ -461,10 +471,10 @@ async def test_nothing_that_was_found_out_is_logged(talk: Talk, logged: Callable
     assert "signal.handled" in logged() and "Ada" not in logged() and defaults.CALLER[1:] not in logged()
 
 
-# --- the simulated Twilio ----------------------------------------------------------------------------------------
+# --- the simulated account ---------------------------------------------------------------------------------------
 
 
-async def test_the_simulated_webhook_is_one_that_tac_can_read(somebody: Any) -> None:
+async def test_tac_can_parse_the_simulated_webhook(somebody: Any) -> None:
     models = pytest.importorskip("tac.models.intelligence")
     body = body_of(
         somebody, sentiment="negative", summary="x", script_adherence={"failed": ["a"]}, next_best_response="y"
@@ -474,7 +484,7 @@ async def test_the_simulated_webhook_is_one_that_tac_can_read(somebody: Any) -> 
     assert event.operator_results[0].reference_ids == [somebody.reference]
 
 
-def test_the_operators_of_twilio_are_the_same_on_both_sides() -> None:
+def test_the_simulation_has_the_same_operators() -> None:
     assert {id: kind for kind, (_, id, _) in fake.TWILIO_OPERATORS.items()} == TWILIO_OPERATORS
 
 
@@ -507,16 +517,18 @@ async def flags() -> str:
     return ", ".join(this_session().state.get("flags", []))
 
 
-async def test_what_a_reaction_finds_is_known_in_the_next_turn(begin: Begin, reactions: Noted, kept: Path) -> None:
+async def test_state_and_guidance_of_a_reaction_are_used_in_the_next_turn(
+    begin: Begin, reactions: Recorder, failed_file: Path
+) -> None:
     async def advise(signal: NextBestResponse, session: Session) -> None:
         suggest(session, signal.text)
 
-    async def note(signal: Custom, session: Session) -> None:
-        raise_flag(session, f"flag {len(session.state.get('flags', []))}")
+    async def flag(signal: Custom, session: Session) -> None:
+        set_flag(session, f"flag {len(session.state.get('flags', []))}")
 
-    reactions.on_next_best_response, reactions.on_custom = advise, note
+    reactions.on_next_best_response, reactions.on_custom = advise, flag
     look = {"hears": "flags", "calls": {"flags": {}}, "then": "{result}"}
-    talk = await begin(look, YES, tools=[flags], failed_signals=kept)
+    talk = await begin(look, YES, tools=[flags], failed_signals=failed_file)
     await talk.says("Hello")
     await happens(talk.somebody, next_best_response="Offer a refund.")
     await happens(talk.somebody, custom={"name": "Own", "result": 1})
@@ -527,7 +539,7 @@ async def test_what_a_reaction_finds_is_known_in_the_next_turn(begin: Begin, rea
     assert await talk.heard() and "hello" in await talk.heard()
 
 
-async def test_what_cannot_happen_is_refused(somebody: Any) -> None:
+async def test_an_unknown_or_unmet_event_is_refused(somebody: Any) -> None:
     with pytest.raises(ValueError, match="intelligence has no sentimnt"):
         await happens(somebody, sentimnt="negative")
     with pytest.raises(ValueError, match="expected"):

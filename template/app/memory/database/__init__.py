@@ -1,4 +1,4 @@
-"""Memory in a database of your own: SQLite in a file, or PostgreSQL by its URL. Nobody else has it."""
+"""Memory in your own database: a SQLite file, or PostgreSQL by its URL."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.capability import Services
-from app.memory.backend import Backend, Forgotten, Identity, Item, Known, MemorySettings
+from app.memory.backend import Backend, Deleted, Identity, Item, Memories, MemorySettings
 
-PATIENCE = 5  # seconds to wait for a connection, or for SQLite's lock
-SEARCHED = 1000  # newest items of a person that a query looks through
+CONNECT_TIMEOUT = 5  # seconds for a connection, or for SQLite's lock
+MAX_SEARCHED = 1000  # the newest items of a person, which a query is compared with
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
-def address(text: str) -> URL:
-    """A URL as hosting providers give it, for the asynchronous drivers. Raises ValueError for another database."""
+def parse_url(text: str) -> URL:
+    """A URL of a hosting provider, for the asynchronous drivers. Raises ValueError for another database."""
     try:
         url = make_url(text)
     except ArgumentError:
@@ -47,22 +47,22 @@ def address(text: str) -> URL:
     if url.drivername not in {*DRIVERS, *DRIVERS.values()}:
         raise ValueError("neither sqlite nor postgresql")
     query: dict[str, Any] = dict(url.query)
-    if "sslmode" in query:  # libpq's name for what asyncpg calls ssl
+    if "sslmode" in query:  # libpq's name; asyncpg's is ssl
         query["ssl"] = query.pop("sslmode")
-    query.pop("channel_binding", None)  # asyncpg knows none
+    query.pop("channel_binding", None)  # asyncpg has no such parameter
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername), query=query)
 
 
-def is_address(url: SecretStr) -> SecretStr:
-    address(url.get_secret_value())
+def valid_url(url: SecretStr) -> SecretStr:
+    parse_url(url.get_secret_value())
     return url
 
 
 class DatabaseMemorySettings(MemorySettings):
-    database_url: Annotated[SecretStr, AfterValidator(is_address)] = Field(
+    database_url: Annotated[SecretStr, AfterValidator(valid_url)] = Field(
         SecretStr("sqlite:///./memory.db"),
         alias="DATABASE_URL",
-        examples=["sqlite://"],  # in memory, for each simulated agent anew
+        examples=["sqlite://"],  # in memory, one for each simulated agent
         description="Write postgresql://user:password@host/name, or sqlite:///./memory.db for a file.",
     )
 
@@ -72,7 +72,7 @@ class Base(DeclarativeBase):
 
 
 class Profile(Base):
-    """A person. `traits` is yours to fill: names and texts that the agent should know. Times are seconds since 1970."""
+    """A person. Your own code may write `traits`: names and texts for the agent. Times are seconds since 1970."""
 
     __tablename__ = "memory_profile"
     __table_args__ = (UniqueConstraint("kind", "value"),)
@@ -99,7 +99,7 @@ class Entry(Base):
 
 
 class DatabaseMemory(Backend):
-    """Creates its tables when it is first used, so that a database may come up after the server."""
+    """Creates its tables on first use, so that the database may start after the server."""
 
     settings = DatabaseMemorySettings
 
@@ -123,11 +123,11 @@ class DatabaseMemory(Backend):
     async def close(self) -> None:
         await self.engine.dispose()
 
-    async def identify(self, identity: Identity) -> str | None:
+    async def find_profile(self, identity: Identity) -> str | None:
         async with self._begin() as database:
             return await self._find(database, identity)
 
-    async def create(self, identity: Identity) -> str:
+    async def find_or_create_profile(self, identity: Identity) -> str:
         async with self._begin() as database:
             if profile := await self._find(database, identity):
                 return profile
@@ -144,28 +144,28 @@ class DatabaseMemory(Backend):
                         seen_at=self._time(),
                     )
                 )
-        except IntegrityError:  # another conversation of the same person was faster
-            return await self.create(identity)
+        except IntegrityError:  # another conversation of this person has created it
+            return await self.find_or_create_profile(identity)
         return profile
 
-    async def recall(self, profile: str, query: str | None = None) -> Known:
+    async def recall(self, profile: str, query: str | None = None) -> Memories:
         async with self._begin() as database:
-            return Known(
+            return Memories(
                 traits=await self._traits(database, profile) if "traits" in self.kinds and query is None else {},
                 observations=await self._entries(database, profile, "observations", query),
                 summaries=await self._entries(database, profile, "summaries", query),
             )
 
-    async def remember(self, profile: str, observation: str, conversation_id: str | None = None) -> None:
-        await self._keep(profile, "observations", observation, conversation_id)
+    async def add_observation(self, profile: str, text: str, conversation_id: str | None = None) -> None:
+        await self._add(profile, "observations", text, conversation_id)
 
-    async def summarize(self, profile: str, summary: str, conversation_id: str | None = None) -> None:
-        await self._keep(profile, "summaries", summary, conversation_id)
+    async def add_summary(self, profile: str, text: str, conversation_id: str | None = None) -> None:
+        await self._add(profile, "summaries", text, conversation_id)
 
-    async def ended(self, identity: Identity) -> None:
-        """Count the conversation, and delete what is too old."""
+    async def on_end(self, identity: Identity) -> None:
+        """Count the conversation, and delete expired rows."""
         if "traits" in self.kinds:
-            await self.create(identity)
+            await self.find_or_create_profile(identity)
         async with self._begin() as database:
             mine = (Profile.kind == identity.kind) & (Profile.value == identity.value)
             await database.execute(
@@ -173,16 +173,16 @@ class DatabaseMemory(Backend):
             )
             await self._delete_expired(database)
 
-    async def forget(self, identity: Identity) -> Forgotten:
+    async def forget(self, identity: Identity) -> Deleted:
         async with self._begin() as database:
             profile = await self._find(database, identity)
             if profile is None:
-                return Forgotten()
+                return Deleted()
             counted = select(Entry.kind, func.count()).where(Entry.profile_id == profile).group_by(Entry.kind)
             counts = {kind: count for kind, count in await database.execute(counted)}
             await database.execute(delete(Entry).where(Entry.profile_id == profile))
             await database.execute(delete(Profile).where(Profile.id == profile))
-        return Forgotten(1, counts.get("observations", 0), counts.get("summaries", 0))
+        return Deleted(1, counts.get("observations", 0), counts.get("summaries", 0))
 
     # --- rows --------------------------------------------------------------------------------------------------
 
@@ -219,16 +219,16 @@ class DatabaseMemory(Backend):
             select(Entry.content, Entry.occurred_at)
             .where(Entry.profile_id == profile, Entry.kind == kind, Entry.occurred_at >= self._oldest())
             .order_by(Entry.occurred_at.desc())
-            .limit(SEARCHED if query else self.items)
+            .limit(MAX_SEARCHED if query else self.items)
         )
         found = [Item(content, moment(at)) for content, at in await database.execute(wanted)]
         if query is None:
             return found
-        asked = words(query)
-        fitting = [item for item in found if words(item.text) & asked]
-        return sorted(fitting, key=lambda item: -len(words(item.text) & asked))[: self.items]
+        wanted_words = words(query)
+        matching = [item for item in found if words(item.text) & wanted_words]
+        return sorted(matching, key=lambda item: -len(words(item.text) & wanted_words))[: self.items]
 
-    async def _keep(self, profile: str, kind: str, content: str, conversation_id: str | None) -> None:
+    async def _add(self, profile: str, kind: str, content: str, conversation_id: str | None) -> None:
         entry = insert(Entry).values(
             id=uuid4().hex,
             profile_id=profile,
@@ -253,21 +253,21 @@ class DatabaseMemory(Backend):
 
 
 def connect(text: str) -> AsyncEngine:
-    """An engine; nothing is connected yet. SQLite in memory is one connection, which its users take in turns."""
-    url = address(text)
-    options: dict[str, Any] = {"pool_timeout": PATIENCE, "connect_args": {"timeout": PATIENCE}}
+    """An engine that connects on first use. SQLite in memory is one connection, which is used in turns."""
+    url = parse_url(text)
+    options: dict[str, Any] = {"pool_timeout": CONNECT_TIMEOUT, "connect_args": {"timeout": CONNECT_TIMEOUT}}
     if url.drivername.startswith("postgresql"):
         options["pool_pre_ping"] = True
     elif url.database in (None, "", ":memory:"):
         options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
     engine = create_async_engine(url, **options)
     if url.drivername.startswith("sqlite"):
-        event.listen(engine.sync_engine, "connect", check_references)
+        event.listen(engine.sync_engine, "connect", enable_foreign_keys)
     return engine
 
 
-def check_references(connection: Any, record: Any) -> None:
-    """SQLite would keep what belongs to a profile that has been forgotten: each connection has to ask for the check."""
+def enable_foreign_keys(connection: Any, record: Any) -> None:
+    """SQLite checks foreign keys per connection, on request. Without, a deleted profile could get new rows."""
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
@@ -278,5 +278,5 @@ def moment(seconds: float) -> datetime:
 
 
 def words(text: str) -> set[str]:
-    """What a query and an item are compared by: words of three letters or more."""
+    """The words of three letters or more, by which a query is compared with an item."""
     return {word for word in re.findall(r"\w+", text.casefold()) if len(word) > 2}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from app.memory.database import address, connect
+from app.memory.database import connect, parse_url
 from app.registry import STORE
 from kit.doctor.check import Examined, check, reason
 
@@ -18,7 +18,7 @@ URLS = "https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls"
 @check("DBM001", fix="Put the address of a PostgreSQL database into DATABASE_URL.", docs=URLS, needs=("ENV001",))
 def shared(examined: Examined) -> Iterator[str]:
     """Several workers share one memory."""
-    if STORE.shared and address(url(examined)).drivername.startswith("sqlite"):
+    if STORE.shared and parse_url(url(examined)).drivername.startswith("sqlite"):
         yield "DATABASE_URL is a SQLite file, and calls may come back elsewhere: each machine has its own memory."
 
 
@@ -30,8 +30,8 @@ def shared(examined: Examined) -> Iterator[str]:
 )
 async def answers(examined: Examined) -> AsyncIterator[str]:
     """The database answers."""
-    if address(url(examined)).drivername.startswith("sqlite"):  # asking would make the file
-        if path := unwritable(address(url(examined)).database):
+    if parse_url(url(examined)).drivername.startswith("sqlite"):  # asking would make the file
+        if path := unwritable(parse_url(url(examined)).database):
             yield f"DATABASE_URL names {path}, which cannot be written: nobody is ever known."
         return
     engine = connect(url(examined))

@@ -1,29 +1,27 @@
-"""What memory does for phone calls: before the caller speaks, when a line drops, on another worker."""
+"""Memory in calls: before the caller speaks, after a disconnect, on another worker."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from pydantic_ai.messages import ModelRequest
 
 from app.connection import Connection
-from app.main import create_app
 from app.memory import Memory
-from app.memory.tests.test_memory import ADA, BOB, Notebook, notebook
+from app.memory.tests.test_memory import ADA, BOB, DictBackend, backend
 from app.store import InProcess
-from kit import defaults
+from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
 from kit.local_server import serve
-from kit.scripted_model import scripted
-from kit.simulated_twilio.account import SimulatedAccount
 from kit.voice_fixtures import Dial
 
-__all__ = ["notebook"]  # a fixture
+__all__ = ["backend"]  # a fixture
 
 
-def told(call: Call) -> str:
-    """What the model was told before the last answer."""
+def instructions_of(call: Call) -> str:
+    """The model's instructions of the last turn."""
     return next(str(each.instructions) for each in call.session.turn.messages if isinstance(each, ModelRequest))
 
 
@@ -31,91 +29,95 @@ def memory_of(call: Call) -> Memory:
     return next(each for each in call.app.state.conversations.capabilities if isinstance(each, Memory))
 
 
-async def looked_up(call: Call) -> None:
-    async with asyncio.timeout(2):
-        await asyncio.wait([memory_of(call)._look_ups[call.sid].task])
+async def lookup_done(call: Call) -> None:
+    async with asyncio.timeout(10):
+        await asyncio.wait([memory_of(call).lookups[call.sid].task])
 
 
-async def test_the_look_up_begins_before_the_caller_speaks(notebook: Notebook, dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    await looked_up(call)
-    assert notebook.asked == ["identify"] and memory_of(call).counts["empty"] == 1
+@pytest.fixture
+def start(dial: Dial, backend: DictBackend) -> Dial:
+    """Call an agent whose only capability is memory."""
+    return partial(dial, capabilities=[backend.capability()])
 
 
-async def test_two_callers_at_once_are_not_mixed_up(notebook: Notebook) -> None:
-    notebook.notes |= {ADA: ["Prefers oolong."], BOB: ["Prefers arabica."]}
-    app = create_app(defaults.settings(), [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
+async def test_the_lookup_begins_before_the_caller_speaks(backend: DictBackend, start: Dial) -> None:
+    call = await start({"says": "Yes."})
+    await lookup_done(call)
+    assert backend.requests == ["find_profile"] and memory_of(call).counts["empty"] == 1
+
+
+async def test_two_callers_at_once_are_not_mixed_up(backend: DictBackend) -> None:
+    backend.observations |= {ADA: ["Prefers oolong."], BOB: ["Prefers arabica."]}
+    app = build_app(capabilities=[backend.capability()])
     async with serve(app) as address, caller_on(app, address) as ada, caller_on(app, address, caller=BOB) as bob:
         await asyncio.gather(ada.says("Hello"), bob.says("Hello"))
-        assert "oolong" in told(ada) and "arabica" not in told(ada)
-        assert "arabica" in told(bob) and "oolong" not in told(bob)
+        assert "oolong" in instructions_of(ada) and "arabica" not in instructions_of(ada)
+        assert "arabica" in instructions_of(bob) and "oolong" not in instructions_of(bob)
 
 
-NOBODY = ["", "anonymous", "Anonymous", "+266696687", "+7378742833", "sip:ada@example.com", "client:ada", "911", "+1"]
+WITHHELD = ["", "anonymous", "Anonymous", "+266696687", "+7378742833", "sip:ada@example.com", "client:ada", "911", "+1"]
 
 
-@pytest.mark.parametrize("caller", NOBODY)
-async def test_somebody_who_withholds_the_number_has_no_memory(notebook: Notebook, caller: str) -> None:
-    notebook.notes[caller] = ["Prefers tea."]
-    app = create_app(defaults.settings(), [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
+@pytest.mark.parametrize("caller", WITHHELD)
+async def test_a_caller_who_withholds_the_number_has_no_memory(backend: DictBackend, caller: str) -> None:
+    backend.observations[caller] = ["Prefers tea."]
+    app = build_app(capabilities=[backend.capability()])
     async with serve(app) as address, caller_on(app, address, caller=caller) as call:
         await call.says("Hello")
-        assert "<memory>" not in told(call)
+        assert "<memory>" not in instructions_of(call)
         assert memory_of(call).tools(call.session) == ()
         await call.hangs_up()
-    assert notebook.asked == []
+    assert backend.requests == []
 
 
-async def test_a_summary_can_be_kept_by_whoever_has_one(notebook: Notebook, dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    assert await call.session.offers["summarize"]("Asked about tea.")
-    assert notebook.summaries == {ADA: ["Asked about tea."]}
-    notebook.error = ConnectionError()
-    assert not await call.session.offers["summarize"]("Asked about coffee.")
+async def test_a_summary_is_saved_by_an_action(backend: DictBackend, start: Dial) -> None:
+    call = await start({"says": "Yes."})
+    assert await call.session.actions["save_summary"]("Asked about tea.")
+    assert backend.summaries == {ADA: ["Asked about tea."]}
+    backend.error = ConnectionError()
+    assert not await call.session.actions["save_summary"]("Asked about coffee.")
 
 
-async def test_a_call_that_comes_back_on_another_worker_is_known_there(notebook: Notebook, dial: Dial) -> None:
-    notebook.notes[ADA] = ["Prefers tea."]
+async def test_a_call_that_resumes_on_another_worker_is_looked_up_there(backend: DictBackend, start: Dial) -> None:
+    backend.observations[ADA] = ["Prefers tea."]
     store = InProcess()
-    call = await dial({"says": "Yes."}, store=store)
+    call = await start({"says": "Yes."}, store=store)
     await call.session.connection.websocket.close()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         while call.session.connection.open:
             await asyncio.sleep(0.005)
-    other = create_app(
-        defaults.settings(), [scripted({"says": "Yes."})], [], store=store, transport=SimulatedAccount().transport
-    )
+    other = build_app(store=store, capabilities=[backend.capability()])
     async with other.router.lifespan_context(other):
         session = await calls_of(other).start(call.sid, caller="", called="", connection=Connection())
         memory, *_ = other.state.conversations.capabilities
         assert "Prefers tea." in str(await memory.context(session, "Hello"))
-        assert "summarize" in session.offers
+        assert "save_summary" in session.actions
 
 
-async def test_a_call_that_comes_back_is_not_looked_up_twice(notebook: Notebook, dial: Dial) -> None:
-    call = await dial({"says": "Yes."})
-    await looked_up(call)
+async def test_a_resumed_call_has_one_lookup(backend: DictBackend, start: Dial) -> None:
+    call = await start({"says": "Yes."})
+    await lookup_done(call)
     await call.drops()
     await call.says("Hello")
-    assert memory_of(call).counts["asked"] == 1
+    assert memory_of(call).counts["started"] == 1
 
 
-async def test_a_look_up_that_failed_is_repeated_when_the_call_comes_back(notebook: Notebook, dial: Dial) -> None:
-    notebook.notes[ADA], notebook.error = ["Prefers tea."], ConnectionError()
-    call = await dial({"says": "Yes."})
-    await looked_up(call)
-    notebook.error = None
+async def test_a_failed_lookup_is_repeated_when_the_call_resumes(backend: DictBackend, start: Dial) -> None:
+    backend.observations[ADA], backend.error = ["Prefers tea."], ConnectionError()
+    call = await start({"says": "Yes."})
+    await lookup_done(call)
+    backend.error = None
     await call.drops()
     await call.says("Hello")
-    assert "Prefers tea." in told(call)
+    assert "Prefers tea." in instructions_of(call)
 
 
-async def test_nothing_is_asked_before_the_server_starts_or_after_it_stops(notebook: Notebook) -> None:
-    app = create_app(defaults.settings(), [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
+async def test_no_request_is_sent_before_the_server_starts_or_after_it_stops(backend: DictBackend) -> None:
+    app = build_app(capabilities=[backend.capability()])
     await calls_of(app).start("CA1", caller=ADA, called=BOB, connection=Connection())
     async with app.router.lifespan_context(app):
         pass
     await calls_of(app).start("CA2", caller=ADA, called=BOB, connection=Connection())
     await calls_of(app).end("CA2")
     await asyncio.sleep(0.01)
-    assert notebook.asked == ["ended"]  # CA1, when the server stops
+    assert backend.requests == ["on_end"]  # CA1, when the server stops

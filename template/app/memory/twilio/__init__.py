@@ -1,7 +1,7 @@
 """Memory in Twilio: Conversation Memory API v1 (https://www.twilio.com/docs/api/memory/v1).
 
-Twilio writes most of it, from each conversation that has been closed, if the conversation configuration extracts
-memory. Writes are answered (202) before they can be read.
+Twilio extracts most memories from closed conversations, if the conversation configuration says so. A write is answered
+with 202 before it can be read.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from twilio.rest.memory.v1.profile import ProfileList
 from twilio.rest.memory.v1.recall import RecallList
 
 from app.capability import Services
-from app.memory.backend import Backend, Forgotten, Identity, Item, Known, MemorySettings
+from app.memory.backend import Backend, Deleted, Identity, Item, Memories, MemorySettings
 from app.twilio_api import ApiSettings, list_all, twilio_client
 
 log = structlog.get_logger()
 
-CONTENT = 4096  # characters of an observation or a summary
-QUERY = 1024  # characters
-TRAIT_GROUP = "Contact"  # where a store keeps phone, email and account_id unless it was set up otherwise
+MAX_CONTENT = 4096  # characters of an observation or a summary
+MAX_QUERY = 1024  # characters
+TRAIT_GROUP = "Contact"  # of phone, email and account_id, unless the store was set up otherwise
 SOURCE = "agent"
 
 
@@ -61,50 +61,50 @@ class TwilioMemory(Backend):
     async def close(self) -> None:
         await self.twilio.http_client.close()
 
-    async def identify(self, identity: Identity) -> str | None:
+    async def find_profile(self, identity: Identity) -> str | None:
         profiles = await self._profiles(identity)
         return profiles[0] if profiles else None
 
-    async def create(self, identity: Identity) -> str:
-        """Twilio itself gives back the profile that has this identity already."""
+    async def find_or_create_profile(self, identity: Identity) -> str:
+        """Twilio returns the profile that has this identity, if there is one."""
         wanted = ProfileList.ProfileData({"traits": {TRAIT_GROUP: {identity.kind: identity.value}}})
         created = await self.api.profiles(self.store_id).create_async(wanted)
         return str(created.id)
 
-    async def recall(self, profile: str, query: str | None = None) -> Known:
-        """Traits and items are asked at once; when one of the two fails, the other one counts.
+    async def recall(self, profile: str, query: str | None = None) -> Memories:
+        """Requests traits and items in parallel. Raises only when both requests fail.
 
-        Without `query` there must be no conversation id either: Twilio would have a model write the query, for 2 to 10
-        seconds. Source: https://github.com/twilio/twilio-agent-connect-python/pull/106
+        Without `query` there is no conversation id either: Twilio would have a model write the query, which takes 2 to
+        10 seconds. Source: https://github.com/twilio/twilio-agent-connect-python/pull/106
         """
-        asked = [self._items(profile, query)] if self.kinds & {"observations", "summaries"} else []
+        requests = [self._items(profile, query)] if self.kinds & {"observations", "summaries"} else []
         if "traits" in self.kinds and query is None:
-            asked.append(self._traits(profile))
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+            requests.append(self._traits(profile))
+        answers = await asyncio.gather(*requests, return_exceptions=True)
         errors = [answer for answer in answers if isinstance(answer, BaseException)]
         if errors and len(errors) == len(answers):
             raise errors[0]
         for error in errors:
             log.warning("memory.incomplete", error=type(error).__name__, status=getattr(error, "status", None))
-        known = Known()
-        for part in (answer for answer in answers if isinstance(answer, Known)):
-            known.traits |= part.traits
-            known.observations += part.observations
-            known.summaries += part.summaries
-        return known
+        memories = Memories()
+        for part in (answer for answer in answers if isinstance(answer, Memories)):
+            memories.traits |= part.traits
+            memories.observations += part.observations
+            memories.summaries += part.summaries
+        return memories
 
-    async def _items(self, profile: str, query: str | None) -> Known:
+    async def _items(self, profile: str, query: str | None) -> Memories:
         wanted = {
-            "query": query[:QUERY] if query else None,
+            "query": query[:MAX_QUERY] if query else None,
             "beginDate": iso(self.now() - self.age),
             "observationsLimit": self.items if "observations" in self.kinds else 0,
             "summariesLimit": self.items if "summaries" in self.kinds else 0,
-            "communicationsLimit": 0,  # more would need a conversation id (400)
+            "communicationsLimit": 0,  # any other needs a conversation id (400)
         }
         recalled = await self.api.recall(self.store_id, profile).create_async(RecallList.MemoryRetrievalRequest(wanted))
-        return Known(observations=items(recalled.observations), summaries=items(recalled.summaries))
+        return Memories(observations=items(recalled.observations), summaries=items(recalled.summaries))
 
-    async def _traits(self, profile: str) -> Known:
+    async def _traits(self, profile: str) -> Memories:
         fetched = await self.api.profiles(self.store_id, profile).fetch_async()
         traits = {
             f"{group}.{name}": str(value)
@@ -112,41 +112,41 @@ class TwilioMemory(Backend):
             for name, value in own.items()
             if name != "phone" and value not in (None, "", [])
         }
-        return Known(traits=dict(list(traits.items())[: self.items]))
+        return Memories(traits=dict(list(traits.items())[: self.items]))
 
-    async def remember(self, profile: str, observation: str, conversation_id: str | None = None) -> None:
-        kept = {
-            "content": observation[:CONTENT],
+    async def add_observation(self, profile: str, text: str, conversation_id: str | None = None) -> None:
+        item = {
+            "content": text[:MAX_CONTENT],
             "source": SOURCE,
             "occurredAt": iso(self.now()),
             "conversationIds": [conversation_id] if conversation_id else None,
         }
-        wanted = ObservationList.CreateObservationsRequest({"observations": [kept]})
+        wanted = ObservationList.CreateObservationsRequest({"observations": [item]})
         await self.api.observations(self.store_id, profile).create_async(wanted)
 
-    async def summarize(self, profile: str, summary: str, conversation_id: str | None = None) -> None:
-        kept = {
-            "content": summary[:CONTENT],
+    async def add_summary(self, profile: str, text: str, conversation_id: str | None = None) -> None:
+        item = {
+            "content": text[:MAX_CONTENT],
             "source": SOURCE,
             "occurredAt": iso(self.now()),
             "conversationId": conversation_id,
         }
-        wanted = ConversationSummaryList.CreateSummariesRequest({"summaries": [kept]})
+        wanted = ConversationSummaryList.CreateSummariesRequest({"summaries": [item]})
         await self.api.conversation_summaries(self.store_id, profile).create_async(wanted)
 
-    async def forget(self, identity: Identity) -> Forgotten:
-        """Delete the items before their profile: an attempt that breaks off can be repeated."""
-        forgotten = Forgotten()
+    async def forget(self, identity: Identity) -> Deleted:
+        """Deletes the items before their profile, so that an interrupted attempt can be repeated."""
+        deleted = Deleted()
         for profile in await self._profiles(identity):
-            for each in await list_all(self.api.observations(self.store_id, profile)):
-                await self.api.observations(self.store_id, profile, each.id).delete_async()
-                forgotten.observations += 1
-            for each in await list_all(self.api.conversation_summaries(self.store_id, profile)):
-                await self.api.conversation_summaries(self.store_id, profile, each.id).delete_async()
-                forgotten.summaries += 1
+            for item in await list_all(self.api.observations(self.store_id, profile)):
+                await self.api.observations(self.store_id, profile, item.id).delete_async()
+                deleted.observations += 1
+            for item in await list_all(self.api.conversation_summaries(self.store_id, profile)):
+                await self.api.conversation_summaries(self.store_id, profile, item.id).delete_async()
+                deleted.summaries += 1
             await self.api.profiles(self.store_id, profile).delete_async()
-            forgotten.profiles += 1
-        return forgotten
+            deleted.profiles += 1
+        return deleted
 
     async def _profiles(self, identity: Identity) -> list[str]:
         wanted = LookupList.Identifier({"idType": identity.kind, "value": identity.value})
@@ -155,15 +155,15 @@ class TwilioMemory(Backend):
 
 
 def items(recalled: list[Any] | None) -> list[Item]:
-    """What Recall gave, without what has no text."""
+    """The items of Recall that have a text."""
     return [
-        Item(each["content"], moment(each.get("occurredAt") or each.get("createdAt")))
-        for each in recalled or []
-        if isinstance(each, dict) and each.get("content")
+        Item(item["content"], parse_time(item.get("occurredAt") or item.get("createdAt")))
+        for item in recalled or []
+        if isinstance(item, dict) and item.get("content")
     ]
 
 
-def moment(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text) if text else None
     except ValueError:

@@ -10,7 +10,7 @@ from kit.simulated_twilio.account import SimulatedAccount
 
 
 async def given_memory(app: FastAPI, account: SimulatedAccount, facts: dict[str, Any]) -> None:
-    """Store what the scenario gives. Raises ValueError for what memory does not have."""
+    """Store the memories of a scenario. Raises ValueError for an unknown field."""
     facts = {**facts, "fails": 503} if facts.pop("fails", False) else facts
     if facts:
         account.given({"memory": facts})

@@ -1,4 +1,4 @@
-"""Memory in a database: the same behaviour on SQLite and on PostgreSQL, a real server that the test run starts."""
+"""Memory in a database: every test runs on SQLite and on a PostgreSQL server that the test run starts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from app.capability import Services
 from app.memory import Memory
-from app.memory.backend import Forgotten, Identity
-from app.memory.database import Base, DatabaseMemory, Entry, Profile, address
+from app.memory.backend import Deleted, Identity
+from app.memory.database import Base, DatabaseMemory, Entry, Profile, parse_url
 from app.store import InProcess
 from kit import defaults
 from kit.cli import app as cli
@@ -70,7 +70,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def memory(url: str, clock: Clock) -> AsyncGenerator[DatabaseMemory]:
-    """An empty one."""
+    """An empty database."""
     memory = build(url, clock)
     async with memory.engine.begin() as database:
         await database.run_sync(Base.metadata.drop_all)
@@ -80,9 +80,9 @@ async def memory(url: str, clock: Clock) -> AsyncGenerator[DatabaseMemory]:
 
 
 async def recalled(memory: DatabaseMemory, query: str | None = None) -> tuple[list[str], list[str]]:
-    """What is recalled of Ada: observations and summaries."""
-    known = await memory.recall(await memory.create(ADA), query)
-    return [item.text for item in known.observations], [item.text for item in known.summaries]
+    """Ada's observations and summaries, as texts."""
+    memories = await memory.recall(await memory.find_or_create_profile(ADA), query)
+    return [item.text for item in memories.observations], [item.text for item in memories.summaries]
 
 
 async def rows(memory: DatabaseMemory, table: type[Base]) -> int:
@@ -90,55 +90,55 @@ async def rows(memory: DatabaseMemory, table: type[Base]) -> int:
         return (await database.execute(select(func.count()).select_from(table))).scalar_one()
 
 
-# --- keeping and recalling ---------------------------------------------------------------------------------------
+# --- saving and recalling ----------------------------------------------------------------------------------------
 
 
 async def test_a_caller_is_known_by_number(memory: DatabaseMemory) -> None:
-    assert await memory.identify(ADA) is None
-    ada = await memory.create(ADA)
-    assert await memory.identify(ADA) == ada == await memory.create(ADA)
-    assert await memory.identify(BOB) is None and await memory.create(BOB) != ada
-    assert await memory.identify(Identity("account_id", ADA.value)) is None
+    assert await memory.find_profile(ADA) is None
+    ada = await memory.find_or_create_profile(ADA)
+    assert await memory.find_profile(ADA) == ada == await memory.find_or_create_profile(ADA)
+    assert await memory.find_profile(BOB) is None and await memory.find_or_create_profile(BOB) != ada
+    assert await memory.find_profile(Identity("account_id", ADA.value)) is None
 
 
-async def test_what_is_kept_is_recalled_newest_first(memory: DatabaseMemory, clock: Clock) -> None:
-    ada = await memory.create(ADA)
+async def test_items_are_recalled_newest_first(memory: DatabaseMemory, clock: Clock) -> None:
+    ada = await memory.find_or_create_profile(ADA)
     for text in ("Prefers tea.", "Has a dog."):
         clock.now += DAY
-        await memory.remember(ada, text, "conv_conversation_1")
-    await memory.summarize(ada, "Asked about order 4711.")
+        await memory.add_observation(ada, text, "conv_conversation_1")
+    await memory.add_summary(ada, "Asked about order 4711.")
     assert await recalled(memory) == (["Has a dog.", "Prefers tea."], ["Asked about order 4711."])
     assert (await memory.recall(ada)).observations[0].at == clock.now
 
 
 async def test_two_callers_are_not_mixed_up(memory: DatabaseMemory) -> None:
-    ada, bob = await memory.create(ADA), await memory.create(BOB)
-    await memory.remember(ada, "Prefers tea.")
-    await memory.remember(bob, "Prefers coffee.")
+    ada, bob = await memory.find_or_create_profile(ADA), await memory.find_or_create_profile(BOB)
+    await memory.add_observation(ada, "Prefers tea.")
+    await memory.add_observation(bob, "Prefers coffee.")
     assert await recalled(memory) == (["Prefers tea."], [])
     assert await recalled(memory, "coffee") == ([], [])
 
 
-async def test_a_query_finds_what_fits_best(memory: DatabaseMemory) -> None:
-    ada = await memory.create(ADA)
+async def test_a_query_finds_the_best_match_first(memory: DatabaseMemory) -> None:
+    ada = await memory.find_or_create_profile(ADA)
     for text in ("Has a dog named Bello.", "Prefers tea.", "The dog is ill."):
-        await memory.remember(ada, text)
+        await memory.add_observation(ada, text)
     assert await recalled(memory, "What is the DOG named?") == (["Has a dog named Bello.", "The dog is ill."], [])
     assert await recalled(memory, "order") == ([], [])
 
 
-async def test_text_is_kept_as_it_is(memory: DatabaseMemory) -> None:
+async def test_text_is_saved_unchanged(memory: DatabaseMemory) -> None:
     poison = "Ümläut 😀 ' \" ; DROP TABLE memory_profile; -- % _ \\"
-    await memory.remember(await memory.create(ADA), poison)
+    await memory.add_observation(await memory.find_or_create_profile(ADA), poison)
     assert (await recalled(memory))[0] == [poison]
 
 
 async def test_scope_and_number_limit_what_is_recalled(memory: DatabaseMemory, url: str, clock: Clock) -> None:
-    ada = await memory.create(ADA)
+    ada = await memory.find_or_create_profile(ADA)
     for number in range(4):
         clock.now += DAY
-        await memory.remember(ada, f"Fact {number}.")
-    await memory.summarize(ada, "Called.")
+        await memory.add_observation(ada, f"Fact {number}.")
+    await memory.add_summary(ada, "Called.")
     for settings, expected in [
         ({"memory_items": 2}, (["Fact 3.", "Fact 2."], ["Called."])),
         ({"memory_scope": "summaries"}, ([], ["Called."])),
@@ -148,17 +148,17 @@ async def test_scope_and_number_limit_what_is_recalled(memory: DatabaseMemory, u
         await limited.close()
 
 
-# --- how long ----------------------------------------------------------------------------------------------------
+# --- retention ---------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_too_old_is_neither_recalled_nor_kept(memory: DatabaseMemory, clock: Clock) -> None:
-    ada = await memory.create(ADA)
-    await memory.remember(ada, "Old.")
+async def test_expired_items_are_neither_recalled_nor_kept(memory: DatabaseMemory, clock: Clock) -> None:
+    ada = await memory.find_or_create_profile(ADA)
+    await memory.add_observation(ada, "Old.")
     clock.now += 300 * DAY
-    await memory.remember(ada, "New.")
+    await memory.add_observation(ada, "New.")
     clock.now += 66 * DAY
     assert (await recalled(memory))[0] == ["New."] and await rows(memory, Entry) == 2
-    await memory.ended(ADA)
+    await memory.on_end(ADA)
     assert await rows(memory, Entry) == 1
     clock.now += 366 * DAY
     await memory.open()
@@ -166,17 +166,17 @@ async def test_what_is_too_old_is_neither_recalled_nor_kept(memory: DatabaseMemo
 
 
 async def test_calls_are_counted(memory: DatabaseMemory, clock: Clock) -> None:
-    await memory.ended(ADA)
+    await memory.on_end(ADA)
     clock.now += DAY
-    await memory.ended(ADA)
-    known = await memory.recall(await memory.create(ADA))
-    assert known.traits == {"conversations before this one": "2", "last conversation": "2026-03-03"}
+    await memory.on_end(ADA)
+    memories = await memory.recall(await memory.find_or_create_profile(ADA))
+    assert memories.traits == {"conversations before this one": "2", "last conversation": "2026-03-03"}
 
 
-async def test_calls_are_not_counted_where_traits_are_not_kept(memory: DatabaseMemory, url: str, clock: Clock) -> None:
+async def test_calls_are_not_counted_without_traits_in_scope(memory: DatabaseMemory, url: str, clock: Clock) -> None:
     limited = build(url, clock, memory_scope="observations")
-    await limited.ended(ADA)
-    assert await memory.identify(ADA) is None
+    await limited.on_end(ADA)
+    assert await memory.find_profile(ADA) is None
     await limited.close()
 
 
@@ -184,40 +184,39 @@ async def test_calls_are_not_counted_where_traits_are_not_kept(memory: DatabaseM
 
 
 async def test_a_caller_is_forgotten_and_no_other(memory: DatabaseMemory) -> None:
-    ada, bob = await memory.create(ADA), await memory.create(BOB)
-    await memory.remember(ada, "Prefers tea.")
-    await memory.remember(ada, "Has a dog.")
-    await memory.summarize(ada, "Called.")
-    await memory.remember(bob, "Prefers coffee.")
-    assert await memory.forget(ADA) == Forgotten(1, 2, 1)
+    ada, bob = await memory.find_or_create_profile(ADA), await memory.find_or_create_profile(BOB)
+    await memory.add_observation(ada, "Prefers tea.")
+    await memory.add_observation(ada, "Has a dog.")
+    await memory.add_summary(ada, "Called.")
+    await memory.add_observation(bob, "Prefers coffee.")
+    assert await memory.forget(ADA) == Deleted(1, 2, 1)
     assert (await rows(memory, Profile), await rows(memory, Entry)) == (1, 1)
-    assert await memory.forget(ADA) == Forgotten()
+    assert await memory.forget(ADA) == Deleted()
 
 
-@pytest.mark.parametrize("keep", ["remember", "summarize"])
-async def test_nothing_is_kept_that_nobody_could_forget(memory: DatabaseMemory, keep: str) -> None:
-    """A conversation goes on with the profile that it knows, while somebody deletes it."""
-    ada = await memory.create(ADA)
+@pytest.mark.parametrize("method", ["add_observation", "add_summary"])
+async def test_a_deleted_profile_gets_no_new_rows(memory: DatabaseMemory, method: str) -> None:
+    """`agent forget` may run during a conversation of this profile."""
+    ada = await memory.find_or_create_profile(ADA)
     await memory.forget(ADA)
     with pytest.raises(IntegrityError):
-        await getattr(memory, keep)(ada, "Prefers tea.")
+        await getattr(memory, method)(ada, "Prefers tea.")
     assert await rows(memory, Entry) == 0
 
 
-async def test_nothing_is_kept_in_memory_that_nobody_could_forget(clock: Clock) -> None:
+async def test_a_deleted_profile_gets_no_new_rows_in_memory(clock: Clock) -> None:
     memory = build("sqlite://", clock)
     with pytest.raises(IntegrityError):
-        await memory.remember("nobody", "Prefers tea.")
+        await memory.add_observation("unknown", "Prefers tea.")
     await memory.close()
 
 
-async def test_who_is_forgotten_during_a_call_is_told_the_truth(
-    begin: Begin, monkeypatch: pytest.MonkeyPatch, memory: DatabaseMemory, url: str
+async def test_remember_fails_once_after_the_caller_was_forgotten_during_a_call(
+    begin: Begin, memory: DatabaseMemory, url: str
 ) -> None:
-    monkeypatch.setattr("app.registry.CAPABILITIES", [Memory])
-    await memory.create(ADA)
+    await memory.find_or_create_profile(ADA)
     script: list[dict[str, Any]] = [{"hears": "tea", "calls": {"remember": {"fact": "Prefers tea."}}}, {"says": "Yes."}]
-    talk = await begin(*script, database_url=url, memory_budget=1.5)
+    talk = await begin(*script, capabilities=[Memory], database_url=url, memory_budget=1.5)
     await talk.says("Hello")
     await memory.forget(ADA)
     assert "could not be kept" in (await talk.says("I like tea")).text
@@ -226,38 +225,35 @@ async def test_who_is_forgotten_during_a_call_is_told_the_truth(
     assert (await memory.forget(ADA)).observations == 1 and await rows(memory, Entry) == 0
 
 
-# --- more than one at once ---------------------------------------------------------------------------------------
+# --- concurrency -------------------------------------------------------------------------------------------------
 
 
 async def test_two_calls_of_a_new_caller_make_one_profile(memory: DatabaseMemory) -> None:
-    profiles = await asyncio.gather(*(memory.create(ADA) for _ in range(4)))
+    profiles = await asyncio.gather(*(memory.find_or_create_profile(ADA) for _ in range(4)))
     assert len(set(profiles)) == 1 and await rows(memory, Profile) == 1
 
 
 async def test_many_calls_write_at_once(memory: DatabaseMemory) -> None:
-    ada = await memory.create(ADA)
-    await asyncio.gather(*(memory.remember(ada, f"Fact {number}.") for number in range(20)))
+    ada = await memory.find_or_create_profile(ADA)
+    await asyncio.gather(*(memory.add_observation(ada, f"Fact {number}.") for number in range(20)))
     assert await rows(memory, Entry) == 20
 
 
 async def test_another_worker_sees_it(memory: DatabaseMemory, url: str, clock: Clock) -> None:
-    await memory.remember(await memory.create(ADA), "Prefers tea.")
+    await memory.add_observation(await memory.find_or_create_profile(ADA), "Prefers tea.")
     other = build(url, clock)
     assert (await recalled(other))[0] == ["Prefers tea."]
     await other.close()
 
 
-# --- the database is not there -----------------------------------------------------------------------------------
+# --- an unreachable database -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("gone", ["sqlite:////dev/null/memory.db", "postgresql://ada:tea@127.0.0.1:1/memory"])
-async def test_a_conversation_goes_on_without_the_database(
-    begin: Begin, monkeypatch: pytest.MonkeyPatch, logged: Any, gone: str
-) -> None:
-    monkeypatch.setattr("app.registry.CAPABILITIES", [Memory])
-    talk = await begin({"hears": "tea", "calls": {"remember": {"fact": "Tea."}}}, {"says": "Yes."}, database_url=gone)
-    reply = await talk.says("Hello")
-    assert reply.text == "Yes." and reply.first and reply.first < 1000
+@pytest.mark.parametrize("unreachable", ["sqlite:////dev/null/memory.db", "postgresql://ada:tea@127.0.0.1:1/memory"])
+async def test_a_conversation_goes_on_without_the_database(begin: Begin, logged: Any, unreachable: str) -> None:
+    script: list[dict[str, Any]] = [{"hears": "tea", "calls": {"remember": {"fact": "Tea."}}}, {"says": "Yes."}]
+    talk = await begin(*script, capabilities=[Memory], database_url=unreachable)
+    assert (await talk.says("Hello")).text == "Yes."
     assert "could not be kept" in (await talk.says("I like tea")).text
     assert "memory.failed" in logged() and "ada:tea" not in logged()
 
@@ -267,12 +263,12 @@ async def test_a_database_that_comes_up_late_is_used(tmp_path: Path, clock: Cloc
     with pytest.raises(Exception, match="unable to open"):
         await memory.open()
     (tmp_path / "later").mkdir()
-    await memory.remember(await memory.create(ADA), "Prefers tea.")
+    await memory.add_observation(await memory.find_or_create_profile(ADA), "Prefers tea.")
     assert (await recalled(memory))[0] == ["Prefers tea."]
     await memory.close()
 
 
-# --- addresses ---------------------------------------------------------------------------------------------------
+# --- DATABASE_URL ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -287,8 +283,8 @@ async def test_a_database_that_comes_up_late_is_used(tmp_path: Path, clock: Cloc
         ),
     ],
 )
-def test_a_url_is_taken_as_providers_give_it(given: str, used: str) -> None:
-    assert address(given).render_as_string(hide_password=False) == used
+def test_the_urls_of_hosting_providers_are_accepted(given: str, used: str) -> None:
+    assert parse_url(given).render_as_string(hide_password=False) == used
 
 
 @pytest.mark.parametrize(
@@ -309,11 +305,11 @@ def test_agent_forget_says_what_was_deleted(
 ) -> None:
     url = f"sqlite:///{tmp_path}/memory.db"
     environment.setenv("DATABASE_URL", url)
-    monkeypatch.setattr("app.log.configure_logging", lambda level: None)
+    monkeypatch.setattr("app.memory.commands.configure_logging", lambda level: None)
 
     async def call_before() -> None:
         memory = build(url, clock)
-        await memory.remember(await memory.create(ADA), "Prefers tea.")
+        await memory.add_observation(await memory.find_or_create_profile(ADA), "Prefers tea.")
         await memory.close()
 
     asyncio.run(call_before())
@@ -321,5 +317,5 @@ def test_agent_forget_says_what_was_deleted(
     assert result.exit_code == 0
     assert result.output == f"Deleted of {ADA.value}: 1 profile, 1 observation and 0 summaries.\n"
     again = CliRunner().invoke(cli, ["forget", ADA.value])
-    assert again.output == f"Nothing is known of {ADA.value}. Nothing was deleted.\n"
+    assert again.output == f"There are no memories of {ADA.value}. Nothing was deleted.\n"
     assert CliRunner().invoke(cli, ["forget", "0800"]).exit_code == 2

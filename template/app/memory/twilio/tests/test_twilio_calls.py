@@ -1,4 +1,4 @@
-"""What one call leaves in Twilio's memory, the next one knows."""
+"""A conversation leaves memories in Twilio, and the next one has them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from kit.voice_fixtures import Dial
 ADA = Identity("phone", defaults.CALLER)
 
 
+class FastOrchestrator(Orchestrator):
+    lookup_delays = (0, *[0.01] * 20)
+
+
 @pytest.fixture
 def account() -> SimulatedAccount:
     return SimulatedAccount()
 
 
-async def test_what_was_said_in_one_call_is_known_in_the_next(
-    dial: Dial, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.registry.CAPABILITIES", [Orchestrator, Memory])
-    monkeypatch.setattr("app.orchestrator.LOOKS", (0, *[0.01] * 20))
+async def test_a_fact_of_one_call_is_known_in_the_next(dial: Dial, account: SimulatedAccount) -> None:
     account.given({"memory": {"extracts": {ADA.value: ["Is moving to Berlin."]}}})
-    first = await dial({"says": "Yes."}, account=account)
+    first = await dial({"says": "Yes."}, account=account, capabilities=[FastOrchestrator, Memory])
     await first.says("I am moving to Berlin")
-    await first.hangs_up()  # closes the conversation, of which Twilio makes memory
-    async with asyncio.timeout(2):
+    await first.hangs_up()  # closes the conversation, from which Twilio extracts memory
+    async with asyncio.timeout(10):
         while not (ada := account.memory.of(ADA.value)) or not ada.items["observations"]:
             await asyncio.sleep(0.005)
     await asyncio.sleep(0.01)
-    second = await dial({"says": "Yes."}, account=account)
+    second = await dial({"says": "Yes."}, account=account, capabilities=[FastOrchestrator, Memory])
     await second.says("Hello")
     assert "Is moving to Berlin." in str(second.session.turn.messages[0].instructions)
     assert second.session.profile_id == ada.id
