@@ -1,6 +1,6 @@
 """Yours: prompt, phrases, tools. An update never touches this folder.
 
-List your own capabilities and start-up code here, classes of `app.capability.Capability` in hook order: docs/extend.md
+List your own capabilities and start-up code here, classes of `app.capability.Capability` in hook order: docs/develop.md
 has an example.
 """
 

@@ -1,6 +1,6 @@
 """Find what the folders of `app/features.py` bring for the workbench: checks, resources, commands, fakes, scenarios.
 
-A folder may have the modules `checks`, `resources`, `commands` and `fake`; docs/extend.md says what each holds.
+A folder may have the modules `checks`, `resources`, `commands` and `fake`; docs/develop.md says what each holds.
 """
 
 from __future__ import annotations

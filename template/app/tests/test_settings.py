@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from app import config
@@ -20,7 +17,6 @@ from app.registry import ProjectSettings
 from app.settings import Settings
 from kit import cli, defaults
 
-PROJECT = Path(__file__).parents[2]
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
 SHAPED = {
     "AZURE_OPENAI_ENDPOINT": "https://nobody.openai.azure.com",
@@ -195,30 +191,3 @@ def test_settings_are_not_needed_to_build_the_app_with_others() -> None:
     from kit.simulated_twilio.account import SimulatedAccount
 
     create_app(defaults.settings(), [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
-
-
-# --- the example ------------------------------------------------------------------------------------------------
-
-
-def documented() -> dict[str, Any]:
-    text = (PROJECT / ".env.example").read_text(encoding="utf-8").partition("# Yours below this line.")[0]
-    return dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=(.*)$", text, re.M))
-
-
-def test_the_example_names_every_variable_and_no_other() -> None:
-    sdk = ["TAC_ANALYTICS_DISABLED"] if importlib.util.find_spec("app.voice.tac") else []
-    assert set(documented()) == {*FIELDS, *KEYS, *sdk}
-
-
-def test_the_example_shows_the_defaults() -> None:
-    for field in ProjectSettings.model_fields.values():
-        if not field.is_required():
-            shown = documented()[str(field.alias)]
-            default = "" if field.default is None else field.default
-            default = default.get_secret_value() if isinstance(default, SecretStr) else default
-            assert shown == (f"{default:g}" if isinstance(default, float) else str(default))
-
-
-def test_the_example_holds_no_secret() -> None:
-    for name in (*(name for name, field in FIELDS.items() if field.is_required()), *KEYS):
-        assert documented()[name] == ""

@@ -13,8 +13,8 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from app import config
 from app.session import Session
+from app.voice import PhoneConnection
 from app.voice.calls import CallRefused, Calls
-from app.voice.channel import PhoneConnection
 from app.voice.relay import frames
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from twilio.request_validator import RequestValidator
 
 from agent import phrases
-from app.voice.channel import Voice
+from app.voice import Voice
 from app.voice.connect_action import on_session_ended
 from app.voice.relay.connection import RelayConnection
 from app.voice.relay.twiml import connect_twiml

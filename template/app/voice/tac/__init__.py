@@ -25,8 +25,8 @@ from agent import phrases
 from app.capability import Capability
 from app.session import Session
 from app.settings import Settings
+from app.voice import PhoneConnection, Voice
 from app.voice.calls import CallRefused, Calls
-from app.voice.channel import PhoneConnection, Voice
 from app.voice.connect_action import on_session_ended
 from app.voice.relay_attributes import LANGUAGES, relay_attributes
 
