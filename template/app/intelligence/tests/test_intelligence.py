@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +37,6 @@ from app.signals import (
     suggest,
 )
 from app.store import InProcess
-from app.twilio_api import twilio_client
 from kit import cli, defaults
 from kit.local_server import serve
 from kit.plugin import Begin, Talk, quiet
@@ -389,6 +389,13 @@ async def test_a_signal_that_fails_again_is_kept_again(
     assert len(text(failed_file).splitlines()) == 1
 
 
+@pytest.mark.parametrize("entry_point", ["kit.cli", "app.__main__"])
+def test_replay_is_a_command_of_agent_and_of_the_server(failing: None, failed_file: Path, entry_point: str) -> None:
+    result = CliRunner().invoke(import_module(entry_point).app, ["replay"])
+    quiet()
+    assert (result.exit_code, result.output) == (0, f"{failed_file} holds no failed signal.\n")
+
+
 async def test_an_interrupted_replay_loses_no_signal(failed_file: Path) -> None:
     failed, now = FailedSignals(failed_file), datetime.now(UTC)
     failed.add({"at": now.isoformat(), "number": 1})
@@ -471,47 +478,6 @@ async def test_no_result_is_logged(talk: Talk, logged: Callable[[], str]) -> Non
     assert "signal.handled" in logged() and "Ada" not in logged() and defaults.CALLER[1:] not in logged()
 
 
-# --- the simulated account ---------------------------------------------------------------------------------------
-
-
-async def test_tac_can_parse_the_simulated_webhook(somebody: Any) -> None:
-    models = pytest.importorskip("tac.models.intelligence")
-    body = body_of(
-        somebody, sentiment="negative", summary="x", script_adherence={"failed": ["a"]}, next_best_response="y"
-    )
-    event = models.OperatorResultEvent.model_validate(body)
-    assert event.conversation_id.startswith("conv_conversation_") and len(event.operator_results) == 4
-    assert event.operator_results[0].reference_ids == [somebody.reference]
-
-
-def test_the_simulation_has_the_same_operators() -> None:
-    assert {id: kind for kind, (_, id, _) in fake.TWILIO_OPERATORS.items()} == TWILIO_OPERATORS
-
-
-async def test_the_simulated_account_answers_the_helper_library(somebody: Any) -> None:
-    body_of(somebody, sentiment="negative")
-    body_of(somebody, sentiment="positive", conversation="other")
-    api = twilio_client(defaults.settings(), somebody.account.transport).intelligence.v3  # type: ignore[arg-type]
-    names = {each.id: each.display_name for each in await api.operators.list_async()}
-    assert names[ID["script_adherence"]] == "Script Adherence"
-    lists = type(api.configurations)
-    request = lists.CreateConfigurationRequest(
-        {
-            "displayName": "agent",
-            "rules": [{"operators": [{"id": ID["sentiment"]}], "triggers": [{"on": "COMMUNICATION"}]}],
-        }
-    )
-    made = await api.configurations.create_async(request)
-    assert [each.id for each in await api.configurations.list_async()] == [made.id]
-    assert (await api.configurations(made.id).fetch_async()).display_name == "agent"
-    assert await api.configurations(made.id).delete_async()
-    assert await api.configurations.list_async() == []
-    conversation = somebody.conversation
-    results = await api.operator_results.list_async(conversation_id=conversation)
-    assert {each.conversation_id for each in results} > {conversation}, "the filter leaks, as Twilio's does"
-    assert results[0].output_format == "CLASSIFICATION" and results[0].result == {"label": "negative"}
-
-
 async def flags() -> str:
     """Look at the flags."""
     return ", ".join(this_session().state.get("flags", []))
@@ -537,10 +503,3 @@ async def test_state_and_guidance_of_a_reaction_are_used_in_the_next_turn(
     await happens(talk.somebody, custom={"name": "Own", "result": 2})
     assert (await talk.says("Which flags?")).text == "flag 0, flag 1"
     assert await talk.heard() and "hello" in await talk.heard()
-
-
-async def test_an_unknown_or_unmet_event_is_refused(somebody: Any) -> None:
-    with pytest.raises(ValueError, match="intelligence has no sentimnt"):
-        await happens(somebody, sentimnt="negative")
-    with pytest.raises(ValueError, match="expected"):
-        await happens(somebody, sentiment="negative", state={"flags": ["x"]})

@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from twilio.rest.conversations.v2.conversation import ConversationInstance
-from twilio.rest.conversations.v2.participant import ParticipantInstance
 
 from app.connection import Connection
 from app.orchestrator import Orchestrator
@@ -176,20 +174,3 @@ async def test_a_resumed_call_without_a_conversation_is_linked(
     account.conversations.fault = Fault()
     await call.drops()
     await until(lambda: call.session.conversation_id)
-
-
-async def test_the_simulation_has_the_librarys_field_names(start: Dial, account: SimulatedAccount) -> None:
-    call = await start(YES)
-    await until(lambda: call.session.conversation_id)
-    conversation, version = account.conversations.of(call.sid)["id"], None
-    for known, model in [
-        (account.conversations.known[conversation], ConversationInstance(version, {})),
-        (account.conversations.people[conversation][0], ParticipantInstance(version, {}, conversation)),
-    ]:
-        ours = {name for name in known if name not in ("channelId", "visibleAt")}
-        assert ours <= {camel(name) for name in vars(model)}
-
-
-def camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(other.capitalize() for other in others)

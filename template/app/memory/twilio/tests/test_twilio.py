@@ -10,11 +10,6 @@ from typing import Any
 
 import pytest
 from twilio.base.exceptions import TwilioRestException
-from twilio.rest.memory.v1.conversation_summary import ConversationSummaryInstance
-from twilio.rest.memory.v1.lookup import LookupInstance
-from twilio.rest.memory.v1.observation import ObservationInstance
-from twilio.rest.memory.v1.profile import ProfileInstance
-from twilio.rest.memory.v1.recall import RecallInstance
 from typer.testing import CliRunner
 
 from app.capability import Services
@@ -226,57 +221,3 @@ def test_agent_forget_needs_its_settings(agent: Callable[..., Any], monkeypatch:
     result = agent(ADA.value)
     assert result.exit_code == 2 and "TWILIO_MEMORY_STORE_ID is missing" in result.output
     assert "Nothing was deleted" in result.output
-
-
-# --- the simulated account -----------------------------------------------------------------------------------------
-
-
-def camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(other.capitalize() for other in others)
-
-
-async def test_the_simulation_has_the_librarys_field_names(account: SimulatedAccount) -> None:
-    ada = account.memory.knows(ADA.value, observations=["Prefers tea."], summaries=["Called."])
-    store, product, version = memory(account).store_id, account.memory, None
-
-    async def answer(method: str, path: str, body: Any = None) -> Any:
-        _, own = await product.answer(Request(method, f"/v1/Stores/{store}/Profiles{path}", {}, body))
-        return own
-
-    one: Any = (version, {}, store, ada.id)
-    for own, model in [
-        (await answer("POST", "/Lookup", {"idType": "phone", "value": ADA.value}), LookupInstance(version, {}, store)),
-        (await answer("POST", "", {"traits": {"Contact": {"phone": ADA.value}}}), ProfileInstance(*one)),
-        (await answer("GET", f"/{ada.id}"), ProfileInstance(*one)),
-        (await answer("POST", f"/{ada.id}/Recall", {}), RecallInstance(*one)),
-        ((await answer("GET", f"/{ada.id}/Observations"))["observations"][0], ObservationInstance(*one)),
-        ((await answer("GET", f"/{ada.id}/ConversationSummaries"))["summaries"][0], ConversationSummaryInstance(*one)),
-    ]:
-        assert own.keys() <= {camel(name) for name in vars(model)}
-
-
-RECALLS = [
-    ({}, 200),
-    ({"communicationsLimit": 1}, 400),
-    ({"query": "x" * 1025}, 400),
-    ({"observationsLimit": 101}, 400),
-    (None, 400),
-]
-
-
-@pytest.mark.parametrize(("body", "status"), RECALLS, ids=[str(body)[:25] for body, _ in RECALLS])
-async def test_the_simulation_refuses_what_twilio_refuses(account: SimulatedAccount, body: Any, status: int) -> None:
-    ada = account.memory.knows(ADA.value)
-    path = f"/v1/Stores/{memory(account).store_id}/Profiles/{ada.id}/Recall"
-    assert (await account.memory.answer(Request("POST", path, {}, body)))[0] == status
-
-
-async def test_a_write_cannot_be_read_at_once(account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("kit.simulated_twilio.memory.clock", lambda: now)
-    own = memory(account)
-    await own.add_observation(await own.find_or_create_profile(ADA), "Prefers tea.")
-    assert await own.find_profile(ADA) is None
-    now += 2
-    assert await recalled(account) == (["Prefers tea."], [])

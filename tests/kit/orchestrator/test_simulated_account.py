@@ -1,4 +1,4 @@
-"""The control plane of the simulated account, as the helper library reads it."""
+"""The control planes and conversations of the simulated account, as the helper library reads them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 from twilio.rest.conversations.v2.configuration import ConfigurationList
+from twilio.rest.conversations.v2.conversation import ConversationInstance
+from twilio.rest.conversations.v2.participant import ParticipantInstance
 from twilio.rest.intelligence.v3.configuration import ConfigurationList as AnalysisList
 from twilio.rest.memory.v1.store import StoreList
 
@@ -121,3 +123,19 @@ async def test_a_wrong_key_is_refused(account: SimulatedAccount) -> None:
     with pytest.raises(TwilioRestException) as error:
         await stranger.taskrouter.v1.workspaces("WS" + "0" * 32).fetch_async()
     assert error.value.status == 401
+
+
+async def test_a_conversation_has_the_librarys_field_names(account: SimulatedAccount) -> None:
+    id = account.conversations.begin("conv_configuration", "VOICE", "CA1", defaults.CALLER, defaults.CALLED)
+    version = None
+    for fields, model in [
+        (account.conversations.known[id], ConversationInstance(version, {})),
+        (account.conversations.people[id][0], ParticipantInstance(version, {}, id)),
+    ]:
+        names = {name for name in fields if name not in ("channelId", "visibleAt")}
+        assert names <= {camel(name) for name in vars(model)}
+
+
+def camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
