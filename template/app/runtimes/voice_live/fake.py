@@ -26,8 +26,8 @@ from websockets.http11 import Response as HTTPResponse
 from app.runtimes.voice_live import VoiceLiveModel, Wire
 from kit.script import deltas
 
-ENDPOINT = "https://nobody.services.ai.azure.com"
-KEY = "a-key-of-nobody"
+ENDPOINT = "https://example.services.ai.azure.com"
+KEY = "a-test-key"
 
 
 class ErrorEvent(Exception):

@@ -1,14 +1,13 @@
-"""Calls in progress live in a container of Azure Cosmos DB: a call that drops can come back on another worker.
+"""Sessions in a container of Azure Cosmos DB: a call that disconnects can resume on another worker.
 
-The container has the partition key `/id` and a default time to live of -1; deploy/ creates it, the app never does.
-Each item has `ttl`, in whole seconds since its last change, and `expires`, in milliseconds since 1970, at which every
-read looks: the clocks of the workers have to agree, as they do in Azure. A queue is one item; who changes it names the
-version that it has read (its etag), and it says who took its last messages, so that nothing is lost or taken twice. The
-account should have strong consistency: with less, a call that comes back at once may meet what was written before the
-last turn.
+The container has the partition key `/id` and a default time to live of -1; deploy/ creates it, the server never does.
+An item has `ttl`, in whole seconds since its last change, and `expires`, in milliseconds since 1970, which every read
+checks: the clocks of the workers have to agree, as they do in Azure. A queue is one item. A change of it names the etag
+that was read, and the item lists who took its last messages, so that no message is lost or taken twice. The account
+should have strong consistency: with less, a call that resumes at once may read a session without its last turn.
 
-An id may not have `/`, `\\`, `?` or `#`, and stands in URLs, which are logged: it is a hash of the key.
-learn.microsoft.com/azure/cosmos-db/nosql/time-to-live, learn.microsoft.com/azure/cosmos-db/concepts-limits
+An id must not have `/`, `\\`, `?` or `#`, and is part of URLs, which are logged: it is a hash of the key.
+Sources: https://learn.microsoft.com/azure/cosmos-db/nosql/time-to-live and .../azure/cosmos-db/concepts-limits
 """
 
 from __future__ import annotations
@@ -45,19 +44,19 @@ from app.stores.shared import ALONE, ANSWER, LISTEN, Down, SharedStore, millisec
 
 log = structlog.get_logger()
 
-CONNECT = 4.0  # seconds for a token, the account and the container; callers wait for it no longer than ANSWER
-LOOK = 0.05  # seconds between the first looks into an empty queue
-REST = 0.8  # seconds between the later ones: nothing wakes who waits, and every look is paid for
-TRIES = 5  # for a key that is there for a write and not there for a read
-AGAIN = LISTEN + ANSWER  # seconds in which a change may be sent again: nobody asks for longer
-TAKEN = 10  # messages of which a queue says who took them: more than others take before a change is sent again
-LARGEST = 1_900_000  # bytes; an item of Cosmos DB may have 2 MB
-NO_CONTAINER = 1003  # sub-status of a 404: what the item would belong to is not there
+CONNECT_TIMEOUT = 4.0  # seconds for token, account and container; callers wait for it no longer than ANSWER
+FIRST_POLL = 0.05  # seconds between the first polls of an empty queue
+MAX_POLL = 0.8  # seconds between later polls: Cosmos DB notifies no reader, and charges for each request
+CLAIM_ATTEMPTS = 5  # for a key that exists for a write and not for a read
+RETRY_WINDOW = LISTEN + ANSWER  # seconds in which the client may repeat a change: no caller waits longer
+MAX_TAKEN = 10  # entries of a queue's list of taken messages: more than others take before a change is repeated
+MAX_BYTES = 1_900_000  # an item of Cosmos DB may have 2 MB
+NO_CONTAINER = 1003  # sub-status of a 404: the database or the container is missing
 
 Item = dict[str, Any]
 
 
-def usable(key: SecretStr) -> SecretStr:
+def valid_key(key: SecretStr) -> SecretStr:
     try:
         base64.b64decode(key.get_secret_value(), validate=True)
     except binascii.Error:
@@ -72,7 +71,7 @@ class CosmosSettings(AzureSettings):
         examples=[ALONE],
         description="Write https://NAME.documents.azure.com:443/, or process for one worker without it.",
     )
-    cosmos_key: Annotated[SecretStr, AfterValidator(usable)] | None = Field(
+    cosmos_key: Annotated[SecretStr, AfterValidator(valid_key)] | None = Field(
         None,
         alias="AZURE_COSMOS_KEY",
         description="Copy a key of the Cosmos DB account from the Azure portal, or leave it out for an identity.",
@@ -98,9 +97,9 @@ class CosmosStore(SharedStore):
 
     def __init__(self, endpoint: str, credential: str | AsyncTokenCredential, database: str, container: str) -> None:
         super().__init__()
-        logging.getLogger("azure.cosmos").setLevel(logging.ERROR)  # below it quotes every request
+        logging.getLogger("azure.cosmos").setLevel(logging.ERROR)  # lower levels log every request
         self.credential = credential
-        # A request is tried twice: a connection dies now and then. Whatever is sent twice counts once.
+        # A failed request is sent once more. A change that is sent twice counts once.
         self.client = CosmosClient(
             endpoint,
             credential,
@@ -126,14 +125,14 @@ class CosmosStore(SharedStore):
         return text_of(found) if found and is_alive(found) else None
 
     async def _put(self, key: str, value: str, seconds: float) -> None:
-        item = fitting({"id": value_id(key), **kept(value, seconds)})
+        item = within_limit({"id": value_id(key), **content(value, seconds)})
         await self._connected()
         await self.items.upsert_item(item)
 
     async def _claim(self, key: str, seconds: float) -> bool:
-        mine = uuid4().hex  # a claim that is sent twice is still ours
-        item = {"id": value_id(key), **kept("", seconds), "claim": mine}
-        for _ in range(TRIES):
+        mine = uuid4().hex  # recognizes our claim when the client has sent it twice
+        item = {"id": value_id(key), **content("", seconds), "claim": mine}
+        for _ in range(CLAIM_ATTEMPTS):
             if await self._create(item):
                 return True
             found = await self._read(item["id"])
@@ -149,36 +148,36 @@ class CosmosStore(SharedStore):
         await self._delete(value_id(key))
 
     async def _push(self, key: str, value: str, seconds: float) -> None:
-        message = {"id": uuid4().hex, **kept(value, seconds)}
+        message = {"id": uuid4().hex, **content(value, seconds)}
         while True:
             found = await self._read(queue_id(key))
-            messages, taken = waiting(found), taken_from(found)
+            messages, taken = messages_in(found), taken_in(found)
             if message["id"] in [each["id"] for each in [*messages, *taken]]:
-                return  # it was sent twice
-            item = fitting(queue(key, [*messages, message], taken))
+                return  # an earlier attempt arrived
+            item = within_limit(queue_item(key, [*messages, message], taken))
             if await (self._replace(item, found["_etag"]) if found else self._create(item)):
                 return
 
     async def _pop(self, key: str, wait: float) -> str | None:
-        until, pause = time.monotonic() + wait, LOOK
+        until, pause = time.monotonic() + wait, FIRST_POLL
         while (value := await self._oldest(key)) is None and (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(pause, left))
-            pause = min(1.5 * pause, REST)
+            pause = min(1.5 * pause, MAX_POLL)
         return value
 
     async def _oldest(self, key: str) -> str | None:
-        """Take the first message that nobody else takes and that has not expired."""
+        """Take the first message that has not expired and that no other worker takes."""
         mine = uuid4().hex
         first: Item | None = None
         while True:
             found = await self._read(queue_id(key))
-            if first and mine in [each["by"] for each in taken_from(found)]:
-                return text_of(first)  # it was sent twice
-            messages = waiting(found)
+            if first and mine in [each["by"] for each in taken_in(found)]:
+                return text_of(first)  # an earlier attempt arrived
+            messages = messages_in(found)
             if not found or not messages:
                 return None
             first, *others = messages
-            item = queue(key, others, [*taken_from(found), {"id": first["id"], "by": mine}])
+            item = queue_item(key, others, [*taken_in(found), {"id": first["id"], "by": mine}])
             if await self._replace(item, found["_etag"]):
                 return text_of(first)
 
@@ -207,55 +206,53 @@ class CosmosStore(SharedStore):
         try:
             return await self.items.read_item(id, partition_key=id)
         except CosmosResourceNotFoundError as error:
-            if is_about(error, id):
+            if is_missing_item(error, id):
                 return None
             raise
 
     async def _create(self, item: Item) -> bool:
-        """Whether it is done: not when there is one."""
+        """False when the item exists."""
         await self._connected()
-        return await self._done(item["id"], self.items.create_item(item))
+        return await self._succeeds(item["id"], self.items.create_item(item))
 
-    async def _replace(self, item: Item, version: str) -> bool:
-        """Whether it is done: not when it is gone, or another version by now."""
-        replacing = self.items.replace_item(
-            item["id"], item, etag=version, match_condition=MatchConditions.IfNotModified
-        )
-        return await self._done(item["id"], replacing)
+    async def _replace(self, item: Item, etag: str) -> bool:
+        """False when the item is gone or has changed since `etag`."""
+        replacing = self.items.replace_item(item["id"], item, etag=etag, match_condition=MatchConditions.IfNotModified)
+        return await self._succeeds(item["id"], replacing)
 
     async def _delete(self, id: str) -> bool:
-        """Whether it is done: not when it is gone."""
+        """False when the item is gone."""
         await self._connected()
-        return await self._done(id, self.items.delete_item(id, partition_key=id))
+        return await self._succeeds(id, self.items.delete_item(id, partition_key=id))
 
-    async def _done(self, id: str, request: Awaitable[Any]) -> bool:
+    async def _succeeds(self, id: str, request: Awaitable[Any]) -> bool:
         try:
             await request
         except (CosmosResourceExistsError, CosmosAccessConditionFailedError):
             return False
         except CosmosResourceNotFoundError as error:
-            if is_about(error, id):
+            if is_missing_item(error, id):
                 return False
             raise
         return True
 
     async def _connected(self) -> None:
-        """Know the account and the container. It goes on when nobody waits any longer: a first token takes its time."""
+        """Connect to account and container. Goes on when the caller stops waiting: a first token takes seconds."""
         if self.connecting is None:
             self.connecting = asyncio.create_task(self._connect())
-            self.connecting.add_done_callback(self._tried)
+            self.connecting.add_done_callback(self._on_connected)
         await asyncio.shield(self.connecting)
 
     async def _connect(self) -> None:
-        async with asyncio.timeout(CONNECT):
+        async with asyncio.timeout(CONNECT_TIMEOUT):
             await self.client.__aenter__()
             await self.items.read()
 
-    def _tried(self, connecting: asyncio.Task[None]) -> None:
+    def _on_connected(self, connecting: asyncio.Task[None]) -> None:
         error = None if connecting.cancelled() else connecting.exception()
         if error or connecting.cancelled():
             self.connecting = None
-        if isinstance(error, Exception) and self.down:  # nobody waits for it any more
+        if isinstance(error, Exception) and self.down:  # no caller waits for the result
             log.info("store.not_reached", error=self._reason(error))
 
 
@@ -271,43 +268,43 @@ def queue_id(key: str) -> str:
     return hashlib.sha256(f"queue:{key}".encode()).hexdigest()
 
 
-def kept(value: str, seconds: float) -> Item:
-    """What an item or a message says beside its id."""
+def content(value: str, seconds: float) -> Item:
+    """The fields of an item or a message beside its id."""
     expires = now() + milliseconds(seconds)
     return {
         "content": base64.b64encode(zlib.compress(value.encode())).decode(),
         "expires": expires,
-        "ttl": ttl(expires),
+        "ttl": time_to_live(expires),
     }
 
 
-def queue(key: str, messages: list[Item], taken: list[Item]) -> Item:
-    """With who took which messages. It stays when it is empty: not for long, but until no change is sent again."""
+def queue_item(key: str, messages: list[Item], taken: list[Item]) -> Item:
+    """A queue. When it is empty, the item stays until no change of it can be repeated."""
     expires = [each["expires"] for each in messages]
     if taken:
-        expires.append(now() + milliseconds(AGAIN))
-    return {"id": queue_id(key), "messages": messages, "taken": taken[-TAKEN:], "ttl": ttl(max(expires))}
+        expires.append(now() + milliseconds(RETRY_WINDOW))
+    return {"id": queue_id(key), "messages": messages, "taken": taken[-MAX_TAKEN:], "ttl": time_to_live(max(expires))}
 
 
-def ttl(expires: int) -> int:
-    """Seconds from now on; one more, because Cosmos DB counts from the whole second of the change."""
+def time_to_live(expires: int) -> int:
+    """Seconds from now, and one more, because Cosmos DB counts from the whole second of the change."""
     return max(1, math.ceil((expires - now()) / 1000)) + 1
 
 
-def fitting(item: Item) -> Item:
-    """Raises Down for what no item can hold: it stays with this worker."""
+def within_limit(item: Item) -> Item:
+    """The item. Raises Down when it is too large: its value stays with this worker."""
     size = sum(len(each["content"]) for each in item.get("messages", [item]))
-    if size > LARGEST:
-        log.warning("store.too_large", bytes=size, hint="calls this long do not go on on another worker")
+    if size > MAX_BYTES:
+        log.warning("store.too_large", bytes=size, hint="a call this long cannot resume on another worker")
         raise Down
     return item
 
 
-def waiting(found: Item | None) -> list[Item]:
+def messages_in(found: Item | None) -> list[Item]:
     return [message for message in found["messages"] if is_alive(message)] if found else []
 
 
-def taken_from(found: Item | None) -> list[Item]:
+def taken_in(found: Item | None) -> list[Item]:
     return list(found.get("taken", [])) if found else []
 
 
@@ -319,7 +316,7 @@ def text_of(item: Item) -> str:
     return zlib.decompress(base64.b64decode(item["content"])).decode()
 
 
-def is_about(error: CosmosResourceNotFoundError, id: str) -> bool:
-    """Whether it is the item that is missing. It may be the container or the database, which is an outage."""
+def is_missing_item(error: CosmosResourceNotFoundError, id: str) -> bool:
+    """True when the item is missing; False when container or database are, which is an outage."""
     answer: Any = error.response
     return f"/docs/{id}" in answer.request.url and error.sub_status != NO_CONTAINER

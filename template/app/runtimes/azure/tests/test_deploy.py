@@ -201,7 +201,7 @@ def test_the_runtime_has_its_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in RUNTIME.missing_env():
         monkeypatch.delenv(name, raising=False)
     for name in SETTINGS:
-        monkeypatch.setenv(name, "https://nobody.example" if name.endswith("ENDPOINT") else "nobody")
+        monkeypatch.setenv(name, "https://test.example" if name.endswith("ENDPOINT") else "test")
     assert RUNTIME.missing_env() == {}
 
 

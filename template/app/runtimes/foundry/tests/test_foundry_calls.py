@@ -1,4 +1,4 @@
-"""A prompt agent of Microsoft Foundry on a call: its tools run here, its history is ours."""
+"""Calls with a prompt agent of Microsoft Foundry: its tools run here, and the session has the history."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ from kit.caller import Call
 from kit.plugin import quiet
 from kit.voice_fixtures import Dial
 
-PROJECT = "https://nobody.services.ai.azure.com/api/projects/one"
-IN_TIME = 2000  # milliseconds: far more than it takes, for machines under load
+PROJECT = "https://example.services.ai.azure.com/api/projects/one"
 
 
-class Somebody:
-    """An identity of nobody."""
+class Credential:
+    """A credential with a token for tests."""
 
     async def get_token(self, *scopes: str, **_: Any) -> Any:
         return type("Token", (), {"token": "a-token", "expires_on": time.time() + 3600})()
@@ -44,12 +43,12 @@ class Somebody:
 
 
 @pytest.fixture(autouse=True)
-def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.runtimes.azure.default_credential", Somebody)
+def credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.runtimes.azure.default_credential", Credential)
 
 
 def foundry(*wires: Wire, **settings: Any) -> list[Any]:
-    """The agents of the settings: the first, and with a second wire the fallback."""
+    """Clients as the settings have them: the first agent, and with a second wire the fallback."""
     if len(wires) > 1:
         settings["fallback_agent"] = "second"
     known = {"project_endpoint": PROJECT, "agent_name": "first", "agent_version": "3", "deadline": 30.0, **settings}
@@ -77,12 +76,12 @@ async def three_more_turns(call: Call) -> None:
 # --- a conversation ---------------------------------------------------------------------------------------------------
 
 
-async def test_words_are_told_as_they_come_and_once(dial: Dial) -> None:
+async def test_every_token_is_sent_once(dial: Dial) -> None:
     call = await dial(models=foundry(Wire(text("From ", "Foundry."))))
     assert (await call.says("Hello")).text == "From Foundry."
 
 
-async def test_the_conversation_stays_in_step_after_an_interruption(dial: Dial) -> None:
+async def test_the_history_is_right_after_an_interruption(dial: Dial) -> None:
     wire = Wire([*text("Once ", "upon "), event("silence")], text("Yes."))
     call = await dial(models=foundry(wire))
     await call.begins("Tell me a story")
@@ -90,11 +89,11 @@ async def test_the_conversation_stays_in_step_after_an_interruption(dial: Dial) 
     await call.interrupts(after="Once")
     await asyncio.wait_for(wire.gone.wait(), 5)
     await three_more_turns(call)
-    told = [item["content"][0]["text"] for item in wire.asked[-1]["input"]]
-    assert told == ["Tell me a story", "Once", "one", "Yes.", "two", "Yes.", "three"]
+    texts = [item["content"][0]["text"] for item in wire.asked[-1]["input"]]
+    assert texts == ["Tell me a story", "Once", "one", "Yes.", "two", "Yes.", "three"]
 
 
-async def test_a_tool_that_was_at_work_finishes_and_is_remembered(dial: Dial) -> None:
+async def test_a_running_tool_finishes_after_an_interruption_and_its_result_is_kept(dial: Dial) -> None:
     begun, done = asyncio.Event(), asyncio.Event()
 
     async def look_up() -> str:
@@ -112,7 +111,7 @@ async def test_a_tool_that_was_at_work_finishes_and_is_remembered(dial: Dial) ->
     assert "found" in str(session_of(call).history)
 
 
-async def test_an_error_of_a_tool_reaches_the_agent_without_its_text(dial: Dial) -> None:
+async def test_the_agent_gets_the_error_of_a_tool_without_its_text(dial: Dial) -> None:
     async def fails() -> str:
         raise RuntimeError("a secret")
 
@@ -122,10 +121,10 @@ async def test_an_error_of_a_tool_reaches_the_agent_without_its_text(dial: Dial)
     assert wire.asked[1]["input"][-1]["output"] == TOOL_FAILED.format("RuntimeError")
 
 
-# --- what the service is asked ----------------------------------------------------------------------------------------
+# --- requests --------------------------------------------------------------------------------------------------------
 
 
-async def test_the_agent_is_told_what_it_takes_and_nothing_else(dial: Dial, logged: Callable[[], str]) -> None:
+async def test_a_request_holds_only_what_the_service_accepts(dial: Dial, logged: Callable[[], str]) -> None:
     wire = Wire(text("Yes."))
     call = await dial(models=foundry(wire), tools=[count])
     session_of(call).guidance.append("The caller likes tea.")
@@ -140,8 +139,8 @@ async def test_the_agent_is_told_what_it_takes_and_nothing_else(dial: Dial, logg
     assert "warning" not in logged()
 
 
-async def test_a_tool_runs_here_and_its_result_goes_back_without_thoughts(dial: Dial) -> None:
-    """Foundry sends no sealed thoughts, and Agent Framework raises where it would have to send some back."""
+async def test_the_result_of_a_tool_is_sent_without_reasoning(dial: Dial) -> None:
+    """Foundry sends no encrypted reasoning, and Agent Framework raises when it has to send some back."""
     wire = Wire([*thought(), *tool_call("count", '{"number": 2}')], text("Two."))
     call = await dial(models=foundry(wire), tools=[count])
     assert (await call.says("Count")).text == "Two."
@@ -154,7 +153,7 @@ async def test_a_tool_runs_here_and_its_result_goes_back_without_thoughts(dial: 
     assert turn and isinstance(turn.record[1], m.ModelResponse) and turn.record[1].model_name == "first"
 
 
-async def test_what_the_service_does_itself_is_no_tool_of_ours(dial: Dial) -> None:
+async def test_a_tool_call_of_the_service_itself_is_left_out(dial: Dial) -> None:
     theirs = {"id": "fco_1", "type": "function_call_output", "call_id": "theirs", "output": "7", "status": "completed"}
     wire = Wire([event("response.output_item.done", item=theirs), *text("Seven.")], text("Yes."))
     call = await dial(models=foundry(wire), tools=[count])
@@ -167,13 +166,13 @@ async def test_what_the_service_does_itself_is_no_tool_of_ours(dial: Dial) -> No
 async def test_the_next_agent_answers_when_one_fails(first: Any, dial: Dial) -> None:
     down, up = Wire(first), Wire(text("Yes."))
     call = await dial(models=foundry(down, up))
-    started = time.monotonic()
     assert (await call.says("Hello")).text == "Yes."
-    assert time.monotonic() - started < IN_TIME / 1000
     assert len(down.requests) == 1
 
 
-async def test_the_next_agent_has_no_version_of_the_first(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_version_in_the_environment_is_not_used_for_the_second_agent(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FOUNDRY_AGENT_VERSION", "3")
     down, up = Wire(500), Wire(text("Yes."))
     call = await dial(models=foundry(down, up))
@@ -187,7 +186,7 @@ async def test_the_next_agent_answers_when_one_is_silent(dial: Dial) -> None:
     assert (await call.says("Hello")).text.endswith("Yes.")
 
 
-async def test_why_an_agent_failed_is_logged_and_nothing_it_said(dial: Dial, logged: Callable[[], str]) -> None:
+async def test_the_log_has_the_error_and_nothing_of_the_conversation(dial: Dial, logged: Callable[[], str]) -> None:
     call = await dial(models=foundry(Wire(429)))
     assert (await call.says("my secret")).text == phrases.APOLOGY
     assert "RateLimitError 429" in logged() and "secret" not in logged()
@@ -196,7 +195,7 @@ async def test_why_an_agent_failed_is_logged_and_nothing_it_said(dial: Dial, log
 # --- the definition ---------------------------------------------------------------------------------------------------
 
 
-def test_the_definition_is_one_of_the_service() -> None:
+def test_the_definition_is_valid_for_the_service() -> None:
     made = definition("gpt-6-luna", [count])
     known = PromptAgentDefinition(made)
     assert known.structured_inputs and known.structured_inputs["instructions"].required
@@ -217,7 +216,7 @@ def test_the_command_prints_every_tool() -> None:
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_missing_is_named_with_the_fix(environment: pytest.MonkeyPatch) -> None:
+def test_missing_variables_are_reported_with_the_fix(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError) as error:
         load()
     project, agent, identity = error.value.problems
@@ -229,13 +228,13 @@ def test_what_is_missing_is_named_with_the_fix(environment: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("FOUNDRY_PROJECT_ENDPOINT", "https://nobody.services.ai.azure.com"),
+        ("FOUNDRY_PROJECT_ENDPOINT", "https://example.services.ai.azure.com"),
         ("FOUNDRY_AGENT_NAME", "my agent"),
         ("FOUNDRY_AGENT_VERSION", "latest"),
         ("FOUNDRY_FALLBACK_AGENT", "second:latest"),
     ],
 )
-def test_what_cannot_be_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_invalid_variables_are_reported(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv("FOUNDRY_PROJECT_ENDPOINT", PROJECT)
     environment.setenv("FOUNDRY_AGENT_NAME", "first")
     environment.setenv("AZURE_TOKEN_CREDENTIALS", "prod")
@@ -246,7 +245,7 @@ def test_what_cannot_be_is_named(environment: pytest.MonkeyPatch, name: str, val
     assert problem.startswith(f"{name} is {value!r}. ")
 
 
-async def test_the_agents_of_the_environment_are_asked_in_order(environment: pytest.MonkeyPatch) -> None:
+async def test_the_agents_of_the_environment_are_used_in_order(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("FOUNDRY_AGENT_NAME", "first")
     environment.setenv("FOUNDRY_AGENT_VERSION", "3")
     environment.setenv("FOUNDRY_FALLBACK_AGENT", "second:4")

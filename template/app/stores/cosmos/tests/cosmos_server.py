@@ -1,10 +1,10 @@
-"""A server of this test run that speaks as much of the REST API of Azure Cosmos DB as the store needs.
+"""A local server with the part of the REST API of Azure Cosmos DB that the store needs.
 
 It follows Microsoft's reference of that API, version 2020-07-15, and keeps the shapes that the client reads:
 learn.microsoft.com/rest/api/cosmos-db/ with the pages `access-control-on-cosmosdb-resources` (the signature),
 `get-a-collection`, `create-a-document`, `get-a-document`, `replace-a-document`, `delete-a-document`,
 `common-cosmosdb-rest-request-headers` and `http-status-codes-for-cosmosdb`; learn.microsoft.com/azure/cosmos-db/nosql/
-`time-to-live` says when an item is gone.
+`time-to-live` defines when an item expires.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ DATABASE, CONTAINER = "agent", "sessions"
 REASONS = {200: "OK", 201: "Created", 204: "No Content"}
 
 Headers = dict[str, str]
-Answer = tuple[int, Headers, dict[str, Any] | None]
+Reply = tuple[int, Headers, dict[str, Any] | None]
 
 
-class Refused(Exception):
-    """An answer that is an error, with its sub-status."""
+class ErrorResponse(Exception):
+    """An error response with its sub-status."""
 
     def __init__(self, status: int, code: str, sub_status: int = 0, **headers: str) -> None:
         self.status = status
@@ -51,18 +51,19 @@ class CosmosServer:
         self.stored: dict[str, dict[str, Any]] = {}
         self.partition_key = "/id"
         self.requests: list[tuple[str, str, Headers]] = []  # method, path, headers
-        self.throttled = 0  # how many of the next requests for items are too many
-        self.lost = 0  # how many of the next answers to writes never arrive
+        self.throttled = 0  # how many of the next requests for items get a 429
+        self.lost = 0  # how many of the next responses to writes are lost
         self.before: Callable[[str], Awaitable[None]] | None = None  # awaited before each request, with its method
-        self.refusal: Refused | None = None
-        self.moving = asyncio.Event()
+        self.error: ErrorResponse | None = None  # for every request but the first of a client
+        self.now: Callable[[], float] = time.time
+        self.running = asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
         self.writers: set[asyncio.StreamWriter] = set()
 
-    # --- how it fails -----------------------------------------------------------------------------------------------
+    # --- failures ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self.moving.set()
+        self.running.set()
         self._go(self._serve(socket.create_server(("127.0.0.1", self.port))))
 
     def terminate(self) -> None:
@@ -72,65 +73,65 @@ class CosmosServer:
             writer.transport.abort()
 
     def hang(self) -> None:
-        self.moving.clear()
+        self.running.clear()
 
     def refuse(self) -> None:
-        self.refusal = Refused(403, "Forbidden", 5301)
+        self.error = ErrorResponse(403, "Forbidden", 5301)
 
     def drop_container(self) -> None:
-        self.refusal = Refused(404, "NotFound", 1003)
+        self.error = ErrorResponse(404, "NotFound", 1003)
 
-    # --- what it keeps ----------------------------------------------------------------------------------------------
+    # --- items ------------------------------------------------------------------------------------------------------
 
     def items(self) -> list[dict[str, Any]]:
         return [item for item in self.stored.values() if not self._expired(item)]
 
     def _expired(self, item: dict[str, Any]) -> bool:
-        return "ttl" in item and time.time() >= item["_ts"] + item["ttl"]
+        return "ttl" in item and self.now() >= item["_ts"] + item["ttl"]
 
     def _keep(self, item: dict[str, Any]) -> dict[str, Any]:
         if "ttl" in item and (not isinstance(item["ttl"], int) or item["ttl"] == 0 or item["ttl"] < -1):
-            raise Refused(400, "BadRequest")
-        system = {"_rid": uuid4().hex, "_ts": int(time.time()), "_etag": f'"{uuid4()}"', "_attachments": "attachments/"}
+            raise ErrorResponse(400, "BadRequest")
+        system = {"_rid": uuid4().hex, "_ts": int(self.now()), "_etag": f'"{uuid4()}"', "_attachments": "attachments/"}
         self.stored[item["id"]] = item | system
         return self.stored[item["id"]]
 
     # --- the API ----------------------------------------------------------------------------------------------------
 
-    def answer(self, method: str, path: str, headers: Headers, body: bytes) -> Answer:
-        """Raises Refused."""
+    def answer(self, method: str, path: str, headers: Headers, body: bytes) -> Reply:
+        """Raises ErrorResponse."""
         parts = [unquote(part) for part in path.split("?")[0].strip("/").split("/") if part]
         kind = parts[::2][-1] if parts else ""
         self._check_signature(method, kind, "/".join(parts if len(parts) % 2 == 0 else parts[:-1]), headers)
         if not parts:
             return 200, {}, self._account()
-        if self.refusal:
-            raise self.refusal
+        if self.error:
+            raise self.error
         if parts[:4] != ["dbs", DATABASE, "colls", CONTAINER]:
-            raise Refused(404, "NotFound", 1003)
+            raise ErrorResponse(404, "NotFound", 1003)
         if parts[4:] == []:
             return 200, {}, self._container()
         if self.throttled:
             self.throttled -= 1
-            raise Refused(429, "TooManyRequests", 3200, **{"x-ms-retry-after-ms": "10"})
+            raise ErrorResponse(429, "TooManyRequests", 3200, **{"x-ms-retry-after-ms": "10"})
         return self._item(method, parts[5:], headers, json.loads(body) if body else {})
 
-    def _item(self, method: str, parts: list[str], headers: Headers, body: dict[str, Any]) -> Answer:
+    def _item(self, method: str, parts: list[str], headers: Headers, body: dict[str, Any]) -> Reply:
         id = parts[0] if parts else body["id"]
         if json.loads(headers["x-ms-documentdb-partitionkey"]) != [id] or (body and body["id"] != id):
-            raise Refused(400, "BadRequest", 1001)
+            raise ErrorResponse(400, "BadRequest", 1001)
         found = self.stored.get(id)
         if found and self._expired(found):
             found = self.stored.pop(id, None) and None
         if method == "POST":
             upsert = headers.get("x-ms-documentdb-is-upsert", "").lower() == "true"
             if found and not upsert:
-                raise Refused(409, "Conflict")
+                raise ErrorResponse(409, "Conflict")
             return self._written(201 if found is None else 200, self._keep(body), headers)
         if not found:
-            raise Refused(404, "NotFound")
+            raise ErrorResponse(404, "NotFound")
         if headers.get("if-match", found["_etag"]) != found["_etag"]:
-            raise Refused(412, "PreconditionFailed")
+            raise ErrorResponse(412, "PreconditionFailed")
         if method == "GET":
             return 200, {"etag": found["_etag"]}, found
         if method == "PUT":
@@ -139,7 +140,7 @@ class CosmosServer:
         del self.stored[id]
         return 204, {}, None
 
-    def _written(self, status: int, item: dict[str, Any], headers: Headers) -> Answer:
+    def _written(self, status: int, item: dict[str, Any], headers: Headers) -> Reply:
         minimal = headers.get("prefer") == "return=minimal"
         return status, {"etag": item["_etag"]}, None if minimal else item
 
@@ -164,7 +165,7 @@ class CosmosServer:
         digest = hmac.new(base64.b64decode(self.key), text.encode(), hashlib.sha256).digest()
         expected = f"type=master&ver=1.0&sig={base64.b64encode(digest).decode()}"
         if unquote(headers["authorization"]) != expected:
-            raise Refused(401, "Unauthorized")
+            raise ErrorResponse(401, "Unauthorized")
 
     # --- HTTP -------------------------------------------------------------------------------------------------------
 
@@ -173,38 +174,38 @@ class CosmosServer:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _serve(self, door: socket.socket) -> None:
-        server = await asyncio.start_server(self._talk, sock=door, ssl=self.tls)
+    async def _serve(self, listener: socket.socket) -> None:
+        server = await asyncio.start_server(self._on_connection, sock=listener, ssl=self.tls)
         try:
             await asyncio.Event().wait()
         finally:
             server.close()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.add(writer)
         try:
             while await self._exchange(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, OSError):
-            pass  # the client has gone
+            pass  # the client has disconnected
         finally:
             self.writers.discard(writer)
             writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """One request and its answer. False when the connection ends instead."""
+        """One request and its response. False when the connection is closed instead."""
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
         method, path, _ = first.split(" ")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.requests.append((method, path, headers))
-        await self.moving.wait()
+        await self.running.wait()
         if self.before:
             await self.before(method)
         try:
             status, more, result = self.answer(method, path, headers, body)
-        except Refused as refused:
-            status, more, result = refused.status, refused.headers, refused.body
+        except ErrorResponse as error:
+            status, more, result = error.status, error.headers, error.body
         if self.lost and method in ("POST", "PUT", "DELETE"):
             self.lost -= 1
             return False

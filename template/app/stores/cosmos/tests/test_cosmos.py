@@ -1,4 +1,4 @@
-"""Cosmos DB as the store: what every shared store does, with the real client, on a server that speaks its REST API."""
+"""Cosmos DB as the store: the tests of every shared store, with the real client and a server that has its REST API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from app.environment import problem
 from app.registry import STORE
 from app.store import InProcess
-from app.stores.cosmos import AGAIN, TAKEN, CosmosSettings, CosmosStore, queue_id, value_id
+from app.stores.cosmos import MAX_TAKEN, RETRY_WINDOW, CosmosSettings, CosmosStore, queue_id, value_id
 from app.stores.cosmos.tests.cosmos_server import CONTAINER, DATABASE, CosmosServer
 from app.stores.tests.shared_store import PASSWORD, EverySharedStore
 from kit import defaults
@@ -36,15 +36,17 @@ AZ_LOGIN = "Run 'az login' as +15005550006"
 
 
 class Identity:
-    """Who a server in Azure is: a token that takes its time, or none."""
+    """A credential: it gives `token`, or none, once `ready` is set."""
 
-    def __init__(self, token: str | None, delay: float = 0.0) -> None:
+    def __init__(self, token: str | None, ready: bool = True) -> None:
         self.token = token
-        self.delay = delay
+        self.ready = asyncio.Event()
         self.closed = False
+        if ready:
+            self.ready.set()
 
     async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        await asyncio.sleep(self.delay)
+        await self.ready.wait()
         if self.token is None:
             raise ClientAuthenticationError(AZ_LOGIN)
         return AccessToken(self.token, int(time.time()) + 3600)
@@ -110,32 +112,39 @@ class OnCosmos:
 
 
 class TestCosmos(OnCosmos, EverySharedStore):
-    async def test_everything_expires(self, store: CosmosStore, server: CosmosServer) -> None:
-        """Cosmos DB counts whole seconds from the whole second of the change, and deletes nothing too early."""
+    @pytest.fixture
+    def clock(self, server: CosmosServer, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """The time of store and server, in seconds: its one element."""
+        clock = [1_800_000_000.9]  # the end of a second
+        monkeypatch.setattr("app.stores.cosmos.now", lambda: int(1000 * clock[0]))
+        server.now = lambda: clock[0]
+        return clock
+
+    async def test_everything_expires(self, store: CosmosStore, server: CosmosServer, clock: list[float]) -> None:
+        """Cosmos DB counts whole seconds from the whole second of the change: no item may expire too early."""
         await store.put("a", "1", 60)
         await store.claim("b", 60)
         await store.push("c", "1", 20)
         await store.push("c", "2", 60)
         assert len(server.items()) == 3
         for item in server.items():
-            assert 60 <= item["_ts"] + item["ttl"] - time.time() + 1 < 64
+            assert 60 <= item["_ts"] + item["ttl"] - clock[0] < 63
             assert item["ttl"] == int(item["ttl"])
 
-    async def test_the_server_deletes_nothing_that_is_still_alive(
-        self, store: CosmosStore, server: CosmosServer
-    ) -> None:
-        await asyncio.sleep(1 - time.time() % 1 - 0.1 if time.time() % 1 < 0.85 else 0)  # the end of a second
+    async def test_no_item_is_deleted_before_it_expires(self, store: CosmosStore, clock: list[float]) -> None:
         await store.put("a", "1", 1.0)
-        await asyncio.sleep(0.7)
+        clock[0] += 0.95
         assert await store.get("a") == "1"
 
-    async def test_a_claim_that_is_sent_twice_is_still_ours(self, store: CosmosStore, server: CosmosServer) -> None:
+    async def test_a_claim_that_is_sent_twice_succeeds(self, store: CosmosStore, server: CosmosServer) -> None:
         await store.get("a")
         server.lost = 1
         assert await store.claim("token", 60)
         assert [method for method, _, _ in server.requests].count("POST") == 2
 
-    async def test_what_is_pushed_twice_comes_once(self, store: CosmosStore, server: CosmosServer) -> None:
+    async def test_a_message_that_is_sent_twice_is_received_once(
+        self, store: CosmosStore, server: CosmosServer
+    ) -> None:
         for value in ("1", "2"):
             await store.get("a")
             server.lost = 1
@@ -143,7 +152,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert [await store.pop("queue", 0) for _ in range(3)] == ["1", "2", None]
 
     @pytest.mark.parametrize("messages", [["1", "2"], ["1"]])
-    async def test_nothing_is_lost_when_a_message_is_taken_twice(
+    async def test_no_message_is_lost_when_a_pop_is_sent_twice(
         self, store: CosmosStore, server: CosmosServer, messages: list[str]
     ) -> None:
         for value in messages:
@@ -153,7 +162,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert server.lost == 0
 
     @pytest.mark.parametrize("messages", [["1", "2"], ["1"]])
-    async def test_nothing_is_lost_when_the_queue_changes_before_it_is_taken_again(
+    async def test_no_message_is_lost_when_the_queue_changes_before_a_pop_is_sent_again(
         self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer, messages: list[str]
     ) -> None:
         for value in messages:
@@ -175,7 +184,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert others == [messages[1] if len(messages) > 1 else None]
         assert [await store.pop("queue", 0), await store.pop("queue", 0)] == ["3", None]
 
-    async def test_what_is_taken_before_it_is_pushed_again_comes_once(
+    async def test_a_message_that_is_taken_before_its_push_is_sent_again_is_received_once(
         self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer
     ) -> None:
         await store.get("a")
@@ -193,10 +202,10 @@ class TestCosmos(OnCosmos, EverySharedStore):
         await store.push("queue", "1", 60)
         assert taken == ["1"] and await store.pop("queue", 0) is None
 
-    async def test_a_token_that_expires_is_claimed_by_one_of_two(
+    async def test_an_expired_claim_is_taken_by_one_of_two_workers(
         self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer
     ) -> None:
-        """Both have read that it has expired before either of them writes."""
+        """Both read that it has expired before either of them writes."""
         assert await store.claim("token", 0.05)
         await asyncio.sleep(0.1)
         both, release = 0, asyncio.Event()
@@ -220,7 +229,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
         taken = await asyncio.gather(*(each.pop("queue", 0.2) for each in (store, elsewhere) * 5))
         assert sorted(filter(None, taken)) == [f"{number}" for number in range(8)]
 
-    async def test_nothing_is_lost_that_comes_while_the_last_message_is_taken(
+    async def test_a_message_that_arrives_while_the_last_one_is_taken_is_kept(
         self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer
     ) -> None:
         await store.push("queue", "1", 60)
@@ -240,33 +249,29 @@ class TestCosmos(OnCosmos, EverySharedStore):
         await asyncio.sleep(0.1)
         assert await store.pop("queue", 0) == "2"
 
-    async def test_an_empty_queue_leaves_nothing_behind_for_long(
-        self, store: CosmosStore, server: CosmosServer
-    ) -> None:
+    async def test_the_item_of_an_empty_queue_expires_soon(self, store: CosmosStore, server: CosmosServer) -> None:
         await store.push("queue", "1", 3600)
         await store.pop("queue", 0)
         (item,) = server.items()
-        assert item["messages"] == [] and AGAIN <= item["ttl"] <= AGAIN + 2
+        assert item["messages"] == [] and RETRY_WINDOW <= item["ttl"] <= RETRY_WINDOW + 2
 
-    async def test_a_queue_remembers_who_took_a_message_when_the_others_expire_soon(
+    async def test_the_list_of_taken_messages_outlives_messages_that_expire_soon(
         self, store: CosmosStore, server: CosmosServer
     ) -> None:
         await store.push("queue", "1", 60)
         await store.push("queue", "2", 0.5)
         await store.pop("queue", 0)
         (item,) = server.items()
-        assert AGAIN <= item["ttl"] <= AGAIN + 2
+        assert RETRY_WINDOW <= item["ttl"] <= RETRY_WINDOW + 2
 
-    async def test_a_long_queue_remembers_only_the_last_who_took_from_it(
-        self, store: CosmosStore, server: CosmosServer
-    ) -> None:
-        for number in range(TAKEN + 2):
+    async def test_the_list_of_taken_messages_is_limited(self, store: CosmosStore, server: CosmosServer) -> None:
+        for number in range(MAX_TAKEN + 2):
             await store.push("queue", f"{number}", 60)
             assert await store.pop("queue", 0) == f"{number}"
         (item,) = server.items()
-        assert len(item["taken"]) == TAKEN
+        assert len(item["taken"]) == MAX_TAKEN
 
-    async def test_an_empty_queue_is_as_good_as_none(self, store: CosmosStore, elsewhere: CosmosStore) -> None:
+    async def test_an_empty_queue_works_like_a_missing_one(self, store: CosmosStore, elsewhere: CosmosStore) -> None:
         await store.push("queue", "1", 60)
         assert [await store.pop("queue", 0), await elsewhere.pop("queue", 0)] == ["1", None]
         await elsewhere.push("queue", "2", 0.05)
@@ -275,24 +280,24 @@ class TestCosmos(OnCosmos, EverySharedStore):
         await store.push("queue", "2", 60)
         assert [await store.pop("queue", 0), await elsewhere.pop("queue", 0)] == ["2", None]
 
-    async def test_who_waits_asks_ever_more_seldom(self, store: CosmosStore, server: CosmosServer) -> None:
+    async def test_an_empty_queue_is_polled_less_and_less_often(self, store: CosmosStore, server: CosmosServer) -> None:
         await store.get("a")
         before = len(server.requests)
         assert await store.pop("queue", 1.2) is None
         assert 3 <= len(server.requests) - before <= 9
 
     @pytest.mark.parametrize("key", ["a/b", "a\\b", "a?b#c", "a b", "ä%2F", "x" * 2000])
-    async def test_any_key_will_do(self, store: CosmosStore, elsewhere: CosmosStore, key: str) -> None:
+    async def test_every_key_is_valid(self, store: CosmosStore, elsewhere: CosmosStore, key: str) -> None:
         await store.put(key, "1", 60)
         assert await elsewhere.get(key) == "1"
 
-    async def test_no_key_stands_in_a_url(self, store: CosmosStore, server: CosmosServer) -> None:
-        """URLs are logged on their way."""
+    async def test_no_url_contains_a_key(self, store: CosmosStore, server: CosmosServer) -> None:
+        """URLs are logged."""
         await store.put("caller:+15005550006", "1", 60)
         assert await store.get("caller:+15005550006") == "1"
         assert not [path for _, path, _ in server.requests if "5005550006" in path]
 
-    async def test_too_many_requests_are_sent_again(
+    async def test_a_throttled_request_is_sent_again(
         self, store: CosmosStore, server: CosmosServer, logged: Callable[[], str]
     ) -> None:
         await store.get("a")
@@ -300,35 +305,34 @@ class TestCosmos(OnCosmos, EverySharedStore):
         await store.put("a", "1", 60)
         assert [item["id"] for item in server.items()] == [value_id("a")] and "store.down" not in logged()
 
-    async def test_a_server_that_has_had_enough_is_left_alone(
+    async def test_a_request_is_not_sent_for_ever_to_a_server_that_throttles(
         self, store: CosmosStore, server: CosmosServer, logged: Callable[[], str]
     ) -> None:
         await store.get("a")
         server.throttled = 100
-        started = time.monotonic()
         await store.put("a", "1", 60)
-        assert time.monotonic() - started < 1.3 and server.throttled > 90
+        assert server.throttled > 90
         assert await store.get("a") == "1" and 'CosmosHttpResponseError 429"' in logged()
 
-    async def test_a_long_call_is_kept_small(
+    async def test_values_are_compressed(
         self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer
     ) -> None:
-        """Every kilobyte is paid for."""
+        """Cosmos DB charges for each kilobyte."""
         history = "".join(f"Caller: where is order {number}?" for number in range(20_000))
         await store.put("call", history, 60)
         assert await elsewhere.get("call") == history
         assert len(server.items()[0]["content"]) < len(history) / 4
 
-    async def test_what_no_item_can_hold_stays_with_its_worker(
+    async def test_a_value_that_is_too_large_stays_with_its_worker(
         self, store: CosmosStore, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
     ) -> None:
-        monkeypatch.setattr("app.stores.cosmos.LARGEST", 100)
+        monkeypatch.setattr("app.stores.cosmos.MAX_BYTES", 100)
         await store.put("call", "".join(map(chr, range(1000, 2000))), 60)
         assert await store.get("call") and "store.too_large" in logged()
         await store.put("another", "1", 60)
         assert "store.down" not in logged()
 
-    async def test_a_worker_that_starts_without_it_uses_it_when_it_is_there(
+    async def test_a_worker_that_starts_during_an_outage_uses_the_store_afterwards(
         self, broken: CosmosServer, connect: Callable[..., CosmosStore], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("app.stores.shared.PAUSE", 0.1)
@@ -340,7 +344,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
                 await asyncio.sleep(0.05)
                 await store.put("a", "2", 60)
 
-    async def test_a_container_that_is_gone_is_no_empty_one(
+    async def test_a_missing_container_is_an_outage(
         self, store: CosmosStore, server: CosmosServer, logged: Callable[[], str]
     ) -> None:
         await store.put("a", "1", 60)
@@ -348,7 +352,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert await store.get("a") is None
         assert 'CosmosResourceNotFoundError 404"' in logged() and "AZURE_COSMOS_ENDPOINT" in logged()
 
-    async def test_with_a_wrong_key_calls_go_on(
+    async def test_calls_continue_with_a_wrong_key(
         self, server: CosmosServer, connect: Callable[..., CosmosStore], logged: Callable[[], str]
     ) -> None:
         store = connect(server, "bm9ib2R5")
@@ -356,7 +360,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert await store.get("a") == "1" and server.items() == []
         assert "store.down" in logged() and "bm9ib2R5" not in logged()
 
-    async def test_conversations_live_in_the_container(self, server: CosmosServer, begin: Begin) -> None:
+    async def test_sessions_are_stored_in_the_container(self, server: CosmosServer, begin: Begin) -> None:
         talk = await begin({"says": "Yes."}, cosmos_endpoint=server.url, cosmos_key=KEY)
         await talk.says("Hello")
         assert value_id(f"session:{(await talk.session()).id}") in [item["id"] for item in server.items()]
@@ -365,12 +369,12 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert value_id("same") != queue_id("same") == queue_id("same")
 
 
-# --- as an identity -----------------------------------------------------------------------------------------------
+# --- with an identity ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """The client sends a token over TLS only; on this machine it takes any certificate."""
+    """The client sends a token over TLS only; on this machine it accepts any certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     certificate = (
@@ -402,7 +406,7 @@ class TestIdentity(OnCosmos):
         server.terminate()
         await asyncio.sleep(0.01)
 
-    async def test_without_a_key_it_has_a_token(
+    async def test_without_a_key_the_store_uses_a_token(
         self, server: CosmosServer, connect: Callable[..., CosmosStore]
     ) -> None:
         identity = Identity("a-token")
@@ -413,22 +417,23 @@ class TestIdentity(OnCosmos):
         await store.close()
         assert identity.closed
 
-    async def test_a_first_token_may_take_longer_than_a_caller_waits(
+    async def test_a_slow_first_token_does_not_delay_the_caller(
         self, server: CosmosServer, connect: Callable[..., CosmosStore], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("app.stores.shared.ANSWER", 0.2)
         monkeypatch.setattr("app.stores.shared.PAUSE", 0.1)
-        store = connect(server, Identity("a-token", delay=0.6))
-        started = time.monotonic()
+        identity = Identity("a-token", ready=False)
+        store = connect(server, identity)
         await store.put("a", "1", 60)
-        assert time.monotonic() - started < 0.5 and server.items() == []
+        assert server.items() == []
         monkeypatch.setattr("app.stores.shared.ANSWER", 1.0)
+        identity.ready.set()
         async with asyncio.timeout(10):
             while not server.items():
                 await asyncio.sleep(0.05)
                 await store.put("a", "2", 60)
 
-    async def test_without_an_identity_calls_go_on(
+    async def test_calls_continue_without_an_identity(
         self, server: CosmosServer, connect: Callable[..., CosmosStore], logged: Callable[[], str]
     ) -> None:
         store = connect(server, Identity(None))
@@ -436,7 +441,7 @@ class TestIdentity(OnCosmos):
         assert await store.get("a") == "1"
         assert '"error": "ClientAuthenticationError"' in logged() and AZ_LOGIN not in logged()
 
-    async def test_a_reason_that_comes_too_late_is_still_told(
+    async def test_a_connection_failure_after_the_timeout_is_logged(
         self,
         server: CosmosServer,
         connect: Callable[..., CosmosStore],
@@ -444,8 +449,10 @@ class TestIdentity(OnCosmos):
         logged: Callable[[], str],
     ) -> None:
         monkeypatch.setattr("app.stores.shared.ANSWER", 0.1)
-        store = connect(server, Identity(None, delay=0.3))
+        identity = Identity(None, ready=False)
+        store = connect(server, identity)
         await store.put("a", "1", 60)
+        identity.ready.set()
         async with asyncio.timeout(5):
             while "ClientAuthenticationError" not in logged():
                 await asyncio.sleep(0.05)
@@ -455,8 +462,8 @@ class TestIdentity(OnCosmos):
 # --- the container of the deployment ---------------------------------------------------------------------------------
 
 
-def test_the_container_is_as_the_store_needs_it() -> None:
-    file = Path(__file__).parents[1] / "deploy" / "infra" / "modules" / "cosmos.bicep"
+def test_the_deployed_container_fits_the_store() -> None:
+    file = Path(__file__).parents[4] / "deploy" / "infra" / "modules" / "cosmos.bicep"
     deployed = BicepParser().parse(text=file.read_text(encoding="utf-8"))["resources"]
     account, database, sessions, role = (
         deployed[name]["config"] for name in ("account", "database", "sessions", "mayKeep")
@@ -465,7 +472,7 @@ def test_the_container_is_as_the_store_needs_it() -> None:
     assert database["properties"]["resource"]["id"] == defaults["AZURE_COSMOS_DATABASE_NAME"] == DATABASE
     assert sessions["properties"]["resource"]["id"] == defaults["AZURE_COSMOS_CONTAINER_NAME"] == CONTAINER
     assert sessions["properties"]["resource"]["partitionKey"]["paths"] == ["/id"]
-    assert "      defaultTtl: -1 " in file.read_text(encoding="utf-8")  # each item says when it goes
+    assert "      defaultTtl: -1 " in file.read_text(encoding="utf-8")  # each item has its own
     assert account["properties"]["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
     assert account["properties"]["disableLocalAuth"] is True
     assert role["properties"]["scope"] == "${account.id}/dbs/${database.name}/colls/${sessions.name}"
@@ -485,16 +492,16 @@ def test_the_container_is_as_the_store_needs_it() -> None:
         {"cosmos_container": "a b"},
     ],
 )
-def test_what_cannot_work_is_refused_at_the_start(wrong: dict[str, str]) -> None:
+def test_invalid_settings_are_rejected(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         defaults.settings(**wrong)
 
 
-def test_a_key_that_is_none_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_key_is_reported_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_COSMOS_KEY", "a secret !")
     told = problem("AZURE_COSMOS_KEY")
     assert "portal" in told and "a secret" not in told
 
 
-def test_one_worker_can_do_without_a_container_and_so_does_the_simulator() -> None:
+def test_the_endpoint_process_needs_no_container() -> None:
     assert isinstance(STORE.build(defaults.settings()), InProcess)
