@@ -56,7 +56,7 @@ class Runtime(ABC):
         """Load what the first request would load."""
 
     def on_connect(self, session: Session) -> None:  # noqa: B027 (optional)
-        """A call has begun or come back: its first turn is near."""
+        """Called when a call has connected, at first or again, before its next turn."""
 
     @abstractmethod
     def answer(
@@ -68,7 +68,7 @@ class Runtime(ABC):
         """
 
     def on_end(self, session_id: str) -> None:  # noqa: B027 (optional)
-        """The call is over, or goes on elsewhere."""
+        """Called when a call has ended or has moved to another worker."""
 
     async def close(self) -> None:  # noqa: B027 (optional)
         """Close connections."""
