@@ -1,4 +1,4 @@
-"""One phone call, carried the way Twilio carries it: signed webhook, checked TwiML, signed WebSocket, typed frames."""
+"""The caller of one phone call, as Twilio carries it: signed webhook, checked TwiML, signed WebSocket, typed frames."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from kit.local_server import serve
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.speech_clock import Playback
 
-PATIENCE = 30.0  # seconds without a word after which a caller is sure that the line is dead
-WEBHOOK = 30.0  # seconds that an answer to a webhook may take
+SILENCE_TIMEOUT = 30.0  # seconds without a token or an end after which the call counts as dead
+WEBHOOK_TIMEOUT = 30.0  # seconds
 
-# What ConversationRelay accepts from an app: type -> (required fields, all fields).
+# Frames that ConversationRelay accepts: type -> (required fields, all fields). Source: Twilio docs, 2026-11.
 FRAMES: dict[str, tuple[set[str], set[str]]] = {
     "text": ({"token"}, {"token", "last", "lang", "interruptible", "preemptible"}),
     "play": ({"source"}, {"source", "loop", "preemptible", "interruptible"}),
@@ -38,22 +38,25 @@ FRAMES: dict[str, tuple[set[str], set[str]]] = {
     "language": (set(), {"ttsLanguage", "transcriptionLanguage"}),
     "end": (set(), {"handoffData"}),
 }
-HEARS_SPEECH = {"any", "speech", "true"}
-KINDS = {"last": bool, "loop": int, "interruptible": bool, "preemptible": bool}
+SPEECH_MODES = {"any", "speech", "true"}
+FIELD_TYPES = {"last": bool, "loop": int, "interruptible": bool, "preemptible": bool}
 
 
 def calls_of(app: FastAPI) -> Any:
-    """The calls in progress of an app, `app.voice.calls.Calls`."""
+    """The calls in progress of an app: `app.voice.calls.Calls`."""
     return app.state.conversations.channel("voice").calls
 
 
 class CallProblem(Problem):
-    """The app did what a caller would hear as silence, or what Twilio would drop (error 64107)."""
+    """The caller would hear silence, or Twilio would drop a frame (error 64107)."""
 
 
 @dataclass
-class Turn:
-    """One reply. Times are milliseconds since the caller stopped speaking; `first` stays None without a word."""
+class CallTurn:
+    """One turn as the caller hears it. Times are milliseconds since the caller stopped speaking.
+
+    `first` is the latency of the first token, `total` of the last, `heard_text` what an interruption left of the text.
+    """
 
     user_text: str
     playback: Playback
@@ -73,7 +76,7 @@ class Turn:
 
 
 class Call:
-    """A caller's end of one call. Every wait is bounded; silence raises CallProblem."""
+    """The caller's side of one call. Every wait has a timeout; silence raises CallProblem."""
 
     def __init__(
         self, app: FastAPI, address: str, pace: float, caller: str, called: str, account: SimulatedAccount | None
@@ -87,44 +90,46 @@ class Call:
         self.sid = "CA" + uuid4().hex
         self.greeting = ""
         self.relay: twiml.Relay | None = None
-        self.turns: list[Turn] = []
-        self.turn: Turn | None = None  # None while the caller is being greeted, at first and after a reconnect
+        self.turns: list[CallTurn] = []
+        self.turn: CallTurn | None = None  # None during a greeting, also after a reconnect
         self.frames: list[dict[str, Any]] = []
         self.handoff: Any = None
-        self.farewell = ""  # what Twilio itself has said
-        self.remarks: list[str] = []  # what the agent has said between its turns
-        self.queue: twiml.Queue | None = None  # where the call waits for a human
+        self.farewell = ""  # text of <Say>
+        self.remarks: list[str] = []  # text of the agent between its turns
+        self.queue: twiml.Queue | None = None  # the queue that the call is in
         self.task: dict[str, Any] | None = None  # the attributes of its task
         self.workflow = ""
         self.ended_by: str | None = None
         self.problems: list[str] = []
-        self._open: deque[Turn] = deque()  # turns that the app has not closed yet, in order
-        self._broke_in = False
+        self._open: deque[CallTurn] = deque()  # turns without `last: true` so far, in order
+        self._interrupting = False
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._validator = RequestValidator(AUTH_TOKEN)
-        # Plain http on loopback: `verify` only saves the time to load certificates that nobody looks at.
-        self._http = httpx2.AsyncClient(base_url=f"http://{address}", timeout=WEBHOOK, trust_env=False, verify=False)
+        # verify=False saves the time to load certificates: the app is served over plain http.
+        self._http = httpx2.AsyncClient(
+            base_url=f"http://{address}", timeout=WEBHOOK_TIMEOUT, trust_env=False, verify=False
+        )
         self.session: Any = None
 
-    # --- what a caller does -------------------------------------------------------------------------
+    # --- the caller -------------------------------------------------------------------------
 
     async def dial(self) -> str:
-        """Ring, and hear the greeting."""
+        """Ring, and return the greeting."""
         await self._follow(await self.post("/twiml", self.form(CallStatus="ringing")))
         return self.greeting
 
-    async def says(self, text: str, lang: str = "en-US") -> Turn:
-        """Say something and hear the whole reply."""
+    async def says(self, text: str, lang: str = "en-US") -> CallTurn:
+        """Say `text` and hear the whole reply."""
         turn = await self.begins(text, lang)
         await self.hears_out(turn)
         return turn
 
-    async def begins(self, text: str, lang: str = "en-US") -> Turn:
-        """Say something and do not wait."""
-        if self._broke_in and self.attribute("reportInputDuringAgentSpeech", "none") not in HEARS_SPEECH:
-            raise CallProblem("Twilio does not deliver words that interrupt: set reportInputDuringAgentSpeech")
-        self._broke_in = False
+    async def begins(self, text: str, lang: str = "en-US") -> CallTurn:
+        """Say `text` and do not wait."""
+        if self._interrupting and self.attribute("reportInputDuringAgentSpeech", "none") not in SPEECH_MODES:
+            raise CallProblem("Twilio does not deliver an interrupting prompt: set reportInputDuringAgentSpeech")
+        self._interrupting = False
         if self.attribute("partialPrompts", "false") == "true":
             said = text.split()
             for count in range(1, len(said)):
@@ -134,11 +139,11 @@ class Call:
         await self.sends({"type": "prompt", "voicePrompt": text, "lang": lang, "last": True})
         return turn
 
-    async def presses(self, digits: str) -> Turn:
-        """Press keys and hear what the agent makes of them."""
+    async def presses(self, digits: str) -> CallTurn:
+        """Press keys and hear the whole reply."""
         return await self.hears_out(await self.types(digits))
 
-    async def types(self, digits: str) -> Turn:
+    async def types(self, digits: str) -> CallTurn:
         """Press keys and do not wait."""
         if not self.listens_to_keys:
             raise CallProblem("Twilio does not deliver keys on this call: dtmfDetection is off")
@@ -148,7 +153,7 @@ class Call:
         return turn
 
     async def hears(self, phrase: str) -> None:
-        """Wait until the agent has sent `phrase` in the running reply, or in the greeting."""
+        """Wait until the agent has sent `phrase` in the current turn, or in the greeting."""
         turn, playback = self.turn, self.playback
         await self._until(
             lambda: phrase in playback.text or turn is None or turn.total is not None or self._closed,
@@ -158,20 +163,20 @@ class Call:
             raise CallProblem(f"the agent never said {phrase!r}, but {playback.text.strip()!r}")
 
     async def interrupts(self, after: str | None = None) -> str:
-        """Speak over the agent: right now, or once `after` has been spoken. Returns what was heard of it.
+        """Interrupt the agent: at once, or when `after` has been spoken. Returns the text that was heard.
 
-        Where the TwiML does not let speech interrupt, the agent speaks on and all of it is heard.
+        If the TwiML does not let speech interrupt, the agent speaks on and the whole text is heard.
         """
         if after is not None:
             await self.hears(after)
         turn, playback = self.turn, self.playback
-        if self._socket is None and self.task is not None:  # the end has been sent: nobody is told of it
+        if self._socket is None and self.task is not None:  # the session has ended: no interrupt frame is sent
             playback.interrupted = True
             return playback.heard() if after is None else playback.heard_until(after)
-        if self.attribute("interruptible" if turn else "welcomeGreetingInterruptible", "any") not in HEARS_SPEECH:
+        if self.attribute("interruptible" if turn else "welcomeGreetingInterruptible", "any") not in SPEECH_MODES:
             return playback.text
         heard = playback.heard() if after is None else playback.heard_until(after)
-        self._broke_in = True
+        self._interrupting = True
         await self.sends(
             {"type": "interrupt", "utteranceUntilInterrupt": heard, "durationUntilInterruptMs": playback.elapsed_ms}
         )
@@ -191,25 +196,25 @@ class Call:
         await asyncio.sleep(seconds / self.pace)
 
     async def hangs_up(self) -> None:
-        """Put the phone down. Twilio closes the socket, or empties the place in the queue, and reports the end."""
+        """Hang up. Twilio closes the WebSocket, or removes the call from its queue, and requests the action URL."""
         await self._close("completed", "completed")
         if self._reader:
-            await asyncio.wait([self._reader], timeout=PATIENCE)
+            await asyncio.wait([self._reader], timeout=SILENCE_TIMEOUT)
         if self.queue:
             await self.account.happens(self, {"taskrouter": "hangup"})
         self.ended_by = "caller"
 
     async def drops(self) -> None:
-        """Cut the WebSocket, as a network does. The call itself goes on, and Twilio asks what to do next."""
+        """Lose the WebSocket. The call goes on, and Twilio requests the action URL."""
         await self._close("failed", "in-progress", ErrorCode="64105")
 
-    # --- what Twilio does ----------------------------------------------------------------------------
+    # --- Twilio ----------------------------------------------------------------------------
 
     channel = "VOICE"
 
     @property
     def conversation(self) -> str:
-        """The conversation that the call is, at Twilio."""
+        """The id of the conversation in Conversation Orchestrator."""
         return self.account.conversation_of(self)
 
     @property
@@ -222,7 +227,7 @@ class Call:
 
     @property
     def playback(self) -> Playback:
-        """What is being spoken, or was at last."""
+        """The playback of the current turn, or of the greeting."""
         return self.turn.playback if self.turn else self._greeting_playback
 
     def attribute(self, name: str, default: str) -> str:
@@ -246,7 +251,7 @@ class Call:
         return await self._http.post(path, data=form, headers={"X-Twilio-Signature": signature})
 
     async def post(self, path: str, form: dict[str, str]) -> str:
-        """A signed webhook. Whatever is not TwiML with status 200 is a problem."""
+        """A signed webhook. Raises CallProblem for any status but 200."""
         answer = await self.post_form(path, form)
         if answer.status_code != 200:
             raise CallProblem(f"POST {path} answered {answer.status_code}; the caller hears nothing")
@@ -260,7 +265,7 @@ class Call:
         return await self._http.post(target, content=content, headers=signed)
 
     async def follow(self, text: str) -> twiml.Document:
-        """Do what the TwiML says, as far as a caller hears it."""
+        """Check TwiML and keep what it says to the caller. Raises CallProblem if Twilio would reject it."""
         try:
             document = twiml.read(text)
         except twiml.TwimlError as error:
@@ -269,14 +274,14 @@ class Call:
         return document
 
     async def fetch(self, url: str, **more: str) -> twiml.Document:
-        """Ask an address of the app for TwiML, as Twilio does during a call."""
+        """Request TwiML from a URL of the app, as Twilio does during a call."""
         return await self.follow(await self.post("/" + url.split("/", 3)[3], self.form(**more)))
 
     async def _follow(self, text: str) -> None:
         await self.goes_on(await self.follow(text))
 
     async def goes_on(self, document: twiml.Document) -> None:
-        """Go where the TwiML leads: to an agent, into a queue, to a machine that takes a message, or nowhere."""
+        """Follow the TwiML: connect to the agent, enqueue, record a message, or hang up."""
         self.queue = document.queue
         if document.queue:
             self.task, self.workflow = document.queue.attributes, document.queue.workflow
@@ -326,16 +331,16 @@ class Call:
         self.session = calls_of(self.app).get(self.sid)
 
     async def sends(self, frame: Mapping[str, Any] | str | bytes) -> None:
-        """Send a frame, or anything else, over the WebSocket."""
+        """Send a frame over the WebSocket; text and bytes are sent as they are."""
         if self._socket is None:
-            raise CallProblem(f"the call is over ({self.ended_by or 'dropped'}); nobody hears this")
+            raise CallProblem(f"the call is over ({self.ended_by or 'dropped'})")
         try:
             await self._socket.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
         except ConnectionClosed:
             raise CallProblem("the line is dead: the app has closed the WebSocket without an end") from None
 
-    async def hears_out(self, turn: Turn) -> Turn:
-        """Wait for the end of a reply. Anything a caller would hear as silence raises CallProblem."""
+    async def hears_out(self, turn: CallTurn) -> CallTurn:
+        """Wait for the end of a reply. Raises CallProblem for a reply that is empty, or never closed."""
         await self._until(
             lambda: turn.total is not None or self._closed,
             f"no reply to {turn.user_text!r}, or one that was never closed with last: true",
@@ -348,8 +353,8 @@ class Call:
             raise CallProblem("; ".join(self.problems))
         return turn
 
-    def _expect(self, asked: str) -> Turn:
-        turn = self.turn = Turn(asked, Playback(self.pace))
+    def _expect(self, asked: str) -> CallTurn:
+        turn = self.turn = CallTurn(asked, Playback(self.pace))
         self.turns.append(turn)
         self._open.append(turn)
         return turn
@@ -360,14 +365,14 @@ class Call:
 
     async def _until(self, condition: Any, problem: str) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SILENCE_TIMEOUT):
                 while not condition():
                     await asyncio.sleep(0.002)
         except TimeoutError:
-            raise CallProblem(f"{problem} (waited {PATIENCE:.0f} s)") from None
+            raise CallProblem(f"{problem} (waited {SILENCE_TIMEOUT:.0f} s)") from None
 
     async def _read(self, socket: ClientConnection) -> None:
-        """Take the app's frames until the socket closes; follow the TwiML of the action route after `end`."""
+        """Take frames until the WebSocket closes. After `end`, follow the TwiML of the action URL."""
         try:
             async for text in socket:
                 frame = self._check(str(text))
@@ -391,7 +396,7 @@ class Call:
             frame = json.loads(text)
             required, allowed = FRAMES[frame["type"]]
             fields = set(frame) - {"type"}
-            wrong = {name for name in fields if not isinstance(frame[name], KINDS.get(name, str))}
+            wrong = {name for name in fields if not isinstance(frame[name], FIELD_TYPES.get(name, str))}
             if required - fields or fields - allowed or wrong:
                 raise ValueError
         except (ValueError, KeyError, TypeError):
@@ -417,13 +422,13 @@ class Call:
             self._open.popleft()
 
     def tools_called(self) -> list[str]:
-        """The tools that the model called in the running turn."""
+        """The tools that the model called in the current turn."""
         turn = self.session and self.session.turn
         parts = [part for message in turn.messages for part in message.parts] if turn else []
         return [part.tool_name for part in parts if isinstance(part, m.ToolCallPart)]
 
     def models_asked(self) -> list[str]:
-        """The models that answered in the running turn, by the names that their providers give them."""
+        """The models that answered in the current turn, by the names of their providers."""
         turn = self.session and self.session.turn
         answers = [message for message in turn.messages if isinstance(message, m.ModelResponse)] if turn else []
         return [answer.model_name for answer in answers if answer.model_name]
@@ -435,7 +440,7 @@ class Call:
         await socket.close()
         if self._reader:
             await asyncio.wait([self._reader])
-        for turn in self._open:  # nobody is listening any more
+        for turn in self._open:  # the caller hears no more of them
             turn.total = turn.elapsed()
         self._open.clear()
         await self._follow(await self._action(session_status, call_status, **more))
@@ -447,7 +452,7 @@ class Call:
         return await self.post(path, self.form(CallStatus=call_status, SessionStatus=session_status, **more))
 
     async def over(self) -> None:
-        """Wait until the agent has ended the call, or the caller waits for a human."""
+        """Wait until the agent has ended the call, or the call is in a queue."""
         await self._until(
             lambda: self.ended_by or (self.queue and self._closed) or self.problems, "the call did not end"
         )
@@ -458,12 +463,12 @@ class Call:
         if self._socket:
             await self.hangs_up()
         if self._reader:
-            await asyncio.wait([self._reader], timeout=PATIENCE)
+            await asyncio.wait([self._reader], timeout=SILENCE_TIMEOUT)
         await self._http.aclose()
 
 
 @asynccontextmanager
-async def call(
+async def dial_app(
     app: FastAPI,
     *,
     pace: float = 1000.0,
@@ -471,12 +476,12 @@ async def call(
     called: str = CALLED,
     account: SimulatedAccount | None = None,
 ) -> AsyncGenerator[Call]:
-    """Serve `app`, ring it and hang up at the end. `pace` is how much faster than a voice the caller listens."""
+    """Serve `app`, call it and hang up at the end. `pace` divides the time that speech takes."""
     async with (
         serve(app) as address,
-        caller_on(app, address, pace=pace, caller=caller, called=called, account=account) as line,
+        caller_on(app, address, pace=pace, caller=caller, called=called, account=account) as call,
     ):
-        yield line
+        yield call
 
 
 @asynccontextmanager
@@ -489,12 +494,12 @@ async def caller_on(
     called: str = CALLED,
     account: SimulatedAccount | None = None,
 ) -> AsyncGenerator[Call]:
-    """A caller for an app that is being served already: two of them are two calls at once."""
-    line = Call(app, address, pace, caller, called, account)
+    """A call to an app that is served already: two of them are two calls at once."""
+    call = Call(app, address, pace, caller, called, account)
     try:
-        await line.dial()
-        yield line
+        await call.dial()
+        yield call
     finally:
-        await line.aclose()
-    if line.problems:
-        raise CallProblem("; ".join(line.problems))
+        await call.aclose()
+    if call.problems:
+        raise CallProblem("; ".join(call.problems))

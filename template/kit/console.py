@@ -1,4 +1,4 @@
-"""A call in a terminal: who says what, how fast, and how it ended."""
+"""`agent call`: a call in the terminal, with the latency of every reply and how the call ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from app.main import create_app
 from kit import defaults
-from kit.caller import Call, CallProblem, Turn, call
+from kit.caller import Call, CallProblem, CallTurn, dial_app
 from kit.network_guard import offline
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.terminal import Terminal, piped
@@ -31,13 +31,13 @@ To type while the agent speaks is to speak over it. Also:
 
 
 class Screen(Terminal):
-    """Prints a call. `pace` 1 is the speed of a voice."""
+    """Prints a call."""
 
     def caller(self, text: str) -> None:
         self.line("caller", text, style="cyan")
 
-    def reply(self, turn: Turn) -> None:
-        """A reply as the caller heard it, with its times."""
+    def reply(self, turn: CallTurn) -> None:
+        """A reply as far as the caller heard it, with its latency and tools."""
         text = turn.text.strip() if turn.heard_text is None else f"{turn.heard_text} —".lstrip()
         notes = [f"first word {turn.first:.0f} ms"] if turn.first is not None else []
         notes += [f"all {turn.total:.0f} ms"] if turn.total is not None and turn.heard_text is None else []
@@ -45,29 +45,29 @@ class Screen(Terminal):
         notes += ["cut off"] if turn.heard_text is not None else []
         self.agent(text, ", ".join(notes))
 
-    def summary(self, line: Call, model: str) -> None:
-        for remark in line.remarks:
+    def summary(self, call: Call, model: str) -> None:
+        for remark in call.remarks:
             self.agent(remark, "between two turns")
-        if line.task is not None:
-            why = line.task.get("reason_code", "no reason given")
-            self.note(f"-> queue (workflow {line.workflow}): {why}")
-        if line.farewell:
-            self.agent(line.farewell, "spoken by Twilio")
-        turns, cut_off = len(line.turns), sum(turn.heard_text is not None for turn in line.turns)
+        if call.task is not None:
+            why = call.task.get("reason_code", "no reason given")
+            self.note(f"-> queue (workflow {call.workflow}): {why}")
+        if call.farewell:
+            self.agent(call.farewell, "spoken by Twilio")
+        turns, cut_off = len(call.turns), sum(turn.heard_text is not None for turn in call.turns)
         count = f"{turns} turn{'s' * (turns != 1)}{f', {cut_off} cut off' * bool(cut_off)}"
-        self.note(f"{count}. The {line.ended_by or 'caller'} ended the call.")
-        if first := [turn.first for turn in line.turns if turn.first is not None]:
+        self.note(f"{count}. The {call.ended_by or 'caller'} ended the call.")
+        if first := [turn.first for turn in call.turns if turn.first is not None]:
             self.note(f"First word after {statistics.median(first):.0f} ms (median), {max(first):.0f} ms at worst.")
         self.note(f"Answered by {model}.")
 
-    def answered(self, line: Call) -> str:
-        """Who really answered: the first model, its fallback, or neither."""
-        models = sorted({name for turn in line.turns for name in turn.models})
+    def answered(self, call: Call) -> str:
+        """The models that answered: the first, its fallback, both or none."""
+        models = sorted({name for turn in call.turns for name in turn.models})
         return ", ".join(models) or "no model: the log says why"
 
 
 async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
-    """A conversation with whoever types. Returns the exit code: 1 when the agent was silent or sent nonsense."""
+    """A call from the keyboard or a pipe. Returns the exit code: 1 if the agent was silent or sent a wrong frame."""
     interactive = sys.stdin.isatty()
     refused: list[str] = []
     terminal = Screen(pace=1.0 if interactive else 8.0)
@@ -78,31 +78,31 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
             refused = stack.enter_context(offline()) if local else []
             account = SimulatedAccount(terminal.pace)
             app = create_app(defaults.settings(), models, transport=account.transport)
-            line = await stack.enter_async_context(call(app, pace=terminal.pace, account=account))
-            terminal.agent(line.greeting)
-            await Conversation(line, terminal, interactive).run()
-            if line.ended_by is None:
-                await line.hangs_up()
+            call = await stack.enter_async_context(dial_app(app, pace=terminal.pace, account=account))
+            terminal.agent(call.greeting)
+            await TerminalCall(call, terminal, interactive).run()
+            if call.ended_by is None:
+                await call.hangs_up()
     except CallProblem as problem:
         terminal.problem(str(problem))
         return 1
-    terminal.summary(line, name if local else terminal.answered(line))
+    terminal.summary(call, name if local else terminal.answered(call))
     if refused:
-        terminal.problem(f"something tried to reach {', '.join(sorted(set(refused)))}")
+        terminal.problem(f"the app tried to reach {', '.join(sorted(set(refused)))}")
     return 1 if refused else 0
 
 
-class Conversation:
-    """Does what is typed and shows what is heard, until somebody hangs up."""
+class TerminalCall:
+    """Obeys the lines that are typed and prints the replies, until one side hangs up."""
 
-    def __init__(self, line: Call, terminal: Screen, interactive: bool) -> None:
-        self.line = line
+    def __init__(self, call: Call, terminal: Screen, interactive: bool) -> None:
+        self.call = call
         self.terminal = terminal
         self.interactive = interactive
         self.reply: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        async with typed(self.line, self.over) if self.interactive else piped() as lines:
+        async with typed(self.call, self.over) if self.interactive else piped() as lines:
             async for text in lines:
                 if not (self.interactive or text.startswith("/interrupt")):
                     await self.catch_up()
@@ -113,19 +113,19 @@ class Conversation:
             await self.reply
 
     async def catch_up(self) -> None:
-        """A file is typed faster than anybody speaks."""
+        """A pipe is faster than speech: hear the reply to its end first."""
         if self.reply:
             await self.reply
-        await played(self.line)
+        await wait_until_spoken(self.call)
 
     def over(self) -> bool:
-        """Somebody has hung up, or something is wrong with the reply."""
+        """One side has hung up, the call is in a queue, or the reply has failed."""
         broken = self.reply and self.reply.done() and not self.reply.cancelled() and self.reply.exception()
-        return bool(self.line.ended_by or self.line.queue or broken)
+        return bool(self.call.ended_by or self.call.queue or broken)
 
     @property
     def speaking(self) -> bool:
-        return self.reply is not None and not self.reply.done() or self.line.playback.remaining > 0
+        return self.reply is not None and not self.reply.done() or self.call.playback.remaining > 0
 
     async def obey(self, text: str) -> None:
         command, _, argument = text.partition(" ")
@@ -137,12 +137,12 @@ class Conversation:
             case "/dtmf", digits if re.fullmatch(r"[0-9*#]+", digits):
                 await self.press(digits)
             case "/silence", seconds if re.fullmatch(r"\d{0,3}(\.\d+)?", seconds):
-                await self.line.stays_silent(float(seconds or 3))
+                await self.call.stays_silent(float(seconds or 3))
             case "/drop", "":
                 await self.drop()
             case "/hangup", "":
                 self.cut_off()
-                await self.line.hangs_up()
+                await self.call.hangs_up()
             case _ if command.startswith("/"):
                 for hint in HELP.splitlines():
                     self.terminal.note(hint)
@@ -153,86 +153,86 @@ class Conversation:
         if self.speaking:
             await self.interrupt()
         self.terminal.caller(text)
-        self.listen_to(await self.line.begins(text))
+        self.listen_to(await self.call.begins(text))
 
     async def press(self, digits: str) -> None:
-        if not self.line.listens_to_keys:
-            self.terminal.note("Nobody hears keys on this call: TAC cannot take them, the manual path can.")
+        if not self.call.listens_to_keys:
+            self.terminal.note("This call has no dtmfDetection: TAC does not support it, the manual path does.")
             return
         if self.speaking:
             await self.interrupt()
         self.terminal.caller(f"[{digits}]")
-        self.listen_to(await self.line.types(digits))
+        self.listen_to(await self.call.types(digits))
 
     async def interrupt(self, after: str = "") -> None:
-        """Speak over the agent: now, or after the words that are named."""
+        """Interrupt the agent: at once, or when `after` has been spoken."""
         if not self.speaking:
             self.terminal.note("The agent is not speaking.")
             return
         if after:
             try:
-                await self.line.hears(after)
-                while after not in self.line.playback.heard():
+                await self.call.hears(after)
+                while after not in self.call.playback.heard():
                     await asyncio.sleep(0.02)
             except CallProblem as problem:
                 self.terminal.note(f"Not interrupted: {problem}.")
                 return
         elif not self.interactive:
-            await asyncio.sleep(2 / self.terminal.pace)  # a file would interrupt before the first word
+            await asyncio.sleep(2 / self.terminal.pace)  # a pipe would interrupt before the first word
         if self.reply:
             self.reply.cancel()
             self.reply = None
-        turn = self.line.turn
-        heard = await self.line.interrupts(after=after or None)
+        turn = self.call.turn
+        heard = await self.call.interrupts(after=after or None)
         if turn:
             self.terminal.reply(turn)
-        elif heard != self.line.greeting:
+        elif heard != self.call.greeting:
             self.terminal.note(
                 f"The greeting was cut off after {heard!r}." if heard else "You did not let it greet you."
             )
 
     async def drop(self) -> None:
         self.cut_off()
-        await self.line.drops()
+        await self.call.drops()
         self.terminal.note("The WebSocket broke. Twilio asked the action route what to do.")
-        if self.line.ended_by is None:
-            self.terminal.agent(self.line.greeting, "connected again")
+        if self.call.ended_by is None:
+            self.terminal.agent(self.call.greeting, "connected again")
 
     def cut_off(self) -> None:
-        """Show how far a reply got that nobody hears any more."""
+        """Print the part of the reply that was heard before the connection ended."""
         if self.reply and not self.reply.done():
             self.reply.cancel()
-            turn = self.line.turns[-1]
+            turn = self.call.turns[-1]
             turn.heard_text = turn.playback.heard()
             self.terminal.reply(turn)
         self.reply = None
 
-    def listen_to(self, turn: Turn) -> None:
+    def listen_to(self, turn: CallTurn) -> None:
         self.reply = asyncio.create_task(self.hear_out(turn))
 
-    async def hear_out(self, turn: Turn) -> None:
-        await self.line.hears_out(turn)
-        await played(self.line)
+    async def hear_out(self, turn: CallTurn) -> None:
+        await self.call.hears_out(turn)
+        await wait_until_spoken(self.call)
         self.terminal.reply(turn)
-        if self.line.session.ending:
-            await self.line.over()
+        if self.call.session.ending:
+            await self.call.over()
 
 
-async def played(line: Call) -> None:
-    """Wait until what the agent has sent so far has been spoken."""
-    while (remaining := line.playback.remaining) > 0:
+async def wait_until_spoken(call: Call) -> None:
+    """Wait until the text that the agent has sent so far has been spoken."""
+    while (remaining := call.playback.remaining) > 0:
         await asyncio.sleep(min(0.05, remaining))
 
 
 @asynccontextmanager
-async def typed(line: Call, over: Callable[[], bool]) -> AsyncGenerator[AsyncIterator[str]]:
-    """The lines that somebody types, with the agent's words as they are spoken below."""
+async def typed(call: Call, over: Callable[[], bool]) -> AsyncGenerator[AsyncIterator[str]]:
+    """Lines from the keyboard. The toolbar shows the text as it is spoken."""
     entered: asyncio.Queue[str] = asyncio.Queue()
 
     def toolbar() -> str:
         width = os.get_terminal_size().columns - 12
-        heard = line.playback.heard()[-width:]
-        return f"   agent  {heard}" if line.playback.remaining > 0 else "          Your turn. Ctrl-D hangs up."
+        heard = call.playback.heard()[-width:]
+        return f"   agent  {heard}" if call.playback.remaining > 0 else "          Your turn. Ctrl-D hangs up."
 
     async def enter() -> None:
         session: PromptSession[str] = PromptSession(bottom_toolbar=toolbar, refresh_interval=0.1, erase_when_done=True)

@@ -5,13 +5,15 @@ A folder may have the modules `checks`, `resources`, `commands` and `fake`; docs
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from app.registry import RUNTIME, folders, modules
+from kit.talk import command
 
 
 def check_modules() -> list[str]:
@@ -34,20 +36,23 @@ def setup_channels() -> list[type[Any]]:
 
 def commands() -> list[Callable[..., Any]]:
     """The commands of the folders, in the order of `agent --help`."""
-    from kit.talk import command as conversation
-
-    found = [command for module in modules("commands") for command in module.COMMANDS]
-    found += [conversation(*module.COMMAND) for module in modules("fake") if hasattr(module, "COMMAND")]
-    return sorted(found, key=lambda command: command.__name__)
+    found = [each for module in modules("commands") for each in module.COMMANDS]
+    found += [command(*module.COMMAND) for module in modules("fake") if hasattr(module, "COMMAND")]
+    return sorted(found, key=lambda each: each.__name__)
 
 
+@cache
 def drivers() -> dict[str, type[Any]]:
-    """How a scenario is played, by channel; the first is the default."""
+    """The driver of each channel, by its name; the first is the default of a scenario."""
     return {module.DRIVER.channel: module.DRIVER for module in modules("fake") if hasattr(module, "DRIVER")}
 
 
+@cache
 def givens() -> dict[str, Callable[..., Awaitable[None]]]:
-    """What a scenario may say under `given`, beside what every scenario may: a name, and who makes it so."""
+    """Fields under `given` of a scenario that a folder adds: name, and the function that sets it up.
+
+    The function gets the app, the simulated account and the value of the field. It raises ValueError for a wrong one.
+    """
     return {name: make for module in modules("fake") for name, make in getattr(module, "GIVEN", {}).items()}
 
 
@@ -56,8 +61,7 @@ def play(script: Any) -> Any:
     return import_module(f"{RUNTIME.__module__}.fake").played(script)
 
 
-def scenario_files() -> Iterator[Path]:
-    """The scenarios of the folders, which must always go well."""
-    for folder in folders():
-        path = Path(str(import_module(folder).__file__)).parent / "scenarios"
-        yield from sorted(path.glob("*.yml"))
+def scenario_files() -> list[Path]:
+    """The scenarios of the folders."""
+    packages = [Path(str(import_module(folder).__file__)).parent for folder in folders()]
+    return [path for package in packages for path in sorted(package.glob("scenarios/*.yml"))]

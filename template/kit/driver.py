@@ -1,4 +1,4 @@
-"""What a player of scenarios does, whatever the conversation goes over."""
+"""The interface of a channel for scenarios and tests: take a step, return the reply."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from fastapi import FastAPI
 
 from app.session import Session
+from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
-
-if TYPE_CHECKING:
-    from kit.scenario import Given, Step
 
 
 @dataclass
 class Reply:
-    """What came back. `first` is how many milliseconds its first word took; None when there was none to wait for."""
+    """A reply. `first` is the latency of its first word in milliseconds; None for a step that expects no reply."""
 
     text: str = ""
     first: float | None = None
@@ -27,20 +25,20 @@ class Reply:
 
 
 class Driver(ABC):
-    """One conversation, as a scenario plays it. Raises Problem for silence."""
+    """One simulated conversation. Raises Problem when the agent is silent."""
 
-    somebody: Any  # who talks to the agent, for what happens at Twilio meanwhile
+    party: Any  # kit.caller.Call or kit.texter.Texter
     channel: ClassVar[str]
     phrases: ModuleType  # the module of agent/ that has the sentences of this channel
-    cannot: frozenset[str] = frozenset()  # steps and expectations that make no sense here
+    unsupported: frozenset[str] = frozenset()  # fields of Step and Ending that the channel lacks
     ended_by: str | None = None
     handoff: Any = None
     task: dict[str, Any] | None = None
-    remarks: str = ""  # what was said between the replies and after them
+    remarks: str = ""  # text between the replies and after them
 
     @classmethod
     def settings(cls, given: Given) -> dict[str, Any]:
-        """The app's settings that a scenario decides."""
+        """The settings of the app that depend on the scenario."""
         return {"deadline": given.deadline}
 
     @classmethod
@@ -48,16 +46,16 @@ class Driver(ABC):
     def begins(
         cls, app: FastAPI, address: str, given: Given, account: SimulatedAccount, pace: float, watch: bool
     ) -> AbstractAsyncContextManager[Driver]:
-        """A conversation with an app that is being served. `watch` shows it in the terminal."""
+        """Begin a conversation with the app that is served at `address`. `watch` prints it."""
 
     @abstractmethod
     async def takes(self, step: Step) -> Reply:
-        """Do what a step says, and wait for what comes of it."""
+        """Take a step and wait for the reply."""
 
     @abstractmethod
     async def ends(self) -> None:
-        """Let the conversation be over."""
+        """End the conversation."""
 
     @abstractmethod
     async def session(self) -> Session:
-        """What the app knows of the conversation by now."""
+        """The session of the app."""

@@ -1,4 +1,4 @@
-"""Every test talks to the real app over loopback; a guard proves that nothing leaves the machine."""
+"""The pytest plugin of the project: tests talk to the real app over loopback, and no test may leave the machine."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 
 os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
 os.environ["AWS_ACCESS_KEY_ID"] = os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = ""
-os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # nobody's account of AWS is used, neither here nor on a machine there
-os.environ["AZURE_CONFIG_DIR"] = os.devnull  # nor is anybody of Azure
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no credentials of AWS, not even those of an EC2 machine
+os.environ["AZURE_CONFIG_DIR"] = os.devnull  # no credentials of Azure
 os.environ["AZURE_TOKEN_CREDENTIALS"] = os.environ["AZURE_CLIENT_ID"] = os.environ["AZURE_FEDERATED_TOKEN_FILE"] = ""
 os.environ["IDENTITY_ENDPOINT"] = ""
 
@@ -32,22 +32,24 @@ from app.registry import ProjectSettings
 from app.session import Session
 from kit import defaults
 from kit.agent_app import build_app
+from kit.conventions import drivers
 from kit.driver import Driver, Reply
 from kit.local_server import serve
 from kit.network_guard import offline
-from kit.scenario import DRIVERS, Given, Step, instructions, remembered
+from kit.scenario import last_instructions, text_of_history
+from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
 
-# Fixtures of their own: what this project can be reached by.
-pytest_plugins = ["kit.voice_fixtures", "kit.text_fixtures"]
+pytest_plugins = ["kit.voice_fixtures", "kit.text_fixtures", "kit.testing"]
 
 
-def quiet() -> None:
+def silence_logs() -> None:
+    """Log nothing below critical."""
     structlog.reset_defaults()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-quiet()
+silence_logs()
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +62,7 @@ def network_blocked() -> Iterator[list[str]]:
 
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
-    """What the project and its libraries have written so far, at `LOG_LEVEL=debug`."""
+    """The log of the project and its libraries so far, at `LOG_LEVEL=debug`."""
     log = io.StringIO()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", log)
@@ -68,12 +70,12 @@ def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     yield lambda: "".join([log.getvalue(), *capsys.readouterr()])
     logging.getLogger().handlers.clear()
     logging.getLogger().setLevel(logging.WARNING)
-    quiet()
+    silence_logs()
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The settings that the simulator takes, as an environment. It has no key of a model."""
+    """The simulator's settings as environment variables, without a model key."""
     for field in ProjectSettings.model_fields.values():
         if field.alias and field.examples:
             monkeypatch.setenv(field.alias, str(field.examples[0]))
@@ -84,31 +86,31 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 class Talk:
-    """A conversation with the app, by whatever channel: what it does is what a scenario can do."""
+    """A conversation with the app over one of its channels."""
 
-    def __init__(self, app: FastAPI, player: Driver) -> None:
+    def __init__(self, app: FastAPI, driver: Driver) -> None:
         self.app = app
-        self.player = player
-        self.somebody = player.somebody
-        self.apology: str = player.phrases.APOLOGY
+        self.driver = driver
+        self.party = driver.party
+        self.apology: str = driver.phrases.APOLOGY
 
     async def says(self, text: str) -> Reply:
-        """Say or write something, and wait for the whole answer."""
-        return await self.player.takes(Step(caller=text))
+        """Say or write `text`, and wait for the whole reply."""
+        return await self.driver.takes(Step(caller=text))
 
     async def ends(self) -> None:
-        await self.player.ends()
+        await self.driver.ends()
 
     async def session(self) -> Session:
-        return await self.player.session()
+        return await self.driver.session()
 
     async def told(self) -> str:
-        """What the model was told before its last answer, beside the conversation."""
-        return instructions(await self.session())
+        """The instructions of the model's last request."""
+        return last_instructions(await self.session())
 
     async def heard(self) -> str:
-        """What the model would be told of the conversation, in lower case."""
-        return remembered(await self.session())
+        """The words of both sides that the model gets with the next turn, in lower case."""
+        return text_of_history(await self.session())
 
 
 class Begin(Protocol):
@@ -117,24 +119,27 @@ class Begin(Protocol):
     ) -> Talk: ...
 
 
-@pytest.fixture(params=DRIVERS)
+@pytest.fixture(params=list(drivers()))
 async def begin(request: pytest.FixtureRequest) -> AsyncGenerator[Begin]:
-    """Talk to an agent whose model follows `rules`, by each channel; `options` are those of `build_app`."""
+    """Begin a conversation with an agent whose model follows `rules`; the test runs once for each channel.
+
+    `options` are those of `kit.agent_app.build_app`, as `tools=` and `capabilities=`.
+    """
     async with AsyncExitStack() as talks:
 
         async def start(*rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any) -> Talk:
             account = account or SimulatedAccount()
             app = build_app(*rules, account=account, **options)
             address = await talks.enter_async_context(serve(app))
-            talking = DRIVERS[request.param].begins(app, address, Given(), account, 1000.0, False)
-            return Talk(app, await talks.enter_async_context(talking))
+            driver = drivers()[request.param].begins(app, address, Given(), account, 1000.0, False)
+            return Talk(app, await talks.enter_async_context(driver))
 
         yield start
 
 
 @pytest.fixture
 async def talk(begin: Begin) -> Talk:
-    """A conversation with an agent that always says the same."""
+    """A conversation with an agent that has one reply."""
     return await begin({"hears": "", "says": "You said something."})
 
 
@@ -144,7 +149,7 @@ def sign(url: str, form: Mapping[str, str] | None = None, token: str = defaults.
 
 
 class Web:
-    """The app as webhooks see it, also those that Twilio would never send."""
+    """Webhooks to the app, also those that Twilio would never send."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self.http = http
@@ -157,20 +162,20 @@ class Web:
         signed: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
-        """POST a form, with Twilio's signature unless `signed` says otherwise; an empty one is left out."""
+        """POST a form. `signed` replaces Twilio's signature; an empty one is left out."""
         signature = sign(f"{defaults.PUBLIC_URL}{path}", form) if signed is None else signed
         signature_header = {"X-Twilio-Signature": signature} if signature else {}
         return await self.http.post(path, data=dict(form), headers={**signature_header, **(headers or {})})
 
 
 def yes() -> FastAPI:
-    """An app whose model says yes to everything."""
+    """An app whose model says yes to every text."""
     return build_app()
 
 
 @pytest.fixture
 async def web() -> AsyncGenerator[Web]:
-    """The app without a server, which is all that a webhook needs."""
+    """The app without a server: webhooks need none."""
     transport = httpx2.ASGITransport(yes(), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as http:
         yield Web(http)
@@ -178,21 +183,21 @@ async def web() -> AsyncGenerator[Web]:
 
 @pytest.fixture
 async def address() -> AsyncGenerator[str]:
-    """Where an app is being served that says yes to everything."""
+    """Host and port of a served app whose model says yes to every text."""
     async with serve(yes()) as address:
         yield address
 
 
-# --- processes of their own ------------------------------------------------------------------------------------
+# --- processes ------------------------------------------------------------------------------------
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "process(script): what the process of this test runs")
+    config.addinivalue_line("markers", "process(script): the Python script that the fixture `process` runs")
 
 
 @pytest.fixture
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """A new interpreter with an empty environment, which runs the script of the test's marker."""
+    """A new interpreter with an empty environment that runs the script of the test's marker."""
     started = subprocess.Popen(
         [sys.executable, "-B", "-c", request.node.get_closest_marker("process").args[0]],
         cwd=Path(__file__).parents[1],

@@ -1,4 +1,4 @@
-"""A conversation in a terminal: who says what."""
+"""Print a conversation in the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 
 class Terminal:
-    """Prints a conversation. `pace` 1 is that of people."""
+    """Prints one line for each message. `pace` 1 is the speed of people, 8 eight times as fast."""
 
     def __init__(self, pace: float = 1.0) -> None:
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
@@ -39,7 +39,7 @@ class Terminal:
 
 @asynccontextmanager
 async def piped() -> AsyncGenerator[AsyncIterator[str]]:
-    """The lines of a file or of another program."""
+    """Lines of stdin that is no terminal."""
 
     async def lines() -> AsyncIterator[str]:
         while text := await asyncio.to_thread(sys.stdin.readline):

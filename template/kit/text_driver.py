@@ -1,4 +1,4 @@
-"""A scenario played in writing. A message without an answer is a problem, whatever the scenario expects."""
+"""The driver of messages. A message without an answer is a problem, whatever the scenario expects."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic_ai import messages as m
 
 from app.session import Session
 from kit.driver import Driver, Reply
+from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.terminal import Terminal
 from kit.texter import Texter, texter_on
 
-if TYPE_CHECKING:
-    from kit.scenario import Given, Step
-
 
 class TextDriver(Driver):
-    """`caller` writes, `silence` is a pause."""
+    """A scenario in writing: `caller` is a message, `silence` a pause."""
 
     channel = "messaging"
-    cannot = frozenset({"answer", "dtmf", "drop", "hangup", "interrupt_after", "hangup_after", "ended_by", "handoff"})
+    unsupported = frozenset(
+        {"answer", "dtmf", "drop", "hangup", "interrupt_after", "hangup_after", "ended_by", "handoff"}
+    )
 
-    somebody: Texter
+    party: Texter
 
-    def __init__(self, somebody: Texter, pace: float, terminal: Terminal | None) -> None:
-        self.somebody = somebody
+    def __init__(self, party: Texter, pace: float, terminal: Terminal | None) -> None:
+        self.party = party
         self.pace = pace
         self.terminal = terminal
 
@@ -43,39 +43,39 @@ class TextDriver(Driver):
     async def begins(
         cls, app: FastAPI, address: str, given: Given, account: SimulatedAccount, pace: float, watch: bool
     ) -> AsyncGenerator[TextDriver]:
-        async with texter_on(app, address, account, author=given.caller) as somebody:
-            player = cls(somebody, pace, Terminal() if watch else None)
-            yield player
-        player.remarks = " ".join([player.remarks, *somebody.unread()])
+        async with texter_on(app, address, account, author=given.caller) as party:
+            driver = cls(party, pace, Terminal() if watch else None)
+            yield driver
+        driver.remarks = " ".join([driver.remarks, *party.unread()])
 
     async def takes(self, step: Step) -> Reply:
         if step.caller is not None:
-            return await self._writes(step.caller)
+            return await self._write(step.caller)
         if step.silence is not None:
             await asyncio.sleep(step.silence / self.pace)
         elif step.twilio:
-            await self.somebody.account.happens(self.somebody, step.twilio)
-        await self.somebody.settles()
-        between = " ".join(self.somebody.unread())
+            await self.party.account.happens(self.party, step.twilio)
+        await self.party.settles()
+        between = " ".join(self.party.unread())
         self.remarks = f"{self.remarks} {between}".strip()
         return Reply(between)
 
     async def ends(self) -> None:
-        await self.somebody.closes()
-        await self.somebody.settles()
+        await self.party.closes()
+        await self.party.settles()
 
     async def session(self) -> Session:
-        return await self.somebody.session()
+        return await self.party.session()
 
-    async def _writes(self, text: str) -> Reply:
-        before = await self._exchanged()
+    async def _write(self, text: str) -> Reply:
+        before = await self._history()
         began = time.monotonic()
-        await self.somebody.posts(self.somebody.writes(text))
-        first = await self.somebody.reads()
+        await self.party.posts(self.party.writes(text))
+        first = await self.party.reads()
         took = 1000 * (time.monotonic() - began)
-        await self.somebody.settles()
-        answer = "\n".join([first, *self.somebody.unread()])
-        parts = [part for message in (await self._exchanged())[len(before) :] for part in message.parts]
+        await self.party.settles()
+        answer = "\n".join([first, *self.party.unread()])
+        parts = [part for message in (await self._history())[len(before) :] for part in message.parts]
         reply = Reply(answer, took, [part.tool_name for part in parts if isinstance(part, m.ToolCallPart)])
         if self.terminal:
             tools = f", tools: {', '.join(reply.tools)}" if reply.tools else ""
@@ -83,5 +83,5 @@ class TextDriver(Driver):
             self.terminal.agent(answer, f"{took:.0f} ms{tools}")
         return reply
 
-    async def _exchanged(self) -> list[m.ModelMessage]:
+    async def _history(self) -> list[m.ModelMessage]:
         return (await self.session()).history

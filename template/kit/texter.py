@@ -232,7 +232,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
         terminal.problem(str(problem))
         return 1
     if refused:
-        terminal.problem(f"something tried to reach {', '.join(sorted(set(refused)))}")
+        terminal.problem(f"the app tried to reach {', '.join(sorted(set(refused)))}")
     return 1 if refused or counts["failed"] else 0
 
 

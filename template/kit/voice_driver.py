@@ -1,31 +1,28 @@
-"""A scenario played as a phone call."""
+"""The driver of phone calls."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from app.session import Session
-from kit.caller import Call, Turn, caller_on
-from kit.console import Screen, played
+from kit.caller import Call, CallTurn, caller_on
+from kit.console import Screen, wait_until_spoken
 from kit.driver import Driver, Reply
+from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
-
-if TYPE_CHECKING:
-    from kit.scenario import Given, Step
 
 
 class VoiceDriver(Driver):
-    """From ringing to hanging up."""
+    """A scenario from ringing to hanging up."""
 
     channel = "voice"
 
-    def __init__(self, line: Call, screen: Screen | None) -> None:
-        self.line = self.somebody = line
+    def __init__(self, call: Call, screen: Screen | None) -> None:
+        self.call = self.party = call
         self.screen = screen
 
     @classmethod
@@ -34,67 +31,67 @@ class VoiceDriver(Driver):
         cls, app: FastAPI, address: str, given: Given, account: SimulatedAccount, pace: float, watch: bool
     ) -> AsyncGenerator[VoiceDriver]:
         dialled = caller_on(app, address, pace=pace, caller=given.caller, called=given.called, account=account)
-        async with dialled as line:
-            player = cls(line, Screen() if watch else None)
-            yield player
-        player.ended_by, player.handoff, player.task = line.ended_by, line.handoff, line.task
-        player.remarks = " ".join([*line.remarks, line.farewell])
+        async with dialled as call:
+            driver = cls(call, Screen() if watch else None)
+            yield driver
+        driver.ended_by, driver.handoff, driver.task = call.ended_by, call.handoff, call.task
+        driver.remarks = " ".join([*call.remarks, call.farewell])
 
     async def takes(self, step: Step) -> Reply:
-        turn = await self._does(step)
+        turn = await self._act(step)
         if self.screen:
-            await self._shows(self.screen, turn, step.interrupt_after or step.hangup_after or "")
+            await self._show(self.screen, turn, step.interrupt_after or step.hangup_after or "")
         if step.hangup_after is not None:
-            await self.line.hears(step.hangup_after)
-            await self.line.hangs_up()
+            await self.call.hears(step.hangup_after)
+            await self.call.hangs_up()
         elif step.interrupt_after is not None:
-            await self.line.interrupts(after=step.interrupt_after)
+            await self.call.interrupts(after=step.interrupt_after)
         elif turn:
-            await self.line.hears_out(turn)
-            if self.line.session.ending:
-                await self.line.over()
-        return Reply(turn.text, turn.first, turn.tools) if turn else Reply(self.line.greeting)
+            await self.call.hears_out(turn)
+            if self.call.session.ending:
+                await self.call.over()
+        return Reply(turn.text, turn.first, turn.tools) if turn else Reply(self.call.greeting)
 
     async def ends(self) -> None:
-        await self.line.hangs_up()
+        await self.call.hangs_up()
 
     async def session(self) -> Session:
-        session: Session = self.line.session
+        session: Session = self.call.session
         return session
 
-    async def _does(self, step: Step) -> Turn | None:
-        """Let the caller take a step. Returns the reply, if the step asks for one."""
+    async def _act(self, step: Step) -> CallTurn | None:
+        """Take a step. Returns the turn that it begins, or None."""
         if step.caller is not None:
-            return await self.line.begins(step.caller)
+            return await self.call.begins(step.caller)
         if step.dtmf is not None:
-            return await self.line.types(step.dtmf)
+            return await self.call.types(step.dtmf)
         if step.silence is not None:
-            await self.line.stays_silent(step.silence)
+            await self.call.stays_silent(step.silence)
         elif step.drop:
-            await self.line.drops()
+            await self.call.drops()
         elif step.hangup:
-            await self.line.hangs_up()
+            await self.call.hangs_up()
         elif step.twilio:
-            await self.line.account.happens(self.line, step.twilio)
+            await self.call.account.happens(self.call, step.twilio)
         return None
 
-    async def _shows(self, screen: Screen, turn: Turn | None, until: str) -> None:
-        """One step at the pace of a voice. `until` is where the caller will break in."""
-        line = self.line
+    async def _show(self, screen: Screen, turn: CallTurn | None, until: str) -> None:
+        """Print one step at the pace of a voice. `until` are the words after which the caller interrupts."""
+        call = self.call
         if turn is None:
-            if not line.turns and not line.ended_by:
-                screen.agent(line.greeting)
-            if not line.ended_by:
-                await played(line)
+            if not call.turns and not call.ended_by:
+                screen.agent(call.greeting)
+            if not call.ended_by:
+                await wait_until_spoken(call)
             return
         screen.caller(turn.user_text)
         if until:
-            await line.hears(until)
-            while until not in line.playback.heard():
+            await call.hears(until)
+            while until not in call.playback.heard():
                 await asyncio.sleep(0.02)
-            heard, phrase, _ = line.playback.text.partition(until)
-            screen.agent(f"{heard}{phrase} —", "the caller breaks in")
+            heard, phrase, _ = call.playback.text.partition(until)
+            screen.agent(f"{heard}{phrase} —", "interrupted")
             return
-        await line.hears_out(turn)
-        await played(line)
+        await call.hears_out(turn)
+        await wait_until_spoken(call)
         screen.reply(turn)

@@ -13,8 +13,7 @@ from websockets.asyncio.client import connect as open_websocket
 from app.session import this_session
 from kit import defaults
 from kit.agent_app import build_app
-from kit.caller import Call
-from kit.caller import call as dial_app
+from kit.caller import Call, dial_app
 from kit.plugin import sign
 from kit.simulated_twilio.account import SimulatedAccount
 

@@ -1,17 +1,18 @@
-"""Tests of what your agent does and says on the phone. This file is yours."""
+"""Tests of your agent on the phone. This file is yours."""
 
 from __future__ import annotations
 
-from app.loader import load_prompt, load_tools
-from kit.voice_fixtures import Dial
+from kit.testing import Dial
 
 
-async def test_the_agent_hangs_up_when_it_is_asked_to(dial: Dial) -> None:
-    call = await dial({"calls": {"end_call": {"reason": "done"}}, "then": "Goodbye!"}, tools=load_tools())
-    await call.says("That was all.")
-    await call.over()
-    assert (call.ended_by, call.handoff) == ("agent", {"reasonCode": "done"})
+async def test_the_agent_remembers_only_what_the_caller_heard(dial: Dial) -> None:
+    call = await dial({"hears": "story", "says": "Once upon a time there was a dragon."}, {"says": "All right."})
+    await call.begins("Tell me a story.")
+    await call.interrupts(after="Once upon a time")
+    await call.says("Stop, please.")
+    history = str(call.session.history)
+    assert "Once upon a time" in history and "dragon" not in history
 
 
-def test_the_prompt_fits_a_voice() -> None:
-    assert "read aloud" in load_prompt()
+def test_the_prompt_is_written_for_a_voice(agent_prompt: str) -> None:
+    assert "read aloud" in agent_prompt

@@ -1,4 +1,4 @@
-"""Your scenarios, played offline with their own scripts. This file is yours."""
+"""Your scenarios, played without a network, with their own scripts. This file is yours."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kit.scenario import play
+from kit.testing import play
 
 FILES = sorted(Path(__file__).parents[1].glob("scenarios/*.yml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-async def test_a_scenario(path: Path) -> None:
+async def test_scenario(path: Path) -> None:
     assert (await play(path)).failures == []

@@ -12,8 +12,7 @@ import pytest
 from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
 
 from kit import defaults
-from kit.caller import Call, CallProblem, caller_on
-from kit.caller import call as dial_app
+from kit.caller import Call, CallProblem, caller_on, dial_app
 from kit.local_server import serve
 from kit.speech_clock import Playback
 
@@ -24,7 +23,8 @@ def fake(serving: Serving | None = None, twiml: str = "", status: int = 200, act
     """An app that answers every prompt as `serving` does, with TwiML like ours unless another is given."""
     app = FastAPI()
     app.state.setups = []
-    app.state.conversations = SimpleNamespace(get=lambda sid: SimpleNamespace(turn=None, ending=False))
+    calls = SimpleNamespace(get=lambda sid: SimpleNamespace(turn=None, ending=False))
+    app.state.conversations = SimpleNamespace(channel=lambda name: SimpleNamespace(calls=calls))
     relay = '<ConversationRelay url="wss://agent.example/ws" welcomeGreeting="Hello there, how are you?"/>'
     connect = f'<Response><Connect action="https://agent.example/connect-action">{relay}</Connect></Response>'
 
@@ -54,7 +54,7 @@ def fake(serving: Serving | None = None, twiml: str = "", status: int = 200, act
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller who gives up soon, for the tests that wait for it."""
-    monkeypatch.setattr("kit.caller.PATIENCE", 0.2)
+    monkeypatch.setattr("kit.caller.SILENCE_TIMEOUT", 0.2)
 
 
 async def problem_of(app: FastAPI, text: str = "Hello") -> str:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from app import config
 from kit import cli
-from kit.plugin import quiet
-from kit.registry import COMMANDS
+from kit.conventions import commands
+from kit.plugin import silence_logs
 
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
 
@@ -31,7 +31,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     yield
     logging.getLogger().handlers.clear()
     logging.getLogger().setLevel(logging.WARNING)
-    quiet()
+    silence_logs()
 
 
 def run(*arguments: str, typed: str = "") -> Result:
@@ -113,5 +113,5 @@ def test_the_real_model_is_not_asked_without_its_key(scenarios: Path) -> None:
 
 def test_the_commands_are_listed() -> None:
     output = run("--help").output
-    named = [command.__name__.replace("_", "-") for command in COMMANDS]
+    named = [command.__name__.replace("_", "-") for command in commands()]
     assert all(command in output for command in ("serve", "scenario", *named))

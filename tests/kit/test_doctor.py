@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from app import config
 from kit import cli, defaults
 from kit.doctor.check import Check, Examined, catalogue, examine
-from kit.plugin import quiet
+from kit.plugin import silence_logs
 from kit.registry import CHECKS
 from tests.kit.account import Account
 from tests.kit.healthy_project import CATALOGUE, SICK, WELL, Case, Patient, like
@@ -35,7 +35,7 @@ def patient(tmp_path: Path, environment: pytest.MonkeyPatch) -> Iterator[Patient
         if hasattr(subject, "healthy"):
             subject.healthy(patient)
     yield patient
-    quiet()
+    silence_logs()
 
 
 def said(report: Any) -> str:

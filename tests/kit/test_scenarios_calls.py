@@ -28,7 +28,7 @@ async def test_a_caller_who_just_stops_has_hung_up(path: Path) -> None:
 
 
 async def test_silence_is_reported_and_does_not_hang(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kit.caller.PATIENCE", 0.2)
+    monkeypatch.setattr("kit.caller.SILENCE_TIMEOUT", 0.2)
     monkeypatch.setattr("app.brain.Brain.reply", silence)
     result = await played(path, "  - caller: Hello")
     assert "silence in answer to 'Hello'" in result.failures[0]

@@ -39,7 +39,7 @@ from app.signals import (
 from app.store import InProcess
 from kit import cli, defaults
 from kit.local_server import serve
-from kit.plugin import Begin, Talk, quiet
+from kit.plugin import Begin, Talk, silence_logs
 from kit.simulated_twilio import intelligence as fake
 
 YES = {"hears": "", "says": "Yes."}
@@ -91,7 +91,7 @@ async def talk(begin: Begin, failed_file: Path) -> Talk:
 @pytest.fixture
 def somebody(talk: Talk) -> Any:
     """The simulated caller, or author of messages."""
-    return talk.somebody
+    return talk.party
 
 
 async def happens(somebody: Any, **event: Any) -> None:
@@ -196,7 +196,7 @@ def test_a_signal_has_its_trigger() -> None:
 
 
 async def test_a_signal_reaches_its_session(talk: Talk, reactions: Recorder) -> None:
-    await happens(talk.somebody, sentiment="negative")
+    await happens(talk.party, sentiment="negative")
     ((signal, session),) = reactions.seen
     assert (signal.label, session.id, session.caller) == ("negative", (await talk.session()).id, defaults.CALLER)
 
@@ -300,9 +300,9 @@ async def test_a_reaction_ends_after_its_timeout(begin: Begin, reactions: Record
     reactions.on_sentiment = lambda signal, session: asyncio.Event().wait()
     talk = await begin(YES, failed_signals=failed_file, capabilities=with_intelligence(reaction_timeout=0.02))
     await talk.says("Hello")
-    await sends(talk.somebody, body_of(talk.somebody, sentiment="negative"))
+    await sends(talk.party, body_of(talk.party, sentiment="negative"))
     await until(lambda: text(failed_file))
-    await happens(talk.somebody, summary="All good.")
+    await happens(talk.party, summary="All good.")
     assert "TimeoutError" in text(failed_file) and len(reactions.seen) == 1
 
 
@@ -358,7 +358,7 @@ def failing(environment: pytest.MonkeyPatch, failed_file: Path) -> None:
 
 def replay() -> tuple[int, str]:
     result = CliRunner().invoke(cli.app, ["replay"])
-    quiet()
+    silence_logs()
     return result.exit_code, result.output
 
 
@@ -369,7 +369,7 @@ async def replayed() -> tuple[int, str]:
 async def test_a_failed_signal_is_kept_and_replayed(
     failing: None, talk: Talk, reactions: Recorder, failed_file: Path, logged: Callable[[], str]
 ) -> None:
-    await fail(talk.somebody, reactions, sentiment="negative")
+    await fail(talk.party, reactions, sentiment="negative")
     (line,) = map(json.loads, text(failed_file).splitlines())
     assert line["reason"].startswith("KeyError") and line["session"]["caller"] == defaults.CALLER
     assert mode(failed_file) == 0o600 and "reaction.failed" in logged() and defaults.CALLER[1:] not in logged()
@@ -392,7 +392,7 @@ async def test_a_signal_that_fails_again_is_kept_again(
 @pytest.mark.parametrize("entry_point", ["kit.cli", "app.__main__"])
 def test_replay_is_a_command_of_agent_and_of_the_server(failing: None, failed_file: Path, entry_point: str) -> None:
     result = CliRunner().invoke(import_module(entry_point).app, ["replay"])
-    quiet()
+    silence_logs()
     assert (result.exit_code, result.output) == (0, f"{failed_file} holds no failed signal.\n")
 
 
@@ -446,7 +446,7 @@ async def test_an_alert_has_the_ids_and_the_reason_only(
     async with pager() as (url, received):
         talk = await begin(YES, alert_url=url)
         await talk.says("Hello")
-        await happens(talk.somebody, sentiment="negative")
+        await happens(talk.party, sentiment="negative")
     (told,) = received
     assert (told["reason"], told["id"]) == ("unhappy", (await talk.session()).id)
     assert set(told) == {"reason", "id", "conversationId", "at"} and "secret-path" not in logged()
@@ -458,7 +458,7 @@ async def test_a_signal_is_kept_when_its_alert_fails(begin: Begin, reactions: Re
         talk = await begin(YES, alert_url=url, failed_signals=failed_file)
         await talk.says("Hello")
         with pytest.raises(ValueError, match="failed"):
-            await happens(talk.somebody, sentiment="negative")
+            await happens(talk.party, sentiment="negative")
     assert "HTTPStatusError" in text(failed_file)
 
 
@@ -471,9 +471,7 @@ async def test_an_alert_without_an_address_is_logged(
 
 
 async def test_no_result_is_logged(talk: Talk, logged: Callable[[], str]) -> None:
-    await happens(
-        talk.somebody, summary="Ada wants a refund", custom={"name": "Names", "result": {"entities": ["Ada"]}}
-    )
+    await happens(talk.party, summary="Ada wants a refund", custom={"name": "Names", "result": {"entities": ["Ada"]}})
     await talk.ends()
     assert "signal.handled" in logged() and "Ada" not in logged() and defaults.CALLER[1:] not in logged()
 
@@ -496,10 +494,10 @@ async def test_state_and_guidance_of_a_reaction_are_used_in_the_next_turn(
     look = {"hears": "flags", "calls": {"flags": {}}, "then": "{result}"}
     talk = await begin(look, YES, tools=[flags], failed_signals=failed_file)
     await talk.says("Hello")
-    await happens(talk.somebody, next_best_response="Offer a refund.")
-    await happens(talk.somebody, custom={"name": "Own", "result": 1})
+    await happens(talk.party, next_best_response="Offer a refund.")
+    await happens(talk.party, custom={"name": "Own", "result": 1})
     assert (await talk.says("Which flags?")).text == "flag 0"
     assert "Offer a refund." in await talk.told()
-    await happens(talk.somebody, custom={"name": "Own", "result": 2})
+    await happens(talk.party, custom={"name": "Own", "result": 2})
     assert (await talk.says("Which flags?")).text == "flag 0, flag 1"
     assert await talk.heard() and "hello" in await talk.heard()

@@ -37,8 +37,7 @@ from app.signals import Signal, save_summary, suggest
 from app.store import InProcess, Store
 from kit import defaults
 from kit.agent_app import build_app
-from kit.caller import Call
-from kit.caller import call as dial_app
+from kit.caller import Call, dial_app
 from kit.local_server import serve
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.voice_fixtures import Dial

@@ -19,7 +19,8 @@ from app.memory.backend import Backend, Deleted, Identity, Item, Memories, ident
 from app.session import Session
 from kit import defaults
 from kit.plugin import Begin, Talk
-from kit.scenario import ScenarioError, play
+from kit.scenario import play
+from kit.scenario_file import ScenarioError
 
 ADA, BOB = defaults.CALLER, "+15005550009"
 

@@ -28,8 +28,9 @@ from app.tests.test_server import health, serving, stopping
 from kit import cli, defaults
 from kit.conventions import play as played
 from kit.local_server import serve
-from kit.plugin import quiet
-from kit.scenario import ScenarioError, play
+from kit.plugin import silence_logs
+from kit.scenario import play
+from kit.scenario_file import ScenarioError
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.text_fixtures import Reach
@@ -597,7 +598,7 @@ def test_agent_text_answers_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("kit.scripted_model.WORD_DELAY", 0.0)
     typed = "Hello\n/photo\n/human I take over\nHello?\n/close\nAnd now?\n/quit\n"
     result = CliRunner().invoke(cli.app, ["text", "--script"], input=typed)
-    quiet()
+    silence_logs()
     assert result.exit_code == 0, result.output
     assert 'I heard "Hello".' in result.output and texts.NO_MEDIA in result.output
     assert 'I heard "Hello?"' not in result.output and 'I heard "And now?"' in result.output

@@ -29,7 +29,7 @@ from app.store import InProcess, Store
 from app.twilio_api import twilio_client
 from kit import cli, defaults
 from kit.local_server import serve
-from kit.plugin import quiet
+from kit.plugin import silence_logs
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.simulated_twilio.flex import wrong
@@ -718,7 +718,7 @@ def test_agent_text_shows_the_handover(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kit.scripted_model.WORD_DELAY", 0.0)
     typed = "A human, please\nHello?\n/human I take over\nThanks\n/done\nA human\n/nobody\nAnd now?\n/quit\n"
     result = CliRunner().invoke(cli.app, ["text", "--script"], input=typed)
-    quiet()
+    silence_logs()
     assert result.exit_code == 0, result.output
     assert result.output.count("-> Flex (sms): caller_asked") == 2 and "TaskRouter: accepted" in result.output
     assert handoff_texts.WAITING in result.output and NOBODY in result.output

@@ -31,7 +31,7 @@ from app.turn import Turn
 from kit import cli, defaults
 from kit.caller import caller_on
 from kit.local_server import serve
-from kit.plugin import quiet
+from kit.plugin import silence_logs
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.voice_fixtures import Dial
@@ -404,7 +404,7 @@ def test_what_the_service_would_refuse_is_said(capsys: pytest.CaptureFixture[str
 
 def test_the_command_prints_every_tool() -> None:
     result = CliRunner().invoke(cli.app, ["action-group"])
-    quiet()
+    silence_logs()
     printed = [each["name"] for each in json.loads(result.output)["functions"]]
     of_capabilities = {"app.escalation": "transfer_to_human", "app.memory": "recall"}
     present = [tool for module, tool in of_capabilities.items() if importlib.util.find_spec(module)]

@@ -27,7 +27,7 @@ from app.runtimes.microsoft_agents.tests.responses import Wire, event, response,
 from app.session import Session
 from kit import cli, defaults
 from kit.caller import Call
-from kit.plugin import quiet
+from kit.plugin import silence_logs
 from kit.voice_fixtures import Dial
 
 PROJECT = "https://example.services.ai.azure.com/api/projects/one"
@@ -206,7 +206,7 @@ def test_the_definition_is_valid_for_the_service() -> None:
 
 def test_the_command_prints_every_tool() -> None:
     result = CliRunner().invoke(cli.app, ["foundry-agent", "gpt-6-luna"])
-    quiet()
+    silence_logs()
     printed = [each["name"] for each in json.loads(result.output)["definition"]["tools"]]
     of_capabilities = {"app.escalation": "transfer_to_human", "app.memory": "recall"}
     present = [tool for module, tool in of_capabilities.items() if importlib.util.find_spec(module)]

@@ -1,0 +1,177 @@
+"""The schema of a scenario file, and its loader, which names file, line and field of every mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from kit import defaults
+from kit.conventions import drivers, givens
+from kit.scripted_model import Pattern, Rule
+
+
+def as_list(value: Any) -> Any:
+    """Make a list of one text, and texts of numbers."""
+    values = value if isinstance(value, list) else [value]
+    if any(isinstance(item, bool) for item in values):
+        raise ValueError("YAML takes yes, no, on and off for true and false: put the text in quotes")
+    return [str(item) if type(item) is int else item for item in values]
+
+
+def known_channel(channel: str) -> str:
+    if channel not in drivers():
+        raise ValueError(f"this project can be reached by {', '.join(drivers())}")
+    return channel
+
+
+Texts = Annotated[list[str], BeforeValidator(as_list)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Expect(Strict):
+    """What must be true of a reply. Texts ignore case."""
+
+    contains: Texts = Field([], description="the reply has each of these")
+    absent: Texts = Field([], description="the reply has none of these")
+    regex: Pattern | None = Field(None, description="the reply matches")
+    phrase: str | None = Field(
+        None, description="the reply has this sentence of agent/phrases.py, or in writing of agent/texts.py"
+    )
+    tools: list[str] | None = Field(None, description="exactly these tools were called, in this order")
+    no_tools: list[str] = Field([], description="none of these tools was called")
+    within_ms: float | None = Field(None, gt=0, description="the first word came in time")
+    remembers: Texts = Field([], description="the model's history has each of these")
+    forgets: Texts = Field([], description="the model's history has none of these: the caller never heard them")
+    told: Texts = Field([], description="the model's instructions had each of these")
+    not_told: Texts = Field([], description="the model's instructions had none of these")
+
+
+ACTIONS = ("answer", "caller", "dtmf", "silence", "drop", "hangup", "twilio")
+
+
+class Step(Strict):
+    """One action of the caller or of Twilio, and what is expected of the reply."""
+
+    answer: Literal[True] | None = Field(None, description="listen to the greeting")
+    caller: str | None = Field(None, min_length=1, description="say or write this")
+    dtmf: str | None = Field(None, pattern="^[0-9*#]+$", description="press these keys")
+    silence: float | None = Field(None, gt=0, le=60, description="say or write nothing for so many seconds")
+    drop: Literal[True] | None = Field(None, description="lose the WebSocket")
+    hangup: Literal[True] | None = Field(None, description="put the phone down")
+    twilio: dict[str, Any] | None = Field(None, description="an event at Twilio, by product")
+    interrupt_after: str | None = Field(None, description="speak over the reply after these words of it")
+    hangup_after: str | None = Field(None, description="put the phone down after these words of the reply")
+    expect: Expect = Field(default_factory=lambda: Expect.model_validate({}))
+
+    @model_validator(mode="after")
+    def has_one_action(self) -> Step:
+        actions = [name for name in ACTIONS if getattr(self, name) is not None]
+        if len(actions) != 1:
+            raise ValueError(f"a step does one of {', '.join(ACTIONS)}; this one has {actions or 'none'}")
+        return self
+
+
+class Given(BaseModel):
+    """The state before the first step. Further fields are those of `GIVEN` in the folders of this project."""
+
+    model_config = ConfigDict(extra="allow")
+
+    channel: Annotated[str, AfterValidator(known_channel)] = Field(
+        default_factory=lambda: next(iter(drivers())), description="voice or messaging"
+    )
+    caller: str = Field(defaults.CALLER, pattern=r"^\+[1-9]\d{6,14}$")
+    called: str = Field(defaults.CALLED, pattern=r"^\+[1-9]\d{6,14}$")
+    now: datetime = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+    deadline: float = Field(5.0, gt=0, le=30, description="AGENT_DEADLINE")
+    tools: Literal["own", "sample"] = Field("own", description="those of agent/tools.py, or of kit/sample_tools.py")
+    twilio: dict[str, Any] = Field({}, description="what the simulated account has, and where it is slow or fails")
+
+    @model_validator(mode="after")
+    def has_known_fields(self) -> Given:
+        for name in self.model_extra or {}:
+            if name not in givens():
+                known = sorted([*type(self).model_fields, *givens()])
+                raise ValueError(f"there is no {name}; there are {', '.join(known)}")
+        return self
+
+
+class Ending(Strict):
+    """How the conversation must end."""
+
+    ended_by: Literal["caller", "agent", "human"] | None = None
+    handoff: dict[str, Any] | None = Field(None, description="the handoff data has at least these")
+    task: dict[str, Any] | None = Field(None, description="the task for a human has at least these attributes")
+    hears: Texts = Field([], description="Twilio itself says each of these, or the agent between its turns")
+
+
+class Scenario(Strict):
+    """A conversation from its beginning to its end."""
+
+    description: str = ""
+    given: Given = Field(default_factory=lambda: Given.model_validate({}))
+    model: list[Rule] = Field([], description="what the scripted model answers; a real model ignores it")
+    fallback: list[Rule] | None = Field(None, description="what the scripted fallback model answers")
+    turns: list[Step] = Field(min_length=1)
+    expect: Ending = Field(default_factory=lambda: Ending.model_validate({}))
+
+
+class ScenarioError(Exception):
+    """A scenario file that cannot be played. Each line names file, line and field."""
+
+
+def load(path: Path) -> Scenario:
+    """Raises ScenarioError with every mistake of the file."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        scenario = Scenario.model_validate(yaml.safe_load(text) or {})
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ScenarioError(f"{path}:{line}: {error.problem}") from None
+    except ValidationError as errors:
+        raise ScenarioError("\n".join(_message(path, tree, error) for error in errors.errors())) from None
+    if unsupported := [_message(path, tree, error) for error in _unsupported(scenario)]:
+        raise ScenarioError("\n".join(unsupported))
+    return scenario
+
+
+def _unsupported(scenario: Scenario) -> Iterator[dict[str, Any]]:
+    """Steps, expectations and phrases that the channel of the scenario does not have."""
+    channel = scenario.given.channel
+    driver = drivers()[channel]
+    places = [(("turns", number), step) for number, step in enumerate(scenario.turns)]
+    for place, part in [*places, (("expect",), scenario.expect)]:
+        for name in part.model_fields_set & driver.unsupported:
+            yield {"loc": (*place, name), "type": "unsupported", "msg": f"that cannot be by {channel}"}
+    known = [name for name in vars(driver.phrases) if name.isupper()]
+    for place, step in places:
+        if step.expect.phrase is not None and step.expect.phrase not in known:
+            yield {"loc": (*place, "expect", "phrase"), "type": "unsupported", "msg": f"there are {', '.join(known)}"}
+
+
+def _message(path: Path, node: yaml.Node | None, error: Any) -> str:
+    """One line for a validation error of pydantic, with the line of the file."""
+    line, names = 1, [str(part) for part in error["loc"]]
+    for part in error["loc"]:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+        elif isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if key.value == part), None)
+        if node is None:
+            break
+        line = node.start_mark.line + 1
+    reason = error["msg"]
+    if error["type"] == "extra_forbidden":
+        known = {name for kind in (Scenario, Given, Ending, Step, Expect, Rule) for name in kind.model_fields}
+        close = get_close_matches(names[-1], known, 1)
+        reason = f"there is no such field{f'; did you mean {close[0]}?' if close else ''}"
+    return f"{path}:{line}: {'.'.join(names)}: {reason}"

@@ -1,0 +1,93 @@
+"""For your tests: fixtures, and their types. Tests of yours import from here, from `agent` and from `app`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.config import FIRST_LANGUAGE
+from app.connection import Connection
+from app.loader import load_prompt, load_tools
+from app.session import Session, set_session
+from kit import defaults
+from kit.conventions import drivers
+from kit.plugin import Begin, Talk
+from kit.scenario import play
+from kit.text_fixtures import Reach
+from kit.voice_fixtures import Dial
+
+__all__ = ["Begin", "Dial", "Reach", "RecordedConnection", "Session", "Talk", "play"]
+
+
+class RecordedConnection(Connection):
+    """The connection of the fixture `session`: it records what a tool does, in the order of its calls.
+
+    `said`, `played` and `digits` are lists of arguments; `handoff` is what `end` was given, and `open` is False then.
+    """
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.played: list[str] = []
+        self.digits: list[str] = []
+        self.languages: list[str] = []
+        self.handoff: Mapping[str, Any] | None = None
+
+    async def say(self, text: str) -> None:
+        self.said.append(text)
+
+    async def update_state(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
+        """The state is that of the session already."""
+
+    async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
+        self.open, self.handoff = False, handoff
+
+    async def play(self, source: str, loop: int = 1) -> None:
+        self.played.append(source)
+
+    async def send_digits(self, digits: str) -> None:
+        self.digits.append(digits)
+
+    async def switch_language(self, code: str) -> None:
+        self.languages.append(code)
+
+
+@pytest.fixture
+def session() -> Iterator[Session]:
+    """What `this_session()` returns in a tool that the test calls. `session.connection` is a RecordedConnection."""
+    session = Session(
+        "CA" + "0" * 32,
+        defaults.CALLER,
+        defaults.CALLED,
+        FIRST_LANGUAGE,
+        now=lambda: datetime.now(UTC),
+        connection=RecordedConnection(),
+    )
+    token = set_session(session)
+    yield session
+    token.var.reset(token)
+
+
+@pytest.fixture
+def agent_tools() -> list[Callable[..., Any]]:
+    """The tools of agent/tools.py, for `tools=` of the fixtures `begin`, `dial` and `reach`."""
+    return load_tools()
+
+
+@pytest.fixture
+def agent_prompt() -> str:
+    """The text of agent/prompt.md."""
+    return load_prompt()
+
+
+@pytest.fixture
+def agent_phrases() -> dict[str, str]:
+    """The sentences of every channel, by their names in agent/phrases.py and agent/texts.py."""
+    return {
+        name: phrase
+        for driver in drivers().values()
+        for name, phrase in vars(driver.phrases).items()
+        if name.isupper() and isinstance(phrase, str)
+    }
