@@ -23,12 +23,14 @@ from app.main import create_app
 from app.session import Session
 from app.session_store import load_session
 from kit import defaults
+from kit.activity import is_busy, wait_until
 from kit.local_server import serve
 from kit.network_guard import offline
 from kit.simulated_twilio.account import SimulatedAccount
-from kit.simulated_twilio.conversations import PATH, PATIENCE, busy, webhook
+from kit.simulated_twilio.conversations import PATH, webhook
 from kit.terminal import Terminal, piped
 
+PATIENCE = 30.0  # seconds without an answer
 THREAD = "CH" + "0" * 32  # of a chat
 
 HELP = """\
@@ -154,12 +156,8 @@ class Texter:
 
     async def settles(self) -> None:
         """Wait until the app has nothing to do."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while self.account.conversations.deliveries or self.account.flex.deliveries or busy(self.app):
-                    await asyncio.sleep(0.002)
-        except TimeoutError:
-            raise defaults.Problem(f"the app is still busy after {PATIENCE:.0f} s") from None
+        deliveries = (self.account.conversations.deliveries, self.account.flex.deliveries)
+        await wait_until(lambda: not any(deliveries) and not is_busy(self.app), "the app is still busy", PATIENCE)
 
     # --- what the app keeps ----------------------------------------------------------------------------------------
 

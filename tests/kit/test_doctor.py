@@ -134,7 +134,7 @@ async def test_what_agent_setup_has_put_in_order_is_well(tmp_path: Path, environ
     patient = Patient(tmp_path, environment)
     account = Account(patient.root)
     if "custom" in getattr(config, "OPERATORS", []):
-        account.simulated.analyses.operators["own"] = {
+        account.simulated.intelligence_configurations.operators["own"] = {
             "id": "own",
             "displayName": "Own",
             "version": 1,

@@ -146,7 +146,7 @@ async def test_nothing_is_ever_bought(account: Account) -> None:
         await account.plan()
     with pytest.raises(SetupError, match="buys nothing"):
         await account.apply()
-    account.simulated.numbers.has(defaults.CALLED)
+    account.simulated.numbers.add(defaults.CALLED)
     await account.apply()
     await account.undo()
     assert account.simulated.numbers.bought == []
@@ -155,7 +155,7 @@ async def test_nothing_is_ever_bought(account: Account) -> None:
 
 
 async def test_of_several_numbers_one_is_named(account: Account) -> None:
-    other = account.simulated.numbers.has("+15005550002")
+    other = account.simulated.numbers.add("+15005550002")
     with pytest.raises(SetupError, match=r"--number.*15005550002") as error:
         await account.plan()
     assert error.value.code == 2

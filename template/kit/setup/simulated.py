@@ -41,7 +41,7 @@ def rehearsed(
     settings = SetupSettings(account_sid=known.account_sid, auth_token=known.auth_token, public_url=known.public_url)
     journal = Journal(folder / FILE, settings.account_sid)
     env_file = EnvFile(folder / ".env")
-    api = Api(settings, transport or account.transport, pace=account.numbers.pace)
+    api = Api(settings, transport or account.transport, pace=account.clock.pace)
     choices = Choices(dict(given), dict(journal.choices))
     return Setup(settings, api, journal, env_file, choices, {}, web=Server(env_file, account))
 

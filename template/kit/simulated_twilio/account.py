@@ -1,7 +1,6 @@
-"""The Twilio account that lives on this machine: one state behind the terminal, scenarios and tests.
+"""A Twilio account in this process: the state behind the terminal, scenarios, tests and `agent setup --simulated`.
 
-It behaves as the real one does where that matters: writes are answered before they can be read, and a conversation is
-listed seconds after it began.
+Every product is there, whatever the project uses. As at Twilio, a write can be read only some time after its response.
 """
 
 from __future__ import annotations
@@ -9,16 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kit.defaults import settings
-from kit.simulated_twilio.call_queue import CallQueue
-from kit.simulated_twilio.conversation_configurations import Configurations
+from kit.simulated_twilio.clock import Clock
+from kit.simulated_twilio.conversation_configurations import ConversationConfigurations
 from kit.simulated_twilio.conversations import Conversations
 from kit.simulated_twilio.flex import Flex
 from kit.simulated_twilio.intelligence import Intelligence
-from kit.simulated_twilio.intelligence_configurations import Analyses
+from kit.simulated_twilio.intelligence_configurations import IntelligenceConfigurations
 from kit.simulated_twilio.memory import Memory
-from kit.simulated_twilio.memory_stores import Stores
+from kit.simulated_twilio.memory_stores import MemoryStores
 from kit.simulated_twilio.numbers import Numbers, Regions
 from kit.simulated_twilio.product import Fault, Product, Transport, keys
+from kit.simulated_twilio.taskrouter import TaskRouter
 from kit.simulated_twilio.taskrouter_workspaces import Workspaces
 
 if TYPE_CHECKING:
@@ -27,37 +27,42 @@ if TYPE_CHECKING:
 
 
 class SimulatedAccount:
-    """`pace` divides every delay, as it does every other wait."""
+    """`pace` divides the delays of Twilio."""
 
     def __init__(self, pace: float = 1000.0) -> None:
-        self.numbers = Numbers(pace=pace)
-        self.regions = Regions(pace=pace)
-        self.stores = Stores(pace=pace)
-        self.configurations = Configurations(pace=pace)
-        self.analyses = Analyses(pace=pace)
-        self.workspaces = Workspaces(pace=pace)
-        self.memory = Memory(pace=pace, stores=self.stores)
-        self.conversations = Conversations(pace=pace, memory=self.memory)
-        self.intelligence = Intelligence(pace=pace)
-        self.taskrouter = CallQueue(pace=pace)
-        self.flex = Flex(pace=pace, taskrouter=self.taskrouter)
-        self.transport = Transport(self.products(), keys(settings()))
-
-    def products(self) -> list[Product]:
-        return [product for product in vars(self).values() if isinstance(product, Product)]
+        self.clock = clock = Clock(pace)
+        self.numbers = Numbers(clock)
+        self.regions = Regions(clock)
+        self.memory_stores = MemoryStores(clock)
+        self.conversation_configurations = ConversationConfigurations(clock)
+        self.intelligence_configurations = IntelligenceConfigurations(clock)
+        self.workspaces = Workspaces(clock)
+        self.memory = Memory(clock, stores=self.memory_stores)
+        self.conversations = Conversations(clock, memory=self.memory)
+        self.intelligence = Intelligence(clock)
+        self.taskrouter = TaskRouter(clock)
+        self.flex = Flex(clock, taskrouter=self.taskrouter)
+        products = [product for product in vars(self).values() if isinstance(product, Product)]
+        self.transport = Transport(products, keys(settings()))
 
     def given(self, facts: dict[str, Any]) -> None:
-        """Make it so beforehand: what a product knows, and for each its `slow` (seconds) and `fails` (status)."""
+        """Set the state of products before a conversation, and of each its `slow` (seconds) and `fails` (status).
+
+        Raises ValueError for a product that this project does not use.
+        """
         for name, known in facts.items():
-            product = self._product(name)
+            product, known = self._product(name), dict(known)
             product.fault = Fault(known.pop("slow", 0.0), known.pop("fails", 0))
             if known:
                 product.given(known)
 
-    async def happens(self, somebody: Any, event: dict[str, Any]) -> None:
-        """Something happens at Twilio while somebody talks to the agent: the name of a product, and what."""
-        for name, what in event.items():
-            await self._product(name).happens(somebody, what)
+    async def happens(self, customer: Any, event: dict[str, Any]) -> None:
+        """Something happens at Twilio during a conversation: the name of a product, and its event.
+
+        Raises ValueError for a product that this project does not use.
+        """
+        for name, details in event.items():
+            await self._product(name).happens(customer, details)
 
     async def connected(self, call: Call) -> None:
         """ConversationRelay has connected a call."""
@@ -66,16 +71,18 @@ class SimulatedAccount:
             self.conversations.begin(configuration, "VOICE", call.sid, call.caller, call.called)
 
     async def queued(self, call: Call, queue: Queue) -> None:
-        """A call has come into the queue of a workflow."""
+        """A call has entered the queue of a workflow."""
         await self.taskrouter.enqueue(call, queue)
 
     def conversation_of(self, call: Call) -> str:
-        """The id of the conversation that a call is."""
+        """The id of the conversation of a call."""
         return str(self.conversations.of(call.sid)["id"])
 
     def _product(self, name: str) -> Product:
-        product = getattr(self, name, None)
-        if not isinstance(product, Product):
-            known = [each for each, value in vars(self).items() if isinstance(value, Product)]
-            raise ValueError(f"there is no {name} at Twilio; there are {', '.join(known)}")
+        known = {each: value for each, value in vars(self).items() if isinstance(value, Product) and value.setting}
+        if name not in known:
+            raise ValueError(f"there is no {name} in a conversation at Twilio; there are {', '.join(known)}")
+        if not hasattr(settings(), known[name].setting):
+            raise ValueError(f"this project does not use {name}: it has no setting {known[name].setting}")
+        product: Product = known[name]
         return product

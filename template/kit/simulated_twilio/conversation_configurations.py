@@ -1,18 +1,17 @@
-"""Conversation configurations (Conversations v2, control plane). Ids in them are taken as they come, right or wrong.
+"""Conversation configurations (Conversations v2, control plane).
 
-A new one cannot be seen at once.
+A memory store or an intelligence configuration that does not exist is accepted, as Twilio accepts it.
 """
 
 from __future__ import annotations
 
 import re
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from kit.defaults import ACCOUNT_SID
-from kit.simulated_twilio.operations import TAKES, Operations
-from kit.simulated_twilio.product import Answer, NotFound, Product, Refused, Request, identifier, page, route
+from kit.simulated_twilio.operations import ControlPlane
+from kit.simulated_twilio.product import Answer, BadRequest, Request, route
 
 BASE = "/v2/ControlPlane/Configurations"
 GROUPINGS = {
@@ -36,20 +35,12 @@ LISTED = {"id", "displayName", "description", "createdAt", "updatedAt", "version
 
 
 @dataclass
-class Configurations(Product):
-    """`known` maps ids to configurations."""
-
+class ConversationConfigurations(ControlPlane):
     host = "conversations.twilio.com"
-    known: dict[str, dict[str, Any]] = field(default_factory=dict)
-    visible: dict[str, float] = field(default_factory=dict)  # from when on
-    page_size: int = 50
-    made: int = 0
+    version = "v2"
 
-    def __post_init__(self) -> None:
-        self.operations = Operations("/v2/ControlPlane/Operations", self.pace)
-
-    def has(self, id: str, **fields: Any) -> dict[str, Any]:
-        """A configuration that has been there for long."""
+    def add(self, id: str, **fields: Any) -> dict[str, Any]:
+        """A configuration that can be read at once."""
         self.known[id] = {
             "id": id,
             "accountId": ACCOUNT_SID,
@@ -70,78 +61,63 @@ class Configurations(Product):
 
     @route("POST", BASE)
     async def create(self, request: Request) -> Answer:
-        """The id is in the result of the operation only."""
+        """The id is only in the result of the operation."""
         wanted = request.body
         for name in ("displayName", "description", "conversationGroupingType", "memoryStoreId"):
             if not wanted.get(name):
-                raise Refused(f"{name} is needed")
-        if problem := wrong(wanted):
-            raise Refused(problem)
-        self.made += 1
-        id = identifier("conv_configuration", self.made)
-        if not self.operations.fails:
-            self.has(id, **wanted)
-            self.visible[id] = time.monotonic() + TAKES / self.pace
-        return self.operations.begin(related={"configurationId": id})
+                raise BadRequest(f"{name} is needed")
+        check(wanted)
+        id = self.new_id("conv_configuration")
+        if not self.operation_error:
+            self.add(id, **wanted)
+        return self.begin(related={"configurationId": id})
 
     @route("GET", BASE)
     async def list(self, request: Request) -> Answer:
-        """Lists hold partial objects."""
+        """The list holds partial objects."""
         wanted = request.query.get("memoryStoreId")
-        seen = [each for id, each in self.known.items() if time.monotonic() >= self.visible.get(id, 0)]
-        found = [each for each in seen if wanted in (None, each["memoryStoreId"])]
+        found = [each for each in self.readable().values() if wanted in (None, each["memoryStoreId"])]
         partial = [{name: value for name, value in each.items() if name in LISTED} for each in found]
-        return 200, page(request, "configurations", partial, self.page_size)
+        return 200, self.page(request, "configurations", partial)
 
     @route("GET", BASE + "/{id}")
     async def fetch(self, request: Request, id: str) -> Answer:
-        return 200, self._get(id)
+        return 200, self.get(id)
 
     @route("PATCH", BASE + "/{id}")
     async def patch(self, request: Request, id: str) -> Answer:
-        """Channels are merged, and one that is null is removed; everything else is replaced."""
-        known, wanted = self._get(id), dict(request.body)
-        if (
-            wanted.get("conversationGroupingType", known["conversationGroupingType"])
-            != known["conversationGroupingType"]
-        ):
-            raise Refused("conversationGroupingType cannot be changed")
-        if problem := wrong(wanted):
-            raise Refused(problem)
+        """Channels are merged, and a channel that is null is removed; every other field is replaced."""
+        known, wanted = self.get(id), dict(request.body)
+        check({"conversationGroupingType": known["conversationGroupingType"], **wanted}, known)
         channels = {**known["channelSettings"], **wanted.pop("channelSettings", {})}
         known.update(wanted)
         known["channelSettings"] = {name: value for name, value in channels.items() if value is not None}
         known["version"] += 1
-        return self.operations.begin(related={"configurationId": id})
+        return self.begin(related={"configurationId": id})
 
     @route("PUT", BASE + "/{id}")
     async def replace(self, request: Request, id: str) -> Answer:
-        """Whatever is not in it is gone."""
-        known = self._get(id)
-        if request.body.get("conversationGroupingType") != known["conversationGroupingType"]:
-            raise Refused("conversationGroupingType cannot be changed")
-        if problem := wrong(request.body):
-            raise Refused(problem)
-        self.has(id, **{**request.body, "version": known["version"] + 1})
-        return self.operations.begin(related={"configurationId": id})
+        """A field that is missing gets its default."""
+        known = self.get(id)
+        check(request.body, known)
+        self.add(id, **{**request.body, "version": known["version"] + 1})
+        return self.begin(related={"configurationId": id})
 
     @route("DELETE", BASE + "/{id}")
     async def delete(self, request: Request, id: str) -> Answer:
-        del self.known[self._get(id)["id"]]
-        return self.operations.begin(related={"configurationId": id})
-
-    @route("GET", "/v2/ControlPlane/Operations/{id}")
-    async def operation(self, request: Request, id: str) -> Answer:
-        return self.operations.fetch(id)
-
-    def _get(self, id: str) -> dict[str, Any]:
-        if id not in self.known or time.monotonic() < self.visible.get(id, 0):
-            raise NotFound(f"{id} was not found")
-        return self.known[id]
+        del self.known[self.get(id)["id"]]
+        return self.begin(related={"configurationId": id})
 
 
-def wrong(wanted: dict[str, Any]) -> str:
-    """What the API would refuse. A memory store or an intelligence configuration that does not exist is not."""
+def check(wanted: dict[str, Any], known: dict[str, Any] | None = None) -> None:
+    """Raise BadRequest for what the API refuses: to create `wanted`, or to change `known` into it."""
+    if known and wanted.get("conversationGroupingType") != known["conversationGroupingType"]:
+        raise BadRequest("conversationGroupingType cannot be changed")
+    if problem := problem_of(wanted):
+        raise BadRequest(problem)
+
+
+def problem_of(wanted: dict[str, Any]) -> str:
     if unknown := wanted.keys() - FIELDS:
         return f"unknown: {', '.join(sorted(unknown))}"
     if not re.fullmatch(r"[a-zA-Z0-9\-_ ]{1,32}", wanted.get("displayName", "agent")):

@@ -1,18 +1,18 @@
-"""Twilio Flex: an Interaction makes a task of a conversation in writing, and TaskRouter tells what becomes of it."""
+"""Flex: an Interaction creates the task of a conversation in writing; TaskRouter sends its events."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
 
-from kit.defaults import Problem
-from kit.simulated_twilio.product import Answer, NotFound, Product, Request, route
-from kit.simulated_twilio.taskrouter import EVENTS, TTL, WORKSPACE, TaskRouter, form_of, sid
+from app.background import Background
+from kit.activity import wait_until
+from kit.simulated_twilio.product import Answer, BadRequest, Product, Request, get, route, sid
+from kit.simulated_twilio.taskrouter import OUTCOMES, WORKSPACE, Post, TaskRouter
 
 TYPES = {"sms", "whatsapp", "web", "chat", "email", "messenger", "gbm"}
 PROPERTIES = {
@@ -26,25 +26,25 @@ PROPERTIES = {
     "priority",
     "timeout",
 }
-PATIENCE = 30.0  # seconds
 
 
 @dataclass
 class Flex(Product):
     """`subscriber` takes the events of TaskRouter, as signed forms."""
 
+    taskrouter: TaskRouter = field(kw_only=True)
     host = "flex-api.twilio.com"
-    taskrouter: TaskRouter = field(default_factory=TaskRouter)
+    setting = "workspace_sid"
     interactions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    subscriber: Callable[[str, dict[str, str]], Awaitable[httpx2.Response]] | None = None
-    deliveries: set[asyncio.Task[None]] = field(default_factory=set)
+    subscriber: Post | None = None
+    deliveries: Background = field(default_factory=Background)
 
     @route("POST", "/v1/Interactions")
     async def create(self, request: Request) -> Answer:
-        """What the documentation requires, and no more: the real one finds some mistakes only when the task is made."""
+        """Refuses what the documentation excludes. Twilio finds some more mistakes only when it creates the task."""
         channel, routing = json.loads(request.body["Channel"]), json.loads(request.body.get("Routing", "null"))
         if reason := wrong(channel, routing):
-            return 400, {"code": 20001, "message": reason, "status": 400}
+            raise BadRequest(reason)
         properties, number = routing["properties"], sid("KD")
         media = channel.get("properties", {}).get("media_channel_sid") or sid("CH")
         added = {
@@ -71,71 +71,53 @@ class Flex(Product):
             "url": f"https://{self.host}/v1/Interactions/{number}",
             "links": {"channels": f"https://{self.host}/v1/Interactions/{number}/Channels"},
         }
-        self._later(self._tell(task, "task.created", "task-queue.entered"))
+        self.deliveries.start(self.send(task, "task.created", "task-queue.entered"))
         return 200, interaction
 
     @route("GET", "/v1/Interactions/{number}")
     async def fetch(self, request: Request, number: str) -> Answer:
-        if number not in self.interactions:
-            raise NotFound(f"{number} was not found")
-        return 200, self.interactions[number]
+        return 200, get(self.interactions, number)
 
-    # --- what becomes of a task --------------------------------------------------------------------------------
+    # --- the life of a task -----------------------------------------------------------------------------------------
 
     @property
     def task(self) -> dict[str, Any] | None:
-        """The latest that a human could take, or has."""
-        made = [each["routing"]["properties"]["sid"] for each in self.interactions.values()]
-        tasks = [self.taskrouter.tasks[number] for number in made]
+        """The latest task that waits for a worker or is assigned to one."""
+        created = [each["routing"]["properties"]["sid"] for each in self.interactions.values()]
+        tasks = [self.taskrouter.tasks[number] for number in created]
         return next((each for each in reversed(tasks) if each["assignment_status"] in ("pending", "assigned")), None)
 
     async def becomes(self, event: str) -> None:
-        """The latest task is accepted, completed, or cancelled because nobody came. Raises ValueError without one."""
-        known = {
-            "accepted": ("assigned", ["reservation.accepted"], {"ReservationSid": sid("WR"), "WorkerName": "Alice"}),
-            "completed": ("completed", ["reservation.completed", "task.completed"], {}),
-            "nobody": ("canceled", ["workflow.timeout", "task.canceled"], {"TaskCanceledReason": TTL}),
-        }
-        if event not in known:
+        """The latest task is accepted, completed, or cancelled by its timeout (`nobody`).
+
+        Raises ValueError without a task.
+        """
+        if event not in (known := [each for each in OUTCOMES if each != "hangup"]):
             raise ValueError(f"a task of Flex cannot be {event!r}; it can be {', '.join(known)}")
         if (task := self.task) is None:
             raise ValueError("no conversation waits for a human in Flex")
-        task["assignment_status"], events, more = known[event]
-        await self.delivered()
-        await self._tell(task, *events, **more)
-
-    async def happens(self, somebody: Any, event: Any) -> None:
-        """As `becomes`. When nobody comes, the customer must be told. Raises Problem otherwise."""
-        sent = somebody.account.conversations.sent
-        count = len(sent)
-        await self.becomes(event)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while event == "nobody" and len(sent) == count:
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise Problem("nobody comes, and the customer is not told") from None
-
-    async def delivered(self) -> None:
-        """Wait until all events have been sent."""
         if self.deliveries:
             await asyncio.wait(self.deliveries)
+        await self.taskrouter.settle(task, event, self._post)
 
-    def _later(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self.deliveries.add(task)
-        task.add_done_callback(self.deliveries.discard)
+    async def happens(self, customer: Any, event: Any) -> None:
+        """As `becomes`. Raises Problem when no worker comes and the customer is not told."""
+        sent = customer.account.conversations.sent
+        count = len(sent)
+        await self.becomes(event)
+        if event == "nobody":
+            await wait_until(lambda: len(sent) > count, "nobody comes, and the customer is not told")
 
-    async def _tell(self, task: dict[str, Any], *events: str, **more: str) -> None:
-        for event in events:
-            form = form_of(event, task, **more)
-            for _ in range(self.taskrouter.repeats):
-                if self.subscriber:
-                    await self.subscriber(EVENTS, form)
+    async def send(self, task: dict[str, Any], *events: str) -> None:
+        """Send event callbacks of a task."""
+        await self.taskrouter.send(self._post, task, *events)
+
+    async def _post(self, path: str, form: dict[str, str]) -> httpx2.Response | None:
+        return await self.subscriber(path, form) if self.subscriber else None
 
 
 def wrong(channel: Any, routing: Any) -> str:
-    """What the Interactions API would refuse.
+    """Why the Interactions API refuses a request, or an empty text.
 
     Source: https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions
     """

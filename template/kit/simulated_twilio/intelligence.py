@@ -1,23 +1,21 @@
-"""Conversation Intelligence v3: results, and the webhook of a rule that has run."""
+"""Conversation Intelligence v3: operator results, and the webhook of a rule that has run."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import uuid4
 
 import httpx2
 
-from kit.defaults import ACCOUNT_SID, PUBLIC_URL, settings
-from kit.simulated_twilio.product import Answer, Product, Request, identifier, route
+from kit.activity import outcomes, wait_until
+from kit.defaults import ACCOUNT_SID, PUBLIC_URL, Problem, settings
+from kit.simulated_twilio.product import Answer, Product, Request, identifier, route, timestamp
 
 PATH = "/webhooks/intelligence"
-PATIENCE = 5.0  # seconds that the app may take to deal with a signal
 
 # Name: id and output format. Source: https://github.com/twilio/ai, skills/twilio/twilio-conversation-intelligence
 TWILIO_OPERATORS = {
@@ -30,8 +28,8 @@ CUSTOM = ("Custom", identifier("intelligence_operator", 1), "JSON")
 ENDING = "CONVERSATION_END"
 
 
-class Somebody(Protocol):
-    """Whoever talks to the agent, however. `reference` is the id of what was analysed."""
+class Customer(Protocol):
+    """A caller, or a customer in writing. `reference` is the id of the call or message that was analysed."""
 
     app: Any
     address: str
@@ -46,30 +44,29 @@ class Somebody(Protocol):
     def reference(self) -> str: ...
 
     async def state(self) -> Mapping[str, Any]:
-        """What the app keeps of the conversation under `state`."""
+        """The user's values that the app has stored for the conversation."""
 
     def sign(self, url: str) -> str: ...
 
 
 @dataclass
 class Intelligence(Product):
-    """`results` are what the REST API knows, by id."""
+    """`results` are the operator results by id."""
 
     host = "intelligence.twilio.com"
+    setting = "intelligence_configuration_id"
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    executed: int = 0
 
-    def rule_execution(self, somebody: Somebody, event: dict[str, Any]) -> dict[str, Any]:
-        """What the webhook carries when a rule has run its operators on a conversation.
+    def rule_execution(self, customer: Customer, event: dict[str, Any]) -> dict[str, Any]:
+        """The body of the webhook of a rule that has run its operators on a conversation.
 
         `event` has `sentiment` (a label), `summary` or `next_best_response` (a text), `script_adherence` ({"failed":
-        [...], "met": [...]}) or `custom` ({"name", "result"}); and `conversation: other` for one of somebody else's.
+        [...], "met": [...]}) or `custom` ({"name", "result"}); and `conversation: other` for one of another agent.
         """
-        self.executed += 1
         other = event.get("conversation") == "other"
-        conversation = identifier("conv_conversation", 10**6) if other else somebody.conversation
-        reference = "CA" + "f" * 32 if other else somebody.reference
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        conversation = identifier("conv_conversation", 10**6) if other else customer.conversation
+        reference = "CA" + "f" * 32 if other else customer.reference
+        now = timestamp()
         found = [kind for kind in [*TWILIO_OPERATORS, "custom"] if kind in event]
         results = []
         for kind in found:
@@ -93,7 +90,7 @@ class Intelligence(Product):
                         "first": identifier("conv_communication", 1),
                         "last": identifier("conv_communication", 2 * number),
                     },
-                    "channels": [somebody.channel],
+                    "channels": [customer.channel],
                     "participants": [{"id": identifier("conv_participant", 10), "type": "CUSTOMER"}],
                     "resolvedContext": {"memory": {}, "knowledge": {"sources": []}},
                 },
@@ -114,62 +111,51 @@ class Intelligence(Product):
             "operatorResults": results,
         }
 
-    async def happens(self, somebody: Somebody, event: Any) -> None:
-        """A rule has run: its webhook is sent, `repeat` times, and waited for until the app is done with it.
+    async def happens(self, customer: Customer, event: Any) -> None:
+        """A rule has run: send its webhook `repeat` times, each after the app has handled the one before.
 
-        `state` is what the app must keep afterwards (null: nothing of that name). Raises ValueError otherwise.
+        `state` are values that the app must have stored afterwards (null: none). Raises ValueError otherwise.
         """
         known = {*TWILIO_OPERATORS, "custom", "conversation", "repeat", "state"}
         if unknown := set(event) - known:
             raise ValueError(f"intelligence has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
-        body, token = self.rule_execution(somebody, event), str(uuid4())
+        body, token = self.rule_execution(customer, event), str(uuid4())
         for count in range(1, event.get("repeat", 1) + 1):
-            answer = await self.send(somebody, body, token)
+            answer = await self.send(customer, body, token)
             if answer.status_code != 200:
                 raise ValueError(f"POST {PATH} answered {answer.status_code}")
             for result in body["operatorResults"]:
-                await self._dealt_with(somebody, result["id"], count)
-        kept = await somebody.state()
+                await self._handled(customer, result["id"], count)
+        kept = await customer.state()
         wrong = {name: kept.get(name) for name, value in event.get("state", {}).items() if kept.get(name) != value}
         if wrong:
             raise ValueError(f"the app keeps {wrong}, expected: {event['state']}")
 
-    async def send(self, somebody: Somebody, body: dict[str, Any], token: str | None = None) -> httpx2.Response:
+    async def send(self, customer: Customer, body: dict[str, Any], token: str | None = None) -> httpx2.Response:
         """POST a webhook as Twilio does: signed, and with a token that its repetitions share."""
         content = json.dumps(body).encode()
         target = f"{PATH}?bodySHA256={hashlib.sha256(content).hexdigest()}"
-        headers = {"Content-Type": "application/json", "X-Twilio-Signature": somebody.sign(f"{PUBLIC_URL}{target}")}
+        headers = {"Content-Type": "application/json", "X-Twilio-Signature": customer.sign(f"{PUBLIC_URL}{target}")}
         if token:
             headers["i-twilio-idempotency-token"] = token
         async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
-            return await http.post(f"http://{somebody.address}{target}", content=content, headers=headers)
+            return await http.post(f"http://{customer.address}{target}", content=content, headers=headers)
 
-    async def _dealt_with(self, somebody: Somebody, result: str, times: int) -> None:
-        """Wait until the app is done with a result, whatever it made of it."""
-        finished = next(
-            each.finished
-            for each in somebody.app.state.conversations.capabilities
-            if type(each).__name__ == "Intelligence"
-        )
+    async def _handled(self, customer: Customer, id: str, times: int) -> None:
+        """Wait until the app has handled a result, whatever the outcome. Raises ValueError for one that failed."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                while len(outcomes := [outcome for id, outcome in finished if id == result]) < times:
-                    await asyncio.sleep(0.002)
-        except TimeoutError:
-            raise ValueError(f"nobody has dealt with a signal (waited {PATIENCE:.0f} s)") from None
-        if "failed" in outcomes:
+            await wait_until(lambda: len(outcomes(customer.app, id)) >= times, "the app has not handled a signal", 5.0)
+        except Problem as problem:
+            raise ValueError(str(problem)) from None
+        if "failed" in outcomes(customer.app, id):
             raise ValueError("a reaction of agent/reactions.py failed; LOG_LEVEL=error shows where")
 
     # --- the REST API --------------------------------------------------------------------------------------------
 
     @route("GET", "/v3/OperatorResults")
     async def list_results(self, request: Request) -> Answer:
-        """The filter by conversation is not to be trusted: results of others come too. Source: the skill above."""
-        return 200, page("operatorResults", self.results)
-
-
-def page(key: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {key: list(known.values()), "meta": {"key": key, "pageSize": 50}}
+        """The filter by conversation leaks: results of other conversations come too. Source: the skill above."""
+        return 200, self.page(request, "operatorResults", self.results.values())
 
 
 def result_of(kind: str, found: Any) -> Any:

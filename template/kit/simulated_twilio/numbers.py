@@ -1,15 +1,14 @@
-"""The account and its phone numbers (api.twilio.com, 2010-04-01). Buying one is possible, and is noticed."""
+"""The account, its phone numbers and their inbound regions (api.twilio.com, 2010-04-01; routes.twilio.com, v2)."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from kit.defaults import ACCOUNT_SID, CALLED
-from kit.simulated_twilio.product import Answer, NotFound, Product, Request, route
+from kit.simulated_twilio.product import Answer, NotFound, Product, Request, get, route, snake_case
 
-# What a number that was just bought answers with.
+# The webhooks of a number that has just been bought.
 DEMO = "https://demo.twilio.com/welcome/voice/"
 DEMO_SMS = "https://demo.twilio.com/welcome/sms/reply"
 ACCOUNT = "/2010-04-01/Accounts/{account}"
@@ -17,9 +16,9 @@ ACCOUNT = "/2010-04-01/Accounts/{account}"
 
 @dataclass
 class Numbers(Product):
-    """`known` maps SIDs to numbers, `applications` to TwiML applications; `bought` is what somebody has asked for.
+    """`known` maps SIDs to numbers, `applications` to TwiML applications; `status` is that of the account.
 
-    `status` is that of the account.
+    `bought` has the forms of the requests that bought a number.
     """
 
     host = "api.twilio.com"
@@ -27,12 +26,11 @@ class Numbers(Product):
     applications: dict[str, dict[str, Any]] = field(default_factory=dict)
     bought: list[dict[str, Any]] = field(default_factory=list)
     status: str = "active"
-    page_size: int = 50
 
     def __post_init__(self) -> None:
-        self.has(CALLED)
+        self.add(CALLED)
 
-    def has(self, phone_number: str, **fields: Any) -> dict[str, Any]:
+    def add(self, phone_number: str, **fields: Any) -> dict[str, Any]:
         """A number of this account. `fields` as in IncomingPhoneNumber, such as `voice_url` or `trunk_sid`."""
         sid = f"PN{len(self.known) + 1:032x}"
         self.known[sid] = {
@@ -65,17 +63,11 @@ class Numbers(Product):
     @route("GET", ACCOUNT + "/IncomingPhoneNumbers.json")
     async def list(self, request: Request, account: str) -> Answer:
         self._own(account)
-        size, number = int(request.query.get("PageSize", self.page_size)), int(request.query.get("Page", 0))
         wanted = request.query.get("PhoneNumber", "")
         found = [each for each in self.known.values() if wanted in each["phone_number"]]
-        after = f"{request.path}?PageSize={size}&Page={number + 1}&PageToken=PA{sid_of(number)}"
-        return 200, {
-            "incoming_phone_numbers": found[number * size : (number + 1) * size],
-            "page": number,
-            "page_size": size,
-            "next_page_uri": after if len(found) > (number + 1) * size else None,
-            "uri": request.path,
-        }
+        records, place, following = self.numbered_page(request, found)
+        uris = {"next_page_uri": following and request.path + following, "uri": request.path}
+        return 200, {"incoming_phone_numbers": records, **place, **uris}
 
     @route("GET", ACCOUNT + "/IncomingPhoneNumbers/{sid}.json")
     async def fetch(self, request: Request, account: str, sid: str) -> Answer:
@@ -83,10 +75,9 @@ class Numbers(Product):
 
     @route("POST", ACCOUNT + "/IncomingPhoneNumbers/{sid}.json")
     async def update(self, request: Request, account: str, sid: str) -> Answer:
-        """A trunk and an application take each other's place; either takes the calls away from the voice URL."""
+        """A trunk replaces an application and the other way round; with either, calls do not use the voice URL."""
         number = self._get(account, sid)
-        for name, value in request.body.items():
-            number[re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()] = value
+        number.update(snake_case(request.body))
         if request.body.get("TrunkSid"):
             number["voice_application_sid"] = ""
         elif request.body.get("VoiceApplicationSid"):
@@ -98,39 +89,29 @@ class Numbers(Product):
     async def buy(self, request: Request, account: str) -> Answer:
         self._own(account)
         self.bought.append(request.body)
-        return 201, self.has(request.body.get("PhoneNumber", "+15005550099"))
+        return 201, self.add(request.body.get("PhoneNumber", "+15005550099"))
 
     @route("GET", ACCOUNT + "/Applications/{sid}.json")
     async def application(self, request: Request, account: str, sid: str) -> Answer:
         self._own(account)
-        if sid not in self.applications:
-            raise NotFound(f"{sid} was not found")
-        return 200, {"sid": sid, "voice_method": "POST", **self.applications[sid]}
+        return 200, {"sid": sid, "voice_method": "POST", **get(self.applications, sid)}
 
     def _own(self, account: str) -> None:
         if account != ACCOUNT_SID:
-            raise NotFound(f"{account} was not found")
+            raise NotFound(account)
 
     def _get(self, account: str, sid: str) -> dict[str, Any]:
         self._own(account)
-        if sid not in self.known:
-            raise NotFound(f"{sid} was not found")
-        return self.known[sid]
+        return get(self.known, sid)
 
 
 @dataclass
 class Regions(Product):
-    """Where calls are processed. `known` maps numbers to regions; a number that is not there has no route."""
+    """`known` maps numbers to the regions that process their calls; other numbers have no route."""
 
     host = "routes.twilio.com"
     known: dict[str, str] = field(default_factory=dict)
 
     @route("GET", "/v2/PhoneNumbers/{number}")
     async def fetch(self, request: Request, number: str) -> Answer:
-        if number not in self.known:
-            raise NotFound(f"{number} was not found")
-        return 200, {"phone_number": number, "voice_region": self.known[number]}
-
-
-def sid_of(number: int) -> str:
-    return f"{number:032x}"
+        return 200, {"phone_number": number, "voice_region": get(self.known, number)}

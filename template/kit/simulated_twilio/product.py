@@ -1,4 +1,4 @@
-"""Requests to Twilio's REST APIs, answered on this machine: routing, keys, delays and faults."""
+"""HTTP requests to Twilio's REST APIs, answered in this process: routing, authentication, delays and faults."""
 
 from __future__ import annotations
 
@@ -7,28 +7,43 @@ import json
 import re
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
+from uuid import uuid4
 
 import httpx2
 
-Answer = tuple[int, Any]
+from kit.simulated_twilio.clock import Clock
+
+T = TypeVar("T")
+Answer = tuple[int, Any]  # status and JSON body
 Handler = Callable[..., Awaitable[Answer]]
 
 
-class NotFound(Exception):
-    """Twilio's 404."""
+class ApiError(Exception):
+    """An error response. `code` is Twilio's error code."""
+
+    def __init__(self, status: int, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.answer: Answer = (status, {"code": code or 20000 + status, "message": message, "status": status})
 
 
-class Refused(Exception):
-    """Twilio's 400."""
+class NotFound(ApiError):
+    def __init__(self, name: str) -> None:
+        super().__init__(404, f"{name} was not found")
+
+
+class BadRequest(ApiError):
+    def __init__(self, message: str, code: int = 20001) -> None:
+        super().__init__(400, message, code)
 
 
 @dataclass
 class Request:
-    """One request. `body` is parsed JSON, or the fields of a form; `query` holds each parameter's last value."""
+    """`body` is parsed JSON or the fields of a form; `query` and forms hold the last value of each name."""
 
     method: str
     path: str
@@ -38,7 +53,7 @@ class Request:
 
 @dataclass
 class Fault:
-    """What goes wrong: every answer takes `delay` seconds longer, and the next `times` of them have `status`."""
+    """Every response takes `delay` seconds longer, and the next `times` have `status`."""
 
     delay: float = 0.0
     status: int = 0
@@ -47,45 +62,63 @@ class Fault:
 
 @dataclass
 class Product:
-    """One of Twilio's hosts. Methods marked by `route` answer its requests."""
+    """One API of Twilio. Methods marked with `route` respond to its requests.
+
+    `setting` is the setting that a project has when it uses the product during conversations.
+    """
 
     host = ""
-    pace: float = 1000.0
+    setting = ""
+    clock: Clock
     fault: Fault = field(default_factory=Fault)
     requests: list[Request] = field(default_factory=list)
+    page_size: int = 50
 
     def given(self, facts: dict[str, Any]) -> None:
-        """What it knows beforehand. Raises ValueError for what it cannot know."""
+        """Set the state before a conversation. Raises ValueError for a field that the product does not have."""
         raise ValueError(f"{type(self).__name__} can be given nothing, and is given {', '.join(facts)}")
 
-    async def happens(self, somebody: Any, event: Any) -> None:
-        """What it does while somebody talks to the agent. Raises ValueError for what it cannot do."""
-        raise ValueError(f"nothing of {type(self).__name__} can happen")
+    async def happens(self, customer: Any, event: Any) -> None:
+        """Do something during a conversation. Raises ValueError for an event that the product does not have."""
+        raise ValueError(f"{type(self).__name__} has no events")
 
     async def answer(self, request: Request) -> Answer:
         self.requests.append(request)
-        await asyncio.sleep(self.fault.delay)
-        if self.fault.status and self.fault.times > 0:
-            self.fault.times -= 1
-            return self.fault.status, {"code": 20500, "message": "injected", "status": self.fault.status}
-        for pattern, handler in self._routes():
-            if match := pattern.fullmatch(f"{request.method} {request.path}"):
-                try:
-                    return await handler(self, request, **match.groupdict())
-                except NotFound as missing:
-                    return 404, {"code": 20404, "message": str(missing), "status": 404}
-                except Refused as refused:
-                    return 400, {"code": 20001, "message": str(refused), "status": 400}
-        return 404, {"code": 20404, "message": f"{request.method} {request.path} was not found", "status": 404}
+        fault = self.fault
+        await asyncio.sleep(fault.delay)
+        try:
+            if fault.status and fault.times > 0:
+                fault.times -= 1
+                raise ApiError(fault.status, "injected", 20500)
+            for match, handler in self._matches(request):
+                return await handler(self, request, **match.groupdict())
+            raise NotFound(f"{request.method} {request.path}")
+        except ApiError as error:
+            return error.answer
 
     def serves(self, request: Request) -> bool:
-        return any(pattern.fullmatch(f"{request.method} {request.path}") for pattern, _ in self._routes())
+        return any(True for _ in self._matches(request))
 
-    def _routes(self) -> Iterator[tuple[re.Pattern[str], Handler]]:
+    def page(self, request: Request, key: str, records: Iterable[Any]) -> dict[str, Any]:
+        """One page of a list, with the token of the next one."""
+        found = list(records)
+        size, start = int(request.query.get("pageSize", self.page_size)), int(request.query.get("pageToken", 0))
+        following = {"nextToken": str(start + size)} if start + size < len(found) else {}
+        return {key: found[start : start + size], "meta": {"key": key, "pageSize": size, **following}}
+
+    def numbered_page(self, request: Request, records: list[T]) -> tuple[list[T], dict[str, Any], str | None]:
+        """One page of a list of the older APIs: records, page and page_size, and the query of the next page."""
+        size, number = int(request.query.get("PageSize", self.page_size)), int(request.query.get("Page", 0))
+        more = len(records) > (number + 1) * size
+        following = f"?PageSize={size}&Page={number + 1}&PageToken=PA{number:032x}" if more else None
+        return records[number * size : (number + 1) * size], {"page": number, "page_size": size}, following
+
+    def _matches(self, request: Request) -> Iterator[tuple[re.Match[str], Handler]]:
         for name in dir(type(self)):
             handler = getattr(type(self), name)
             for pattern in getattr(handler, "patterns", ()):
-                yield pattern, handler
+                if match := pattern.fullmatch(f"{request.method} {request.path}"):
+                    yield match, handler
 
 
 def route(method: str, path: str) -> Callable[[Handler], Handler]:
@@ -100,22 +133,36 @@ def route(method: str, path: str) -> Callable[[Handler], Handler]:
     return mark
 
 
+def get(known: Mapping[str, T], id: str) -> T:
+    """A resource by its id. Raises NotFound."""
+    if id not in known:
+        raise NotFound(id)
+    return known[id]
+
+
 def identifier(kind: str, number: int) -> str:
-    """An id of Twilio's shape: a kind and 26 characters."""
+    """An id of the newer APIs: a kind and 26 characters."""
     return f"{kind}_{number:026d}"
 
 
-def page(request: Request, key: str, records: list[Any], size: int = 50) -> dict[str, Any]:
-    """One page of a list, with the token of the next one."""
-    size, start = int(request.query.get("pageSize", size)), int(request.query.get("pageToken", 0))
-    following = {"nextToken": str(start + size)} if start + size < len(records) else {}
-    return {key: records[start : start + size], "meta": {"key": key, "pageSize": size, **following}}
+def sid(prefix: str) -> str:
+    """An id of the older APIs: a prefix and 32 characters."""
+    return prefix + uuid4().hex
+
+
+def timestamp() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def snake_case(form: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a form by the names of JSON: FriendlyName -> friendly_name."""
+    return {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): value for name, value in form.items()}
 
 
 class Transport(httpx2.AsyncBaseTransport):
-    """The network's edge for whoever uses httpx: requests go to the products instead.
+    """Sends the requests of an HTTP client to the products. Several products may share a host.
 
-    Several products may share a host. `keys` are the pairs of user and password that are let in.
+    `keys` are the accepted pairs of user and password.
     """
 
     def __init__(self, products: Iterable[Product], keys: Collection[tuple[str, str]]) -> None:
@@ -137,7 +184,7 @@ class Transport(httpx2.AsyncBaseTransport):
         if url.host not in self.products:
             raise httpx2.ConnectError(f"{url.host} is not simulated")
         if authorization.removeprefix("Basic ") and b64decode(authorization[6:]).decode() not in self.keys:
-            return 401, {"code": 20003, "message": "Authenticate", "status": 401}
+            return ApiError(401, "Authenticate", 20003).answer
         body: Any = {name: values[-1] for name, values in parse_qs(content, keep_blank_values=True).items()}
         if kind.startswith("application/json"):
             body = json.loads(content or "null")
@@ -147,7 +194,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
 
 def keys(settings: Any) -> list[tuple[str, str]]:
-    """Who is let in: the account with its Auth Token, and the API key if the project has one."""
+    """The account with its Auth Token, and the API key if the project has one."""
     secret = getattr(settings, "api_secret", None)
     own = [(settings.api_key, secret.get_secret_value())] if secret else []
     return [(settings.account_sid, settings.auth_token.get_secret_value()), *own]

@@ -1,34 +1,45 @@
-"""TaskRouter: what waits for a human is a task; what becomes of it is told in events. There are no workers here."""
+"""TaskRouter: a conversation or a call that waits for a worker is a task. There are no workers here: `happens` acts."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
+
+import httpx2
 
 from kit.defaults import ACCOUNT_SID
-from kit.simulated_twilio.product import Answer, NotFound, Product, Request, route
+from kit.simulated_twilio.product import Answer, Product, Request, get, route, sid, timestamp
+from kit.twiml import Queue
+
+if TYPE_CHECKING:
+    from kit.caller import Call
 
 WORKSPACE = "WS" + "0" * 32
 EVENTS = "/webhooks/taskrouter"
 TTL = "Task TTL Exceeded"
+FOREVER = 14 * 24 * 3600  # seconds that a call without a timeout waits in a queue
 
+# Of a task: its new status, the events, and their fields.
+OUTCOMES: dict[str, tuple[str, list[str], dict[str, str]]] = {
+    "accepted": ("assigned", ["reservation.accepted"], {"WorkerName": "Alice"}),
+    "completed": ("completed", ["reservation.completed", "task.completed"], {}),
+    "nobody": ("canceled", ["workflow.timeout", "task.canceled"], {"TaskCanceledReason": TTL}),
+    "hangup": ("canceled", ["task.canceled"], {"TaskCanceledReason": "hangup"}),
+}
+# Of a call in a queue: the QueueResult, when it leaves at once.
+QUEUE_RESULTS = {"completed": "bridged", "queue_full": "queue-full", "error": "system-error", "hangup": "hangup"}
 
-def sid(prefix: str) -> str:
-    return prefix + uuid4().hex
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+Post = Callable[[str, dict[str, str]], Awaitable[httpx2.Response | None]]
 
 
 @dataclass
 class TaskRouter(Product):
-    """`full` refuses the next calls; `repeats` is how often each event is sent, as Twilio may."""
+    """`full` refuses the next calls; `repeats` is how often each event is sent, since Twilio may repeat one."""
 
     host = "taskrouter.twilio.com"
+    setting = "workflow_sid"
     full: bool = False
     repeats: int = 1
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -57,14 +68,12 @@ class TaskRouter(Product):
             "timeout": timeout or 24 * 3600,
             "age": 0,
             "reason": None,
-            "date_created": now(),
-            "date_updated": now(),
+            "date_created": timestamp(),
+            "date_updated": timestamp(),
             "task_channel_unique_name": channel,
         }
         self.tasks[str(task["sid"])] = task
         return task
-
-    # --- what the helper library asks ------------------------------------------------------------------
 
     @route("POST", "/v1/Workspaces/{workspace}/Tasks")
     async def create_task(self, request: Request, workspace: str) -> Answer:
@@ -75,11 +84,90 @@ class TaskRouter(Product):
 
     @route("GET", "/v1/Workspaces/{workspace}/Tasks/{task}")
     async def fetch_task(self, request: Request, workspace: str, task: str) -> Answer:
-        return 200, found(self.tasks, task)
+        return 200, get(self.tasks, task)
+
+    async def settle(self, task: dict[str, Any], outcome: str, post: Post) -> list[str]:
+        """Give a task one of OUTCOMES, and send the events. Returns which of them the app refused."""
+        status, events, more = OUTCOMES[outcome]
+        task.update(assignment_status=status, reason=more.get("TaskCanceledReason"))
+        return await self.send(post, task, *events, **more)
+
+    async def send(self, post: Post, task: dict[str, Any], *events: str, **more: str) -> list[str]:
+        """Send event callbacks. Returns which of them the app refused: TaskRouter does not send one again."""
+        refused = []
+        for event in events:
+            form = event_form(event, task, **more)
+            for _ in range(self.repeats):
+                response = await post(EVENTS, form)
+                if response is not None and response.status_code not in (200, 204):
+                    refused.append(f"POST {EVENTS} answered {response.status_code} to {event}")
+        return refused
+
+    # --- calls in a queue -------------------------------------------------------------------------------------------
+
+    async def happens(self, call: Call, event: Any) -> None:
+        """A call in a queue is accepted, completed, or left by `nobody`, `queue_full`, `error` or `hangup`."""
+        if event not in (known := [*OUTCOMES, "queue_full", "error"]):
+            raise ValueError(f"a task cannot be {event!r}; it can be {', '.join(known)}")
+        if getattr(call, "queue", None) is None:
+            raise ValueError("this call waits in no queue")
+        if event in OUTCOMES:
+            tasks = self.tasks.values()
+            task = next(each for each in tasks if json.loads(each["attributes"]).get("call_sid") == call.sid)
+            call.problems += await self.settle(task, event, call.post_form)
+        if event == "nobody":
+            await self._leave_by_wait_url(call)
+        elif event in QUEUE_RESULTS:
+            call.ended_by = {"completed": "human", "hangup": "caller"}.get(event, call.ended_by)
+            await self._leave(call, QUEUE_RESULTS[event], "completed" if event == "hangup" else "in-progress")
+
+    async def enqueue(self, call: Call, queue: Queue) -> None:
+        """A call enters the queue of a workflow. It becomes a task, and hears the document of the wait URL."""
+        if self.full:
+            await self._leave(call, "queue-full")
+            return
+        task = self.create(queue.workflow, {**queue.attributes, **call_attributes(call)}, queue.priority, queue.timeout)
+        call.problems += await self.send(call.post_form, task, "task.created", "task-queue.entered")
+        if queue.wait_url:
+            await call.fetch(queue.wait_url, QueueTime="0", QueuePosition="1", CallStatus="in-progress")
+
+    async def _leave_by_wait_url(self, call: Call) -> None:
+        """A call whose task was cancelled stays in the queue until the wait URL says <Leave>."""
+        queue = call.queue
+        waited = str((queue and queue.timeout) or FOREVER)
+        document = queue and queue.wait_url and await call.fetch(queue.wait_url, QueueTime=waited)
+        if not document or "Leave" not in document.verbs:
+            call.problems.append("nobody comes, and the caller waits for ever: the wait URL does not say <Leave>")
+            return
+        await self._leave(call, "leave")
+
+    async def _leave(self, call: Call, result: str, status: str = "in-progress") -> None:
+        """The call leaves the queue and follows the TwiML of the action URL."""
+        queue, call.queue = call.queue, None
+        if queue and queue.action:
+            more = {"QueueSid": sid("QU"), "QueueTime": "1"} if result != "queue-full" else {}
+            await call.goes_on(await call.fetch(queue.action, QueueResult=result, CallStatus=status, **more))
+        else:
+            call.ended_by = call.ended_by or "agent"
 
 
-def form_of(event: str, task: dict[str, Any], **more: str) -> dict[str, str]:
-    """An event callback."""
+def call_attributes(call: Call) -> dict[str, Any]:
+    """The attributes that TaskRouter adds to the task of a call."""
+    return {
+        "call_sid": call.sid,
+        "account_sid": ACCOUNT_SID,
+        "from": call.caller,
+        "to": call.called,
+        "caller": call.caller,
+        "called": call.called,
+        "direction": "inbound",
+        "call_status": "in-progress",
+    }
+
+
+def event_form(event: str, task: dict[str, Any], **more: str) -> dict[str, str]:
+    """The form of an event callback."""
+    reservation = {"ReservationSid": sid("WR")} if event.startswith("reservation.") else {}
     return {
         "Sid": sid("EV"),
         "EventType": event,
@@ -89,17 +177,12 @@ def form_of(event: str, task: dict[str, Any], **more: str) -> dict[str, str]:
         "EventDescription": event,
         "ResourceType": event.partition(".")[0],
         "ResourceSid": task["sid"],
-        "Timestamp": now(),
+        "Timestamp": timestamp(),
         "TaskSid": task["sid"],
         "TaskAttributes": task["attributes"],
         "TaskPriority": str(task["priority"]),
         "TaskAssignmentStatus": task["assignment_status"],
         "WorkflowSid": task["workflow_sid"],
+        **reservation,
         **more,
     }
-
-
-def found(known: dict[str, dict[str, Any]], wanted: str) -> dict[str, Any]:
-    if wanted not in known:
-        raise NotFound(f"{wanted} was not found")
-    return known[wanted]

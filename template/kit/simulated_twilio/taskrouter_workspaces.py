@@ -8,8 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kit.defaults import ACCOUNT_SID
-from kit.simulated_twilio.product import Answer, NotFound, Product, Refused, Request, route
-from kit.simulated_twilio.taskrouter import WORKSPACE, now, sid
+from kit.simulated_twilio.product import (
+    Answer,
+    BadRequest,
+    Product,
+    Request,
+    get,
+    route,
+    sid,
+    snake_case,
+    timestamp,
+)
+from kit.simulated_twilio.taskrouter import WORKSPACE
 
 BASE = "/v1/Workspaces"
 ACTIVITIES = {"Offline": False, "Available": True, "Unavailable": False}
@@ -27,26 +37,25 @@ KEYS = {
 
 @dataclass
 class Workspaces(Product):
-    """`known` maps SIDs to workspaces, `parts` those of a workspace to what KINDS names.
+    """`known` maps SIDs to workspaces; `parts` maps the SID of a workspace to its resources, by kind and SID.
 
-    A worker says in `queues` which ones it serves.
+    A worker has the SIDs of its queues in `queues`: expressions are not evaluated.
     """
 
     host = "taskrouter.twilio.com"
     known: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, dict[str, dict[str, dict[str, Any]]]] = field(default_factory=dict)
-    page_size: int = 50
 
     def __post_init__(self) -> None:
-        self.has("Simulated", WORKSPACE)
+        self.add("Simulated", WORKSPACE)
 
     def serves(self, request: Request) -> bool:
-        """Tasks are another product's."""
+        """Not the tasks: they are of the product TaskRouter."""
         parts = request.path.removeprefix(BASE).split("/")
         return super().serves(request) and (len(parts) < 3 or parts[2] in KINDS)
 
-    def has(self, name: str, number: str = "") -> dict[str, Any]:
-        """A workspace, with the activities that every new one has."""
+    def add(self, name: str, number: str = "") -> dict[str, Any]:
+        """Add a workspace with the activities and channels of every new one."""
         number = number or sid("WS")
         self.parts[number] = {kind: {} for kind in KINDS}
         self.known[number] = {
@@ -57,25 +66,25 @@ class Workspaces(Product):
             "events_filter": None,
             "multi_task_enabled": True,
             "prioritize_queue_order": "FIFO",
-            "date_created": now(),
-            "date_updated": now(),
+            "date_created": timestamp(),
+            "date_updated": timestamp(),
             "url": f"https://{self.host}{BASE}/{number}",
         }
         for activity, available in ACTIVITIES.items():
-            self.part(number, "Activities", {"friendly_name": activity, "available": available})
+            self.add_part(number, "Activities", {"friendly_name": activity, "available": available})
         for channel in CHANNELS:
-            self.part(number, "TaskChannels", {"friendly_name": channel, "unique_name": channel})
+            self.add_part(number, "TaskChannels", {"friendly_name": channel, "unique_name": channel})
         return self.known[number]
 
-    def part(self, workspace: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """An activity, a queue or a workflow of a workspace."""
+    def add_part(self, workspace: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Add a resource to a workspace."""
         number = sid(KINDS[kind])
         self.parts[workspace][kind][number] = {
             "sid": number,
             "account_sid": ACCOUNT_SID,
             "workspace_sid": workspace,
-            "date_created": now(),
-            "date_updated": now(),
+            "date_created": timestamp(),
+            "date_updated": timestamp(),
             "url": f"https://{self.host}{BASE}/{workspace}/{kind}/{number}",
             **fields,
         }
@@ -88,25 +97,23 @@ class Workspaces(Product):
     @route("POST", BASE)
     async def create(self, request: Request) -> Answer:
         if not request.body.get("FriendlyName"):
-            raise Refused("FriendlyName is needed")
-        made = self.has(request.body["FriendlyName"])
-        made.update(fields(request.body))
+            raise BadRequest("FriendlyName is needed")
+        made = self.add(request.body["FriendlyName"])
+        made.update(snake_case(request.body))
         return 201, made
 
     @route("GET", BASE + "/{workspace}")
     async def fetch(self, request: Request, workspace: str) -> Answer:
-        self._own(workspace)
-        return 200, self.known[workspace]
+        return 200, get(self.known, workspace)
 
     @route("POST", BASE + "/{workspace}")
     async def update(self, request: Request, workspace: str) -> Answer:
-        self._own(workspace)
-        self.known[workspace].update(fields(request.body))
+        get(self.known, workspace).update(snake_case(request.body))
         return 200, self.known[workspace]
 
     @route("DELETE", BASE + "/{workspace}")
     async def delete(self, request: Request, workspace: str) -> Answer:
-        self._own(workspace)
+        get(self.known, workspace)
         del self.known[workspace], self.parts[workspace]
         return 204, None
 
@@ -116,19 +123,19 @@ class Workspaces(Product):
 
     @route("POST", BASE + "/{workspace}/{kind}")
     async def create_part(self, request: Request, workspace: str, kind: str) -> Answer:
-        """Names are unique among the queues, and among the workflows, of a workspace."""
-        known, wanted = self._own(workspace, kind), fields(request.body)
+        """Names are unique among the resources of a kind in a workspace."""
+        known, wanted = self._own(workspace, kind), snake_case(request.body)
         if not wanted.get("friendly_name") or any(
             each["friendly_name"] == wanted["friendly_name"] for each in known.values()
         ):
-            raise Refused("FriendlyName is needed, and nothing else may have it")
+            raise BadRequest("FriendlyName is needed, and must be unique")
         self._check(workspace, kind, wanted)
         defaults: dict[str, Any] = {
             "TaskQueues": {"target_workers": "1 == 1", "max_reserved_workers": 1, "task_order": "FIFO"},
             "Workflows": {"assignment_callback_url": "", "task_reservation_timeout": 120},
             "Activities": {"available": False},
         }
-        return 201, self.part(workspace, kind, {**defaults[kind], **wanted})
+        return 201, self.add_part(workspace, kind, {**defaults[kind], **wanted})
 
     @route("GET", BASE + "/{workspace}/{kind}/{number}")
     async def fetch_part(self, request: Request, workspace: str, kind: str, number: str) -> Answer:
@@ -136,7 +143,7 @@ class Workspaces(Product):
 
     @route("POST", BASE + "/{workspace}/{kind}/{number}")
     async def update_part(self, request: Request, workspace: str, kind: str, number: str) -> Answer:
-        part, wanted = self._part(workspace, kind, number), fields(request.body)
+        part, wanted = self._part(workspace, kind, number), snake_case(request.body)
         self._check(workspace, kind, wanted)
         part.update(wanted)
         return 200, part
@@ -146,50 +153,29 @@ class Workspaces(Product):
         self._part(workspace, kind, number)
         used = [each["configuration"] for each in self.parts[workspace]["Workflows"].values()]
         if kind == "TaskQueues" and any(number in configuration for configuration in used):
-            raise Refused(f"{number} is used by a workflow")
+            raise BadRequest(f"{number} is used by a workflow")
         del self.parts[workspace][kind][number]
         return 204, None
 
-    def _own(self, workspace: str, kind: str = "Workflows") -> dict[str, dict[str, Any]]:
-        if workspace not in self.known or kind not in KINDS:
-            raise NotFound(f"{workspace} was not found")
-        return self.parts[workspace][kind]
+    def _own(self, workspace: str, kind: str) -> dict[str, dict[str, Any]]:
+        return get(get(self.parts, workspace), kind)
 
     def _part(self, workspace: str, kind: str, number: str) -> dict[str, Any]:
-        own = self._own(workspace, kind)
-        if number not in own:
-            raise NotFound(f"{number} was not found")
-        return own[number]
+        return get(self._own(workspace, kind), number)
 
     def _check(self, workspace: str, kind: str, wanted: dict[str, Any]) -> None:
-        """A workflow names queues of its workspace."""
+        """Raise BadRequest for a workflow with a queue of another workspace."""
         if kind == "Workflows" and "configuration" in wanted:
             json.loads(wanted["configuration"])
-            unknown = (
-                set(re.findall("WQ[0-9a-f]{32}", wanted["configuration"])) - self.parts[workspace]["TaskQueues"].keys()
-            )
-            if unknown:
-                raise Refused(f"there is no queue {', '.join(unknown)}")
+            named = set(re.findall("WQ[0-9a-f]{32}", wanted["configuration"]))
+            if unknown := named - self.parts[workspace]["TaskQueues"].keys():
+                raise BadRequest(f"there is no queue {', '.join(unknown)}")
 
     def _page(self, request: Request, kind: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        size, number = int(request.query.get("PageSize", self.page_size)), int(request.query.get("Page", 0))
-        key, url = KEYS[kind], f"https://{self.host}{request.path}?PageSize={size}&Page="
         wanted, queue = request.query.get("FriendlyName"), request.query.get("TaskQueueSid")
         found = [each for each in known.values() if wanted in (None, each["friendly_name"])]
-        found = [each for each in found if queue is None or queue in each["queues"]]  # expressions are not evaluated
-        following = f"{url}{number + 1}&PageToken=PT{number}" if len(found) > (number + 1) * size else None
-        return {
-            key: found[number * size : (number + 1) * size],
-            "meta": {
-                "key": key,
-                "page": number,
-                "page_size": size,
-                "url": f"{url}{number}",
-                "next_page_url": following,
-            },
-        }
-
-
-def fields(form: dict[str, str]) -> dict[str, Any]:
-    """FriendlyName -> friendly_name."""
-    return {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): value for name, value in form.items()}
+        found = [each for each in found if queue is None or queue in each["queues"]]
+        records, place, following = self.numbered_page(request, found)
+        url = f"https://{self.host}{request.path}"
+        meta = {**place, "key": KEYS[kind], "url": url, "next_page_url": following and url + following}
+        return {KEYS[kind]: records, "meta": meta}

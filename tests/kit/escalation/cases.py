@@ -16,11 +16,11 @@ from tests.kit.healthy_project import Patient, sick, well
 def healthy(patient: Patient) -> None:
     known: Any = settings()
     workspaces = patient.simulated.workspaces
-    workspaces.has("Another")
+    workspaces.add("Another")
     workspaces.known[WORKSPACE]["event_callback_url"] = f"{PUBLIC_URL}/webhooks/taskrouter"
     routing = load(patient.root / "agent" / "routing.yml")
     queues = {
-        name: workspaces.part(WORKSPACE, "TaskQueues", {"friendly_name": name, "target_workers": workers})["sid"]
+        name: workspaces.add_part(WORKSPACE, "TaskQueues", {"friendly_name": name, "target_workers": workers})["sid"]
         for name, workers in routing.queues.items()
     }
     parts = workspaces.parts[WORKSPACE]
@@ -30,7 +30,9 @@ def healthy(patient: Patient) -> None:
         "configuration": json.dumps(workflow(routing, queues)),
         "assignment_callback_url": f"{PUBLIC_URL}/webhooks/taskrouter/assignment",
     }
-    workspaces.part(WORKSPACE, "Workers", {"friendly_name": "Alice", "attributes": "{}", "queues": [*queues.values()]})
+    workspaces.add_part(
+        WORKSPACE, "Workers", {"friendly_name": "Alice", "attributes": "{}", "queues": [*queues.values()]}
+    )
 
 
 def part(patient: Patient, kind: str) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def everybody_is_elsewhere(patient: Patient) -> None:
 @well("ESC007")
 def a_queue_of_another_workflow(patient: Patient) -> None:
     unused = {"friendly_name": "unused", "target_workers": "1 == 2"}
-    patient.simulated.workspaces.part(WORKSPACE, "TaskQueues", unused)
+    patient.simulated.workspaces.add_part(WORKSPACE, "TaskQueues", unused)
 
 
 @sick("ESC008")

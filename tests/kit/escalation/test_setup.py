@@ -60,7 +60,7 @@ def workflow(account: Account, workspace: str) -> dict[str, Any]:
 async def test_a_workspace_that_is_there_is_changed_and_given_back(account: OwnRouting) -> None:
     workspaces = account.simulated.workspaces
     workspaces.known[WORKSPACE].update(events_filter="task.created", event_callback_url="https://theirs.example")
-    queue = workspaces.part(WORKSPACE, "TaskQueues", {"friendly_name": "everyone", "target_workers": "1 == 2"})
+    queue = workspaces.add_part(WORKSPACE, "TaskQueues", {"friendly_name": "everyone", "target_workers": "1 == 2"})
     before = state_of(account.simulated)
     await account.apply(workspace="Simulated")
     own = workspaces.known[WORKSPACE]
@@ -111,7 +111,7 @@ async def test_a_broken_callback_is_found(account: OwnRouting) -> None:
 
 async def test_flex_brings_its_own_workspace(account: OwnRouting) -> None:
     """People who write get a human there, and Flex itself says how a worker is reached."""
-    flex = account.simulated.workspaces.has("Flex Task Assignment")
+    flex = account.simulated.workspaces.add("Flex Task Assignment")
     await account.apply()
     mine = next(each for each in account.simulated.workspaces.known.values() if each["event_callback_url"])
     assert (mine == flex) is (not all(way.spoken for way in WAYS))

@@ -33,12 +33,14 @@ def healthy(patient: Patient) -> None:
     patient.answer(operators=OPERATORS)
     patient.patch.setattr(config, "OPERATORS", OPERATORS)
     rules = [rule(IDS.get(kind, OWN)) for kind in OPERATORS]
-    patient.simulated.analyses.has(known.intelligence_configuration_id, rules)
+    patient.simulated.intelligence_configurations.add(known.intelligence_configuration_id, rules)
     configuration(patient)["intelligenceConfigurationIds"] = [known.intelligence_configuration_id]
 
 
 def rules(patient: Patient) -> list[dict[str, Any]]:
-    known: list[dict[str, Any]] = next(iter(patient.simulated.analyses.configurations.values()))["rules"]
+    known: list[dict[str, Any]] = next(iter(patient.simulated.intelligence_configurations.configurations.values()))[
+        "rules"
+    ]
     return known
 
 
@@ -74,7 +76,7 @@ def nobody_reacts(patient: Patient) -> None:
 
 @sick("INT004")
 def no_configuration(patient: Patient) -> None:
-    patient.simulated.analyses.configurations.clear()
+    patient.simulated.intelligence_configurations.configurations.clear()
 
 
 @sick("INT005")

@@ -29,13 +29,13 @@ def account(tmp_path: Path) -> Account:
 
 
 def linked(account: Account) -> list[str]:
-    (configuration,) = account.simulated.configurations.known.values()
+    (configuration,) = account.simulated.conversation_configurations.known.values()
     return list(configuration["intelligenceConfigurationIds"])
 
 
 async def test_each_operator_has_a_rule_that_tells_us(account: Account) -> None:
     await account.apply()
-    (configuration,) = account.simulated.analyses.configurations.values()
+    (configuration,) = account.simulated.intelligence_configurations.configurations.values()
     triggers = {rule["operators"][0]["id"]: rule["triggers"][0]["on"] for rule in configuration["rules"]}
     assert len(triggers) == len(config.OPERATORS)
     if "summary" in config.OPERATORS:
@@ -45,13 +45,13 @@ async def test_each_operator_has_a_rule_that_tells_us(account: Account) -> None:
 
 async def test_a_configuration_without_the_operators_is_replaced_and_given_back(account: Account) -> None:
     """That of somebody else stays as it is: only the link moves."""
-    account.simulated.analyses.has(THEIRS, [], "theirs")
+    account.simulated.intelligence_configurations.add(THEIRS, [], "theirs")
     account.sets(**{VARIABLE: THEIRS})
     before = state_of(account.simulated)
     found = await account.broken()
     assert (KIND, f"{config.OPERATORS[0]} is attached to this configuration") in found
     await account.apply()
-    assert THEIRS in account.simulated.analyses.configurations
+    assert THEIRS in account.simulated.intelligence_configurations.configurations
     assert THEIRS not in linked(account) and len(linked(account)) == 1
     assert account.env.read_text().splitlines()[0] == f"{VARIABLE}={linked(account)[0]}"
     assert await account.broken() == []
@@ -63,27 +63,27 @@ async def test_a_configuration_without_the_operators_is_replaced_and_given_back(
 @pytest.mark.parametrize("status", [400, 503])
 async def test_a_replacement_that_is_refused_costs_nothing(account: Account, status: int) -> None:
     """Neither theirs, when it is taken back, nor ours, when what was wanted is not wanted any more."""
-    account.simulated.analyses.has(THEIRS, [], "theirs")
+    account.simulated.intelligence_configurations.add(THEIRS, [], "theirs")
     account.sets(**{VARIABLE: THEIRS})
     refuses(account, status)
     with pytest.raises(SetupError):
         await account.apply()
     account.wire.before = lambda request: None
     await account.undo()
-    assert list(account.simulated.analyses.configurations) == [THEIRS]
+    assert list(account.simulated.intelligence_configurations.configurations) == [THEIRS]
 
     account.sets()
     await account.apply()
     (ours,) = linked(account)
-    rules = account.simulated.analyses.configurations[ours]["rules"]
-    account.simulated.analyses.configurations[ours]["rules"] = []
+    rules = account.simulated.intelligence_configurations.configurations[ours]["rules"]
+    account.simulated.intelligence_configurations.configurations[ours]["rules"] = []
     refuses(account, status)
     with pytest.raises(SetupError):
         await account.apply()
     account.wire.before = lambda request: None
-    account.simulated.analyses.configurations[ours]["rules"] = rules
+    account.simulated.intelligence_configurations.configurations[ours]["rules"] = rules
     await account.apply()
-    assert linked(account) == [ours] and ours in account.simulated.analyses.configurations
+    assert linked(account) == [ours] and ours in account.simulated.intelligence_configurations.configurations
 
 
 def refuses(account: Account, status: int) -> None:
@@ -105,7 +105,7 @@ async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration
         account = Account(folder)
         before = state_of(account.simulated)
         await account.apply()
-        (old,) = account.simulated.analyses.configurations.values()
+        (old,) = account.simulated.intelligence_configurations.configurations.values()
         old["rules"].pop()
         count = 0
 
@@ -123,7 +123,7 @@ async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration
             ended = False
         account.wire.after = lambda request: None
         await account.apply()
-        (new,) = account.simulated.analyses.configurations.values()
+        (new,) = account.simulated.intelligence_configurations.configurations.values()
         assert new["id"] != old["id"] and linked(account) == [new["id"]]
         assert await account.broken() == []
         await account.undo()
@@ -139,7 +139,7 @@ async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration
 
 async def test_what_others_have_linked_stays(account: Account) -> None:
     await account.apply()
-    (configuration,) = account.simulated.configurations.known.values()
+    (configuration,) = account.simulated.conversation_configurations.known.values()
     ours = configuration["intelligenceConfigurationIds"]
     configuration["intelligenceConfigurationIds"] = [THEIRS]
     assert ("intelligence link", "intelligenceConfigurationIds") in await account.broken()
@@ -164,8 +164,12 @@ async def test_an_operator_of_your_own_is_made_anew(account: Account, own: Path)
         setup.folder = own
         await machinery.apply(setup, account.said.append)
         await setup.api.close()
-        (found,) = [id for id, each in account.simulated.analyses.operators.items() if each["author"] == "SELF"]
-        (configuration,) = account.simulated.analyses.configurations.values()
+        (found,) = [
+            id
+            for id, each in account.simulated.intelligence_configurations.operators.items()
+            if each["author"] == "SELF"
+        ]
+        (configuration,) = account.simulated.intelligence_configurations.configurations.values()
         assert found in [rule["operators"][0]["id"] for rule in configuration["rules"]]
         assert linked(account) == [configuration["id"]]
         return found
@@ -174,6 +178,8 @@ async def test_an_operator_of_your_own_is_made_anew(account: Account, own: Path)
     assert await apply() == first
     (own / "operator.yml").write_text(text.replace("one sentence", "a few words"), encoding="utf-8")
     second = await apply()
-    assert second != first and "a few words" in account.simulated.analyses.operators[second]["prompt"]
+    assert (
+        second != first and "a few words" in account.simulated.intelligence_configurations.operators[second]["prompt"]
+    )
     await account.undo()
     assert state_of(account.simulated) == before

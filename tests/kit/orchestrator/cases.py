@@ -11,11 +11,13 @@ from tests.kit.healthy_project import Patient, sick
 
 def healthy(patient: Patient) -> None:
     known: Any = settings()
-    patient.simulated.configurations.has(known.conversation_configuration_id, conversationGroupingType=GROUPINGS[0])
+    patient.simulated.conversation_configurations.add(
+        known.conversation_configuration_id, conversationGroupingType=GROUPINGS[0]
+    )
 
 
 def configuration(patient: Patient) -> dict[str, Any]:
-    known: dict[str, Any] = next(iter(patient.simulated.configurations.known.values()))
+    known: dict[str, Any] = next(iter(patient.simulated.conversation_configurations.known.values()))
     return known
 
 
@@ -26,7 +28,7 @@ def a_key_that_was_withdrawn(patient: Patient) -> None:
 
 @sick("ORC002")
 def no_configuration(patient: Patient) -> None:
-    patient.simulated.configurations.known.clear()
+    patient.simulated.conversation_configurations.known.clear()
 
 
 @sick("ORC003")

@@ -33,9 +33,9 @@ def account(tmp_path: Path) -> Account:
 @pytest.fixture
 def theirs(account: Account) -> dict[str, Any]:
     """A configuration and a store of somebody, which `.env` names."""
-    account.simulated.stores.has(STORE, "theirs")
+    account.simulated.memory_stores.add(STORE, "theirs")
     account.sets(**{VARIABLE: THEIRS, str(MemoryStore.variable): STORE})
-    return account.simulated.configurations.has(
+    return account.simulated.conversation_configurations.add(
         THEIRS,
         memoryStoreId=STORE,
         memoryExtractionEnabled=True,
@@ -59,7 +59,7 @@ async def test_a_description_is_always_sent(account: Account, theirs: dict[str, 
     await account.apply()
     await account.undo()
     theirs.clear()
-    account.simulated.configurations.known.clear()
+    account.simulated.conversation_configurations.known.clear()
     await account.apply()
     sent = [*account.bodies("POST", "Configurations"), *account.bodies("PATCH", "Configurations")]
     sent += account.bodies("POST", "ControlPlane/Stores")
@@ -102,7 +102,7 @@ async def test_speech_is_not_recognised_twice(account: Account, theirs: dict[str
 async def test_a_wrong_store_is_found_and_changed(account: Account) -> None:
     """Twilio takes it without a word."""
     await account.apply()
-    (configuration,) = account.simulated.configurations.known.values()
+    (configuration,) = account.simulated.conversation_configurations.known.values()
     configuration["memoryStoreId"] = OTHER
     assert (KIND, "names the memory store") in await account.broken()
     await account.apply()
@@ -112,7 +112,7 @@ async def test_a_wrong_store_is_found_and_changed(account: Account) -> None:
 async def test_what_was_deleted_is_made_again(account: Account) -> None:
     before = state_of(account.simulated)
     await account.apply()
-    account.simulated.configurations.known.clear()
+    account.simulated.conversation_configurations.known.clear()
     assert (KIND, "exists") in await account.broken()
     await account.apply()
     assert set((await account.plan()).values()) == {"keep"}
@@ -133,12 +133,12 @@ async def test_what_somebody_names_after_a_broken_creation_is_not_ours(account: 
     with pytest.raises(SetupError):
         await account.apply()
     account.wire.before = lambda request: None
-    account.simulated.configurations.has(THEIRS, description="theirs")
+    account.simulated.conversation_configurations.add(THEIRS, description="theirs")
     account.sets(**{**dotenv_values(account.env), VARIABLE: THEIRS})
     if again:
         await account.apply()
     await account.undo()
-    assert list(account.simulated.configurations.known) == [THEIRS]
+    assert list(account.simulated.conversation_configurations.known) == [THEIRS]
 
 
 async def test_a_flag_counts_after_a_broken_creation_too(account: Account) -> None:
@@ -146,30 +146,30 @@ async def test_a_flag_counts_after_a_broken_creation_too(account: Account) -> No
     with pytest.raises(SetupError):
         await account.apply()
     account.wire.before = lambda request: None
-    account.simulated.configurations.has(THEIRS, description="theirs")
+    account.simulated.conversation_configurations.add(THEIRS, description="theirs")
     await account.apply(configuration=THEIRS)
     assert dotenv_values(account.env)[VARIABLE] == THEIRS
-    assert list(account.simulated.configurations.known) == [THEIRS]
+    assert list(account.simulated.conversation_configurations.known) == [THEIRS]
 
 
 async def test_a_store_that_does_not_get_ready_is_waited_for_again(account: Account) -> None:
-    account.simulated.stores.activates = False
+    account.simulated.memory_stores.activates = False
     with pytest.raises(SetupError, match="not ACTIVE yet"):
         await account.apply()
     assert ("memory store", "is ACTIVE") in await account.broken()
-    (store,) = account.simulated.stores.known.values()
+    (store,) = account.simulated.memory_stores.known.values()
     store["status"] = "ACTIVE"
     await account.apply()
-    assert len(account.simulated.stores.known) == 1 and await account.broken() == []
+    assert len(account.simulated.memory_stores.known) == 1 and await account.broken() == []
 
 
 async def test_work_that_twilio_gives_up_can_be_tried_again(account: Account) -> None:
-    account.simulated.configurations.operations.fails = "INTERNAL"
+    account.simulated.conversation_configurations.operation_error = "INTERNAL"
     with pytest.raises(SetupError, match="INTERNAL"):
         await account.apply()
-    account.simulated.configurations.operations.fails = ""
+    account.simulated.conversation_configurations.operation_error = ""
     await account.apply()
-    assert len(account.simulated.configurations.known) == 1
+    assert len(account.simulated.conversation_configurations.known) == 1
     assert set((await account.plan()).values()) == {"keep"}
 
 
@@ -191,7 +191,7 @@ async def test_a_repeated_request_has_the_same_key(account: Account) -> None:
 
 async def test_the_last_store_that_fits_is_named(account: Account) -> None:
     for number in range(5):
-        account.simulated.stores.has(f"mem_store_{number:026d}", f"store-{number}")
+        account.simulated.memory_stores.add(f"mem_store_{number:026d}", f"store-{number}")
     with pytest.raises(SetupError, match="--store"):
         await account.apply()
     await account.apply(store=f"mem_store_{3:026d}")

@@ -36,7 +36,7 @@ def a_slash_too_much(patient: Patient) -> None:
 
 @well("NUM002")
 def another_number_beside_it(patient: Patient) -> None:
-    patient.simulated.numbers.has("+15005550002")
+    patient.simulated.numbers.add("+15005550002")
 
 
 @sick("NUM003")

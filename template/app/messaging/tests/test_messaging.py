@@ -266,7 +266,7 @@ async def test_its_own_messages_are_none_of_a_human(reach: Reach) -> None:
     """Twilio takes a number whose messages it captures for that of a human, unless somebody has said otherwise."""
     somebody = await reach()
     event = somebody.writes("Hello")
-    somebody.account.conversations._person(somebody.conversation, "HUMAN_AGENT", "SMS", defaults.CALLED)
+    somebody.account.conversations.join(somebody.conversation, "HUMAN_AGENT", "SMS", defaults.CALLED)
     await somebody.posts(event)
     assert await somebody.reads() == "Yes."
     await somebody.settles()
@@ -361,7 +361,7 @@ async def test_somebody_of_unknown_role_becomes_a_customer_with_a_profile(reach:
     somebody = await reach()
     somebody.account.conversations.roles[defaults.CALLER] = "UNKNOWN"
     event = somebody.writes("Hello")
-    somebody.account.conversations._person(somebody.conversation, "UNKNOWN", "SMS", defaults.CALLED)
+    somebody.account.conversations.join(somebody.conversation, "UNKNOWN", "SMS", defaults.CALLED)
     await somebody.posts(event)
     await somebody.reads()
     await somebody.settles()
@@ -377,7 +377,7 @@ async def test_two_who_join_at_once_are_one(reach: Reach, monkeypatch: pytest.Mo
     async def overtaken(conversation: str) -> Any:
         found = await look(conversation)
         if defaults.CALLED not in people(somebody):
-            somebody.account.conversations._person(conversation, "AI_AGENT", "SMS", defaults.CALLED)
+            somebody.account.conversations.join(conversation, "AI_AGENT", "SMS", defaults.CALLED)
         return found
 
     monkeypatch.setattr(somebody.messaging.outbox, "people", overtaken)

@@ -16,6 +16,7 @@ from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import Call, calls_of
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.simulated_twilio.conversations import VISIBLE_AFTER
 from kit.simulated_twilio.product import Fault
 from kit.voice_fixtures import Dial
 
@@ -69,14 +70,11 @@ async def test_a_call_is_linked_while_it_goes_on(start: Dial, account: Simulated
     assert await store.get(f"conversation:{conversation}") == call.sid
 
 
-async def test_a_conversation_that_is_listed_late_is_linked(
-    start: Dial, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kit.simulated_twilio.conversations.VISIBLE_AFTER", 1e9)
+async def test_a_conversation_that_is_listed_late_is_linked(start: Dial, account: SimulatedAccount) -> None:
+    account.clock.stop()
     call = await start(YES, capabilities=[PatientOrchestrator])
     assert (await call.says("Hello")).text == "Yes." and call.session.conversation_id is None
-    for conversation in account.conversations.known.values():
-        conversation["visibleAt"] = 0.0
+    account.clock.advance(VISIBLE_AFTER)
     await until(lambda: call.session.conversation_id)
 
 
@@ -91,9 +89,9 @@ async def test_a_lookup_is_repeated_after_an_error(
 
 
 async def test_a_conversation_that_is_never_found_is_logged_and_the_call_goes_on(
-    start: Dial, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+    start: Dial, account: SimulatedAccount, logged: Callable[[], str]
 ) -> None:
-    monkeypatch.setattr("kit.simulated_twilio.conversations.VISIBLE_AFTER", 1e9)
+    account.clock.stop()
     call = await start(YES)
     await until(lambda: "conversation.not_found" in logged())
     assert (await call.says("Hello")).text == "Yes." and call.session.conversation_id is None
@@ -118,12 +116,13 @@ async def test_the_conversation_is_closed_when_the_call_ends(start: Dial, accoun
 
 
 async def test_the_conversation_of_a_call_too_short_to_be_linked_is_closed(
-    start: Dial, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch
+    start: Dial, account: SimulatedAccount
 ) -> None:
-    monkeypatch.setattr("kit.simulated_twilio.conversations.VISIBLE_AFTER", 80.0)
-    call = await start(YES)
+    account.clock.stop()
+    call = await start(YES, capabilities=[PatientOrchestrator])
     await call.hangs_up()
     assert status(account, call) == "ACTIVE"
+    account.clock.advance(VISIBLE_AFTER)
     await until(lambda: status(account, call) == "CLOSED")
 
 

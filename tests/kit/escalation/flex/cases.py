@@ -7,7 +7,7 @@ from tests.kit.healthy_project import Patient, sick, well
 
 @sick("WRI001")
 def the_workspace_of_another_workflow(patient: Patient) -> None:
-    other = patient.simulated.workspaces.has("Another")["sid"]
+    other = patient.simulated.workspaces.add("Another")["sid"]
     patient.patch.setenv("TWILIO_WORKSPACE_SID", f"WS{other[2:]}")
 
 

@@ -12,25 +12,25 @@ from tests.kit.orchestrator.cases import configuration
 
 def healthy(patient: Patient) -> None:
     known: Any = settings()
-    patient.simulated.stores.has(known.memory_store_id)
+    patient.simulated.memory_stores.add(known.memory_store_id)
     configuration(patient).update(memoryStoreId=known.memory_store_id, memoryExtractionEnabled=True)
 
 
 @sick("MEM001")
 def no_store(patient: Patient) -> None:
     """Twilio takes such an id without a word: silence is all that comes of it."""
-    patient.simulated.stores.known.clear()
+    patient.simulated.memory_stores.known.clear()
 
 
 @sick("MEM002")
 def a_store_that_is_still_being_made(patient: Patient) -> None:
-    next(iter(patient.simulated.stores.known.values()))["status"] = "PROVISIONING"
+    next(iter(patient.simulated.memory_stores.known.values()))["status"] = "PROVISIONING"
 
 
 @sick("MEM003")
 def another_store_is_filled(patient: Patient) -> None:
     other = identifier("mem_store", 7)
-    patient.simulated.stores.has(other)
+    patient.simulated.memory_stores.add(other)
     configuration(patient)["memoryStoreId"] = other
 
 
@@ -41,4 +41,4 @@ def nothing_is_extracted(patient: Patient) -> None:
 
 @well("MEM001")
 def another_store_beside_it(patient: Patient) -> None:
-    patient.simulated.stores.has(identifier("mem_store", 7), status="FAILED")
+    patient.simulated.memory_stores.add(identifier("mem_store", 7), status="FAILED")

@@ -13,6 +13,7 @@ from twilio.rest.memory.v1.recall import RecallInstance
 
 from app.memory.twilio.tests.test_twilio import ADA, account, memory, recalled
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.simulated_twilio.memory import READABLE_AFTER
 from kit.simulated_twilio.product import Request
 
 __all__ = ["account"]  # a fixture
@@ -59,11 +60,10 @@ async def test_the_simulation_refuses_what_twilio_refuses(account: SimulatedAcco
     assert (await account.memory.answer(Request("POST", path, {}, body)))[0] == status
 
 
-async def test_a_write_cannot_be_read_at_once(account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("kit.simulated_twilio.memory.clock", lambda: now)
+async def test_a_write_cannot_be_read_at_once(account: SimulatedAccount) -> None:
+    account.clock.stop()
     own = memory(account)
     await own.add_observation(await own.find_or_create_profile(ADA), "Prefers tea.")
     assert await own.find_profile(ADA) is None
-    now += 2
+    account.clock.advance(READABLE_AFTER)
     assert await recalled(account) == (["Prefers tea."], [])

@@ -321,7 +321,7 @@ async def test_a_human_can_be_asked_for_again(reach: Reach) -> None:
     (first,) = tasks(somebody)
     await becomes(somebody, "nobody")
     assert await says(somebody, PLEASE, "Hello?") == [handoff.CONNECTING, handoff_texts.WAITING]
-    await somebody.account.flex._tell(first, "task.canceled")  # late, and about the first time
+    await somebody.account.flex.send(first, "task.canceled")  # late, and about the first time
     await somebody.settles()
     assert (somebody.unread(), await state(somebody)) == ([], State.QUEUED)
     await becomes(somebody, "accepted")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -19,6 +18,7 @@ from app.store import InProcess
 from app.twilio_api import twilio_client
 from kit import defaults
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.simulated_twilio.memory import READABLE_AFTER
 from kit.simulated_twilio.product import Fault, Request
 
 ADA, BOB = Identity("phone", defaults.CALLER), Identity("phone", "+15005550009")
@@ -45,11 +45,6 @@ async def recalled(account: SimulatedAccount, query: str | None = None, **settin
 
 def asked(account: SimulatedAccount, ending: str) -> list[Request]:
     return [request for request in account.memory.requests if request.path.endswith(ending)]
-
-
-async def writes_readable() -> None:
-    """Wait until a write can be read."""
-    await asyncio.sleep(0.005)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -129,7 +124,7 @@ async def test_a_write_can_be_read_later(account: SimulatedAccount) -> None:
     profile = await own.find_or_create_profile(ADA)
     await own.add_observation(profile, "Prefers tea.", "conv_conversation_1")
     await own.add_summary(profile, "Asked about order 4711.")
-    await writes_readable()
+    account.clock.advance(READABLE_AFTER)
     assert await recalled(account) == (["Prefers tea."], ["Asked about order 4711."])
     (request,) = asked(account, "/Observations")
     assert request.body["observations"][0]["conversationIds"] == ["conv_conversation_1"]
@@ -146,7 +141,7 @@ async def test_a_long_text_is_cut_to_the_limit_of_the_api(account: SimulatedAcco
     profile = await own.find_or_create_profile(ADA)
     await own.add_observation(profile, "tea " * 2000)
     await own.add_summary(profile, "tea " * 2000)
-    await writes_readable()
+    account.clock.advance(READABLE_AFTER)
     (observation,), (summary,) = await recalled(account)
     assert len(observation) == len(summary) == 4096
 

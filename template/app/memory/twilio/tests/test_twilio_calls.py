@@ -11,6 +11,7 @@ from app.memory.backend import Identity
 from app.orchestrator import Orchestrator
 from kit import defaults
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.simulated_twilio.memory import EXTRACTED_AFTER
 from kit.voice_fixtures import Dial
 
 ADA = Identity("phone", defaults.CALLER)
@@ -33,7 +34,7 @@ async def test_a_fact_of_one_call_is_known_in_the_next(dial: Dial, account: Simu
     async with asyncio.timeout(10):
         while not (ada := account.memory.of(ADA.value)) or not ada.items["observations"]:
             await asyncio.sleep(0.005)
-    await asyncio.sleep(0.01)
+    account.clock.advance(EXTRACTED_AFTER)
     second = await dial({"says": "Yes."}, account=account, capabilities=[FastOrchestrator, Memory])
     await second.says("Hello")
     assert "Is moving to Berlin." in str(second.session.turn.messages[0].instructions)
