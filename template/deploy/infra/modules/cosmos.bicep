@@ -1,4 +1,4 @@
-// Calls in progress: app/cosmos_store.py says what an item is. There are no keys; the agent alone reads and writes items.
+// Sessions; app/stores/cosmos describes the items. Keys are disabled: only the agent's identity reads and writes items.
 param name string
 param location string
 param tags object
@@ -33,13 +33,13 @@ resource sessions 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers
     resource: {
       id: 'sessions'
       partitionKey: { kind: 'Hash', paths: ['/id'], version: 2 }
-      defaultTtl: -1 // each item says itself when it goes
+      defaultTtl: -1 // each item has its own
       indexingPolicy: { indexingMode: 'consistent', automatic: true, includedPaths: [], excludedPaths: [{ path: '/*' }] }
     }
   }
 }
 
-resource mayKeep 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-11-15' = {
+resource writeItems 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2024-11-15' = {
   parent: account
   name: guid(account.id, principalId, 'sessions')
   properties: {

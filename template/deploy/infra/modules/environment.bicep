@@ -1,4 +1,4 @@
-// Where the container runs. Its output goes to the log by way of Azure Monitor, which needs no key of the workspace.
+// The environment of the container. Azure Monitor sends its output to the log, which needs no key of the workspace.
 param name string
 param location string
 param tags object
@@ -14,8 +14,8 @@ resource environment 'Microsoft.App/managedEnvironments@2025-01-01' = {
   }
 }
 
-// Not `allLogs`: the log of the ingress would have addresses, and what stands in them.
-resource logged 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+// Not `allLogs`: the log of the ingress would hold URLs with their queries.
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'output'
   scope: environment
   properties: {

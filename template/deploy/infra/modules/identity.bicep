@@ -1,4 +1,4 @@
-// Who something is in Azure, without a password.
+// A managed identity: it signs in without a password.
 param name string
 param location string
 param tags object

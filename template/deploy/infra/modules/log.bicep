@@ -1,4 +1,4 @@
-// Where the log is. It holds no words of callers and no numbers: the app writes none, and no requests are recorded here.
+// The log. It holds no conversation and no phone numbers: the server writes none, and requests are not logged.
 param name string
 param location string
 param tags object

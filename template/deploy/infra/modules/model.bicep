@@ -1,4 +1,4 @@
-// The agent may ask one account of Azure AI, and change nothing there.
+// The agent may use the models of one account of Azure AI, and change nothing there.
 param account string
 param principalId string
 param roleId string
@@ -7,7 +7,7 @@ resource models 'Microsoft.CognitiveServices/accounts@2025-06-01' existing = {
   name: account
 }
 
-resource mayAsk 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+resource useModels 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(models.id, principalId, roleId)
   scope: models
   properties: {

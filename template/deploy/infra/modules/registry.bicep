@@ -1,4 +1,4 @@
-// Where the image is. Whoever starts the container may fetch it.
+// The image. The identity that starts the container may pull it.
 param name string
 param location string
 param tags object
@@ -12,7 +12,7 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-04-01' = {
   properties: { adminUserEnabled: false }
 }
 
-resource mayPull 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+resource pullImages 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(registry.id, readerId, 'AcrPull')
   scope: registry
   properties: {

@@ -1,4 +1,4 @@
-// Where the secrets are. Whoever starts the container may read them; what was read is in the log, without the values.
+// The secrets. The identity that starts the container may read them; the log records each access, without values.
 param name string
 param location string
 param tags object
@@ -18,7 +18,7 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   }
 }
 
-resource mayRead 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+resource readSecrets 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(vault.id, readerId, 'Key Vault Secrets User')
   scope: vault
   properties: {

@@ -466,7 +466,7 @@ def test_the_deployed_container_fits_the_store() -> None:
     file = Path(__file__).parents[4] / "deploy" / "infra" / "modules" / "cosmos.bicep"
     deployed = BicepParser().parse(text=file.read_text(encoding="utf-8"))["resources"]
     account, database, sessions, role = (
-        deployed[name]["config"] for name in ("account", "database", "sessions", "mayKeep")
+        deployed[name]["config"] for name in ("account", "database", "sessions", "writeItems")
     )
     defaults = {field.alias: field.default for field in CosmosSettings.model_fields.values()}
     assert database["properties"]["resource"]["id"] == defaults["AZURE_COSMOS_DATABASE_NAME"] == DATABASE
