@@ -41,39 +41,41 @@ class Envelope(BaseModel):
     body: str
 
 
-def create_host(app: FastAPI, settings: Settings) -> Starlette:
-    """`app` behind /ping, /invocations and /ws. It starts and stops with it; /healthz is its own."""
-    webhooks = Webhooks(app)
+class AgentCoreHost(Starlette):
+    """`app` behind /ping, /invocations and /ws; it starts and stops with this. /healthz is the app's own."""
 
-    async def ping(request: Request) -> JSONResponse:
-        """A session that is busy is not ended for being idle: no request may come while people talk."""
-        busy = app.state.conversations.active or webhooks.working
-        return JSONResponse({"status": "HealthyBusy" if busy else "Healthy", "time_of_last_update": int(time.time())})
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        webhooks = Webhooks(app)
 
-    async def invocation(request: Request) -> JSONResponse:
-        try:
-            envelope = Envelope.model_validate_json(await request.body())
-        except ValidationError:
-            log.error("envelope.malformed", hint="lambda_proxy/ and this project must be of the same version")
-            return JSONResponse({"error": "Not an envelope."}, 400)
-        return JSONResponse(await webhooks.answer(envelope))
+        async def ping(request: Request) -> JSONResponse:
+            """A busy session is not ended for being idle: during a call no request may come."""
+            busy = app.state.conversations.active or webhooks.working
+            status = "HealthyBusy" if busy else "Healthy"
+            return JSONResponse({"status": status, "time_of_last_update": int(time.time())})
 
-    @asynccontextmanager
-    async def lifespan(host: Starlette) -> AsyncGenerator[None]:
-        async with app.router.lifespan_context(app):
-            yield
+        async def invocation(request: Request) -> JSONResponse:
+            try:
+                envelope = Envelope.model_validate_json(await request.body())
+            except ValidationError:
+                log.error("envelope.malformed", hint="lambda_proxy/ and this project must be of the same version")
+                return JSONResponse({"error": "Not an envelope."}, 400)
+            return JSONResponse(await webhooks.answer(envelope))
 
-    host = Starlette(
-        routes=[
-            Route("/ping", ping),
-            Route("/invocations", invocation, methods=["POST"]),
-            Route("/healthz", app),
-            WebSocketRoute("/ws", OwnSignature(app, settings)),
-        ],
-        lifespan=lifespan,
-    )
-    host.state.conversations = app.state.conversations
-    return host
+        @asynccontextmanager
+        async def lifespan(host: Starlette) -> AsyncGenerator[None]:
+            async with app.router.lifespan_context(app):
+                yield
+
+        super().__init__(
+            routes=[
+                Route("/ping", ping),
+                Route("/invocations", invocation, methods=["POST"]),
+                Route("/healthz", app),
+                WebSocketRoute("/ws", OwnSignature(app, settings)),
+            ],
+            lifespan=lifespan,
+        )
+        self.state.conversations = app.state.conversations
 
 
 class OwnSignature:

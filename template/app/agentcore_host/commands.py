@@ -8,7 +8,7 @@ import os
 
 def host() -> None:
     """Answer inside AgentCore, and nowhere else: the WebSocket trusts whoever gets through to it."""
-    from app.agentcore_host import create_host
+    from app.agentcore_host import AgentCoreHost
     from app.environment import load, refused
     from app.main import create_app
     from app.serve import serve
@@ -16,7 +16,7 @@ def host() -> None:
     with refused("Nothing was started."):
         read_secret()
         settings = load()
-        serve(settings, lambda: create_host(create_app(settings), settings))
+        serve(settings, lambda: AgentCoreHost(create_app(settings), settings))
 
 
 def read_secret() -> None:

@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus
 
 from agent import phrases
-from app.agentcore_host import Envelope, Webhooks, create_host
+from app.agentcore_host import AgentCoreHost, Envelope, Webhooks
 from app.agentcore_host.commands import read_secret
 from app.agentcore_host.tests import test_lambda_proxy as proxy
 from app.environment import SettingsError
@@ -118,7 +118,7 @@ async def chain() -> AsyncGenerator[Chain]:
     ]
     settings = defaults.settings(public_url=proxy.PUBLIC_URL, auth_token=proxy.TOKEN)
     app = create_app(settings, [scripted(*rules)], [], transport=SimulatedAccount().transport)
-    host = create_host(app, settings)
+    host = AgentCoreHost(app, settings)
     async with serve(host) as address, AsyncExitStack() as lines:
         aws = AgentCore(address)
         with proxy.reached(aws):

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing
-from functools import cache
+from functools import cache, partial
 from threading import Event
 from typing import Any, Self
 
@@ -24,9 +24,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 
 from app.background import Background
-from app.runtime import Runtime, reason, start_record
+from app.runtime import Runtime, first_stream_to_begin, reason, start_record
 from app.runtimes.aws import missing_credentials, patience
-from app.runtimes.aws.messages import as_block, as_record, as_told
+from app.runtimes.aws.messages import bedrock_messages, content_block, record_of
 from app.runtimes.remote_tool import RemoteTool
 from app.session import Session
 from app.settings import Settings
@@ -60,10 +60,6 @@ class AgentCoreSettings(Settings):
 
 class RuntimeFailed(Exception):
     """What a runtime says of its failure: the name of a class."""
-
-
-class RuntimesDown(Exception):
-    """No runtime has answered, or the one that began has broken off."""
 
 
 class Deployed:
@@ -177,7 +173,7 @@ class AgentCore(Runtime):
         for runtime in self.runtimes:
             await asyncio.to_thread(runtime.warm_up)
 
-    def begin(self, session: Session) -> None:
+    def on_connect(self, session: Session) -> None:
         if not self.warmed:
             return  # no server is running that would close what is opened here
         self.calls.add(session.id)
@@ -185,7 +181,7 @@ class AgentCore(Runtime):
             if (session.id, runtime.arn) not in self.sockets:
                 self._open(session.id, runtime)
 
-    def end(self, session_id: str) -> None:
+    def on_end(self, session_id: str) -> None:
         self.calls.discard(session_id)
         for runtime in self.runtimes:
             if opening := self.sockets.pop((session_id, runtime.arn), None):
@@ -200,27 +196,24 @@ class AgentCore(Runtime):
             await runtime.close()
 
     async def answer(
-        self,
-        session: Session,
-        turn: Turn,
-        instructions: str,
-        tools: Sequence[Callable[..., Any]],
-        tell: Callable[[str], None],
-    ) -> None:
+        self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
+    ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
         offered = {tool.__name__: RemoteTool(tool, turn, 2 * self.deadline) for tool in tools}
-        messages = [*as_told(session.history), {"role": "user", "content": [{"text": turn.user_text}]}]
-        specs = [as_spec(tool) for tool in offered.values()]
+        messages = [*bedrock_messages(session.history), {"role": "user", "content": [{"text": turn.user_text}]}]
+        specs = [tool_spec(tool) for tool in offered.values()]
         while True:
-            ask = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
-            async with aclosing(self._frames(session, ask)) as frames:
+            request = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
+            streams = [(each.arn, partial(self._frames, session.id, each, request)) for each in self.runtimes]
+            reply = first_stream_to_begin(streams, self.deadline, lambda frame: True, explain=failure_reason)
+            async with aclosing(reply) as frames:
                 async for frame in frames:
                     match frame:
-                        case {"type": "text", "token": str(word)}:
-                            tell(word)
+                        case {"type": "text", "token": str(token)}:
+                            yield token
                         case {"type": "message", "message": message, "model": str(model)}:
                             messages.append(message)
-                            record.append(as_record(message, turn.run_id, model))
+                            record.append(record_of(message, turn.run_id, model))
             calls = unanswered(record)
             if not calls:
                 return
@@ -228,40 +221,16 @@ class AgentCore(Runtime):
             record.append(m.ModelRequest(results, run_id=turn.run_id))
             if messages[-1]["role"] == "assistant":
                 messages.append({"role": "user", "content": []})  # after a tool of the runtime, there is one
-            messages[-1]["content"] += [as_block(part) for part in results]
+            messages[-1]["content"] += [content_block(part) for part in results]
 
-    async def _frames(self, session: Session, ask: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
-        """The frames of the first runtime that begins in time. One that breaks off later is not replaced."""
-        failures = []
-        for runtime in self.runtimes:
-            async with aclosing(self._answers(session.id, runtime, ask)) as frames:
-                try:
-                    async with asyncio.timeout(self.deadline):
-                        first = await anext(frames, None)
-                except Exception as error:
-                    log.warning("model.failed", model=runtime.arn, error=spoken(error))
-                    failures.append(spoken(error))
-                    continue
-                if first is None:
-                    return
-                yield first
-                try:
-                    async for frame in frames:
-                        yield frame
-                except Exception as error:
-                    log.warning("model.failed", model=runtime.arn, error=spoken(error))
-                    raise RuntimesDown(spoken(error)) from error
-                return
-        raise RuntimesDown(", ".join(failures))
-
-    async def _answers(
+    async def _frames(
         self, session_id: str, runtime: Deployed, ask: Mapping[str, Any]
     ) -> AsyncGenerator[dict[str, Any]]:
         """Every frame before `done`. Raises when the runtime fails or goes away."""
         try:
             socket = await self._take(session_id, runtime)
         except Exception as error:
-            log.warning("websocket.refused", runtime=runtime.arn, error=spoken(error))
+            log.warning("websocket.refused", runtime=runtime.arn, error=failure_reason(error))
             async with aclosing(runtime.invoke(session_id, ask)) as events:
                 async for frame in events:
                     if ends(frame):
@@ -338,7 +307,7 @@ def ends(frame: Any) -> bool:
     raise RuntimeFailed("UnknownFrame")
 
 
-def spoken(error: Exception) -> str:
+def failure_reason(error: BaseException) -> str:
     if isinstance(error, InvalidStatus):
         return f"InvalidStatus {error.response.status_code}"
     return str(error) if isinstance(error, RuntimeFailed) else reason(error)
@@ -349,7 +318,7 @@ def fragments(text: str) -> list[str]:
     return [text[start : start + FRAME] for start in range(0, len(text), FRAME)]
 
 
-def as_spec(tool: RemoteTool) -> dict[str, Any]:
+def tool_spec(tool: RemoteTool) -> dict[str, Any]:
     """A tool specification of Converse."""
     return {"name": tool.name, "description": tool.description, "inputSchema": {"json": tool.schema}}
 

@@ -15,12 +15,12 @@ from app.runtime import as_text
 NOBODY_SPOKE = "(The call has begun.)"
 
 
-def as_told(history: Iterable[m.ModelMessage]) -> list[Any]:
+def bedrock_messages(history: Iterable[m.ModelMessage]) -> list[Any]:
     """The messages of Converse. Bedrock insists: the roles take turns, the user begins, no text is blank."""
     told: list[dict[str, Any]] = []
     for message in history:
         role = "user" if isinstance(message, m.ModelRequest) else "assistant"
-        blocks = [block for part in message.parts if (block := as_block(part))]
+        blocks = [block for part in message.parts if (block := content_block(part))]
         if not blocks:
             continue
         if not told and role == "assistant":
@@ -39,7 +39,7 @@ def closed(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return told
 
 
-def as_block(part: Any) -> dict[str, Any] | None:
+def content_block(part: Any) -> dict[str, Any] | None:
     match part:
         case m.UserPromptPart() | m.TextPart():
             return {"text": str(part.content)} if str(part.content).strip() else None
@@ -51,7 +51,7 @@ def as_block(part: Any) -> dict[str, Any] | None:
     return None
 
 
-def as_record(message: Mapping[str, Any], run_id: str, model: str | None = None) -> m.ModelMessage:
+def record_of(message: Mapping[str, Any], run_id: str, model: str | None = None) -> m.ModelMessage:
     """A message of Converse for the record; `model` is who has written it."""
     if message["role"] == "assistant":
         said = [part for block in message["content"] if (part := as_said(block))]

@@ -13,7 +13,7 @@ from strands.types.event_loop import StopReason
 from strands.types.streaming import StreamEvent
 from strands.types.tools import ToolSpec
 
-from app.runtimes.aws.messages import as_record
+from app.runtimes.aws.messages import record_of
 from kit.script import deltas
 
 
@@ -42,7 +42,7 @@ class Played(Model):
     ) -> AsyncGenerator[StreamEvent]:
         refuse_like_bedrock(messages)
         tools = {spec["name"]: spec["inputSchema"]["json"] for spec in tool_specs or []}
-        told = [as_record(message, "") for message in messages]
+        told = [record_of(message, "") for message in messages]
         yield {"messageStart": {"role": "assistant"}}
         speaking = False
         reason: StopReason = "end_turn"

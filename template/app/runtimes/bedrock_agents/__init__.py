@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import Parameter, signature
 from typing import Any, Self
 from uuid import uuid4
@@ -25,9 +26,18 @@ from botocore.config import Config
 from pydantic import Field, validate_call
 from pydantic_ai import messages as m
 
-from app.runtime import Runtime, as_text, run_shielded, run_tool_safely, start_record, with_timeout
+from app.runtime import (
+    AnswerFailed,
+    Runtime,
+    as_text,
+    first_stream_to_begin,
+    run_shielded,
+    run_tool_safely,
+    start_record,
+    with_timeout,
+)
 from app.runtimes.aws import AwsSettings, missing_credentials
-from app.runtimes.aws.messages import as_told
+from app.runtimes.aws.messages import bedrock_messages
 from app.session import Session
 from app.turn import Turn
 
@@ -51,10 +61,6 @@ class BedrockAgentsSettings(AwsSettings):
         pattern=f"^{ID}/{ID}$",
         description="Write agent and alias, as in ABCDEFGHIJ/TSTALIASID, or leave it out.",
     )
-
-
-class AgentsDown(Exception):
-    """No agent has answered."""
 
 
 @dataclass
@@ -102,6 +108,13 @@ class Agent:
                 hang_up(stream)
 
 
+async def events_of(agent: Agent, request: Mapping[str, Any]) -> AsyncGenerator[tuple[Agent, Mapping[str, Any]]]:
+    """The events of one request, each with the agent that sent it."""
+    async with aclosing(agent.events(request)) as events:
+        async for event in events:
+            yield agent, event
+
+
 def hang_up(stream: Any) -> None:
     """End the wait of the thread that reads `stream`; it closes it then. To close it here would be to wait with it.
 
@@ -140,35 +153,34 @@ class BedrockAgents(Runtime):
         return {**agent, **missing_credentials()}
 
     async def answer(
-        self,
-        session: Session,
-        turn: Turn,
-        instructions: str,
-        tools: Sequence[Callable[..., Any]],
-        tell: Callable[[str], None],
-    ) -> None:
+        self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
+    ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
-        waiting, failures = list(self.agents), list[str]()
+        waiting = list(self.agents)  # the one that answers, and those that may still be tried
         request = question(session, turn, instructions, tools)
-        while waiting:
-            agent = waiting[0]
-            reply = Reply(tell)
+        while True:
+            reply, begun = Reply(), False
+            first, others = waiting[0], waiting[1:]
+            fresh = question(session, turn, instructions, tools)
+            streams = [(first.name, partial(events_of, first, request))]
+            streams += [(agent.name, partial(events_of, agent, fresh)) for agent in others]
+            # The last agent may take until the caller has been held for: knowledge bases take their time.
+            found = first_stream_to_begin(streams, self.deadline, lambda item: True, explain=cause, last_may_wait=True)
             try:
-                async with aclosing(agent.events(request)) as events:
-                    # The last one has as long as the caller is held for: knowledge bases take their time.
-                    async with asyncio.timeout(self.deadline if len(waiting) > 1 else None):
-                        reply.take(await anext(events, {}))
-                    async for event in events:
-                        reply.take(event)
-            except Exception as error:
-                log.warning("model.failed", model=agent.name, error=cause(error))
-                failures.append(cause(error))
-                if reply.text:
-                    break
+                async with aclosing(found) as events:
+                    async for agent, event in events:
+                        if not begun:
+                            begun, waiting = True, waiting[waiting.index(agent) :]
+                            request = request if agent is first else fresh
+                        if token := reply.take(event):
+                            yield token
+            except AnswerFailed:
+                if reply.text or not begun or len(waiting) == 1:
+                    raise
                 waiting.pop(0)
                 request = question(session, turn, instructions, tools)
                 continue
-            record.append(m.ModelResponse(reply.parts(), model_name=agent.name, run_id=turn.run_id))
+            record.append(m.ModelResponse(reply.parts(), model_name=waiting[0].name, run_id=turn.run_id))
             if not reply.wanted:
                 return
             results = await self.used(reply.wanted, turn, tools)
@@ -178,7 +190,6 @@ class BedrockAgents(Runtime):
             ]
             record.append(m.ModelRequest(returned, run_id=turn.run_id))
             request = answered(request, reply.invocation_id, results)
-        raise AgentsDown(", ".join(failures))
 
     async def used(
         self, wanted: Sequence[Wanted], turn: Turn, tools: Sequence[Callable[..., Any]]
@@ -246,7 +257,7 @@ def question(session: Session, turn: Turn, instructions: str, tools: Sequence[Ca
         "sessionState": {
             "sessionAttributes": {name: value for name, value in caller.items() if value},
             "promptSessionAttributes": {name: value for name, value in attributes.items() if value},
-            "conversationHistory": {"messages": as_told(words_in(session.history))},
+            "conversationHistory": {"messages": bedrock_messages(words_in(session.history))},
         },
     }
 
@@ -293,21 +304,21 @@ def described(tool: Callable[..., Any]) -> str:
 class Reply:
     """One answer of the agent, while it comes: words, then perhaps the tools that it wants used."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self.tell = tell
+    def __init__(self) -> None:
         self.text = ""
         self.invocation_id = ""
         self.wanted: list[Wanted] = []
         self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a chunk may end within a character
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        if word := self.decode(event.get("chunk", {}).get("bytes", b"")):
-            self.text += word
-            self.tell(word)
+    def take(self, event: Mapping[str, Any]) -> str:
+        """Returns the text of the event."""
+        token = self.decode(event.get("chunk", {}).get("bytes", b""))
+        self.text += token
         if control := event.get("returnControl"):
             self.invocation_id = control.get("invocationId", "")
             inputs = enumerate(control.get("invocationInputs", []))
             self.wanted = [Wanted.read(each, f"{self.invocation_id}:{number}") for number, each in inputs]
+        return token
 
     def parts(self) -> list[m.ModelResponsePart]:
         calls = [m.ToolCallPart(call.name, call.arguments, call.id) for call in self.wanted]

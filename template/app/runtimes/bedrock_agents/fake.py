@@ -24,7 +24,7 @@ from botocore.config import Config
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
-from app.runtimes.aws.messages import as_record
+from app.runtimes.aws.messages import record_of
 from app.runtimes.bedrock_agents import Agent
 from kit.script import deltas
 
@@ -120,7 +120,7 @@ def told(messages: list[dict[str, Any]]) -> list[m.ModelMessage]:
         raise Refused(f"a history must begin with the user, alternate, and end with the assistant: {roles}")
     if any(not block.get("text", "").strip() for message in messages for block in message["content"]):
         raise Refused("a text of the history is blank")
-    return [as_record(message, "") for message in messages]
+    return [record_of(message, "") for message in messages]
 
 
 def returned(

@@ -1,19 +1,17 @@
-"""Models on Amazon Bedrock, run by a Strands agent in this process. The next one is asked when one is silent or fails.
+"""Models on Amazon Bedrock, run by a Strands agent in this process. The next model is tried when one fails.
 
-Each turn has an agent of its own: what it knows is the conversation as the caller heard it, out of the session store.
-So the roles alternate after an interruption, and a call goes on elsewhere, without a session manager of Strands.
+Each turn has a new agent, with the history from the session store, as the caller heard it. So user and assistant
+messages alternate after an interruption, and a call can move to another worker without a session manager of Strands.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Self
 
-import structlog
 from pydantic import Field
 from strands import Agent, tool
 from strands.models import BedrockModel
@@ -22,13 +20,19 @@ from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import config
-from app.runtime import Runtime, as_text, reason, run_shielded, run_tool_safely, start_record, with_timeout
+from app.runtime import (
+    Runtime,
+    as_text,
+    first_stream_to_begin,
+    run_shielded,
+    run_tool_safely,
+    start_record,
+    with_timeout,
+)
 from app.runtimes.aws import AwsSettings, missing_credentials, patience
-from app.runtimes.aws.messages import as_record, as_told
+from app.runtimes.aws.messages import bedrock_messages, record_of
 from app.session import Session
 from app.turn import Turn
-
-log = structlog.get_logger()
 
 
 class StrandsSettings(AwsSettings):
@@ -39,7 +43,7 @@ class StrandsSettings(AwsSettings):
 
 
 class Strands(Runtime):
-    """`deadline` is how long, in seconds, a model may be silent; a tool may take twice as long."""
+    """`deadline` is the longest silence of a model in seconds; a tool may take twice as long."""
 
     settings = StrandsSettings
 
@@ -63,46 +67,37 @@ class Strands(Runtime):
         return missing_credentials()
 
     async def answer(
-        self,
-        session: Session,
-        turn: Turn,
-        instructions: str,
-        tools: Sequence[Callable[..., Any]],
-        tell: Callable[[str], None],
-    ) -> None:
-        chain = Chain(self.models, self.deadline)
+        self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
+    ) -> AsyncGenerator[str]:
+        models = FallbackModel(self.models, self.deadline)
         record = start_record(turn, instructions)
         agent = Agent(
-            chain,
-            messages=as_told(session.history),
+            models,
+            messages=bedrock_messages(session.history),
             system_prompt=instructions,
-            tools=[Finishing(each, turn, 2 * self.deadline) for each in tools],
-            callback_handler=None,  # Strands prints every word otherwise, into the logs of a container
+            tools=[ShieldedTool(each, turn, 2 * self.deadline) for each in tools],
+            callback_handler=None,  # the default prints every token, into the logs of a container
         )
         stream: Any = agent.stream_async(turn.user_text)  # a generator, though not by its type
         async with aclosing(stream) as events:
             async for event in events:
-                if word := event.get("data"):
-                    tell(word)
+                if token := event.get("data"):
+                    yield token
                 elif message := event.get("message"):
-                    record.append(as_record(message, turn.run_id, chain.asked))
+                    record.append(record_of(message, turn.run_id, models.answering))
 
 
 def bedrock(model_id: str, settings: AwsSettings) -> BedrockModel:
     return BedrockModel(model_id=model_id, region_name=settings.region, boto_client_config=patience(settings.deadline))
 
 
-class ModelsDown(Exception):
-    """No model has answered. Not an error of Strands, which would try again after 4 to 240 seconds."""
-
-
-class Chain(Model):
-    """Several models as one. `asked` is the name of the one that answered last."""
+class FallbackModel(Model):
+    """Several models as one. `answering` is the id of the model that was asked last."""
 
     def __init__(self, models: Sequence[Model], deadline: float) -> None:
         self.models = models
         self.deadline = deadline
-        self.asked = ""
+        self.answering = ""
 
     def update_config(self, **model_config: Any) -> None:
         raise NotImplementedError
@@ -113,47 +108,34 @@ class Chain(Model):
     def structured_output(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
-    async def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamEvent]:
-        """The events of the first model that begins in time. One that breaks off later is not replaced."""
-        failures = []
-        for model in self.models:
-            self.asked = str(model.get_config().get("model_id", ""))
-            stream: Any = model.stream(*args, **kwargs)  # a generator, though not by its type
-            async with aclosing(stream) as events:
-                try:
-                    async with asyncio.timeout(self.deadline):
-                        begun = [
-                            await anext(events),
-                            await anext(events),
-                        ]  # the first only says that there will be more
-                except Exception as error:
-                    log.warning("model.failed", model=self.asked, error=reason(error))
-                    failures.append(type(error).__name__)
-                    continue
-                for event in begun:
-                    yield event
-                try:
-                    async for event in events:
-                        yield event
-                except Exception as error:
-                    raise ModelsDown(reason(error)) from error
-                return
-        raise ModelsDown(", ".join(failures))
+    def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamEvent]:
+        """AnswerFailed is no error of Strands, which would try again after 4 to 240 seconds."""
+
+        def open_stream(model: Model) -> Any:
+            self.answering = model_id(model)
+            return model.stream(*args, **kwargs)
+
+        streams = [(model_id(model), partial(open_stream, model)) for model in self.models]
+        return first_stream_to_begin(streams, self.deadline, lambda event: "messageStart" not in event)
 
 
-class Finishing(AgentTool):
-    """A function as a tool of Strands: it finishes what it began, and its failure reaches the model as a sentence."""
+def model_id(model: Model) -> str:
+    return str(model.get_config().get("model_id", ""))
+
+
+class ShieldedTool(AgentTool):
+    """A function as a tool of Strands: it runs to its end, and its failure reaches the model as a sentence."""
 
     def __init__(self, function: Callable[..., Any], turn: Turn, limit: float) -> None:
         super().__init__()
         self.turn = turn
 
         @wraps(function)
-        async def attempted(*args: Any, **kwargs: Any) -> Any:
-            # As text: Strands takes a dict with `status` and `content` for a result of its own making.
+        async def safely(*args: Any, **kwargs: Any) -> Any:
+            # As text: Strands takes a dict with `status` and `content` for a result of its own.
             return as_text(await run_tool_safely(function.__name__, with_timeout(limit, function, *args, **kwargs)))
 
-        self.tool: AgentTool = tool(attempted)
+        self.tool: AgentTool = tool(safely)
 
     @property
     def tool_name(self) -> str:

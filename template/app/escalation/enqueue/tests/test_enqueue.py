@@ -659,7 +659,7 @@ def test_what_is_over_stays_so() -> None:
 
 # --- routing --------------------------------------------------------------------------------------------------------
 
-OWN = Path(__file__).parents[1] / "agent" / "routing.yml"
+OWN = Path(__file__).parents[4] / "agent" / "routing.yml"
 
 
 def test_your_routing_is_what_taskrouter_takes() -> None:

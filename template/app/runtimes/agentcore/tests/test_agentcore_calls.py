@@ -299,7 +299,7 @@ async def test_nobody_waits_while_http_does(dial: Dial, monkeypatch: pytest.Monk
 async def frames(payload: Any, rule: dict[str, Any]) -> list[dict[str, Any]]:
     scripts: list[FunctionModel] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kit.scripted_model.played", scripts.append)
+        patch.setattr("kit.scripted_model.play", scripts.append)
         scripted(rule)
     return [frame async for frame in deployed.answer(payload, Model(scripts[0]))]
 

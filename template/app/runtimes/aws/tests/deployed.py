@@ -10,7 +10,7 @@ import yaml
 
 from app.registry import ProjectSettings
 
-DEPLOY = Path(__file__).parents[1] / "deploy"
+DEPLOY = Path(__file__).parents[4] / "deploy"
 (STACK,) = (path for path in DEPLOY.glob("*.yml") if path.name != "network.yml")
 TEMPLATE: dict[str, Any] = yaml.safe_load(STACK.read_text(encoding="utf-8"))
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]

@@ -10,7 +10,7 @@ import uvicorn
 import yaml
 
 from app import config
-from app.capability import FAREWELL
+from app.capability import Timeouts
 from app.registry import STORE, ProjectSettings
 from app.runtimes.aws.tests.deployed import (
     DEPLOY,
@@ -173,11 +173,11 @@ def test_no_silence_is_too_long_for_the_load_balancer() -> None:
 
 
 def test_a_task_has_time_for_its_last_calls() -> None:
-    grace = pytest.importorskip("app.voice.calls").GRACE
+    grace = Timeouts.reconnect
     delay = attributes(only("ElasticLoadBalancingV2::TargetGroup")["TargetGroupAttributes"])
     assert float(delay["deregistration_delay.timeout_seconds"]) >= Settings.model_fields["drain"].default
     drain = float(ENVIRONMENT["AGENT_DRAIN"])
-    assert drain + grace + FAREWELL <= CONTAINER["StopTimeout"] <= 120  # the most that Fargate gives
+    assert drain + grace + Timeouts.shutdown <= CONTAINER["StopTimeout"] <= 120  # the most that Fargate gives
 
 
 def test_there_are_as_many_tasks_as_the_store_allows() -> None:

@@ -14,7 +14,7 @@ from strands.types.exceptions import ModelThrottledException
 
 from agent import phrases
 from app import config
-from app.runtimes.aws.messages import as_told
+from app.runtimes.aws.messages import bedrock_messages
 from app.runtimes.aws.scripted_strands import refuse_like_bedrock
 from app.runtimes.strands import Strands
 from app.session import Session, this_session
@@ -35,7 +35,7 @@ async def test_the_conversation_stays_in_step_after_an_interruption(dial: Dial) 
     await call.begins("Tell me a story")
     assert "Once upon" in await call.interrupts(after="Once upon")
     await three_more_turns(call)
-    refuse_like_bedrock(as_told(session_of(call).history))
+    refuse_like_bedrock(bedrock_messages(session_of(call).history))
 
 
 async def test_the_conversation_stays_in_step_when_nobody_had_answered_yet(dial: Dial) -> None:
@@ -61,7 +61,7 @@ async def test_the_conversation_stays_in_step_when_a_tool_was_at_work(dial: Dial
     await call.interrupts()
     await done.wait()
     await three_more_turns(call)
-    assert "found" in str(as_told(session_of(call).history))
+    assert "found" in str(bedrock_messages(session_of(call).history))
 
 
 def session_of(call: Call) -> Session:
@@ -193,7 +193,7 @@ async def test_bedrock_accepts_every_history(dial: Dial) -> None:
         m.ModelRequest.user_text_prompt("Hello?"),
     ]
     assert (await call.says("And now?")).text == "From Bedrock."
-    refuse_like_bedrock(as_told(session.history))
+    refuse_like_bedrock(bedrock_messages(session.history))
 
 
 async def test_what_is_known_goes_into_the_system_prompt_and_not_into_a_turn(dial: Dial) -> None:
