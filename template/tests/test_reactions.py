@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,22 +14,11 @@ Actions = list[tuple[Any, ...]]
 
 
 @pytest.fixture
-def actions() -> Actions:
+def actions(session: Session) -> Actions:
     """The actions that the reactions have called, each with its arguments."""
-    return []
-
-
-@pytest.fixture
-def session(actions: Actions) -> Session:
-    """A session of a project without memory and hand-off."""
-    session = Session("CA1", "+15005550006", "+15005550001", "en-US", now=lambda: datetime.now(UTC))
-
-    async def alert(_: Session, reason: str) -> bool:
-        actions.append(("alert", reason))
-        return True
-
-    session.actions["alert"] = alert
-    return session
+    actions: Actions = []
+    add_action(session, actions, "alert")
+    return actions
 
 
 def add_action(session: Session, actions: Actions, name: str, result: bool = True) -> None:
@@ -50,19 +38,19 @@ async def test_two_negative_results_send_one_alert(session: Session, actions: Ac
     await react_to(session, "negative")
     assert actions == []
     await react_to(session, "negative", "negative", "negative")
-    assert actions == [("alert", "falling_sentiment")]
+    assert actions == [("alert", session, "falling_sentiment")]
 
 
 async def test_two_negative_results_transfer_the_call(session: Session, actions: Actions) -> None:
     add_action(session, actions, "escalate")
     await react_to(session, "negative", "negative", "negative")
-    assert [each[:2] for each in actions] == [("escalate", "falling_sentiment")]
+    assert [action[:2] for action in actions] == [("escalate", "falling_sentiment")]
 
 
 async def test_an_alert_is_sent_when_the_transfer_fails(session: Session, actions: Actions) -> None:
     add_action(session, actions, "escalate", result=False)
     await react_to(session, "negative", "negative")
-    assert [each[0] for each in actions] == ["escalate", "alert"]
+    assert [action[0] for action in actions] == ["escalate", "alert"]
 
 
 async def test_single_negative_results_do_nothing(session: Session, actions: Actions) -> None:

@@ -1,4 +1,4 @@
-"""Signals: which results reach a session, and what happens when a reaction fails."""
+"""Signals: from a webhook to a session, to a reaction, and to the file of failed signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory in a conversation: what the model is told, and a backend that is slow, down or poisoned."""
+"""Memory in a conversation: the model's instructions, and a backend that is slow, down or poisoned."""
 
 from __future__ import annotations
 
