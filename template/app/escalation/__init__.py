@@ -20,8 +20,8 @@ from agent import handoff
 from app.capability import Capability, Services
 from app.escalation.payload import Payload
 from app.escalation.state import Record, Records
-from app.escalation.transfer import Way
-from app.escalation.turns import in_turn_of, silence
+from app.escalation.transfer import Transfer
+from app.escalation.turns import is_in_turn, wait_until_idle
 from app.escalation.webhooks import routes
 from app.runtime import TOOL_FAILED
 from app.session import Action, Session
@@ -51,7 +51,7 @@ class Escalation(Capability):
         self.options = services.settings
         self.store = services.store
         self.records = Records(services.store)
-        self.ways = [way(services, self.records) for way in services.parts_of(Way)]
+        self.transfers: list[Transfer] = [kind(services, self.records) for kind in services.parts_of(Transfer)]
         self._events: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -65,16 +65,16 @@ class Escalation(Capability):
     @property
     def working(self) -> set[asyncio.Task[None]]:
         """What goes on in the background."""
-        return self._events.union(*(way.working for way in self.ways))
+        return self._events.union(*(way.working for way in self.transfers))
 
     def routes(self) -> APIRouter:
-        router = routes(self.options, self.records, self.store, self.ways, self._events)
-        for way in self.ways:
+        router = routes(self.options, self.records, self.store, self.transfers, self._events)
+        for way in self.transfers:
             router.include_router(way.routes())
         return router
 
-    def way(self, session: Session) -> Way:
-        return next(way for way in self.ways if way.spoken == session.connection.spoken)
+    def way(self, session: Session) -> Transfer:
+        return next(way for way in self.transfers if way.spoken == session.connection.spoken)
 
     def actions(self, session: Session) -> Mapping[str, Action]:
         async def escalate(reason_code: str, summary: str = "") -> bool:
@@ -117,7 +117,7 @@ class Escalation(Capability):
         await self.way(session).on_end(session)
 
     async def close(self) -> None:
-        for way in self.ways:
+        for way in self.transfers:
             await way.close()
 
     async def escalate(self, session: Session, reason_code: str, summary: str = "") -> bool:
@@ -130,8 +130,8 @@ class Escalation(Capability):
         record = Record(payload=Payload.of(session, reason_code, summary), since=session.now())
         if not await way.begin(session, record):
             return True
-        if not in_turn_of(session):
-            await silence(session.connection)
+        if not is_in_turn(session):
+            await wait_until_idle(session.connection)
             if record != await way.begun(session):  # somebody else was quicker
                 return True
         return await way.hand_over(session, record)

@@ -13,7 +13,7 @@ from agent import handoff
 from app.background import Background
 from app.capability import Services
 from app.escalation.state import Record, Records, State
-from app.escalation.turns import in_turn_of, stop, tell
+from app.escalation.turns import cancel_model, is_in_turn, speak_in_turn
 from app.session import Session
 from app.settings import Settings
 
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 CONNECTING = 60  # seconds that a human who has accepted may take to be there
 
 
-class Way(ABC):
+class Transfer(ABC):
     """One for calls, one for conversations in writing. chosen.py says which of them a project has."""
 
     settings: type[Settings] = Settings
@@ -82,13 +82,13 @@ class Way(ABC):
             return False
         record.state = State.BRIEFING
         await self.keep(session, record)
-        turn = session.turn if in_turn_of(session) else None
+        turn = session.turn if is_in_turn(session) else None
         try:
-            await (tell(session, turn, handoff.CONNECTING) if turn else session.say(handoff.CONNECTING))
+            await (speak_in_turn(session, turn, handoff.CONNECTING) if turn else session.say(handoff.CONNECTING))
         except Exception as error:  # a human can come all the same; the error's text may quote an address
             log.error("escalation.not_told", call=session.id, error=type(error).__name__)
         await self.leave(session, record)
-        stop(turn)
+        cancel_model(turn)
         return True
 
 

@@ -17,7 +17,7 @@ LONGEST_TURN = 30.0  # seconds that a signal waits for the agent to finish what 
 FLUSH = 1.0  # seconds
 
 
-def in_turn_of(session: Session) -> bool:
+def is_in_turn(session: Session) -> bool:
     """Whether this runs for the model, in a tool or for its context; a signal does not."""
     try:
         return this_session() is session
@@ -25,22 +25,22 @@ def in_turn_of(session: Session) -> bool:
         return False
 
 
-async def tell(session: Session, turn: Turn, text: str) -> None:
+async def speak_in_turn(session: Session, turn: Turn, text: str) -> None:
     """Add `text` to what is being said."""
-    await sent(turn, session.connection.hold)
+    await flushed(turn, session.connection.hold)
     told = f" {text}" if turn.spoken_text else text
     turn.spoken_text += told
     await session.connection.append_to_turn(told)
 
 
-def stop(turn: Turn | None) -> None:
+def cancel_model(turn: Turn | None) -> None:
     """Ask the model no more, from within a tool or a hook of its turn."""
     if turn and turn.task:
         turn.stopped = True
         turn.task.cancel()
 
 
-async def silence(line: Connection) -> None:
+async def wait_until_idle(line: Connection) -> None:
     """Wait until no turn is open, for so long as a turn may last."""
     try:
         async with asyncio.timeout(LONGEST_TURN):
@@ -50,7 +50,7 @@ async def silence(line: Connection) -> None:
         log.warning("escalation.turn_is_long")
 
 
-async def sent(turn: Turn, hold: str) -> None:
+async def flushed(turn: Turn, hold: str) -> None:
     """Wait until what the model said before it called the tool is on its way. `hold` is what fills a silence."""
     parts = [part for message in turn.messages for part in message.parts]
     length = sum(len(part.content) for part in parts if isinstance(part, m.TextPart))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Response
 from starlette.background import BackgroundTask
 
 from app.escalation.state import KEPT, Records, State
-from app.escalation.transfer import Way
+from app.escalation.transfer import Transfer
 from app.settings import Settings
 from app.store import Store
 from app.webhook import signed_body
@@ -30,7 +30,7 @@ EVENTS = {
 
 
 def routes(
-    settings: Settings, records: Records, store: Store, ways: Sequence[Way], working: set[asyncio.Task[None]]
+    settings: Settings, records: Records, store: Store, transfers: Sequence[Transfer], working: set[asyncio.Task[None]]
 ) -> APIRouter:
     """`working` holds the tasks that work on an event."""
     router = APIRouter()
@@ -59,7 +59,7 @@ def routes(
         if fields.get("EventType") == "task.canceled" and fields.get("TaskCanceledReason", "").lower() == "hangup":
             state = State.ABANDONED
         record = await records.move(str(id), state, task.get("escalation_id"))
-        for way in ways:
+        for way in transfers:
             if record and way.spoken == (record.payload.channel == "voice"):
                 await way.on_event(str(id), record)
 

@@ -19,7 +19,7 @@ from app.capability import Services
 from app.escalation.enqueue import twiml
 from app.escalation.payload import Payload
 from app.escalation.state import OVER, Record, Records, State
-from app.escalation.transfer import CONNECTING, Way, follow_up
+from app.escalation.transfer import CONNECTING, Transfer, follow_up
 from app.escalation.webhooks import task_of
 from app.session import Session
 from app.webhook import signed_body
@@ -37,7 +37,7 @@ RESULTS = {
 BEFORE_THE_QUEUE = (State.REQUESTED, State.BRIEFING)
 
 
-class EnqueueTransfer(Way):
+class EnqueueTransfer(Transfer):
     """What has begun stands in the session too: the way to a human does not depend on the store."""
 
     spoken = True

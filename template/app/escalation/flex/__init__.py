@@ -21,11 +21,11 @@ from pydantic import Field
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest.conversations.v2.conversation import ConversationList
 
-from agent import handoff, handoff_texts
+from agent import handoff
 from app.capability import Services, attach
 from app.escalation.state import KEPT_IN_WRITING, Record, Records, State
-from app.escalation.transfer import CONNECTING, Way, follow_up
-from app.escalation.turns import in_turn_of, stop, tell
+from app.escalation.transfer import CONNECTING, Transfer, follow_up
+from app.escalation.turns import cancel_model, is_in_turn, speak_in_turn
 from app.messaging import MessagingSettings
 from app.session import Session
 from app.session_store import ENDED
@@ -57,7 +57,7 @@ class WrittenSettings(MessagingSettings):
     )
 
 
-class FlexTransfer(Way):
+class FlexTransfer(Transfer):
     """All state is in the store: the next message, and each event, may come to another worker."""
 
     settings = WrittenSettings
@@ -94,15 +94,15 @@ class FlexTransfer(Way):
             self.working.start(self._interact(session, record))
 
     async def again(self, session: Session, record: Record) -> None:
-        turn = session.turn if in_turn_of(session) else None
+        turn = session.turn if is_in_turn(session) else None
         if record.state is State.REQUESTED:  # whoever began it has not come to speak
             record.state = State.BRIEFING
             await self.keep(session, record)
         if record.state not in WITH_A_HUMAN:
             await self.leave(session, record)  # unless that has been done
             if turn and await self.store.claim(f"reassured:{record.id}", KEPT_IN_WRITING):
-                await tell(session, turn, handoff_texts.WAITING)
-        stop(turn)
+                await speak_in_turn(session, turn, handoff.WAITING_IN_WRITING)
+        cancel_model(turn)
 
     async def taken(self, session: Session) -> bool:
         record = await self.records.get(session.id)
@@ -193,7 +193,7 @@ class FlexTransfer(Way):
         session, record = await self._session(id), await self.records.note(id, way_out="callback")
         try:
             if session and session.connection.open:
-                await session.say(f"{handoff.NOBODY} {handoff_texts.LATER}")
+                await session.say(f"{handoff.NOBODY} {handoff.LATER}")
         except Exception as error:
             log.error("escalation.not_told", call=id, error=type(error).__name__)
         await follow_up(id, session.caller if session else "", record, None)

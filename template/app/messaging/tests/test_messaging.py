@@ -19,7 +19,7 @@ from agent import texts
 from app.capability import Capability, attach
 from app.connection import NotSupported
 from app.main import create_app
-from app.messaging import UNSEEN, Messaging
+from app.messaging import UNSEEN
 from app.messaging.outbox import parts
 from app.session import Session, this_session
 from app.session_store import dump_session, load_session
@@ -483,7 +483,7 @@ class CallsOnly(Watching):
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     seen.clear()
-    monkeypatch.setattr("app.registry.CAPABILITIES", [CallsOnly, Watching, Messaging])
+    monkeypatch.setattr("app.registry.CAPABILITIES", [CallsOnly, Watching])
 
 
 async def test_capabilities_live_through_a_conversation_as_through_a_call(watched: None, reach: Reach) -> None:
@@ -502,7 +502,7 @@ async def test_whoever_has_something_to_say_between_two_messages_can(reach: Reac
     await somebody.texts("Hello")
     await somebody.settles()
     session = await kept(somebody)
-    await attach(session, somebody.messaging.brain.capabilities)
+    await attach(session, somebody.messaging.services)
     await somebody.posts(somebody.writes("Again"))
     await asyncio.sleep(0.1)
     await session.say("By the way.")  # not into what is being answered
@@ -513,21 +513,16 @@ async def test_whoever_has_something_to_say_between_two_messages_can(reach: Reac
     await somebody.settles()
     with pytest.raises(NotSupported):
         await session.say("Too late.")
-    await attach(
-        over := load_session(session.id, dump_session(session), session.now), somebody.messaging.brain.capabilities
-    )
+    await attach(over := load_session(session.id, dump_session(session), session.now), somebody.messaging.services)
     assert not over.connection.open
 
 
-async def test_it_leaves_to_a_human_what_a_capability_says_is_theirs(
-    reach: Reach, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_conversation_that_a_capability_gave_to_a_human_is_left_to_the_human(reach: Reach) -> None:
     class Human(Capability):
-        async def taken(self, session: Session) -> bool:
+        async def is_with_human(self, session: Session) -> bool:
             return session.caller == defaults.CALLER
 
-    monkeypatch.setattr("app.registry.CAPABILITIES", [Human, Messaging])
-    somebody = await reach()
+    somebody = await reach(capabilities=[Human])
     await somebody.posts(somebody.writes("Hello"))
     await somebody.settles()
     assert (sent(somebody), somebody.messaging.counts["left to a human"]) == ([], 1)
@@ -607,7 +602,9 @@ def test_agent_text_answers_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> No
 async def outcome(path: Path, turns: str) -> list[str]:
     """What becomes of somebody who writes."""
     file = path / "one.yml"
-    file.write_text(f"given: {{channel: sms}}\nmodel: [{{says: It is open.}}]\nturns: {turns}\n", encoding="utf-8")
+    file.write_text(
+        f"given: {{channel: messaging}}\nmodel: [{{says: It is open.}}]\nturns: {turns}\n", encoding="utf-8"
+    )
     return (await play(file)).failures
 
 
@@ -620,7 +617,7 @@ async def test_a_scenario_can_be_played_in_writing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("step", ["answer: true", "dtmf: 12#", "drop: true", "hangup: true", "interrupt_after: open"])
 async def test_what_nobody_can_do_in_writing_is_refused(tmp_path: Path, step: str) -> None:
     turn = step if not step.startswith("interrupt") else f"caller: Hello, {step}"
-    with pytest.raises(ScenarioError, match=rf":3: turns.1.{step.partition(':')[0]}: that cannot be by sms"):
+    with pytest.raises(ScenarioError, match=rf":3: turns.1.{step.partition(':')[0]}: that cannot be by messaging"):
         await outcome(tmp_path, f"[{{caller: Hello}}, {{{turn}}}]")
 
 

@@ -22,7 +22,7 @@ from app.escalation import failures, routing
 from app.escalation.enqueue import twiml as answers
 from app.escalation.payload import SUMMARY, Payload, redact
 from app.escalation.state import OVER, Record, Records, State
-from app.escalation.turns import sent
+from app.escalation.turns import flushed
 from app.main import create_app
 from app.runtime import TOOL_FAILED
 from app.session import Session
@@ -110,7 +110,7 @@ async def test_what_the_model_said_before_stands_before(dial: Dial) -> None:
 async def test_the_last_words_wait_for_those_before() -> None:
     turn = Turn("A person, please")
     turn.record = [ModelResponse([TextPart("Let me see.")], run_id=turn.run_id)]
-    waiting = asyncio.create_task(sent(turn, phrases.HOLD))
+    waiting = asyncio.create_task(flushed(turn, phrases.HOLD))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     turn.spoken_text = f"{phrases.HOLD} Let me see."
@@ -213,10 +213,10 @@ async def test_a_signal_that_waits_does_not_transfer_a_caller_twice(dial: Dial) 
 
 async def test_a_signal_reaches_a_call_that_came_back(dial: Dial) -> None:
     call = await dial(YES)
-    call.session.offers.clear()  # as on another worker
+    call.session.actions.clear()  # as on another worker
     await call.drops()
     async with asyncio.timeout(1):
-        while not call.session.offers:
+        while not call.session.actions:
             await asyncio.sleep(0.005)
     assert await call.session.escalate("falling_sentiment")
     await call.over()

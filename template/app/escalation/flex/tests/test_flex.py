@@ -17,7 +17,8 @@ from twilio.rest.flex_api.v1.interaction import InteractionInstance
 from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
 from typer.testing import CliRunner
 
-from agent import handoff, handoff_texts, texts
+from agent import handoff, texts
+from app.capability import Timeouts
 from app.escalation import Escalation
 from app.escalation.flex import channel_of
 from app.escalation.payload import Payload
@@ -39,7 +40,7 @@ from kit.texter import Texter, texter
 
 ASKS = {"hears": "person", "calls": {"transfer_to_human": {"reason": "Billing dispute", "summary": "Charged twice."}}}
 YES = {"hears": "", "says": "Yes."}
-NOBODY = f"{handoff.NOBODY} {handoff_texts.LATER}"
+NOBODY = f"{handoff.NOBODY} {handoff.LATER}"
 PLEASE = "A person, please"
 
 
@@ -143,7 +144,7 @@ def attributes(somebody: Texter) -> dict[str, Any]:
 
 async def outside(somebody: Texter) -> Session:
     """The conversation as a signal finds it, on whichever worker."""
-    found = await escalation(somebody).ways[-1]._session(somebody.conversation)  # type: ignore[attr-defined]
+    found = await escalation(somebody).transfers[-1]._session(somebody.conversation)  # type: ignore[attr-defined]
     assert isinstance(found, Session)
     return found
 
@@ -197,10 +198,9 @@ async def test_failures_in_a_row_bring_a_human(reach: Reach, monkeypatch: pytest
     assert attributes(somebody)["reason_code"] == "repeated_failure"
 
 
-async def test_a_flex_that_is_slow_holds_up_no_words(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flex_that_is_slow_holds_up_no_words(reach: Reach) -> None:
     """Also where a hook of two seconds would not wait for it."""
-    monkeypatch.setattr("app.capability.PATIENCE", 0.1)
-    somebody = await reach({"hangs": True})
+    somebody = await reach({"hangs": True}, timeouts=Timeouts(hook=0.1))
     somebody.account.flex.fault = Fault(delay=0.4)
     await somebody.posts(somebody.writes(handoff.SENSITIVE[0]))
     assert await somebody.reads() == handoff.CONNECTING
@@ -225,7 +225,7 @@ async def test_words_that_cannot_be_sent_do_not_keep_a_human_away(reach: Reach) 
 async def test_who_waits_is_told_once_that_somebody_is_coming(reach: Reach) -> None:
     somebody = await reach()
     await says(somebody, PLEASE)
-    assert await says(somebody, "Hello?", "Anybody?", PLEASE) == [handoff_texts.WAITING]
+    assert await says(somebody, "Hello?", "Anybody?", PLEASE) == [handoff.WAITING_IN_WRITING]
     assert len(tasks(somebody)) == 1
     assert somebody.messaging.counts == {"received": 4, "answered": 2, "left to a human": 2}
     assert (await remembered(somebody))[-2:] == ["Anybody?", PLEASE]  # what the agent knows if nobody comes
@@ -320,7 +320,7 @@ async def test_a_human_can_be_asked_for_again(reach: Reach) -> None:
     await says(somebody, PLEASE)
     (first,) = tasks(somebody)
     await becomes(somebody, "nobody")
-    assert await says(somebody, PLEASE, "Hello?") == [handoff.CONNECTING, handoff_texts.WAITING]
+    assert await says(somebody, PLEASE, "Hello?") == [handoff.CONNECTING, handoff.WAITING_IN_WRITING]
     await somebody.account.flex.send(first, "task.canceled")  # late, and about the first time
     await somebody.settles()
     assert (somebody.unread(), await state(somebody)) == ([], State.QUEUED)
@@ -372,7 +372,7 @@ async def test_without_events_nobody_waits_for_ever(
     somebody = await reach(account=account, now=lambda: clock[0], queue_timeout=60)
     await says(somebody, PLEASE)
     clock[0] += timedelta(seconds=119)
-    assert await says(somebody, "Hello?") == [handoff_texts.WAITING]
+    assert await says(somebody, "Hello?") == [handoff.WAITING_IN_WRITING]
     clock[0] += timedelta(seconds=2)
     assert await says(somebody, "Hello?") == ["Yes.", NOBODY]
     assert (await state(somebody), len(followed_up)) == (State.TIMED_OUT, 1)
@@ -423,7 +423,7 @@ async def begun(somebody: Texter, state: State) -> Record:
 async def test_whoever_began_it_and_died_is_replaced(reach: Reach, where: State) -> None:
     somebody = await reach()
     found = await begun(somebody, where)
-    assert await says(somebody, "Are you there?") == [handoff_texts.WAITING]
+    assert await says(somebody, "Are you there?") == [handoff.WAITING_IN_WRITING]
     assert (attributes(somebody)["escalation_id"], await state(somebody)) == (found.id, State.QUEUED)
 
 
@@ -432,7 +432,7 @@ async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, w
     somebody = await reach()
     await begun(somebody, where)
     somebody.account.flex.fault = Fault(status=400)
-    assert await says(somebody, "Are you there?", "And now?") == [handoff_texts.WAITING, NOBODY, "Yes."]
+    assert await says(somebody, "Are you there?", "And now?") == [handoff.WAITING_IN_WRITING, NOBODY, "Yes."]
     assert await state(somebody) is State.NOBODY_AVAILABLE
 
 
@@ -521,7 +521,7 @@ async def test_a_signal_for_a_conversation_that_is_over_is_refused(reach: Reach)
     session = await outside(somebody)
     await somebody.closes()
     await somebody.settles()
-    assert await escalation(somebody).ways[-1]._session(somebody.conversation) is None  # type: ignore[attr-defined]
+    assert await escalation(somebody).transfers[-1]._session(somebody.conversation) is None  # type: ignore[attr-defined]
     with pytest.raises(Exception, match="say"):
         await session.say("Hello?")
     assert tasks(somebody) == []
@@ -721,5 +721,5 @@ def test_agent_text_shows_the_handover(monkeypatch: pytest.MonkeyPatch) -> None:
     silence_logs()
     assert result.exit_code == 0, result.output
     assert result.output.count("-> Flex (sms): caller_asked") == 2 and "TaskRouter: accepted" in result.output
-    assert handoff_texts.WAITING in result.output and NOBODY in result.output
+    assert handoff.WAITING_IN_WRITING in result.output and NOBODY in result.output
     assert 'I heard "Thanks"' not in result.output and 'I heard "And now?"' in result.output

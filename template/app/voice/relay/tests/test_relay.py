@@ -209,7 +209,7 @@ async def test_a_key_stops_the_agent(dial: Dial) -> None:
 async def test_a_goodbye_that_is_interrupted_ends_the_call_after_a_silence(
     dial: Dial, monkeypatch: pytest.MonkeyPatch, hearing: list[str]
 ) -> None:
-    monkeypatch.setattr("app.voice.relay.connection.SECOND_THOUGHTS", 0.2)
+    monkeypatch.setattr("app.voice.relay.connection.GOODBYE_TIMEOUT", 0.2)
     goodbye = "Goodbye and have a nice day."
     call = await dial({"calls": {"leave": {"reason": "done"}}, "then": goodbye, "word_delay": 0.02}, tools=[leave])
     await call.begins("bye")

@@ -20,7 +20,7 @@ from kit.texter import Texter
 async def test_whoever_calls_and_then_texts_is_known() -> None:
     """Only where the project has a memory: it knows people by their number, however they reach the agent."""
     memory = pytest.importorskip("app.memory")
-    from kit.registry import given_memory
+    from kit.conventions import givens
 
     account, told_model = SimulatedAccount(), list[str]()
 
@@ -32,7 +32,7 @@ async def test_whoever_calls_and_then_texts_is_known() -> None:
         defaults.settings(), [played(FunctionModel(stream_function=stream))], [], transport=account.transport
     )
     async with serve(app) as address:
-        await given_memory(app, account, {"callers": {defaults.CALLER: {"observations": ["Likes tea."]}}})
+        await givens()["memory"](app, account, {"callers": {defaults.CALLER: {"observations": ["Likes tea."]}}})
         async with caller_on(app, address, account=account) as call:
             await call.stays_silent(1000)
             await call.says("Hello")
