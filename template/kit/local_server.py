@@ -1,4 +1,4 @@
-"""The real app on a real socket of this machine."""
+"""Serve the app on a socket of loopback."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-PATIENCE = 2.0  # seconds that a request may take to finish at the end
+SHUTDOWN_TIMEOUT = 2.0  # seconds that requests in progress may take
 
 
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # Ctrl-C belongs to whoever runs the simulation
+        yield  # signals belong to the calling process
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().serve(sockets)
-        except asyncio.CancelledError:  # nobody has closed it before the end of the loop
+        except asyncio.CancelledError:  # the event loop ends before the server was closed
             for server in self.servers:
                 server.close()
             for connection in list(self.server_state.connections):
                 connection.shutdown()
             raise
-        except SystemExit:  # uvicorn's answer to an app that does not start; it would end whoever simulates
+        except SystemExit:  # uvicorn exits when an app does not start; the caller must go on
             raise RuntimeError("the app did not start; see the log above") from None
 
     async def main_loop(self) -> None:
@@ -41,7 +41,7 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT):
                 while self.server_state.connections or self.server_state.tasks:
                     await asyncio.sleep(0.001)  # uvicorn's own waits a tenth of a second in any case
         except TimeoutError:

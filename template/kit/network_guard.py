@@ -1,4 +1,4 @@
-"""The proof that "local" means local: inside `offline()` nothing reaches another machine."""
+"""Refuse every connection beyond loopback, for tests and simulated conversations."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ LOCAL = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None}
 
 
 class NetworkBlocked(OSError):
-    """Something tried to leave this machine."""
+    """A connection or look-up beyond loopback."""
 
 
 @contextmanager
 def offline() -> Iterator[list[str]]:
-    """Refuse every connection and look-up beyond loopback. Yields what was refused, swallowed errors included."""
+    """Refuse connections and look-ups beyond loopback. Yields the refused hosts, swallowed errors included."""
     refused: list[str] = []
     connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
     sendto: Any = socket.socket.sendto

@@ -1,4 +1,4 @@
-"""A script, run without pydantic-ai's loop: for runtimes that have a loop of their own."""
+"""Run a scripted model without the agent loop of pydantic-ai, for runtimes that have their own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def deltas(
     tools: Mapping[str, Mapping[str, Any]],
     instructions: str | None = None,
 ) -> AsyncIterator[str | DeltaToolCall]:
-    """Words, and calls of tools. `tools` are the JSON schemas of their arguments, by name."""
+    """The script's text and tool calls. `tools` has the JSON schemas of arguments by tool name."""
     known = [ToolDefinition(name=name, parameters_json_schema=dict(schema)) for name, schema in tools.items()]
     info = AgentInfo(
         function_tools=known,

@@ -1,4 +1,4 @@
-"""Models that need no key: one that follows a script, and one that makes do with the tools it sees."""
+"""Models without a key: one follows a script, one echoes and calls the tools that it recognises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 from kit.conventions import play
 
-WORD_DELAY = 0.02  # seconds between the echo_model's words
+WORD_DELAY = 0.02  # seconds between the words of echo_model
 
 
 def compiles(pattern: str) -> str:
@@ -30,11 +30,11 @@ Pattern = Annotated[str, AfterValidator(compiles)]
 
 
 class Rule(BaseModel):
-    """What the scripted model does when it hears something. The first rule that fits is taken."""
+    """A reply of the scripted model. The first rule whose `hears` matches is used."""
 
     model_config = ConfigDict(extra="forbid")
 
-    hears: Pattern = Field("", description="a regular expression, searched in the caller's words")
+    hears: Pattern = Field("", description="a regular expression, searched in the user text")
     says: str = Field("", description="spoken at once")
     calls: dict[str, dict[str, Any]] = Field({}, description="tool name: arguments")
     then: str = Field("{result}", description="spoken after the tools; {result} is what they returned")
@@ -46,11 +46,11 @@ class Rule(BaseModel):
 
 
 class ModelDown(Exception):
-    """The provider's error, as the script wants it."""
+    """The provider's error in a script."""
 
 
 def scripted(*rules: Rule | dict[str, Any]) -> Any:
-    """A model that follows `rules`. Raises ModelDown for words that no rule expects."""
+    """A model that follows `rules`. Raises ModelDown for a user text that no rule matches."""
     script = [rule if isinstance(rule, Rule) else Rule.model_validate(rule) for rule in rules]
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
@@ -80,7 +80,7 @@ def scripted(*rules: Rule | dict[str, Any]) -> Any:
 
 
 def echo_model() -> Any:
-    """A stand-in for conversations in the terminal: it repeats, and it calls a tool whose name it recognises."""
+    """The model of the terminal without a key: it echoes the user text, or calls a tool that the text names."""
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
         asked, results = last_exchange(messages)
@@ -106,7 +106,7 @@ def echo_model() -> Any:
 
 
 def arguments_for(schema: dict[str, Any], asked: str) -> dict[str, Any] | None:
-    """Arguments made of the numbers in what the caller said, or None when they do not suffice."""
+    """Arguments from the numbers in the user text, or None if there are too few."""
     found = re.findall(r"\d[\d-]*", asked)
     required = schema.get("required", [])
     if len(found) < len(required):
@@ -118,7 +118,7 @@ def arguments_for(schema: dict[str, Any], asked: str) -> dict[str, Any] | None:
 
 
 def last_exchange(messages: list[m.ModelMessage]) -> tuple[str, list[str]]:
-    """What the caller said last, and what tools have returned since."""
+    """The last user text, and the results of tools since."""
     asked = ""
     results: list[str] = []
     for part in (part for message in messages if isinstance(message, m.ModelRequest) for part in message.parts):

@@ -1,4 +1,4 @@
-"""Speech takes time. This clock decides how much of a reply the caller has heard."""
+"""The clock of speech: how much of a reply the caller has heard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CHARACTERS_PER_SECOND = 15.0  # about 150 English words a minute
 
 
 class Playback:
-    """One utterance: text comes in as the agent sends it and goes out at the pace of a voice."""
+    """One utterance: text is added as the agent sends it, and spoken at the pace of a voice."""
 
     def __init__(self, pace: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate = CHARACTERS_PER_SECOND * pace
@@ -42,13 +42,13 @@ class Playback:
         return spoken.rstrip()
 
     def heard_until(self, phrase: str) -> str:
-        """What has been heard when `phrase` has just been spoken. Raises ValueError when it is not there."""
+        """The text up to the end of `phrase`, as if it had just been spoken. Raises ValueError if the text lacks it."""
         self.spoken = float(self.text.index(phrase) + len(phrase))
         return self.text[: int(self.spoken)]
 
     @property
     def remaining(self) -> float:
-        """Seconds of speech that are still to come."""
+        """Seconds of speech left."""
         self.advance()
         return 0.0 if self.interrupted else (len(self.text) - self.spoken) / self.rate
 

@@ -1,4 +1,4 @@
-"""`agent call` and `agent text`: a conversation in this terminal. Without a model key a script answers."""
+"""The commands `agent call` and `agent text`. Without a model key a script answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Conversation = Callable[..., Coroutine[Any, Any, int]]
 
 
 def command(name: str, conversation: Conversation) -> Callable[..., None]:
-    """The command of a channel, as in `agent call`."""
+    """The command of a channel."""
 
     def run(
         script: Annotated[bool, typer.Option("--script", help="Use the script even if a model key is set.")] = False,

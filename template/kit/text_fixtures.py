@@ -1,4 +1,4 @@
-"""What tests of messages share: somebody with a phone."""
+"""Fixtures of messages: a customer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reach(Protocol):
 
 @pytest.fixture
 async def reach(hurry: None) -> AsyncGenerator[Reach]:
-    """Text an agent whose model follows `rules`. `options` are those of `build_app`."""
+    """A customer of an agent whose model follows `rules`. `options` are those of `kit.agent_app.build_app`."""
     async with AsyncExitStack() as stack:
 
         async def begin(
@@ -46,6 +46,6 @@ async def reach(hurry: None) -> AsyncGenerator[Reach]:
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attempts follow one another at once."""
+    """No pauses between attempts."""
     monkeypatch.setattr("app.messaging.outbox.PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setattr("app.messaging.inbox.AGAIN", 0.005)

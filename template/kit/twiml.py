@@ -1,4 +1,4 @@
-"""TwiML as Twilio reads it, but loud: Twilio ignores an attribute that it does not know; here it is an error.
+"""Read TwiML as Twilio does, but strictly: an unknown attribute, which Twilio ignores, is an error here.
 
 Source: https://www.twilio.com/docs/voice/twiml/connect/conversationrelay, and /enqueue, /leave, /record beside it
 (read in November 2026).
@@ -119,7 +119,7 @@ REQUIRED = {"ConversationRelay": "url", "Language": "code", "Parameter": "name"}
 
 
 class TwimlError(Exception):
-    """TwiML that Twilio would refuse, or would silently read otherwise than it was meant."""
+    """TwiML that Twilio would reject, or read differently without an error."""
 
 
 @dataclass
@@ -148,10 +148,7 @@ class Queue:
 
 @dataclass
 class Document:
-    """What a TwiML document does: speak, connect, queue, record, hang up.
-
-    `relay` is the session that it opens, `queue` where it puts the call, `record` where a message is reported.
-    """
+    """A TwiML document. `said` is the text of <Say>, `record` the action URL of <Record>."""
 
     verbs: list[str]
     said: str

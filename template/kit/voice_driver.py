@@ -10,10 +10,10 @@ from fastapi import FastAPI
 
 from app.session import Session
 from kit.caller import Call, CallTurn, caller_on
-from kit.console import Screen, wait_until_spoken
 from kit.driver import Driver, Reply
 from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.voice_console import Screen, wait_until_spoken
 
 
 class VoiceDriver(Driver):

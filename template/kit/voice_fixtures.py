@@ -1,4 +1,4 @@
-"""What tests of phone calls share: a caller, and a WebSocket without one."""
+"""Fixtures of phone calls: a caller, and a WebSocket without one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Dial(Protocol):
 
 @pytest.fixture
 async def dial() -> AsyncGenerator[Dial]:
-    """Call an agent whose model follows `rules`, and hang up at the end. `options` are those of `build_app`."""
+    """Call an agent whose model follows `rules`; hang up at the end. `options` as of `kit.agent_app.build_app`."""
     async with AsyncExitStack() as calls:
 
         async def ring(*rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any) -> Call:
@@ -51,7 +51,7 @@ async def dial() -> AsyncGenerator[Dial]:
 
 @pytest.fixture
 async def call(dial: Dial) -> Call:
-    """A call to an agent that always says the same."""
+    """A call to an agent that has one reply."""
     return await dial({"hears": "", "says": "You said something."})
 
 
@@ -61,7 +61,7 @@ WEBSOCKET_URL = f"wss{defaults.PUBLIC_URL.removeprefix('https')}/ws"
 async def websocket(
     address: str, *, signed: str | None = None, headers: Mapping[str, str] | None = None
 ) -> ClientConnection:
-    """A WebSocket to the app, with Twilio's signature unless `signed` says otherwise; an empty one is left out."""
+    """A WebSocket to the app. `signed` replaces Twilio's signature; an empty one is left out."""
     signature = sign(WEBSOCKET_URL) if signed is None else signed
     signature_header = {"X-Twilio-Signature": signature} if signature else {}
     return await open_websocket(

@@ -1,4 +1,4 @@
-"""The simulated caller hears what a real one would: silence, nonsense and dead lines are problems, never a hang."""
+"""The simulated caller raises CallProblem for silence, wrong frames and dead connections, and never hangs."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def fake(serving: Serving | None = None, twiml: str = "", status: int = 200, act
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller who gives up soon, for the tests that wait for it."""
+    """A caller with a short timeout, for tests that wait for it."""
     monkeypatch.setattr("kit.caller.SILENCE_TIMEOUT", 0.2)
 
 
 async def problem_of(app: FastAPI, text: str = "Hello") -> str:
-    """What is wrong with the app's answer to a caller who says something."""
+    """The problem of the app's reply to a caller who says `text`."""
     with pytest.raises(CallProblem) as problem:
         async with dial_app(app) as call:
             await call.says(text)
@@ -95,7 +95,7 @@ async def test_a_reply_that_is_never_closed_is_a_problem() -> None:
     assert "never closed with last: true" in await problem_of(fake(serving))
 
 
-async def test_a_line_that_goes_dead_is_a_problem() -> None:
+async def test_a_websocket_that_closes_is_a_problem() -> None:
     async def serving(websocket: WebSocket) -> None:
         await websocket.close()
 
@@ -147,7 +147,7 @@ async def test_a_webhook_that_fails_is_a_problem() -> None:
     assert "answered 503" in await problem_of(fake(status=503))
 
 
-async def test_an_action_that_answers_nonsense_is_a_problem() -> None:
+async def test_an_action_that_answers_no_twiml_is_a_problem() -> None:
     async def serving(websocket: WebSocket) -> None:
         await websocket.send_json({"type": "text", "token": "Bye.", "last": True})
         await websocket.send_json({"type": "end"})
@@ -170,13 +170,13 @@ async def test_words_that_are_never_said_are_a_problem(call: Call) -> None:
         await call.hears("pineapple")
 
 
-async def test_nobody_hears_a_caller_who_has_hung_up(call: Call) -> None:
+async def test_a_caller_who_has_hung_up_cannot_speak(call: Call) -> None:
     await call.hangs_up()
     with pytest.raises(CallProblem, match="the call is over"):
         await call.begins("Hello")
 
 
-async def test_nobody_hears_a_caller_on_a_dead_line() -> None:
+async def test_a_caller_on_a_closed_websocket_cannot_speak() -> None:
     async def serving(websocket: WebSocket) -> None:
         await websocket.close()
 

@@ -1,18 +1,23 @@
-"""The commands, as somebody types them."""
+"""The command `agent`."""
 
 from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
 from app import config
+from app.__main__ import app as server
+from app.registry import modules
 from kit import cli
 from kit.conventions import commands
 from kit.plugin import silence_logs
@@ -22,7 +27,7 @@ KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No key and no .env of whoever runs the tests, and no log set-up left behind."""
+    """No key and no .env of the machine; the log is reset afterwards."""
     for name in (*KEYS, "AGENT_MODEL", "AGENT_FALLBACK_MODEL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.environ", dict(os.environ))
@@ -52,13 +57,13 @@ def scenarios(tmp_path: Path) -> Path:
     return folder
 
 
-def test_scenarios_that_go_as_expected_are_exit_code_0(scenarios: Path) -> None:
+def test_scenarios_as_expected_exit_with_0(scenarios: Path) -> None:
     result = run("scenario")
     assert result.exit_code == 0
     assert "ok   good" in result.output and "1 of 1 as expected, answered by the scripts." in result.output
 
 
-def test_a_scenario_that_does_not_is_exit_code_1(scenarios: Path) -> None:
+def test_a_failed_expectation_exits_with_1(scenarios: Path) -> None:
     (scenarios / "bad.yml").write_text(BAD)
     result = run("scenario")
     assert result.exit_code == 1
@@ -66,7 +71,7 @@ def test_a_scenario_that_does_not_is_exit_code_1(scenarios: Path) -> None:
     assert "1 of 2 as expected" in result.output
 
 
-def test_a_wrong_file_is_exit_code_2_and_nothing_is_played(scenarios: Path) -> None:
+def test_a_wrong_file_exits_with_2_and_nothing_is_played(scenarios: Path) -> None:
     (scenarios / "wrong.yml").write_text("turns: [{callr: Hello}]\n")
     result = run("scenario")
     assert result.exit_code == 2
@@ -75,13 +80,13 @@ def test_a_wrong_file_is_exit_code_2_and_nothing_is_played(scenarios: Path) -> N
 
 
 @pytest.mark.parametrize("arguments", [["nothing.yml"], ["scenarios"], []])
-def test_a_file_that_is_none_is_exit_code_2(arguments: list[str]) -> None:
+def test_a_missing_file_exits_with_2(arguments: list[str]) -> None:
     result = run("scenario", *arguments)
     assert result.exit_code == 2
     assert result.stderr
 
 
-def test_files_that_are_named_are_played_and_no_others(scenarios: Path, tmp_path: Path) -> None:
+def test_only_the_named_files_are_played(scenarios: Path, tmp_path: Path) -> None:
     (scenarios / "bad.yml").write_text(BAD)
     assert "1 of 1 as expected" in run("scenario", "scenarios/good.yml").output
 
@@ -108,10 +113,84 @@ def test_the_real_model_is_not_asked_without_its_key(scenarios: Path) -> None:
     assert KEYS[0] in result.stderr
 
 
+def test_without_files_the_scenarios_of_the_server_are_named(scenarios: Path) -> None:
+    assert "The scenarios of the server: agent scenario app" in run("scenario").output
+    assert "agent scenario app" not in run("scenario", "scenarios").output
+
+
+def test_a_folder_is_every_scenario_below_it(scenarios: Path, tmp_path: Path) -> None:
+    deep = tmp_path / "server" / "one" / "scenarios"
+    deep.mkdir(parents=True)
+    (deep / "bad.yml").write_text(BAD)
+    (deep.parent / "other.yml").write_text("no scenario")
+    assert "0 of 1 as expected" in run("scenario", "server").output
+
+
+# --- agent selftest ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+    """The commands that `agent selftest` starts. They exit with 5."""
+    found: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        found.append(command)
+        return subprocess.CompletedProcess(command, 5)
+
+    monkeypatch.setattr("kit.selftest.subprocess.run", run)
+    (tmp_path / "app" / "voice").mkdir(parents=True)
+    needs(tmp_path, "pytest>=9")
+    return found
+
+
+def needs(folder: Path, requirement: str) -> None:
+    """Let the tests of app/ need this package."""
+    text = f"[project.optional-dependencies]\nselftest = ['{requirement}']\n"
+    (folder / "app" / "pyproject.toml").write_text(text)
+
+
+PARALLEL = ["-m", "pytest", "-n", "auto", "--maxprocesses", "4"]
+
+
+def test_the_tests_of_the_server_run_in_parallel(started: list[list[str]]) -> None:
+    assert run("selftest").exit_code == 5
+    assert started == [[sys.executable, *PARALLEL, "app"]]
+
+
+@pytest.mark.parametrize("requirement", ["no-such-package", "pytest<1"])
+def test_missing_packages_are_installed_by_uv(started: list[list[str]], requirement: str) -> None:
+    needs(Path(), requirement)
+    run("selftest")
+    assert started == [["uv", "run", "--group", "selftest", "python", *PARALLEL, "app"]]
+
+
+def test_further_arguments_go_to_pytest(started: list[list[str]]) -> None:
+    run("selftest", "-x", "-k", "greeting")
+    run("selftest", "app/voice", "-x")
+    assert [command[7:] for command in started] == [["app", "-x", "-k", "greeting"], ["app/voice", "-x"]]
+
+
+def test_the_tests_do_not_see_the_environment_file(started: list[list[str]]) -> None:
+    Path(".env").write_text("OF_THIS_PROJECT=1\n")
+    run("selftest")
+    assert "OF_THIS_PROJECT" not in os.environ
+    run("scenario")
+    assert os.environ["OF_THIS_PROJECT"] == "1"
+
+
 # --- agent ------------------------------------------------------------------------------------------------------------
 
 
+def names(application: typer.Typer) -> set[str]:
+    return set(typer.main.get_command(application).commands)  # type: ignore[attr-defined]
+
+
 def test_the_commands_are_listed() -> None:
-    output = run("--help").output
-    named = [command.__name__.replace("_", "-") for command in commands()]
-    assert all(command in output for command in ("serve", "scenario", *named))
+    assert names(cli.app) >= {"serve", "scenario", "selftest", "doctor", "setup"}
+
+
+def test_the_commands_of_the_folders_are_those_of_the_server() -> None:
+    of_folders = {each.__name__.replace("_", "-") for module in modules("commands") for each in module.COMMANDS}
+    assert names(server) == {"serve", *of_folders} <= names(cli.app)
+    assert {each.__name__.replace("_", "-") for each in commands()} <= names(cli.app)

@@ -1,4 +1,4 @@
-"""`agent call`, as somebody types it."""
+"""`agent call` with lines from a pipe."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["alone", "scenarios"]  # fixtures
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speech that takes no time."""
+    """Speech at 10,000 characters a second."""
     monkeypatch.setattr("kit.speech_clock.CHARACTERS_PER_SECOND", 10_000.0)
 
 
 def talk(typed: str) -> str:
-    """What is on the screen after a call in which this was typed."""
+    """The output of a call in which `typed` was entered."""
     result = run("call", typed=typed)
     assert result.exit_code == 0, result.output
     return result.output
@@ -59,13 +59,13 @@ def test_every_reply_is_timed() -> None:
     assert " ms, all " in talk("xyzzy\n")
 
 
-def test_an_agent_that_is_interrupted_is_shown_as_far_as_it_got() -> None:
+def test_an_interrupted_reply_is_printed_as_far_as_it_was_heard() -> None:
     screen = talk("xyzzy\n/interrupt I heard\nplugh\n")
     assert "I heard —" in screen and "cut off" in screen
     assert 'I heard "plugh".' in screen
 
 
-def test_an_interruption_after_words_that_are_never_said_is_none() -> None:
+def test_an_interruption_after_words_that_are_never_said_is_refused() -> None:
     screen = talk("xyzzy\n/interrupt pineapple\n")
     assert "Not interrupted: the agent never said 'pineapple'" in screen
     assert "a real model answers." in screen
@@ -77,18 +77,18 @@ def test_a_dropped_call_goes_on() -> None:
     assert 'I heard "plugh".' in screen
 
 
-def test_a_call_that_drops_twice_is_over() -> None:
+def test_a_second_drop_ends_the_call() -> None:
     screen = talk("/drop\n/drop\nplugh\n")
     assert phrases.UNAVAILABLE in screen
     assert "plugh" not in screen
 
 
-def test_keys_are_heard_or_refused_with_a_reason() -> None:
+def test_keys_are_delivered_or_refused_with_a_reason() -> None:
     screen = talk("/dtmf 12#\n")
     assert "pressed 1 2 on the keypad" in screen or "This call has no dtmfDetection" in screen
 
 
-def test_silence_is_a_thing_that_callers_do() -> None:
+def test_a_silence_is_no_turn() -> None:
     assert "0 turns." in talk("/silence 0.1\n")
 
 
@@ -97,12 +97,12 @@ def test_hanging_up_ends_the_call() -> None:
 
 
 @pytest.mark.parametrize("command", ["/help", "/nonsense", "/dtmf", "/dtmf abc", "/silence long"])
-def test_a_command_that_is_none_shows_those_that_are(command: str) -> None:
+def test_an_unknown_command_prints_the_help(command: str) -> None:
     screen = talk(f"{command}\n")
     assert "/interrupt" in screen and "/hangup" in screen
 
 
-def test_an_empty_line_is_nothing() -> None:
+def test_an_empty_line_is_no_turn() -> None:
     assert "0 turns." in talk("\n  \n")
 
 
@@ -118,14 +118,14 @@ def test_an_agent_that_ends_the_call_is_heard_to_the_end(monkeypatch: pytest.Mon
     assert "The agent ended the call." in screen
 
 
-def test_an_agent_that_is_silent_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_agent_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.brain.Brain.reply", silence)
     result = run("call", typed="xyzzy\n")
     assert result.exit_code == 1
     assert "silence in answer to 'xyzzy'" in result.output
 
 
-def test_an_agent_that_leaves_the_machine_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_beyond_the_machine_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     def reports() -> str:
         """Report."""
         return str(socket.getaddrinfo("statistics.example", 443))
@@ -139,7 +139,8 @@ def test_an_agent_that_leaves_the_machine_is_exit_code_1(monkeypatch: pytest.Mon
 def agent_with(monkeypatch: pytest.MonkeyPatch, rules: list[dict[str, Any]], tools: list[Any]) -> None:
     """Let `agent call` ring an agent with this script and these tools."""
     monkeypatch.setattr(
-        "kit.console.create_app", lambda settings, _, **more: create_app(settings, [scripted(*rules)], tools, **more)
+        "kit.voice_console.create_app",
+        lambda settings, _, **more: create_app(settings, [scripted(*rules)], tools, **more),
     )
 
 
@@ -148,7 +149,7 @@ async def silence(*_: object) -> AsyncGenerator[str]:
         yield token
 
 
-def test_an_interruption_can_be_watched(scenarios: Path) -> None:
+def test_watching_prints_an_interruption(scenarios: Path) -> None:
     (scenarios / "good.yml").write_text(
         "model: [{hears: tell, says: One two three four five.}, {says: Indeed.}]\n"
         "turns:\n"

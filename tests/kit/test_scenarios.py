@@ -83,7 +83,7 @@ def test_every_mistake_of_a_file_is_named(path: Path) -> None:
 
 
 async def played(path: Path, turns: str, ending: str = "") -> Result:
-    """What becomes of somebody who does `turns` with an agent that says yes."""
+    """The result of `turns` with an agent that says yes."""
     write(path, f"model:\n  - says: Yes, it is open.\nturns:\n{turns}\n{ending}")
     return await play(path)
 
@@ -130,7 +130,7 @@ async def test_an_expectation_that_holds_is_not_reported(path: Path, expect: str
     assert result.passed
 
 
-async def test_all_that_is_wrong_with_a_reply_is_reported(path: Path) -> None:
+async def test_every_failed_expectation_of_a_reply_is_reported(path: Path) -> None:
     result = await played(path, "  - caller: Hello\n    expect: {contains: a1, absent: 'Yes', regex: ^no}")
     assert len(result.failures) == 3
 
@@ -151,7 +151,7 @@ def test_a_channel_that_the_project_has_not_is_refused(path: Path) -> None:
     assert f"{path}:2: given.channel: " in mistakes(path, text)
 
 
-async def test_something_that_leaves_the_machine_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_beyond_the_machine_is_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Reporting(Capability):
         async def on_start(self, session: Session) -> None:
             await asyncio.get_running_loop().getaddrinfo("statistics.example", 443)

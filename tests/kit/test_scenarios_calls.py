@@ -1,4 +1,4 @@
-"""What the player of scenarios says about calls that are not as expected."""
+"""The player reports endings and problems of calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_an_ending_that_is_not_as_expected_is_reported(path: Path, ending:
     assert failure in result.failures[0]
 
 
-async def test_a_caller_who_just_stops_has_hung_up(path: Path) -> None:
+async def test_a_scenario_without_an_end_ends_with_a_hang_up(path: Path) -> None:
     assert (await played(path, "  - caller: Hello", "expect: {ended_by: caller}")).failures == []
 
 
@@ -34,7 +34,7 @@ async def test_silence_is_reported_and_does_not_hang(path: Path, monkeypatch: py
     assert "silence in answer to 'Hello'" in result.failures[0]
 
 
-async def test_keys_that_nobody_hears_are_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_keys_without_dtmf_detection_are_reported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kit.caller.Call.listens_to_keys", False)
     result = await played(path, "  - dtmf: 12#")
     assert "dtmfDetection is off" in result.failures[0]

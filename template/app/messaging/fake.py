@@ -1,12 +1,13 @@
-"""Messages for scenarios, tests and `agent text`."""
+"""Simulated messages for scenarios, tests and `agent text`."""
 
 from agent import texts
+from kit.text_console import talk
 from kit.text_driver import TextDriver
-from kit.texter import talk
 
 
-class DRIVER(TextDriver):
+class MessageDriver(TextDriver):
     phrases = texts
 
 
+DRIVER = MessageDriver
 COMMAND = ("text", talk)

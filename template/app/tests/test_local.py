@@ -1,4 +1,4 @@
-"""Local means local, and models without a key do as they are told."""
+"""The guard refuses connections beyond loopback; models without a key follow their scripts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kit.network_guard import NetworkBlocked
 from kit.plugin import Begin
 from kit.scripted_model import arguments_for, echo_model, scripted
 
-ELSEWHERE = "192.0.2.1"  # reserved for documentation
+REMOTE = "192.0.2.1"  # reserved for documentation
 
 
-def test_a_connection_to_elsewhere_is_refused() -> None:
+def test_a_connection_beyond_loopback_is_refused() -> None:
     with guard.offline() as refused, socket.socket() as sock, pytest.raises(NetworkBlocked):
-        sock.connect((ELSEWHERE, 443))
-    assert refused == [ELSEWHERE]
+        sock.connect((REMOTE, 443))
+    assert refused == [REMOTE]
 
 
 def test_a_look_up_is_refused() -> None:
@@ -36,31 +36,31 @@ async def test_a_look_up_of_the_event_loop_is_refused() -> None:
     assert refused == ["api.example"]
 
 
-def test_a_datagram_to_elsewhere_is_refused() -> None:
+def test_a_datagram_beyond_loopback_is_refused() -> None:
     with (
         guard.offline() as refused,
         socket.socket(type=socket.SOCK_DGRAM) as sock,
         pytest.raises(NetworkBlocked),
     ):
-        sock.sendto(b"statistics", (ELSEWHERE, 8125))
-    assert refused == [ELSEWHERE]
+        sock.sendto(b"statistics", (REMOTE, 8125))
+    assert refused == [REMOTE]
 
 
-def test_a_refusal_that_somebody_swallows_is_recorded() -> None:
+def test_a_refusal_whose_error_is_swallowed_is_recorded() -> None:
     with guard.offline() as refused, socket.socket() as sock:
-        for attempt in (lambda: sock.connect((ELSEWHERE, 443)), lambda: sock.connect_ex((ELSEWHERE, 80))):
+        for attempt in (lambda: sock.connect((REMOTE, 443)), lambda: sock.connect_ex((REMOTE, 80))):
             with suppress(OSError):
                 attempt()
-    assert refused == [ELSEWHERE, ELSEWHERE]
+    assert refused == [REMOTE, REMOTE]
 
 
-def test_this_machine_is_not_elsewhere() -> None:
+def test_loopback_is_allowed() -> None:
     with guard.offline() as refused, socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(server.getsockname()).close()
     assert refused == []
 
 
-def test_the_guard_goes_away() -> None:
+def test_the_guard_is_removed() -> None:
     before = socket.socket.connect, socket.socket.sendto, socket.getaddrinfo
     with guard.offline():
         pass
@@ -87,36 +87,36 @@ async def answered(begin: Begin, text: str, tools: list[Callable[..., Any]]) -> 
     return await talk.says(text)
 
 
-async def test_the_understudy_repeats_and_says_that_it_is_a_script(quick: None, begin: Begin) -> None:
+async def test_the_echo_model_repeats_and_says_that_it_is_a_script(quick: None, begin: Begin) -> None:
     reply = await answered(begin, "Nice weather", [])
     assert "Nice weather" in reply.text and "script" in reply.text
 
 
-async def test_the_understudy_calls_a_tool_that_it_recognises(quick: None, begin: Begin) -> None:
+async def test_the_echo_model_calls_a_tool_that_it_recognises(quick: None, begin: Begin) -> None:
     reply = await answered(begin, "Where is my order 4711?", [order_status])
     assert (reply.tools, reply.text) == (["order_status"], "Order 4711 is on its way.")
 
 
-async def test_the_understudy_does_not_call_a_tool_without_its_arguments(quick: None, begin: Begin) -> None:
+async def test_the_echo_model_does_not_call_a_tool_without_its_arguments(quick: None, begin: Begin) -> None:
     assert (await answered(begin, "Where is my order?", [order_status])).tools == []
 
 
-async def test_the_understudy_gives_numbers_where_numbers_are_wanted(quick: None, begin: Begin) -> None:
+async def test_the_echo_model_gives_numbers_where_numbers_are_wanted(quick: None, begin: Begin) -> None:
     assert (await answered(begin, "Please count to 12", [count])).text == "Counted to 12."
 
 
-def test_the_understudy_invents_no_arguments() -> None:
+def test_the_echo_model_invents_no_arguments() -> None:
     schema = {"properties": {"a": {"type": "string"}, "b": {"type": "integer"}}, "required": ["a", "b"]}
     assert arguments_for(schema, "only 1") is None
     assert arguments_for(schema, "12-3 and 45") == {"a": "12-3", "b": 45}
 
 
-async def test_a_script_that_does_not_know_the_words_is_a_model_error(begin: Begin) -> None:
+async def test_a_text_that_no_rule_matches_is_a_model_error(begin: Begin) -> None:
     talk = await begin({"hears": "hello", "says": "Hi."})
     assert talk.apology in (await talk.says("Goodbye")).text
 
 
-async def test_a_script_takes_the_first_rule_that_fits(begin: Begin) -> None:
+async def test_the_first_matching_rule_is_used(begin: Begin) -> None:
     talk = await begin({"hears": "a", "says": "One."}, {"hears": "ab", "says": "Two."})
     assert (await talk.says("ab")).text == "One."
 

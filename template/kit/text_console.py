@@ -1,0 +1,116 @@
+"""`agent text`: a conversation in writing in the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from app.main import create_app
+from kit import defaults
+from kit.network_guard import offline
+from kit.simulated_twilio.account import SimulatedAccount
+from kit.terminal import Terminal, piped
+from kit.texter import Texter, texter
+
+HELP = """\
+/photo         send a picture without a word
+/human Hello   a human agent writes, and accepts the conversation first if it waits for one
+/nobody        a human was asked for, and none comes
+/done          a human was asked for, came and has finished
+/close         Twilio closes the conversation after a time without messages
+/quit          put the phone away, like Ctrl-D"""
+
+
+EVENTS = {"/nobody": "nobody", "/done": "completed"}  # the next event of the task
+
+
+async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
+    """A conversation from the keyboard or a pipe. Returns the exit code: 1 if the agent did not answer."""
+    terminal, refused = Terminal(), list[str]()
+    terminal.note(f"Answering: {name}. The customer, the carrier and Twilio are simulated; the app is yours.")
+    terminal.note("Type what the customer texts; /help shows what else can happen.")
+    try:
+        async with AsyncExitStack() as stack:
+            refused = stack.enter_context(offline()) if local else []
+            account = SimulatedAccount()
+            app = create_app(defaults.settings(), models, transport=account.transport)
+            customer = await stack.enter_async_context(texter(app, account))
+            async with typed() if sys.stdin.isatty() else piped() as lines:
+                async for text in lines:
+                    if text == "/quit":
+                        break
+                    await obey(customer, terminal, text)
+            counts = customer.messaging.counts
+            terminal.note(f"{counts['received']} received, {counts['answered']} answered, {counts['failed']} failed.")
+    except defaults.Problem as problem:
+        terminal.problem(str(problem))
+        return 1
+    if refused:
+        terminal.problem(f"the app tried to reach {', '.join(sorted(set(refused)))}")
+    return 1 if refused or counts["failed"] else 0
+
+
+async def obey(customer: Texter, terminal: Terminal, text: str) -> None:
+    command, _, words = text.partition(" ")
+    begun = bool(customer.account.conversations.known)
+    if not text:
+        return
+    if command == "/human" and words and begun:
+        if (task := customer.account.flex.task) and task["assignment_status"] == "pending":
+            terminal.note("TaskRouter: accepted.")
+        terminal.line("human", words, style="magenta")
+        await customer.human(words)
+    elif command in EVENTS and customer.account.flex.task:
+        await customer.account.flex.becomes(EVENTS[command])
+        terminal.note(f"TaskRouter: {EVENTS[command]}.")
+        if command == "/done":
+            await customer.settles()
+            return
+    elif command == "/close" and begun:
+        await customer.closes()
+        await customer.settles()
+        terminal.note("Twilio has closed the conversation. The next message begins another.")
+        return
+    elif command.startswith("/") and command != "/photo":
+        for hint in HELP.splitlines():
+            terminal.note(hint)
+        return
+    else:
+        terminal.line("customer", "[a picture]" if command == "/photo" else text, style="cyan")
+        await customer.posts(customer.writes(None if command == "/photo" else text))
+    await answers(customer, terminal)
+
+
+async def answers(customer: Texter, terminal: Terminal) -> None:
+    """Print the replies, and a transfer to a human."""
+    began, tasks = time.monotonic(), len(customer.account.flex.interactions)
+    await customer.settles()
+    took = f"{1000 * (time.monotonic() - began):.0f} ms"
+    for text in (unread := customer.unread()):
+        terminal.agent(text, took)
+    for made in list(customer.account.flex.interactions.values())[tasks:]:
+        task = json.loads(made["routing"]["properties"]["attributes"])
+        terminal.note(f"-> Flex ({task['channel']}): {task['reason_code']}. /human Hello accepts, /nobody does not.")
+    if not unread:
+        terminal.note("The agent does not answer.")
+
+
+@asynccontextmanager
+async def typed() -> AsyncGenerator[AsyncIterator[str]]:
+    """Lines from the keyboard."""
+
+    async def lines() -> AsyncIterator[str]:
+        session: PromptSession[str] = PromptSession(erase_when_done=True)
+        with suppress(EOFError, KeyboardInterrupt):
+            while True:
+                yield (await session.prompt_async("customer  ")).strip()
+
+    with patch_stdout(raw=True):
+        yield lines()
