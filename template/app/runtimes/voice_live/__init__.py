@@ -90,38 +90,38 @@ class VoiceLiveModel:
             return {"api-key": self.key}
         return {"Authorization": f"Bearer {await self.key()}"}
 
-    async def open(self) -> Wire:
+    async def open(self) -> VoiceLiveSocket:
         """A WebSocket that the service has accepted. Raises when it is refused."""
         query = urlencode({"api-version": VERSION, "model": self.name})
-        socket = await DirectConnect(
+        websocket = await DirectConnect(
             f"{await self.address()}/voice-live/realtime?{query}",
             additional_headers=await self.header(),
             open_timeout=4 * self.deadline,
             close_timeout=1,
             proxy=self.proxy,
         )
-        wire = Wire(socket)
+        socket = VoiceLiveSocket(websocket)
         try:
             async with asyncio.timeout(4 * self.deadline):
-                await wire.next()  # an unknown model is refused only now
+                await socket.next()  # an unknown model is refused only now
         except BaseException:
-            await socket.close()
+            await websocket.close()
             raise
-        return wire
+        return socket
 
     async def close(self) -> None:
         """Nothing to close: the calls have the WebSockets."""
 
 
-class Wire:
+class VoiceLiveSocket:
     """A WebSocket, and the items that Voice Live holds for it.
 
     `held` has the items by id, in order; None for one that is incomplete. `response` is the id of the response in
     progress, `busy` is True while one is in progress or requested.
     """
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+    def __init__(self, websocket: ClientConnection) -> None:
+        self.websocket = websocket
         self.session: Mapping[str, Any] = {}
         self.held: dict[str, Item | None] = {}
         self.response: str | None = None
@@ -169,7 +169,7 @@ class Wire:
     async def next(self) -> Mapping[str, Any]:
         """The next event that does not belong to an earlier response. Raises ModelFailed for an error."""
         while True:
-            event = json.loads(await self.socket.recv())
+            event = json.loads(await self.websocket.recv())
             match event:
                 case {"type": "error", "error": error}:
                     if error.get("event_id") == CANCEL_EVENT_ID or error.get("code") == "response_cancel_not_active":
@@ -197,7 +197,7 @@ class Wire:
                     await self._send("response.cancel", event_id=CANCEL_EVENT_ID)
 
     async def _send(self, type: str, **fields: Any) -> None:
-        await self.socket.send(json.dumps({"type": type, **fields}))
+        await self.websocket.send(json.dumps({"type": type, **fields}))
 
 
 class VoiceLive(Runtime):
@@ -210,10 +210,9 @@ class VoiceLive(Runtime):
         self.deadline = deadline
         self.identity = identity
         self.warmed = False
-        self.calls: set[str] = set()  # ids of the sessions that keep their wires
-        self.wires: dict[
-            tuple[str, VoiceLiveModel], asyncio.Future[Wire]
-        ] = {}  # free, or free as soon as they are open
+        self.calls: set[str] = set()  # ids of the sessions that keep their sockets
+        # Not in use, or opening.
+        self.sockets: dict[tuple[str, VoiceLiveModel], asyncio.Future[VoiceLiveSocket]] = {}
         self.closing: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -245,19 +244,19 @@ class VoiceLive(Runtime):
         if not self.warmed:
             return  # no server is running that would close the WebSocket
         self.calls.add(session.id)
-        if (session.id, self.models[0]) not in self.wires:
+        if (session.id, self.models[0]) not in self.sockets:
             self._open(session.id, self.models[0])
 
     def on_end(self, session_id: str) -> None:
         self.calls.discard(session_id)
         for model in self.models:
-            if opening := self.wires.pop((session_id, model), None):
+            if opening := self.sockets.pop((session_id, model), None):
                 self._drop(opening)
 
     async def close(self) -> None:
-        for opening in self.wires.values():
+        for opening in self.sockets.values():
             self._drop(opening)
-        self.wires.clear()
+        self.sockets.clear()
         await asyncio.gather(*self.closing)
         for model in self.models:
             await model.close()
@@ -301,13 +300,13 @@ class VoiceLive(Runtime):
     ) -> AsyncGenerator[str | m.TextPart | m.ToolCallPart | m.ModelResponse]:
         """The tokens and parts of a response, then a ModelResponse without parts, with the name of the model.
 
-        A request that fails before the first of them is sent again, on a new wire.
+        A request that fails before the first of them is sent again, on a new socket.
         """
         for last in (False, True):
             begun = False
-            wire = await self._take(session_id, model)
+            socket = await self._take(session_id, model)
             try:
-                async with aclosing(wire.respond(settings, items)) as parts:
+                async with aclosing(socket.respond(settings, items)) as parts:
                     async for part in parts:
                         begun = True
                         yield part
@@ -318,61 +317,63 @@ class VoiceLive(Runtime):
                     raise
                 log.warning("websocket.failed", model=model.name, error=failure_reason(error))
             finally:
-                self._release(session_id, model, wire)
+                self._release(session_id, model, socket)
 
-    # --- wires -------------------------------------------------------------------------------------------------------
+    # --- sockets ----------------------------------------------------------------------------------------------------
 
-    def _open(self, session_id: str, model: VoiceLiveModel) -> asyncio.Future[Wire]:
-        return self._keep(session_id, model, asyncio.create_task(open_wire(model)))
+    def _open(self, session_id: str, model: VoiceLiveModel) -> asyncio.Future[VoiceLiveSocket]:
+        return self._keep(session_id, model, asyncio.create_task(open_socket(model)))
 
-    def _keep(self, session_id: str, model: VoiceLiveModel, opening: asyncio.Future[Wire]) -> asyncio.Future[Wire]:
-        self.wires[session_id, model] = opening
-        opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # open_wire has logged it
+    def _keep(
+        self, session_id: str, model: VoiceLiveModel, opening: asyncio.Future[VoiceLiveSocket]
+    ) -> asyncio.Future[VoiceLiveSocket]:
+        self.sockets[session_id, model] = opening
+        opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # open_socket has logged it
         return opening
 
-    async def _take(self, session_id: str, model: VoiceLiveModel) -> Wire:
-        """A wire for this turn alone. A turn that is cancelled while it opens leaves it to the next turn."""
-        opening = self.wires.get((session_id, model))
+    async def _take(self, session_id: str, model: VoiceLiveModel) -> VoiceLiveSocket:
+        """A socket for this turn alone. A turn that is cancelled while it opens leaves it to the next turn."""
+        opening = self.sockets.get((session_id, model))
         if opening is None or is_dead(opening):
             opening = self._open(session_id, model)
-        wire = await asyncio.shield(opening)
-        self.wires.pop((session_id, model), None)
-        return wire
+        socket = await asyncio.shield(opening)
+        self.sockets.pop((session_id, model), None)
+        return socket
 
-    def _release(self, session_id: str, model: VoiceLiveModel, wire: Wire) -> None:
-        """Keep a wire for the next turn. A failed one is replaced; a response still in progress is cancelled."""
-        if session_id not in self.calls or (session_id, model) in self.wires:
-            self._close(wire)
-        elif wire.failed:
-            self._close(wire)
+    def _release(self, session_id: str, model: VoiceLiveModel, socket: VoiceLiveSocket) -> None:
+        """Keep a socket for the next turn. A failed one is replaced; a response still in progress is cancelled."""
+        if session_id not in self.calls or (session_id, model) in self.sockets:
+            self._close(socket)
+        elif socket.failed:
+            self._close(socket)
             self._open(session_id, model)
         else:
-            self._keep(session_id, model, asyncio.create_task(self._cancelled(model, wire)))
+            self._keep(session_id, model, asyncio.create_task(self._cancelled(model, socket)))
 
-    async def _cancelled(self, model: VoiceLiveModel, wire: Wire) -> Wire:
-        """The wire without a response in progress, or a new wire when it does not stop."""
+    async def _cancelled(self, model: VoiceLiveModel, socket: VoiceLiveSocket) -> VoiceLiveSocket:
+        """The socket without a response in progress, or a new socket when it does not stop."""
         free = False
         try:
-            await wire.cancel()
+            await socket.cancel()
             free = True
         except Exception as error:
             log.warning("websocket.failed", model=model.name, error=failure_reason(error))
         finally:
             if not free:
-                self._close(wire)
-        return wire if free else await open_wire(model)
+                self._close(socket)
+        return socket if free else await open_socket(model)
 
-    def _drop(self, opening: asyncio.Future[Wire]) -> None:
+    def _drop(self, opening: asyncio.Future[VoiceLiveSocket]) -> None:
         async def drop() -> None:
             opening.cancel()
             await asyncio.wait([opening])
             if not opening.cancelled() and not opening.exception():
-                await opening.result().socket.close()
+                await opening.result().websocket.close()
 
         self._in_background(drop())
 
-    def _close(self, wire: Wire) -> None:
-        self._in_background(wire.socket.close())
+    def _close(self, socket: VoiceLiveSocket) -> None:
+        self._in_background(socket.websocket.close())
 
     def _in_background(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(closing)
@@ -380,8 +381,8 @@ class VoiceLive(Runtime):
         task.add_done_callback(self.closing.discard)
 
 
-async def open_wire(model: VoiceLiveModel) -> Wire:
-    """A new wire. A failure is logged here, since the turn that waited for it may be over."""
+async def open_socket(model: VoiceLiveModel) -> VoiceLiveSocket:
+    """A new socket. A failure is logged here, since the turn that waited for it may be over."""
     try:
         return await model.open()
     except Exception as error:
@@ -389,11 +390,11 @@ async def open_wire(model: VoiceLiveModel) -> Wire:
         raise
 
 
-def is_dead(opening: asyncio.Future[Wire]) -> bool:
-    """True for a wire that was refused or has been closed."""
+def is_dead(opening: asyncio.Future[VoiceLiveSocket]) -> bool:
+    """True for a socket that was refused or has been closed."""
     if not opening.done():
         return False
-    return opening.cancelled() or bool(opening.exception()) or opening.result().socket.state is not State.OPEN
+    return opening.cancelled() or bool(opening.exception()) or opening.result().websocket.state is not State.OPEN
 
 
 def as_items(messages: Iterable[m.ModelMessage]) -> list[Item]:

@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
 from websockets.http11 import Response as HTTPResponse
 
-from app.runtimes.voice_live import VoiceLiveModel, Wire
+from app.runtimes.voice_live import VoiceLiveModel, VoiceLiveSocket
 from kit.script import deltas
 
 ENDPOINT = "https://example.services.ai.azure.com"
@@ -278,7 +278,7 @@ class ScriptedVoiceLive(VoiceLiveModel):
     def __init__(self, script: FunctionModel, deadline: float = 5.0) -> None:
         super().__init__(script.model_name, ENDPOINT, KEY, deadline)
         self.service = Service(script)
-        self.wires: list[Wire] = []  # all that were opened, in order
+        self.sockets: list[VoiceLiveSocket] = []  # all that were opened, in order
         self._serving = AsyncExitStack()
         self._starting: asyncio.Task[str] | None = None
 
@@ -294,9 +294,9 @@ class ScriptedVoiceLive(VoiceLiveModel):
         server = await self._serving.enter_async_context(serving)
         return f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
 
-    async def open(self) -> Wire:
-        self.wires.append(await super().open())
-        return self.wires[-1]
+    async def open(self) -> VoiceLiveSocket:
+        self.sockets.append(await super().open())
+        return self.sockets[-1]
 
     async def close(self) -> None:
         if self._starting:

@@ -22,7 +22,7 @@ from app.runtimes.agent_framework import AgentFramework
 from app.runtimes.microsoft_agents.base import Tokens
 from app.runtimes.microsoft_agents.messages import chat_messages
 from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
-from app.runtimes.microsoft_agents.tests.responses import Wire, event, response, text, thought, tool_call
+from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, reasoning, response, text, tool_call
 from app.session import Session, this_session
 from kit import defaults
 from kit.caller import Call
@@ -173,48 +173,48 @@ async def test_a_blocking_tool_has_its_session_and_does_not_block_the_event_loop
 # --- the real client of Azure OpenAI, with a transport of this machine ----------------------------------------------
 
 
-def azure(*wires: Wire, **settings: Any) -> list[Any]:
-    """Clients as the settings have them: the first, and with a second wire the fallback."""
-    if len(wires) > 1:
+def azure(*apis: ResponsesAPI, **settings: Any) -> list[Any]:
+    """Clients as the settings have them: the first, and with a second api the fallback."""
+    if len(apis) > 1:
         settings["fallback_model"] = "gpt-6-sol"
     known = {"openai_endpoint": ENDPOINT, "openai_key": "a-test-key", "deadline": 30.0, **settings}
     clients: list[Any] = list(AgentFramework.build(defaults.settings(**known)).clients)
-    for client, wire in zip(clients, wires, strict=True):
-        client.client = client.client.with_options(http_client=wire.client)
+    for client, api in zip(clients, apis, strict=True):
+        client.client = client.client.with_options(http_client=api.client)
     return clients
 
 
 async def test_a_request_has_the_heard_history_and_stores_nothing(dial: Dial) -> None:
-    wire = Wire(text("From ", "Azure."))
-    call = await dial(models=azure(wire), tools=[count])
+    api = ResponsesAPI(text("From ", "Azure."))
+    call = await dial(models=azure(api), tools=[count])
     session_of(call).guidance.append("The caller likes tea.")
     assert (await call.says("Hello")).text == "From Azure."
     await call.says("And now?")
-    request, asked = wire.requests[-1], wire.asked[-1]
+    request, body = api.requests[-1], api.bodies[-1]
     assert str(request.url) == f"{ENDPOINT}/openai/v1/responses"
     assert request.headers["authorization"] == "Bearer a-test-key"
-    assert (asked["model"], asked["store"], asked["stream"]) == (config.MODEL, False, True)
-    assert [(item["role"], item["content"][0]["text"]) for item in asked["input"][-3:]] == [
+    assert (body["model"], body["store"], body["stream"]) == (config.MODEL, False, True)
+    assert [(item["role"], item["content"][0]["text"]) for item in body["input"][-3:]] == [
         ("user", "Hello"),
         ("assistant", "From Azure."),
         ("user", "And now?"),
     ]
-    assert json.dumps(asked).count("likes tea") == 1 and "likes tea" in asked["instructions"]
-    assert asked["tools"][0]["name"] == "count"
+    assert json.dumps(body).count("likes tea") == 1 and "likes tea" in body["instructions"]
+    assert body["tools"][0]["name"] == "count"
 
 
 async def test_the_user_agent_names_no_features(dial: Dial) -> None:
-    wire = Wire(text("Yes."))
-    call = await dial(models=azure(wire))
+    api = ResponsesAPI(text("Yes."))
+    call = await dial(models=azure(api))
     await call.says("Hello")
-    assert "feat=" not in wire.requests[0].headers["user-agent"]
-    assert "agent-framework-version" not in wire.requests[0].headers
+    assert "feat=" not in api.requests[0].headers["user-agent"]
+    assert "agent-framework-version" not in api.requests[0].headers
 
 
 async def test_every_history_is_a_valid_request(dial: Dial) -> None:
     """With a tool, an interruption and text that the agent said by itself, in order."""
-    wire = Wire(text("Yes."))
-    call = await dial(models=azure(wire))
+    api = ResponsesAPI(text("Yes."))
+    call = await dial(models=azure(api))
     use = m.ToolCallPart("look_up", {"order": 7}, "use-1")
     session_of(call).history = [
         m.ModelResponse([m.TextPart("Are you there?")]),
@@ -224,19 +224,19 @@ async def test_every_history_is_a_valid_request(dial: Dial) -> None:
         m.ModelRequest.user_text_prompt("Hello?"),
     ]
     assert (await call.says("And now?")).text == "Yes."
-    items = [item for item in wire.asked[0]["input"] if item.get("role") != "system"]
+    items = [item for item in api.bodies[0]["input"] if item.get("role") != "system"]
     kinds = ["message", "message", "message", "function_call", "function_call_output", "message", "message"]
     assert [item["type"] for item in items] == kinds
     assert items[3]["arguments"] == '{"order":7}' and items[4]["output"] == '{"found": true}'
 
 
 async def test_the_result_of_a_tool_is_sent_with_the_reasoning_before_it(dial: Dial) -> None:
-    wire = Wire([*thought(encrypted_content="sealed"), *tool_call("count", '{"number": 2}')], text("Two."))
-    call = await dial(models=azure(wire), tools=[count])
+    api = ResponsesAPI([*reasoning(encrypted_content="sealed"), *tool_call("count", '{"number": 2}')], text("Two."))
+    call = await dial(models=azure(api), tools=[count])
     assert (await call.says("Count")).text == "Two."
-    replayed = [item["type"] for item in wire.asked[1]["input"][-3:]]
+    replayed = [item["type"] for item in api.bodies[1]["input"][-3:]]
     assert replayed == ["reasoning", "function_call", "function_call_output"]
-    assert wire.asked[1]["input"][-3]["encrypted_content"] == "sealed"
+    assert api.bodies[1]["input"][-3]["encrypted_content"] == "sealed"
     turn = session_of(call).turn
     assert turn and [type(message).__name__ for message in turn.record] == [
         *["ModelRequest", "ModelResponse"] * 2,
@@ -245,56 +245,56 @@ async def test_the_result_of_a_tool_is_sent_with_the_reasoning_before_it(dial: D
 
 
 async def test_arguments_that_are_not_json_are_wrong_arguments(dial: Dial) -> None:
-    wire = Wire(tool_call("count", '{"number": '), text("Sorry."))
-    call = await dial(models=azure(wire), tools=[count])
+    api = ResponsesAPI(tool_call("count", '{"number": '), text("Sorry."))
+    call = await dial(models=azure(api), tools=[count])
     assert (await call.says("Count")).text == "Sorry."
-    assert "Wrong arguments. number" in wire.asked[1]["input"][-1]["output"]
+    assert "Wrong arguments. number" in api.bodies[1]["input"][-1]["output"]
 
 
 @pytest.mark.parametrize("first", [500, 429, [response("failed")], [], text()])
 async def test_the_next_deployment_answers_when_one_fails(first: Any, dial: Dial) -> None:
-    down, up = Wire(first), Wire(text("Yes."))
+    down, up = ResponsesAPI(first), ResponsesAPI(text("Yes."))
     call = await dial(models=azure(down, up))
     assert (await call.says("Hello")).text == "Yes."
     assert len(down.requests) == 1
-    assert (down.asked[0]["model"], up.asked[0]["model"]) == (config.MODEL, "gpt-6-sol")
+    assert (down.bodies[0]["model"], up.bodies[0]["model"]) == (config.MODEL, "gpt-6-sol")
 
 
 async def test_a_response_without_tokens_is_a_failure(dial: Dial, logged: Callable[[], str]) -> None:
-    call = await dial(models=azure(Wire([])))
+    call = await dial(models=azure(ResponsesAPI([])))
     assert (await call.says("Hello")).text == phrases.APOLOGY
     assert "the stream ended before it began" in logged()
 
 
 async def test_the_next_deployment_answers_when_one_is_silent(dial: Dial) -> None:
     """Its reasoning is not a token."""
-    thinking = [*thought(), event("silence")]
-    down, up = Wire(thinking), Wire(text("Yes."))
+    thinking = [*reasoning(), event("silence")]
+    down, up = ResponsesAPI(thinking), ResponsesAPI(text("Yes."))
     call = await dial(models=azure(down, up, deadline=0.3), deadline=0.3)
     assert (await call.says("Hello")).text.endswith("Yes.")
-    await asyncio.wait_for(down.gone.wait(), 5)
+    await asyncio.wait_for(down.closed.wait(), 5)
 
 
 async def test_a_deployment_that_breaks_off_is_not_replaced(dial: Dial) -> None:
-    broken, other = Wire([*text("One ", "two "), response("failed")]), Wire(text("Yes."))
+    broken, other = ResponsesAPI([*text("One ", "two "), response("failed")]), ResponsesAPI(text("Yes."))
     call = await dial(models=azure(broken, other))
     assert (await call.says("Hello")).text == f"One two  {phrases.APOLOGY}"
     assert other.requests == []
-    broken.answers = [text("Yes.")]
+    broken.responses = [text("Yes.")]
     await three_more_turns(call)
 
 
 async def test_an_interruption_closes_the_request(dial: Dial) -> None:
-    wire = Wire([*text("One ", "two "), event("silence")])
-    call = await dial(models=azure(wire))
+    api = ResponsesAPI([*text("One ", "two "), event("silence")])
+    call = await dial(models=azure(api))
     await call.begins("Hello")
     await call.hears("One two")
     await call.interrupts(after="One")
-    await asyncio.wait_for(wire.gone.wait(), 5)
+    await asyncio.wait_for(api.closed.wait(), 5)
 
 
 async def test_the_log_has_the_error_and_nothing_of_the_conversation(dial: Dial, logged: Callable[[], str]) -> None:
-    call = await dial(models=azure(Wire(429)))
+    call = await dial(models=azure(ResponsesAPI(429)))
     assert (await call.says("my secret")).text == phrases.APOLOGY
     assert "RateLimitError 429" in logged() and "secret" not in logged()
 
@@ -344,21 +344,21 @@ def test_invalid_variables_are_reported(environment: pytest.MonkeyPatch, name: s
 async def test_without_a_key_requests_have_the_token_of_the_identity(
     monkeypatch: pytest.MonkeyPatch, dial: Dial
 ) -> None:
-    asked: list[str] = []
+    scopes_used: list[str] = []
 
     class Credential:
         async def get_token(self, *scopes: str, **_: Any) -> Any:
-            asked.extend(scopes)
+            scopes_used.extend(scopes)
             return type("Token", (), {"token": "a-token", "expires_on": time.time() + 3600})()
 
         async def close(self) -> None: ...
 
     monkeypatch.setattr("app.runtimes.azure.default_credential", Credential)
-    wire = Wire(text("Yes."))
-    call = await dial(models=azure(wire, openai_key=None))
+    api = ResponsesAPI(text("Yes."))
+    call = await dial(models=azure(api, openai_key=None))
     assert (await call.says("Hello")).text == "Yes."
-    assert wire.requests[0].headers["authorization"] == "Bearer a-token"
-    assert asked == ["https://cognitiveservices.azure.com/.default"]
+    assert api.requests[0].headers["authorization"] == "Bearer a-token"
+    assert scopes_used == ["https://cognitiveservices.azure.com/.default"]
 
 
 async def test_a_failing_identity_does_not_stop_the_server(

@@ -81,9 +81,9 @@ def code(name: str) -> str:
 
 def test_every_module_gets_its_parameters() -> None:
     for module in MAIN["modules"].values():
-        asked = FILES[module["detail"]["path"]]["parameters"]
-        required = {name for name, parameter in asked.items() if parameter["default"] is None}
-        assert required <= module["config"]["params"].keys() <= asked.keys(), module["detail"]["path"]
+        parameters = FILES[module["detail"]["path"]]["parameters"]
+        required = {name for name, parameter in parameters.items() if parameter["default"] is None}
+        assert required <= module["config"]["params"].keys() <= parameters.keys(), module["detail"]["path"]
 
 
 def test_every_output_that_is_used_exists() -> None:
@@ -93,10 +93,10 @@ def test_every_output_that_is_used_exists() -> None:
 
 @pytest.mark.parametrize("name", ["main", "agent"])
 def test_azd_sets_every_parameter(name: str) -> None:
-    told = json.loads(text(f"{name}.parameters.json"))["parameters"]
-    asked = FILES[f"{name}.bicep"]["parameters"]
-    required = {each for each, parameter in asked.items() if parameter["default"] is None}
-    assert required <= told.keys() <= asked.keys()
+    values = json.loads(text(f"{name}.parameters.json"))["parameters"]
+    parameters = FILES[f"{name}.bicep"]["parameters"]
+    required = {each for each, parameter in parameters.items() if parameter["default"] is None}
+    assert required <= values.keys() <= parameters.keys()
     known = AZD_VARIABLES | (MAIN["outputs"].keys() if name == "agent" else set())
     for variable, default in re.findall(r"\$\{(\w+)(=?)", text(f"{name}.parameters.json")):
         page = (DEPLOY / "README.md").read_text(encoding="utf-8")
@@ -142,13 +142,13 @@ def test_the_identity_of_the_agent_reads_no_secrets_and_that_of_the_platform_rea
     ]
     assert CONFIGURATION["registries"] == [{"server": "registryServer", "identity": "starterIdentity"}]
     assert SETTINGS["AZURE_CLIENT_ID"] == "agentClientId"
-    told = json.loads(text("agent.parameters.json"))["parameters"]
+    values = json.loads(text("agent.parameters.json"))["parameters"]
     for parameter, output, module in [
         ("starterIdentity", "AGENT_STARTER_IDENTITY", "starter.outputs.id"),
         ("agentIdentity", "AGENT_IDENTITY", "agent.outputs.id"),
         ("agentClientId", "AGENT_IDENTITY_CLIENT_ID", "agent.outputs.clientId"),
     ]:
-        assert told[parameter]["value"] == f"${{{output}}}"
+        assert values[parameter]["value"] == f"${{{output}}}"
         assert f"output {output} string = {module}\n" in text("main.bicep")
 
 

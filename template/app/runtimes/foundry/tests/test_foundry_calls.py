@@ -23,7 +23,7 @@ from app.runtimes.foundry.commands import definition
 from app.runtimes.foundry.prompt_agent import PromptAgent
 from app.runtimes.microsoft_agents.messages import chat_messages
 from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
-from app.runtimes.microsoft_agents.tests.responses import Wire, event, response, text, thought, tool_call
+from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, reasoning, response, text, tool_call
 from app.session import Session
 from kit import cli, defaults
 from kit.caller import Call
@@ -47,14 +47,14 @@ def credential(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.runtimes.azure.default_credential", Credential)
 
 
-def foundry(*wires: Wire, **settings: Any) -> list[Any]:
-    """Clients as the settings have them: the first agent, and with a second wire the fallback."""
-    if len(wires) > 1:
+def foundry(*apis: ResponsesAPI, **settings: Any) -> list[Any]:
+    """Clients as the settings have them: the first agent, and with a second api the fallback."""
+    if len(apis) > 1:
         settings["fallback_agent"] = "second"
     known = {"project_endpoint": PROJECT, "agent_name": "first", "agent_version": "3", "deadline": 30.0, **settings}
     clients: list[Any] = list(Foundry.build(defaults.settings(**known)).clients)
-    for client, wire in zip(clients, wires, strict=True):
-        client.client = client.client.with_options(http_client=wire.client)
+    for client, api in zip(clients, apis, strict=True):
+        client.client = client.client.with_options(http_client=api.client)
     return clients
 
 
@@ -77,19 +77,19 @@ async def three_more_turns(call: Call) -> None:
 
 
 async def test_every_token_is_sent_once(dial: Dial) -> None:
-    call = await dial(models=foundry(Wire(text("From ", "Foundry."))))
+    call = await dial(models=foundry(ResponsesAPI(text("From ", "Foundry."))))
     assert (await call.says("Hello")).text == "From Foundry."
 
 
 async def test_the_history_is_right_after_an_interruption(dial: Dial) -> None:
-    wire = Wire([*text("Once ", "upon "), event("silence")], text("Yes."))
-    call = await dial(models=foundry(wire))
+    api = ResponsesAPI([*text("Once ", "upon "), event("silence")], text("Yes."))
+    call = await dial(models=foundry(api))
     await call.begins("Tell me a story")
     await call.hears("Once upon")
     await call.interrupts(after="Once")
-    await asyncio.wait_for(wire.gone.wait(), 5)
+    await asyncio.wait_for(api.closed.wait(), 5)
     await three_more_turns(call)
-    texts = [item["content"][0]["text"] for item in wire.asked[-1]["input"]]
+    texts = [item["content"][0]["text"] for item in api.bodies[-1]["input"]]
     assert texts == ["Tell me a story", "Once", "one", "Yes.", "two", "Yes.", "three"]
 
 
@@ -102,7 +102,7 @@ async def test_a_running_tool_finishes_after_an_interruption_and_its_result_is_k
         done.set()
         return "found"
 
-    call = await dial(models=foundry(Wire(tool_call("look_up"), text("Yes."))), tools=[look_up])
+    call = await dial(models=foundry(ResponsesAPI(tool_call("look_up"), text("Yes."))), tools=[look_up])
     await call.begins("look")
     await begun.wait()
     await call.interrupts()
@@ -115,56 +115,56 @@ async def test_the_agent_gets_the_error_of_a_tool_without_its_text(dial: Dial) -
     async def fails() -> str:
         raise RuntimeError("a secret")
 
-    wire = Wire(tool_call("fails"), text("Sorry."))
-    call = await dial(models=foundry(wire), tools=[fails])
+    api = ResponsesAPI(tool_call("fails"), text("Sorry."))
+    call = await dial(models=foundry(api), tools=[fails])
     assert (await call.says("Do it")).text == "Sorry."
-    assert wire.asked[1]["input"][-1]["output"] == TOOL_FAILED.format("RuntimeError")
+    assert api.bodies[1]["input"][-1]["output"] == TOOL_FAILED.format("RuntimeError")
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
 async def test_a_request_holds_only_what_the_service_accepts(dial: Dial, logged: Callable[[], str]) -> None:
-    wire = Wire(text("Yes."))
-    call = await dial(models=foundry(wire), tools=[count])
+    api = ResponsesAPI(text("Yes."))
+    call = await dial(models=foundry(api), tools=[count])
     session_of(call).guidance.append("The caller likes tea.")
     await call.says("Hello")
-    request, asked = wire.requests[0], wire.asked[0]
+    request, body = api.requests[0], api.bodies[0]
     assert str(request.url) == f"{PROJECT}/openai/v1/responses"
     assert request.headers["authorization"] == "Bearer a-token"
-    assert asked["agent_reference"] == {"type": "agent_reference", "name": "first", "version": "3"}
-    assert "The caller likes tea." in asked["structured_inputs"]["instructions"]
-    assert asked.keys() == {"agent_reference", "structured_inputs", "input", "store", "stream"}
-    assert asked["store"] is False
+    assert body["agent_reference"] == {"type": "agent_reference", "name": "first", "version": "3"}
+    assert "The caller likes tea." in body["structured_inputs"]["instructions"]
+    assert body.keys() == {"agent_reference", "structured_inputs", "input", "store", "stream"}
+    assert body["store"] is False
     assert "warning" not in logged()
 
 
 async def test_the_result_of_a_tool_is_sent_without_reasoning(dial: Dial) -> None:
     """Foundry sends no encrypted reasoning, and Agent Framework raises when it has to send some back."""
-    wire = Wire([*thought(), *tool_call("count", '{"number": 2}')], text("Two."))
-    call = await dial(models=foundry(wire), tools=[count])
+    api = ResponsesAPI([*reasoning(), *tool_call("count", '{"number": 2}')], text("Two."))
+    call = await dial(models=foundry(api), tools=[count])
     assert (await call.says("Count")).text == "Two."
-    used, returned = wire.asked[1]["input"][-2:]
+    used, returned = api.bodies[1]["input"][-2:]
     assert (used["type"], used["call_id"], used["arguments"]) == ("function_call", "call_1", '{"number": 2}')
     assert (returned["type"], returned["call_id"], returned["output"]) == ("function_call_output", "call_1", "2 cups")
-    assert "reasoning" not in json.dumps(wire.asked[1]) and "fc_1" not in json.dumps(wire.asked[1])
-    assert wire.asked[1]["structured_inputs"] == wire.asked[0]["structured_inputs"]
+    assert "reasoning" not in json.dumps(api.bodies[1]) and "fc_1" not in json.dumps(api.bodies[1])
+    assert api.bodies[1]["structured_inputs"] == api.bodies[0]["structured_inputs"]
     turn = session_of(call).turn
     assert turn and isinstance(turn.record[1], m.ModelResponse) and turn.record[1].model_name == "first"
 
 
 async def test_a_tool_call_of_the_service_itself_is_left_out(dial: Dial) -> None:
     theirs = {"id": "fco_1", "type": "function_call_output", "call_id": "theirs", "output": "7", "status": "completed"}
-    wire = Wire([event("response.output_item.done", item=theirs), *text("Seven.")], text("Yes."))
-    call = await dial(models=foundry(wire), tools=[count])
+    api = ResponsesAPI([event("response.output_item.done", item=theirs), *text("Seven.")], text("Yes."))
+    call = await dial(models=foundry(api), tools=[count])
     assert (await call.says("Count")).text == "Seven."
     await three_more_turns(call)
-    assert "theirs" not in json.dumps(wire.asked)
+    assert "theirs" not in json.dumps(api.bodies)
 
 
 @pytest.mark.parametrize("first", [500, 429, [response("failed")], []])
 async def test_the_next_agent_answers_when_one_fails(first: Any, dial: Dial) -> None:
-    down, up = Wire(first), Wire(text("Yes."))
+    down, up = ResponsesAPI(first), ResponsesAPI(text("Yes."))
     call = await dial(models=foundry(down, up))
     assert (await call.says("Hello")).text == "Yes."
     assert len(down.requests) == 1
@@ -174,20 +174,20 @@ async def test_the_version_in_the_environment_is_not_used_for_the_second_agent(
     dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FOUNDRY_AGENT_VERSION", "3")
-    down, up = Wire(500), Wire(text("Yes."))
+    down, up = ResponsesAPI(500), ResponsesAPI(text("Yes."))
     call = await dial(models=foundry(down, up))
     await call.says("Hello")
-    assert up.asked[0]["agent_reference"] == {"type": "agent_reference", "name": "second"}
+    assert up.bodies[0]["agent_reference"] == {"type": "agent_reference", "name": "second"}
 
 
 async def test_the_next_agent_answers_when_one_is_silent(dial: Dial) -> None:
-    down, up = Wire([event("silence")]), Wire(text("Yes."))
+    down, up = ResponsesAPI([event("silence")]), ResponsesAPI(text("Yes."))
     call = await dial(models=foundry(down, up, deadline=0.3), deadline=0.3)
     assert (await call.says("Hello")).text.endswith("Yes.")
 
 
 async def test_the_log_has_the_error_and_nothing_of_the_conversation(dial: Dial, logged: Callable[[], str]) -> None:
-    call = await dial(models=foundry(Wire(429)))
+    call = await dial(models=foundry(ResponsesAPI(429)))
     assert (await call.says("my secret")).text == phrases.APOLOGY
     assert "RateLimitError 429" in logged() and "secret" not in logged()
 

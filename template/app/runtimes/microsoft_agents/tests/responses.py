@@ -1,4 +1,4 @@
-"""The Responses API of Azure where the client would leave the machine: real requests, and events as it sends them."""
+"""The Responses API of Azure as a transport of the real client: its events, and a record of the requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESPONSE = {
     "tool_choice": "auto",
     "tools": [],
 }
-THOUGHT = {"id": "rs_1", "type": "reasoning", "summary": []}
+REASONING = {"id": "rs_1", "type": "reasoning", "summary": []}
 
 
 def event(kind: str, **fields: Any) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def response(status: str) -> dict[str, Any]:
     return event(f"response.{status}", response={**RESPONSE, "status": status, "error": failed})
 
 
-def text(*words: str) -> list[dict[str, Any]]:
-    """One text, word by word, and once more as a whole."""
+def text(*tokens: str) -> list[dict[str, Any]]:
+    """One text: its tokens, then the whole."""
     part = {"item_id": "msg_1", "content_index": 0, "logprobs": []}
     item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
     return [
@@ -42,8 +42,8 @@ def text(*words: str) -> list[dict[str, Any]]:
             **part,
             part={"type": "output_text", "text": "", "annotations": []},
         ),
-        *(event("response.output_text.delta", **part, delta=word) for word in words),
-        event("response.output_text.done", **part, text="".join(words)),
+        *(event("response.output_text.delta", **part, delta=token) for token in tokens),
+        event("response.output_text.done", **part, text="".join(tokens)),
     ]
 
 
@@ -64,27 +64,27 @@ def tool_call(name: str, arguments: str = "{}", number: int = 1) -> list[dict[st
     ]
 
 
-def thought(**fields: Any) -> list[dict[str, Any]]:
-    item = {**THOUGHT, **fields}
+def reasoning(**fields: Any) -> list[dict[str, Any]]:
+    item = {**REASONING, **fields}
     return [event("response.output_item.added", item=item), event("response.output_item.done", item=item)]
 
 
-class Wire:
-    """Answers each request with the next of `answers`, or with the last; a number is a status."""
+class ResponsesAPI:
+    """Responds to each request with the next of `responses`, or with the last; a number is an HTTP status."""
 
-    def __init__(self, *answers: Sequence[dict[str, Any]] | int) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Sequence[dict[str, Any]] | int) -> None:
+        self.responses = list(responses)
         self.requests: list[httpx2.Request] = []
-        self.gone = asyncio.Event()
-        self.client = httpx2.AsyncClient(transport=httpx2.MockTransport(self.answer))
+        self.closed = asyncio.Event()
+        self.client = httpx2.AsyncClient(transport=httpx2.MockTransport(self.respond))
 
     @property
-    def asked(self) -> list[dict[str, Any]]:
+    def bodies(self) -> list[dict[str, Any]]:
         return [json.loads(request.content) for request in self.requests]
 
-    async def answer(self, request: httpx2.Request) -> httpx2.Response:
+    async def respond(self, request: httpx2.Request) -> httpx2.Response:
         self.requests.append(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        answer = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
         if isinstance(answer, int):
             return httpx2.Response(answer, json={"error": {"message": "a secret", "code": "none"}})
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=self.stream(answer))
@@ -97,4 +97,4 @@ class Wire:
                     await asyncio.Event().wait()
                 yield f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode()
         finally:
-            self.gone.set()
+            self.closed.set()

@@ -15,7 +15,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 from agent import phrases
 from app.environment import SettingsError, load
-from app.runtimes.voice_live import VoiceLive, Wire
+from app.runtimes.voice_live import VoiceLive, VoiceLiveSocket
 from app.runtimes.voice_live.fake import KEY, Conversation, ErrorEvent
 from app.session import Session
 from app.turn import Turn
@@ -70,13 +70,13 @@ async def test_tokens_are_sent_as_they_arrive(dial: Dial) -> None:
 async def test_a_call_has_one_websocket_which_opens_before_the_first_turn(dial: Dial) -> None:
     model = scripted(*NUMBERS)
     call = await dial(models=[model])
-    await until(lambda: model.wires)
+    await until(lambda: model.sockets)
     await three_more_turns(call)
     (conversation,) = model.service.conversations
     assert len(conversation.sent("session.update")) == 1
     assert len(conversation.sent("conversation.item.create")) == 3
     await call.hangs_up()
-    await until(lambda: model.wires[0].socket.close_code)
+    await until(lambda: model.sockets[0].websocket.close_code)
 
 
 async def test_an_interruption_cancels_the_response_and_keeps_the_websocket(dial: Dial) -> None:
@@ -139,7 +139,7 @@ async def test_a_late_cancellation_is_not_a_failure(dial: Dial) -> None:
     await call.begins("everything")
     await call.interrupts(after="two")
     await three_more_turns(call)
-    assert len(model.wires) == 1
+    assert len(model.sockets) == 1
 
 
 async def test_a_response_that_does_not_stop_is_left_with_its_websocket(dial: Dial) -> None:
@@ -153,8 +153,8 @@ async def test_a_response_that_does_not_stop_is_left_with_its_websocket(dial: Di
     await call.begins("everything")
     await call.interrupts(after="One")
     await three_more_turns(call)
-    await until(lambda: model.wires[0].socket.close_code)
-    assert len(model.wires) == 2
+    await until(lambda: model.sockets[0].websocket.close_code)
+    assert len(model.sockets) == 2
 
 
 async def test_text_that_the_agent_said_by_itself_is_added_to_the_items(dial: Dial) -> None:
@@ -170,7 +170,7 @@ async def test_a_websocket_that_closes_between_two_turns_is_replaced(dial: Dial)
     model = scripted({"hears": "look", "calls": {"look": {}}, "then": "It is {result}."}, *NUMBERS)
     call = await dial(models=[model], tools=[look])
     assert (await call.says("look")).text == "It is here."
-    await model.wires[0].socket.close()
+    await model.sockets[0].websocket.close()
     assert (await call.says("2")).text == "This is 2."
     again = model.service.conversations[1]
     assert texts(again) == ["look", "It is here.", "2", "This is 2."]
@@ -182,12 +182,12 @@ async def test_a_call_that_resumes_keeps_its_websocket() -> None:
     voice_live = VoiceLive([model], 5.0)
     await voice_live.warm_up()
     voice_live.on_connect(session("CA1"))
-    await until(lambda: model.wires)
+    await until(lambda: model.sockets)
     voice_live.on_connect(session("CA1"))
     await asyncio.sleep(0.05)
-    assert len(model.wires) == 1
+    assert len(model.sockets) == 1
     await voice_live.close()
-    assert model.wires[0].socket.close_code
+    assert model.sockets[0].websocket.close_code
 
 
 def session(id: str) -> Session:
@@ -278,7 +278,7 @@ async def test_a_request_that_fails_once_is_sent_again(dial: Dial, broken: Event
     model.service.handlers["response.create"] = once
     call = await dial(models=[model])
     assert [(await call.says("Hello")).text for _ in range(2)] == ["Yes.", "Yes."]
-    assert len(model.wires) == 2
+    assert len(model.sockets) == 2
 
 
 async def test_a_response_that_breaks_off_is_not_replaced(dial: Dial) -> None:
@@ -311,7 +311,7 @@ async def test_a_refused_handshake_ends_in_an_apology_and_is_logged(
     model = scripted({"says": "Yes."})
     model.service.status = status
     call = await dial(models=[model])
-    await until(lambda: f"InvalidStatus {status.value}" in logged())  # before anybody speaks
+    await until(lambda: f"InvalidStatus {status.value}" in logged())  # before the first turn
     assert (await call.says("Hello")).text == phrases.APOLOGY
     assert KEY not in logged()
     model.service.status = None
@@ -331,7 +331,7 @@ async def test_a_model_that_is_refused_after_the_handshake_is_logged(dial: Dial,
     model = scripted({"says": "Yes."})
     model.service.welcome = rejects
     call = await dial(models=[model])
-    await until(lambda: "rate_limit_exceeded" in logged())  # before anybody speaks
+    await until(lambda: "rate_limit_exceeded" in logged())  # before the first turn
     assert (await call.says("Hello")).text == phrases.APOLOGY
 
 
@@ -341,16 +341,16 @@ async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
     model, opened = scripted({"says": "Yes."}), list[int]()
     open_at_once = model.open
 
-    async def open_slowly() -> Wire:
+    async def open_slowly() -> VoiceLiveSocket:
         opened.append(1)
         await asyncio.sleep(0.6)
-        wire: Wire = await open_at_once()
-        return wire
+        socket: VoiceLiveSocket = await open_at_once()
+        return socket
 
     monkeypatch.setattr(model, "open", open_slowly)
     call = await dial(models=[model], deadline=0.2)
     assert (await call.says("Hello")).text.endswith(phrases.APOLOGY)
-    await until(lambda: model.wires)
+    await until(lambda: model.sockets)
     assert (await call.says("Hello")).text == "Yes."
     assert len(opened) == 1
 
@@ -473,19 +473,19 @@ async def test_both_models_are_used_in_order(environment: pytest.MonkeyPatch) ->
     environment.setenv("AGENT_FALLBACK_MODEL", "gpt-b")
     environment.setenv(ENDPOINT, "https://a.services.ai.azure.com")
     for models in (None, VoiceLive.model_names()):  # as `agent serve` and as `agent call` have them
-        asked = VoiceLive.build(defaults.settings(voice_live_key=KEY), models).models
-        assert [(model.name, await model.address()) for model in asked] == [
+        built = VoiceLive.build(defaults.settings(voice_live_key=KEY), models).models
+        assert [(model.name, await model.address()) for model in built] == [
             ("gpt-a", "wss://a.services.ai.azure.com"),
             ("gpt-b", "wss://a.services.ai.azure.com"),
         ]
 
 
 async def test_the_token_has_the_scope_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    scopes_used: list[str] = []
 
     class Credential:
         async def get_token(self, *scopes: str, **_: Any) -> Any:
-            asked.extend(scopes)
+            scopes_used.extend(scopes)
             return type("Token", (), {"token": "a-token", "expires_on": time.time() + 3600})()
 
         async def close(self) -> None: ...
@@ -495,5 +495,5 @@ async def test_the_token_has_the_scope_of_the_service(monkeypatch: pytest.Monkey
     await voice_live.warm_up()
     (model,) = voice_live.models
     assert await model.header() == {"Authorization": "Bearer a-token"}
-    assert set(asked) == {"https://ai.azure.com/.default"}
+    assert set(scopes_used) == {"https://ai.azure.com/.default"}
     await voice_live.close()

@@ -499,8 +499,8 @@ def test_invalid_settings_are_rejected(wrong: dict[str, str]) -> None:
 
 def test_an_invalid_key_is_reported_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_COSMOS_KEY", "a secret !")
-    told = problem("AZURE_COSMOS_KEY")
-    assert "portal" in told and "a secret" not in told
+    line = problem("AZURE_COSMOS_KEY")
+    assert "portal" in line and "a secret" not in line
 
 
 def test_the_endpoint_process_needs_no_container() -> None:
