@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import stat
@@ -294,8 +293,6 @@ def command_line(
     monkeypatch.setattr("kit.setup.api.Http", lambda transport, timeout: Http(account.wire, timeout))
     monkeypatch.setattr("kit.setup.api.PAUSES", ())
     monkeypatch.setattr("kit.setup.api.POLL", 0)
-    if importlib.util.find_spec("app.orchestrator.memory_store"):
-        monkeypatch.setattr("app.orchestrator.memory_store.POLL", 0)
     return lambda *words, **more: RUN.invoke(cli, ["setup", *words], **more)
 
 

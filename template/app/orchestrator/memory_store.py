@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from kit.setup.api import POLL, Record, SetupError
+from kit.setup.api import Record, SetupError
 from kit.setup.plan import Check, Resource, Step
 
 URL = "https://memory.twilio.com/v1"
@@ -58,7 +58,7 @@ class MemoryStore(Resource):
                 raise SetupError(
                     f"Twilio could not make the memory store {id}. Delete it in the Console, and try again."
                 )
-            await self.api.pause(POLL)
+            await self.api.pause()
         raise SetupError(f"The memory store {id} is not ACTIVE yet. Run the same command later: it goes on from here.")
 
     async def delete(self, id: str) -> None:
@@ -86,7 +86,7 @@ class MemoryStore(Resource):
                 found = await self.api.all(f"{profile}/Observations", "observations")
                 if any(each.get("content") == PROOF for each in found):
                     return Check(self.key, "an observation that is written can be read", True)
-                await self.api.pause(POLL)
+                await self.api.pause()
             detail = "It was accepted and did not appear within a minute: look at the store in the Console."
             return Check(self.key, "an observation that is written can be read", False, detail)
         finally:
@@ -97,4 +97,4 @@ class MemoryStore(Resource):
         for _ in range(PATIENCE):
             if await self.api.find(profile):
                 return
-            await self.api.pause(POLL)
+            await self.api.pause()

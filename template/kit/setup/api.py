@@ -87,8 +87,9 @@ class Api:
     async def close(self) -> None:
         await self.http.close()
 
-    async def pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self.pace)
+    async def pause(self, seconds: float | None = None) -> None:
+        """Without a number, the time between two polls."""
+        await asyncio.sleep((POLL if seconds is None else seconds) / self.pace)
 
     async def get(self, url: str, **params: Any) -> Record:
         return await self._request("GET", url, params=params)
@@ -142,7 +143,7 @@ class Api:
                 return operation
             if operation.get("status") == "FAILED":
                 raise OperationFailed(f"Twilio did not do it: {operation.get('error') or 'no reason given'}.")
-            await self.pause(POLL)
+            await self.pause()
         raise SetupError("Twilio is still at it. Run the same command again later: it goes on from here.")
 
     async def _request(self, method: str, url: str, **more: Any) -> Record:

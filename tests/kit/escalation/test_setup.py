@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.escalation.chosen import WAYS
+from app.registry import CHANNELS
 from kit import defaults
 from kit.setup import plan as machinery
 from kit.setup.api import SetupError
@@ -114,7 +114,7 @@ async def test_flex_brings_its_own_workspace(account: OwnRouting) -> None:
     flex = account.simulated.workspaces.add("Flex Task Assignment")
     await account.apply()
     mine = next(each for each in account.simulated.workspaces.known.values() if each["event_callback_url"])
-    assert (mine == flex) is (not all(way.spoken for way in WAYS))
+    assert (mine == flex) is ([channel.name for channel in CHANNELS] != ["voice"])
     (made,) = account.simulated.workspaces.parts[mine["sid"]]["Workflows"].values()
     assert bool(made["assignment_callback_url"]) is (mine != flex)
 
