@@ -56,8 +56,8 @@ def givens() -> dict[str, Callable[..., Awaitable[None]]]:
     return {name: make for module in modules("fake") for name, make in getattr(module, "GIVEN", {}).items()}
 
 
-def play(script: Any) -> Any:
-    """A script of `kit.scripted_model` as the runtime of this project asks it, through its real client."""
+def played(script: Any) -> Any:
+    """A scripted model as the runtime of this project uses it: through the real client of its provider."""
     return import_module(f"{RUNTIME.__module__}.fake").played(script)
 
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
-from kit.conventions import play
+from kit.conventions import played
 
 WORD_DELAY = 0.02  # seconds between the words of echo_model
 
@@ -76,7 +76,7 @@ def scripted(*rules: Rule | dict[str, Any]) -> Any:
         if rule.breaks_off:
             raise ModelDown("scripted failure in the middle of a reply")
 
-    return play(FunctionModel(stream_function=stream, model_name="scripted"))
+    return played(FunctionModel(stream_function=stream, model_name="scripted"))
 
 
 def echo_model() -> Any:
@@ -102,7 +102,7 @@ def echo_model() -> Any:
             yield word
             await asyncio.sleep(WORD_DELAY)
 
-    return play(FunctionModel(stream_function=stream, model_name="echo_model"))
+    return played(FunctionModel(stream_function=stream, model_name="echo_model"))
 
 
 def arguments_for(schema: dict[str, Any], asked: str) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from app.session import Session
 from app.store import InProcess
 from app.turn import Turn
 from kit import defaults
-from kit.conventions import play as played
+from kit.conventions import played
 from kit.plugin import Begin
 from kit.scripted_model import ModelDown, last_exchange, tool_calls
 from kit.virtual_time import run

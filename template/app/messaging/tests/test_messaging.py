@@ -26,7 +26,7 @@ from app.session_store import dump_session, load_session
 from app.store import InProcess
 from app.tests.test_server import health, serving, stopping
 from kit import cli, defaults
-from kit.conventions import play as played
+from kit.conventions import played
 from kit.local_server import serve
 from kit.plugin import silence_logs
 from kit.scenario import play

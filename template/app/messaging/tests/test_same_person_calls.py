@@ -11,7 +11,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from app.main import create_app
 from kit import defaults
 from kit.caller import caller_on
-from kit.conventions import play as played
+from kit.conventions import played
 from kit.local_server import serve
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.texter import Texter

@@ -24,7 +24,7 @@ from app.voice.calls import Calls
 from kit import defaults, twiml
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
-from kit.conventions import play as played
+from kit.conventions import played
 from kit.local_server import serve
 from kit.plugin import Web
 from kit.scripted_model import scripted

@@ -26,7 +26,7 @@ from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, r
 from app.session import Session, this_session
 from kit import defaults
 from kit.caller import Call
-from kit.conventions import play as played
+from kit.conventions import played
 from kit.voice_fixtures import Dial
 
 ENDPOINT = "https://example.openai.azure.com"

@@ -27,7 +27,7 @@ from app.runtimes.agentcore.fake import ARN, Played
 from app.runtimes.aws.scripted_strands import Played as Model
 from app.session import Session
 from kit import defaults
-from kit.conventions import play as played
+from kit.conventions import played
 from kit.scripted_model import ModelDown, last_exchange, scripted, tool_calls
 from kit.voice_fixtures import Dial
 

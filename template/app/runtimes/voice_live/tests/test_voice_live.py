@@ -21,7 +21,7 @@ from app.session import Session
 from app.turn import Turn
 from kit import defaults
 from kit.caller import Call
-from kit.conventions import play as played
+from kit.conventions import played
 from kit.scripted_model import last_exchange, scripted, tool_calls
 from kit.voice_fixtures import Dial
 
