@@ -22,11 +22,22 @@ def check_modules() -> list[str]:
 
 
 def resources() -> list[type[Any]]:
-    """The classes that `agent setup` puts in order, by their `order`."""
+    """The classes of `agent setup`, in the order of `app/features.py`, each after the kinds that it `requires`."""
     from kit.setup.number import Number
 
     found = [resource for module in modules("resources") for resource in getattr(module, "RESOURCES", [])]
-    return sorted([*found, Number], key=lambda resource: int(resource.order))
+    found.append(Number)
+    ordered: list[type[Any]] = []
+
+    def add(resource: type[Any]) -> None:
+        for required in [each for each in found if each.kind in resource.requires]:
+            add(required)
+        if resource not in ordered:
+            ordered.append(resource)
+
+    for resource in found:
+        add(resource)
+    return ordered
 
 
 def setup_channels() -> list[type[Any]]:

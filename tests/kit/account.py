@@ -10,9 +10,12 @@ from typing import Any
 
 import httpx2
 
-from kit.setup import plan as machinery
-from kit.setup.plan import Setup
-from kit.setup.simulated import rehearsed
+from kit.setup.apply import apply
+from kit.setup.plan import plan
+from kit.setup.resource import SetupContext
+from kit.setup.simulated import simulated_context
+from kit.setup.undo import undo
+from kit.setup.verify import verify
 from kit.simulated_twilio.account import SimulatedAccount
 
 KINDS = ("numbers", "stores", "configurations", "analyses", "workspaces")
@@ -68,8 +71,8 @@ class Account:
         self.wire = Wire(self.simulated)
         self.said: list[str] = []
 
-    def begins(self, **given: str) -> Setup:
-        return rehearsed(self.folder, self.simulated, given, self.wire)
+    def begins(self, **given: str) -> SetupContext:
+        return simulated_context(self.folder, self.simulated, given, self.wire)
 
     async def run(self, command: Callable[..., Any], *args: Any, **given: str) -> Any:
         setup = self.begins(**given)
@@ -80,18 +83,18 @@ class Account:
 
     async def plan(self, **given: str) -> dict[str, str]:
         """Resource -> action."""
-        return {step.resource.key: step.action for step in await self.run(machinery.plan, **given)}
+        return {step.resource.key: step.action for step in await self.run(plan, **given)}
 
     async def apply(self, **given: str) -> None:
-        await self.run(machinery.apply, self.said.append, **given)
+        await self.run(apply, self.said.append, **given)
 
     async def undo(self) -> list[dict[str, str]]:
-        told: list[dict[str, str]] = await self.run(machinery.undo, self.said.append)
+        told: list[dict[str, str]] = await self.run(undo, self.said.append)
         return told
 
     async def broken(self) -> list[tuple[str, str]]:
         """What `verify` finds."""
-        return [(check.resource, check.check) for check in await self.run(machinery.verify) if not check.ok]
+        return [(check.resource, check.check) for check in await self.run(verify) if not check.ok]
 
     @property
     def env(self) -> Path:

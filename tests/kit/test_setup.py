@@ -20,7 +20,8 @@ from kit.setup import command, env_file
 from kit.setup import journal as state
 from kit.setup.api import SetupError
 from kit.setup.env_file import EnvFile
-from kit.setup.plan import resources, shown
+from kit.setup.plan import resources
+from kit.setup.resource import without_passwords
 from tests.kit.account import Account, Killed
 from tests.kit.account import state as state_of
 
@@ -174,6 +175,15 @@ async def test_a_number_that_the_account_does_not_have_is_not_replaced_by_anothe
     assert all("PhoneNumbers" not in each.url.path for each in account.wire.written())
 
 
+async def test_resources_are_ordered_by_requirements(account: Account) -> None:
+    order = [
+        *("memory store", "conversation configuration", "operator", "intelligence configuration", "intelligence link"),
+        *("number", "workspace", "queue", "workflow"),
+    ]
+    kinds = list(dict.fromkeys(resource.kind for resource in resources(account.begins())))
+    assert kinds == [kind for kind in order if kind in kinds]
+
+
 # --- what Twilio answers ---------------------------------------------------------------------------------------------
 
 
@@ -189,7 +199,7 @@ async def test_a_refusal_says_what_to_do(account: Account, status: int, words: s
 async def test_nobody_else_gets_the_keys(account: Account) -> None:
     setup = account.begins()
     with pytest.raises(SetupError, match="is not Twilio"):
-        await setup.api.finished({"statusUrl": "https://api.twilio.com.example/steal"})
+        await setup.api.wait_for_operation({"statusUrl": "https://api.twilio.com.example/steal"})
     await setup.api.close()
     assert account.wire.requests == []
 
@@ -218,7 +228,9 @@ async def test_no_secret_is_said_or_kept(account: Account) -> None:
     kept = "".join([account.journal.read_text(), *account.said])
     assert not any(secret in kept for secret in SECRETS)
     assert stat.S_IMODE(account.journal.stat().st_mode) == 0o600
-    assert shown({"voice_url": "https://me:secret@old.example/x"}) == {"voice_url": "https://***@old.example/x"}
+    assert without_passwords({"voice_url": "https://me:secret@old.example/x"}) == {
+        "voice_url": "https://***@old.example/x"
+    }
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -305,7 +317,7 @@ def test_nothing_is_done_without_a_typed_yes(
 ) -> None:
     assert command_line("apply").exit_code == 1
     assert account.wire.written() == []
-    monkeypatch.setattr(command, "attended", lambda: True)
+    monkeypatch.setattr(command, "is_interactive", lambda: True)
     monkeypatch.setattr(command, "ask", first)
     refused = command_line("apply", input="y\n")
     assert refused.exit_code == 1 and "Nothing was changed" in refused.output

@@ -1,4 +1,4 @@
-"""Who takes over: a workspace, the queues and the workflow of agent/routing.yml."""
+"""TaskRouter: the workspace, and the queues and the workflow of agent/routing.yml."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from app.escalation.routing import Routing, RoutingError, load, workflow
 from app.escalation.webhooks import EVENTS
 from app.registry import CHANNELS
 from kit.setup.api import Record, SetupError
-from kit.setup.plan import LATER, Check, Resource, Setup, webhook
+from kit.setup.resource import UNKNOWN_UNTIL_APPLY, Proof, Resource, SetupContext
+from kit.setup.verify import webhook_proofs
 
 URL = "https://taskrouter.twilio.com/v1/Workspaces"
 PATH = "/webhooks/taskrouter"
-FLEX = "Flex Task Assignment"  # what Flex calls its workspace
+FLEX = "Flex Task Assignment"  # name of the workspace that Flex creates
 NEW = "a new one"
 
 
-def routing(setup: Setup) -> Routing:
+def routing(setup: SetupContext) -> Routing:
     try:
         return load(setup.folder / "routing.yml")
     except (OSError, RoutingError) as error:
@@ -35,8 +36,8 @@ HAS_VOICE_ONLY = HAS_VOICE and len(CHANNELS) == 1
 
 
 class Workspace(Resource):
-    order = 40
     kind = "workspace"
+    requires = ("number",)  # callers reach the agent before the workers are reached
     variable = "TWILIO_WORKSPACE_SID"
     flag = "workspace"
     one_way = ("Multitasking in a workspace cannot be switched off again: setup leaves it as it is.",)
@@ -44,45 +45,45 @@ class Workspace(Resource):
     async def fetch(self, id: str) -> Record | None:
         if id.startswith("WS"):
             return await self.api.find(f"{URL}/{id}")
-        return next((each for each in await self._all() if each["friendly_name"] == id), None)
+        return next((each for each in await self._list() if each["friendly_name"] == id), None)
 
     async def read(self) -> Record | None:
-        """A new one is made once."""
-        if self.setup.choices.given.get("workspace") == NEW:
+        """`--workspace 'a new one'` creates one workspace, also when it is given again."""
+        if self.setup.choices.flags.get("workspace") == NEW:
             if not self.setup.journal.entry(self.key):
                 return await self.search()
-            del self.setup.choices.given["workspace"]
+            del self.setup.choices.flags["workspace"]
         return await super().read()
 
     async def search(self) -> Record | None:
-        """That of the workflow in `.env`, the one with our name, or one that people choose."""
-        found = await self._all()
-        begun = self.setup.journal.entry(self.key).get("begun")  # then only what has our name can be ours
-        if not begun and (number := self.setup.value(Workflow.variable or "")):
+        """Lookup order: workspace of the workflow in `.env`, name, choice of the user."""
+        found = await self._list()
+        pending = self.setup.journal.entry(self.key).get("pending")  # then only the name identifies the workspace
+        if not pending and (number := self.setup.value(Workflow.variable or "")):
             for each in found:
                 if await self.api.find(f"{URL}/{each['sid']}/Workflows/{number}"):
                     return each
         if own := next((each for each in found if each["friendly_name"] == self.setup.name), None):
             return own
-        if not found or begun:
+        if not found or pending:
             return None
         flex = next((each["sid"] for each in found if each["friendly_name"] == FLEX), None)
         options = [(NEW, NEW), *((f"{each['friendly_name']} ({each['sid']})", each["sid"]) for each in found)]
         default = flex if flex and not HAS_VOICE_ONLY else NEW
-        taken = await self.setup.choices.take("workspace", options, default)
+        taken = await self.setup.choices.choose("workspace", options, default)
         return next((each for each in found if each["sid"] == taken), None)
 
-    def know(self, record: Record | None) -> None:
-        """Remembered, because queues are found by it, and not every project has it in `.env`."""
-        super().know(record)
+    def publish(self, record: Record | None) -> None:
+        """Remembered in the journal: queues are found by it, and some projects have no variable for it."""
+        super().publish(record)
         if record:
-            self.setup.choices.kept["workspace"] = self.identify(record)
+            self.setup.choices.remembered["workspace"] = self.id_of(record)
 
-    async def _all(self) -> list[Record]:
-        return await self.api.all(URL, "workspaces")
+    async def _list(self) -> list[Record]:
+        return await self.api.list_all(URL, "workspaces")
 
     async def wanted(self, existing: Record | None) -> Record:
-        """All events, or at least those that the agent understands."""
+        """A new workspace sends all events; an existing filter is extended by those that the agent reads."""
         wanted: Record = {"event_callback_url": f"{self.setup.settings.public_url}{PATH}"}
         if existing is None:
             return {"friendly_name": self.setup.name, **wanted}
@@ -92,24 +93,23 @@ class Workspace(Resource):
         return wanted
 
     async def create(self, wanted: Record) -> str:
-        return self.identify(await self.api.form(URL, form(wanted)))
+        return self.id_of(await self.api.post_form(URL, form(wanted)))
 
     async def change(self, id: str, fields: Record) -> str:
-        await self.api.form(f"{URL}/{id}", form(fields))
+        await self.api.post_form(f"{URL}/{id}", form(fields))
         return id
 
     async def delete(self, id: str) -> None:
         await self.api.delete(f"{URL}/{id}")
 
-    async def checks(self, record: Record) -> AsyncIterator[Check]:
-        async for check in webhook(self.setup, self.key, PATH, form={"EventType": "setup.verify"}):
-            yield check
+    async def proofs(self, record: Record) -> AsyncIterator[Proof]:
+        async for proof in webhook_proofs(self.setup, self.key, PATH, form={"EventType": "setup.verify"}):
+            yield proof
 
 
-class Part(Resource):
-    """Something in the workspace, by name."""
+class WorkspaceResource(Resource):
+    """A resource inside the workspace, found by name."""
 
-    order = 41
     place = ""
     list_key = ""
     friendly_name = ""
@@ -119,60 +119,62 @@ class Part(Resource):
         return f"{URL}/{self.setup.ids['workspace']}/{self.place}"
 
     async def fetch(self, id: str) -> Record | None:
-        return await self.api.find(f"{self.url}/{id}") if self._there else None
+        return await self.api.find(f"{self.url}/{id}") if self._workspace_exists else None
 
     async def search(self) -> Record | None:
-        if not self._there:
+        if not self._workspace_exists:
             return None
-        found = await self.api.all(self.url, self.list_key)
+        found = await self.api.list_all(self.url, self.list_key)
         return next((each for each in found if each["friendly_name"] == self.friendly_name), None)
 
     @property
-    def _there(self) -> bool:
-        return self.setup.ids.get("workspace", LATER) != LATER
+    def _workspace_exists(self) -> bool:
+        return self.setup.ids.get("workspace", UNKNOWN_UNTIL_APPLY) != UNKNOWN_UNTIL_APPLY
 
     async def create(self, wanted: Record) -> str:
-        return self.identify(await self.api.form(self.url, form({"friendly_name": self.friendly_name, **wanted})))
+        return self.id_of(await self.api.post_form(self.url, form({"friendly_name": self.friendly_name, **wanted})))
 
     async def change(self, id: str, fields: Record) -> str:
-        await self.api.form(f"{self.url}/{id}", form(fields))
+        await self.api.post_form(f"{self.url}/{id}", form(fields))
         return id
 
     async def delete(self, id: str) -> None:
-        """With its workspace gone, it is gone."""
-        if self._there:
+        """Deleted together with its workspace."""
+        if self._workspace_exists:
             await self.api.delete(f"{self.url}/{id}")
 
 
-class Queue(Part):
+class Queue(WorkspaceResource):
     kind = "queue"
+    requires = ("workspace",)
     place, list_key = "TaskQueues", "task_queues"
 
-    def __init__(self, setup: Setup, name: str, workers: str) -> None:
+    def __init__(self, setup: SetupContext, name: str, workers: str) -> None:
         super().__init__(setup, f"queue {name}")
         self.friendly_name, self.workers = name, workers
 
     @classmethod
-    def all(cls, setup: Setup) -> Sequence[Resource]:
+    def all(cls, setup: SetupContext) -> Sequence[Resource]:
         return [cls(setup, name, workers) for name, workers in routing(setup).queues.items()]
 
     async def wanted(self, existing: Record | None) -> Record:
         return {"target_workers": self.workers}
 
 
-class Workflow(Part):
+class Workflow(WorkspaceResource):
     kind = "workflow"
+    requires = ("queue",)
     variable = "TWILIO_WORKFLOW_SID"
     place, list_key = "Workflows", "workflows"
 
-    def __init__(self, setup: Setup, key: str = "") -> None:
+    def __init__(self, setup: SetupContext, key: str = "") -> None:
         super().__init__(setup, key)
         self.routing = routing(setup)
         self.friendly_name = self.routing.workflow.name
 
     async def wanted(self, existing: Record | None) -> Record:
-        """Without Flex, we say how a worker is reached: their browser or phone."""
-        sids = {name: self.setup.ids.get(f"queue {name}", LATER) for name in self.routing.queues}
+        """Without Flex, the assignment callback dequeues the call to the worker's contact URI."""
+        sids = {name: self.setup.ids.get(f"queue {name}", UNKNOWN_UNTIL_APPLY) for name in self.routing.queues}
         wanted: Record = {"configuration": json.dumps(workflow(self.routing, sids))}
         flex = self.setup.records.get("workspace", {}).get("friendly_name") == FLEX
         if HAS_VOICE and not flex:
@@ -186,7 +188,7 @@ class Workflow(Part):
 
 
 def read(configuration: Any) -> Any:
-    """A workflow's JSON. TaskRouter gives numbers back as text."""
+    """A workflow's JSON with numbers as text, as TaskRouter may return them."""
     try:
         return json.loads(str(configuration or "null"), parse_int=str, parse_float=str)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What Conversation Intelligence finds out: a configuration with a rule for each operator, and the link to it."""
+"""Conversation Intelligence: custom operator, configuration with one rule an operator, link to the conversations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from app import config
 from app.intelligence.payload import TWILIO_OPERATORS
 from app.orchestrator.resources import ConversationConfiguration
 from kit.setup.api import ApiError, Record, SetupError
-from kit.setup.plan import LATER, Check, Resource, Step, webhook
+from kit.setup.resource import UNKNOWN_UNTIL_APPLY, Proof, Resource, Step
+from kit.setup.verify import webhook_proofs
 
 URL = "https://intelligence.twilio.com/v3/ControlPlane"
 PATH = "/webhooks/intelligence"
@@ -35,10 +36,9 @@ class OperatorFile(BaseModel):
     parameters: dict[str, Any] | None = None
 
 
-class OwnOperator(Resource):
-    """That of agent/operator.yml, or one that the account has. What is to be changed is made anew, as below."""
+class CustomOperator(Resource):
+    """The operator of agent/operator.yml, or one of the account. A change creates a new operator."""
 
-    order = 20
     kind = "operator"
     flag = "operator"
 
@@ -46,12 +46,14 @@ class OwnOperator(Resource):
         return await self.api.find(f"{URL}/Operators/{id}")
 
     async def search(self) -> Record | None:
-        """Of several with the name, the one that is as it should be. Without a file, people choose."""
-        own = [each for each in await self.api.all(f"{URL}/Operators", "operators") if each.get("author") != "TWILIO"]
+        """The operator with the name, preferably one as defined. Without a file, the user chooses."""
+        own = [
+            each for each in await self.api.list_all(f"{URL}/Operators", "operators") if each.get("author") != "TWILIO"
+        ]
         definition = self._definition()
         if definition is None:
             options = [(str(each["displayName"]), str(each["id"])) for each in own]
-            taken = await self.setup.choices.take("operator", options)
+            taken = await self.setup.choices.choose("operator", options)
             return await self.fetch(taken)
         named = [
             record
@@ -59,11 +61,11 @@ class OwnOperator(Resource):
             if each.get("displayName") == definition["displayName"]
             if (record := await self.fetch(each["id"]))
         ]
-        return next((each for each in named if fits(each, definition)), named[0] if named else None)
+        return next((each for each in named if matches(each, definition)), named[0] if named else None)
 
     def _definition(self) -> Record | None:
         path = self.setup.folder / OPERATOR
-        if "operator" in self.setup.choices.given or not path.exists():
+        if "operator" in self.setup.choices.flags or not path.exists():
             return None
         try:
             return OperatorFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).model_dump(
@@ -77,23 +79,23 @@ class OwnOperator(Resource):
         return self._definition() or {}
 
     async def create(self, wanted: Record) -> str:
-        return self.identify(await self.api.send("POST", f"{URL}/Operators", wanted))
+        return self.id_of(await self.api.send_json("POST", f"{URL}/Operators", wanted))
 
     async def change(self, id: str, fields: Record) -> str:
-        return await anew(self, id)
+        return await replace(self, id)
 
     async def restore(self, id: str, fields: Record) -> None:
-        """The old one is as it was."""
+        """Nothing to restore: the old one is unchanged."""
 
     async def delete(self, id: str) -> None:
         await self.api.delete(f"{URL}/Operators/{id}")
 
 
 class IntelligenceConfiguration(Resource):
-    """PUT would leave a version that never becomes active: what is to be changed is made anew, and linked instead."""
+    """A change creates a new configuration and moves the link: a version made by PUT never becomes active."""
 
-    order = 21
     kind = "intelligence configuration"
+    requires = ("operator",)
     variable = "TWILIO_INTELLIGENCE_CONFIGURATION_ID"
     flag = "intelligence"
 
@@ -101,21 +103,23 @@ class IntelligenceConfiguration(Resource):
         return await self.api.find(f"{URL}/Configurations/{id}")
 
     async def search(self) -> Record | None:
-        """Of several with our name, the one that is as it should be."""
+        """The configuration with our name, preferably one with the wanted rules."""
         found = []
-        for each in await self.api.all(f"{URL}/Configurations", "configurations"):
+        for each in await self.api.list_all(f"{URL}/Configurations", "configurations"):
             if each.get("displayName") == self.setup.name and (record := await self.fetch(each["id"])):
                 found.append(record)
-        wanted = meaning((await self.wanted(None))["rules"]) if found else None
-        return next((each for each in found if meaning(each.get("rules")) == wanted), found[0] if found else None)
+        wanted = comparable_rules((await self.wanted(None))["rules"]) if found else None
+        return next(
+            (each for each in found if comparable_rules(each.get("rules")) == wanted), found[0] if found else None
+        )
 
     async def read(self) -> Record | None:
-        """A run that made it anew, and broke off, has left one that is better than the one in `.env`."""
+        """An interrupted replacement may have left a configuration with the wanted rules; it is preferred to `.env`."""
         record = await super().read()
-        if record and meaning(record.get("rules")) != meaning((await self.wanted(record))["rules"]):
+        if record and comparable_rules(record.get("rules")) != comparable_rules((await self.wanted(record))["rules"]):
             other = await self.search()
-            wanted = meaning((await self.wanted(record))["rules"])
-            if other and meaning(other.get("rules")) == wanted:
+            wanted = comparable_rules((await self.wanted(record))["rules"])
+            if other and comparable_rules(other.get("rules")) == wanted:
                 return other
         return record
 
@@ -138,14 +142,14 @@ class IntelligenceConfiguration(Resource):
         }
 
     async def _operators(self) -> list[tuple[str, Record]]:
-        """Each kind with its operator: Twilio's by name, one of the account's own by choice."""
+        """(kind, operator) pairs: Twilio's operators by name, the custom operator by id."""
         if "operators" not in self.setup.records:
-            self.setup.records["operators"] = {"all": await self.api.all(f"{URL}/Operators", "operators")}
+            self.setup.records["operators"] = {"all": await self.api.list_all(f"{URL}/Operators", "operators")}
         known: list[Record] = self.setup.records["operators"]["all"]
         found = []
         for kind in config.OPERATORS:
             if kind == "custom":
-                id = self.setup.ids[OwnOperator.kind]
+                id = self.setup.ids[CustomOperator.kind]
             else:
                 fixed = next(id for id, name in TWILIO_OPERATORS.items() if name == kind)
                 named = [each["id"] for each in known if slug(each) == kind and each.get("author") == "TWILIO"]
@@ -160,17 +164,21 @@ class IntelligenceConfiguration(Resource):
         return {}
 
     def same(self, name: str, before: Any, after: Any) -> bool:
-        return meaning(before) == meaning(after) if name == "rules" else super().same(name, before, after)
+        return (
+            comparable_rules(before) == comparable_rules(after)
+            if name == "rules"
+            else super().same(name, before, after)
+        )
 
     async def create(self, wanted: Record) -> str:
-        return self.identify(await self.api.send("POST", f"{URL}/Configurations", wanted))
+        return self.id_of(await self.api.send_json("POST", f"{URL}/Configurations", wanted))
 
     async def change(self, id: str, fields: Record) -> str:
-        """A new one. The old one goes once nothing is linked to it, if we have made it."""
-        return await anew(self, id)
+        """Create a new configuration. IntelligenceLink deletes the old one if setup created it."""
+        return await replace(self, id)
 
     async def restore(self, id: str, fields: Record) -> None:
-        """The old one is as it was."""
+        """Nothing to restore: the old one is unchanged."""
 
     async def delete(self, id: str) -> None:
         await self.api.delete(f"{URL}/Configurations/{id}")
@@ -183,41 +191,47 @@ class IntelligenceConfiguration(Resource):
             told.append(f"Script Adherence has no script: write agent/{SCRIPT}, and apply again.")
         return told
 
-    async def checks(self, record: Record) -> AsyncIterator[Check]:
+    async def proofs(self, record: Record) -> AsyncIterator[Proof]:
         attached = {each.get("id") for rule in record.get("rules") or [] for each in rule.get("operators") or []}
         for kind, operator in await self._operators():
             ok = operator["id"] in attached
             detail = f"{operator['id']} is in no rule of {record['id']}: agent setup apply attaches it."
-            yield Check(self.key, f"{kind} is attached to this configuration", ok, "" if ok else detail)
-        async for check in webhook(self.setup, self.key, PATH, body={"operatorResults": []}):
-            yield check
+            yield Proof(self.key, f"{kind} is attached to this configuration", ok, "" if ok else detail)
+        async for proof in webhook_proofs(self.setup, self.key, PATH, body={"operatorResults": []}):
+            yield proof
 
 
 class IntelligenceLink(Resource):
     """The conversation configuration names the intelligence configuration."""
 
-    order = 22
     kind = "intelligence link"
+    requires = ("conversation configuration", "intelligence configuration")
 
     def __init__(self, setup: Any, key: str = "") -> None:
         super().__init__(setup, key)
         self.configuration = ConversationConfiguration(setup)
 
     async def read(self) -> Record | None:
-        """Never missing: without the conversation configuration, there is nothing to link yet."""
+        """Never None: without a conversation configuration, an empty link."""
         id = self.setup.ids["conversation configuration"]
-        return (await self.fetch(id) if id != LATER else None) or {"id": LATER, "intelligenceConfigurationIds": []}
+        return (await self.fetch(id) if id != UNKNOWN_UNTIL_APPLY else None) or {
+            "id": UNKNOWN_UNTIL_APPLY,
+            "intelligenceConfigurationIds": [],
+        }
 
     async def fetch(self, id: str) -> Record | None:
-        """What we have made and replaced is shown as long as it is there."""
+        """`leftOver` lists replaced resources that setup created and that are not yet deleted."""
         record = await self.configuration.fetch(id)
         return record and {**record, "leftOver": self._left_over()}
 
     def _left_over(self) -> list[str]:
-        """Configurations before the operators in them."""
+        """Configurations first, then the operators in them."""
         known = [(self.setup.journal.entry(each.kind), self.setup.ids.get(each.kind)) for each in REPLACED]
         return [
-            id for entry, now in known for id in entry.get("replaced", []) if id in entry.get("made", []) and id != now
+            id
+            for entry, now in known
+            for id in entry.get("replaced", [])
+            if id in entry.get("created", []) and id != now
         ]
 
     async def wanted(self, existing: Record | None) -> Record:
@@ -225,7 +239,7 @@ class IntelligenceLink(Resource):
         entry = self.setup.journal.entry(IntelligenceConfiguration.kind)
         old = {
             *entry.get("replaced", []),
-            *entry.get("made", []),
+            *entry.get("created", []),
             self.setup.value(IntelligenceConfiguration.variable or ""),
         }
         others = [id for id in (existing or {}).get("intelligenceConfigurationIds") or [] if id not in old - {ours}]
@@ -240,9 +254,9 @@ class IntelligenceLink(Resource):
                 id, {"intelligenceConfigurationIds": fields["intelligenceConfigurationIds"]}
             )
         for old in self._left_over():
-            kind = next(each for each in REPLACED if old in self.setup.journal.entry(each.kind).get("made", []))
+            kind = next(each for each in REPLACED if old in self.setup.journal.entry(each.kind).get("created", []))
             await kind(self.setup).delete(old)
-            self.setup.journal.gone(kind.kind, old)
+            self.setup.journal.record_deleted(kind.kind, old)
         return id
 
     async def restore(self, id: str, fields: Record) -> None:
@@ -251,29 +265,29 @@ class IntelligenceLink(Resource):
             await self.configuration.change(id, {"intelligenceConfigurationIds": ids})
 
 
-REPLACED: list[type[Resource]] = [IntelligenceConfiguration, OwnOperator]
+REPLACED: list[type[Resource]] = [IntelligenceConfiguration, CustomOperator]
 
 
-async def anew(resource: Resource, id: str) -> str:
-    """Make it once more. The old one goes when nothing is linked to it any more, if it is ours."""
+async def replace(resource: Resource, id: str) -> str:
+    """Create the resource again. IntelligenceLink deletes the old one if setup created it."""
     journal, key = resource.setup.journal, resource.key
-    journal.note(key, replaced=[*journal.entry(key).get("replaced", []), id], begun={"replaces": id})
+    journal.update(key, replaced=[*journal.entry(key).get("replaced", []), id], pending={"replaces": id})
     try:
         made = await resource.create(await resource.wanted(None))
     except ApiError as refused:
         if refused.status < 500:
-            journal.forget_begun(key)
+            journal.discard_pending(key)
         raise
-    journal.made(key, made)
+    journal.record_created(key, made)
     return made
 
 
-def fits(record: Record, wanted: Record) -> bool:
+def matches(record: Record, wanted: Record) -> bool:
     return all(record.get(name) == value for name, value in wanted.items())
 
 
-def meaning(rules: Any) -> list[Any]:
-    """What rules do, without their ids: operators, triggers and addresses."""
+def comparable_rules(rules: Any) -> list[Any]:
+    """Operators, triggers and webhook URLs of rules, sorted and without ids."""
     return sorted(
         (
             sorted((each.get("id"), str(each.get("parameters") or {})) for each in rule.get("operators") or []),
@@ -289,7 +303,7 @@ def slug(operator: Record) -> str:
 
 
 RESOURCES: list[type[Resource]] = [
-    *([OwnOperator] if "custom" in config.OPERATORS else []),
+    *([CustomOperator] if "custom" in config.OPERATORS else []),
     IntelligenceConfiguration,
     IntelligenceLink,
 ]

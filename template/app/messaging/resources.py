@@ -1,24 +1,25 @@
-"""What messages need: rules that capture them, a webhook that tells of them, and no second answer from the number."""
+"""Messaging in the account: capture rules, status callback, no webhook of the number itself."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
 from kit.setup.api import Record
-from kit.setup.channel import Way
-from kit.setup.plan import Check, Setup, webhook
+from kit.setup.channel import ChannelSetup
+from kit.setup.resource import Proof, SetupContext
+from kit.setup.verify import webhook_proofs
 
 PATH = "/webhooks/conversations"
 TIMEOUTS = {"inactive": 10, "closed": 60}  # minutes
 
 
-class Messages(Way):
-    def number(self, setup: Setup) -> Record:
-        """The number's own webhook would send a second answer."""
+class MessagingSetup(ChannelSetup):
+    def number_fields(self, setup: SetupContext) -> Record:
+        """The number's own webhook would send a second reply."""
         return {"sms_url": "", "sms_application_sid": ""}
 
-    def channels(self, setup: Setup, number: str) -> dict[str, Record]:
-        """One direction: what we write is in the conversation anyway."""
+    def channel_settings(self, setup: SetupContext, number: str) -> dict[str, Record]:
+        """Inbound only: replies are written to the conversation directly."""
         addresses = {"SMS": number}
         if whatsapp := setup.value("TWILIO_WHATSAPP_NUMBER"):
             addresses["WHATSAPP"] = f"whatsapp:{whatsapp.removeprefix('whatsapp:')}"
@@ -29,18 +30,18 @@ class Messages(Way):
             for channel, address in addresses.items()
         }
 
-    def kept(self, channel: str, existing: Record, wanted: Record) -> Record:
-        """Ours is added to the rules that are there: taking one away would stop what it captures."""
+    def merge_channel(self, existing: Record, wanted: Record) -> Record:
+        """Add our rules to the existing ones; removing one would stop its capture."""
         rules = list(existing.get("captureRules") or [])
         known = [(rule.get("from"), rule.get("to")) for rule in rules]
         missing = [rule for rule in wanted["captureRules"] if (rule["from"], rule["to"]) not in known]
         return {**existing, "captureRules": [*rules, *missing]}
 
-    def callbacks(self, setup: Setup) -> Sequence[str]:
+    def status_callbacks(self, setup: SetupContext) -> Sequence[str]:
         return [f"{setup.settings.public_url}{PATH}"]
 
-    def checks(self, setup: Setup) -> AsyncIterator[Check]:
-        return webhook(setup, "conversation configuration", PATH, body={"eventType": "SETUP_VERIFY", "data": {}})
+    def proofs(self, setup: SetupContext) -> AsyncIterator[Proof]:
+        return webhook_proofs(setup, "conversation configuration", PATH, body={"eventType": "SETUP_VERIFY", "data": {}})
 
 
-CHANNEL = Messages
+CHANNEL = MessagingSetup

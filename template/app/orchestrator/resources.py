@@ -1,4 +1,4 @@
-"""The conversation configuration: which channels are conversations, where they are remembered, who is told."""
+"""The conversation configuration: channels, memory store, status callbacks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from uuid import uuid4
 
 from app.orchestrator.memory_store import MemoryStore
 from kit.setup.api import Record
-from kit.setup.number import chosen, ways
-from kit.setup.plan import LATER, Check, Resource, Step, variables
+from kit.setup.number import channel_setups, phone_number
+from kit.setup.resource import UNKNOWN_UNTIL_APPLY, Proof, Resource, Step, variables
 
 URL = "https://conversations.twilio.com/v2/ControlPlane/Configurations"
-# One conversation for each call and for each channel in which somebody writes: what the agent counts on.
+# One conversation for each call and for each channel in which somebody writes: the agent relies on it.
 GROUPING = "GROUP_BY_PARTICIPANT_ADDRESSES_AND_CHANNEL_TYPE"
 
 
 class ConversationConfiguration(Resource):
-    order = 11
     kind = "conversation configuration"
+    requires = ("memory store",)
     variable = "TWILIO_CONVERSATION_CONFIGURATION_ID"
     flag = "configuration"
     one_way = (
@@ -31,22 +31,24 @@ class ConversationConfiguration(Resource):
 
     async def search(self) -> Record | None:
         """Lists hold partial objects."""
-        for each in await self.api.all(URL, "configurations"):
+        for each in await self.api.list_all(URL, "configurations"):
             if each.get("displayName") == self.setup.name:
                 return await self.fetch(each["id"])
         return None
 
     async def wanted(self, existing: Record | None) -> Record:
-        """What others have put into it stays: channels, rules, callbacks."""
+        """Channels, capture rules and callbacks of others are kept."""
         channels: dict[str, Any] = dict((existing or {}).get("channelSettings") or {})
         callbacks = list((existing or {}).get("statusCallbacks") or [])
         known = [each.get("url") for each in callbacks]
-        number = await chosen(self.setup)
-        for way in ways():
-            for channel, settings in way.channels(self.setup, number).items():
+        number = await phone_number(self.setup)
+        for setup_channel in channel_setups():
+            for channel, settings in setup_channel.channel_settings(self.setup, number).items():
                 have = channels.get(channel)
-                channels[channel] = settings if have is None else way.kept(channel, have, settings)
-            callbacks += [{"url": url, "method": "POST"} for url in way.callbacks(self.setup) if url not in known]
+                channels[channel] = settings if have is None else setup_channel.merge_channel(have, settings)
+            callbacks += [
+                {"url": url, "method": "POST"} for url in setup_channel.status_callbacks(self.setup) if url not in known
+            ]
         wanted = {
             "description": (existing or {}).get("description") or self._description,
             "memoryStoreId": self.setup.ids["memory store"],
@@ -55,38 +57,38 @@ class ConversationConfiguration(Resource):
             "statusCallbacks": callbacks,
         }
         if existing is None:
-            grouping = self.setup.choices.given.get("grouping", GROUPING)
+            grouping = self.setup.choices.flags.get("grouping", GROUPING)
             wanted = {"displayName": self.setup.name, "conversationGroupingType": grouping, **wanted}
         return wanted
 
     @property
     def _description(self) -> str:
-        """Always sent: TAC reads no configuration without one."""
+        """Always sent: TAC fails to read a configuration without a description."""
         return f"The conversations of {self.setup.name}"
 
     def same(self, name: str, before: Any, after: Any) -> bool:
-        return super().same(name, bare(before), bare(after))
+        return super().same(name, without_empty(before), without_empty(after))
 
     async def create(self, wanted: Record) -> str:
-        """The key makes Twilio answer a repetition, for a day, as it answered the first."""
-        begun = self.setup.journal.entry(self.key).get("begun", {})
-        key = begun.get("idempotencyKey") or str(uuid4())
-        self.setup.journal.note(self.key, begun={**begun, "idempotencyKey": key})
-        return await self.made(await self.api.send("POST", URL, wanted, **{"Idempotency-Key": key}))
+        """The idempotency key makes Twilio repeat its first response for 24 hours."""
+        pending = self.setup.journal.entry(self.key).get("pending", {})
+        key = pending.get("idempotencyKey") or str(uuid4())
+        self.setup.journal.update(self.key, pending={**pending, "idempotencyKey": key})
+        return await self.wait_for_id(await self.api.send_json("POST", URL, wanted, **{"Idempotency-Key": key}))
 
-    def made_by(self, operation: Record) -> str:
+    def id_from_operation(self, operation: Record) -> str:
         return str(operation["related"]["configurationId"])
 
     async def change(self, id: str, fields: Record) -> str:
-        """PATCH: PUT would replace what we do not know."""
+        """PATCH, since PUT would remove unknown fields."""
         if not fields.get("description"):
             record = await self.fetch(id) or {}
             fields = {**fields, "description": record.get("description") or self._description}
-        await self.api.finished(await self.api.send("PATCH", f"{URL}/{id}", fields))
+        await self.api.wait_for_operation(await self.api.send_json("PATCH", f"{URL}/{id}", fields))
         return id
 
     async def restore(self, id: str, fields: Record) -> None:
-        """A channel that was not there is removed by null."""
+        """A channel that setup added is removed by null."""
         if "channelSettings" in fields:
             now = (await self.fetch(id) or {}).get("channelSettings") or {}
             fields = {**fields, "channelSettings": {**dict.fromkeys(now), **(fields["channelSettings"] or {})}}
@@ -101,19 +103,21 @@ class ConversationConfiguration(Resource):
             return ()
         return ("VOICE has capture rules: with ConversationRelay, speech recognition is paid for twice. They go.",)
 
-    async def checks(self, record: Record) -> AsyncIterator[Check]:
-        """A wrong store is accepted, and everything seems to work."""
+    async def proofs(self, record: Record) -> AsyncIterator[Proof]:
+        """Twilio accepts a wrong memory store without an error."""
         store, wanted = record.get("memoryStoreId"), self.setup.ids.get("memory store")
-        right = bool(store) and store == wanted and wanted != LATER
+        right = bool(store) and store == wanted and wanted != UNKNOWN_UNTIL_APPLY
         detail = "Nothing is remembered, and nobody is recognised: agent setup apply changes it."
-        yield Check(self.key, "names the memory store", right, "" if right else detail)
+        yield Proof(self.key, "names the memory store", right, "" if right else detail)
 
 
-def bare(value: Any) -> Any:
-    """Without what is empty: `captureRules: []` is no rule."""
+def without_empty(value: Any) -> Any:
+    """The value without empty fields: `captureRules: []` equals a missing one."""
     if isinstance(value, dict):
-        return {name: bare(each) for name, each in value.items() if bare(each) not in (None, "", [], {})}
-    return [bare(each) for each in value] if isinstance(value, list) else value
+        return {
+            name: without_empty(each) for name, each in value.items() if without_empty(each) not in (None, "", [], {})
+        }
+    return [without_empty(each) for each in value] if isinstance(value, list) else value
 
 
 RESOURCES = [MemoryStore, ConversationConfiguration]

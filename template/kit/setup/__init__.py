@@ -1,4 +1,4 @@
-"""`agent setup`: what this project needs in the Twilio account, planned, made, proved and taken back.
+"""`agent setup`: plan, apply, verify and undo the resources that this project needs in its Twilio account.
 
-`plan.py` has the machinery. Each capability's module has its resources, listed in `chosen.py`.
+The resources stand in `resources.py` of the folders of `app/`.
 """

@@ -18,8 +18,8 @@ from app.settings import Settings
 from app.twilio_api import Http
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before another try
-POLL = 1.0  # seconds between two looks at work that Twilio does in the background
-PATIENCE = 120  # looks
+POLL = 1.0  # seconds between two polls of an operation
+MAX_POLLS = 120
 
 HINTS = {
     401: "TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or TWILIO_API_KEY with TWILIO_API_SECRET, is not right.",
@@ -47,7 +47,7 @@ class SetupSettings(Settings):
 
 
 class SetupError(Exception):
-    """One line: what is wrong, and what to do. `code` is the exit code."""
+    """One line: problem and fix. `code` is the exit code."""
 
     def __init__(self, text: str, code: int = 1) -> None:
         super().__init__(text)
@@ -68,7 +68,7 @@ class ApiError(SetupError):
 
 
 class OperationFailed(SetupError):
-    """Twilio had accepted it, and then did not do it."""
+    """An accepted operation (202) has failed."""
 
 
 class Api:
@@ -95,7 +95,7 @@ class Api:
         return await self._request("GET", url, params=params)
 
     async def find(self, url: str) -> Record | None:
-        """None for what is not there."""
+        """None for a 404."""
         try:
             return await self.get(url)
         except ApiError as error:
@@ -103,23 +103,23 @@ class Api:
                 return None
             raise
 
-    async def form(self, url: str, fields: Record) -> Record:
+    async def post_form(self, url: str, fields: Record) -> Record:
         return await self._request("POST", url, data=fields)
 
-    async def send(self, method: str, url: str, body: Record, **headers: str) -> Record:
+    async def send_json(self, method: str, url: str, body: Record, **headers: str) -> Record:
         """JSON."""
         return await self._request(method, url, data=body, headers={"Content-Type": "application/json", **headers})
 
     async def delete(self, url: str) -> None:
-        """What is not there any more is deleted, too."""
+        """A 404 counts as deleted."""
         try:
-            await self.finished(await self._request("DELETE", url))
+            await self.wait_for_operation(await self._request("DELETE", url))
         except ApiError as error:
             if error.status != 404:
                 raise
 
-    async def all(self, url: str, key: str) -> list[Any]:
-        """All records of a list, page by page: by token, or by the address of the next page."""
+    async def list_all(self, url: str, key: str) -> list[Any]:
+        """All records of a paged list (`meta.nextToken`, `meta.next_page_url` or `next_page_uri`)."""
         found: list[Any] = []
         following: str | None = url
         token: str | None = None
@@ -132,12 +132,12 @@ class Api:
             following = url if token else str(httpx2.URL(url).join(after)) if after else None
         return found
 
-    async def finished(self, answer: Record) -> Record:
-        """Wait for work that was accepted (202). Returns what its operation says in the end."""
+    async def wait_for_operation(self, answer: Record) -> Record:
+        """Poll an accepted operation (202) until it is COMPLETED. Returns the operation."""
         status_url = answer.get("statusUrl")
         if not status_url:
             return answer
-        for _ in range(PATIENCE):
+        for _ in range(MAX_POLLS):
             operation = await self.get(str(status_url))
             if operation.get("status") == "COMPLETED":
                 return operation
@@ -147,8 +147,8 @@ class Api:
         raise SetupError("Twilio is still at it. Run the same command again later: it goes on from here.")
 
     async def _request(self, method: str, url: str, **more: Any) -> Record:
-        """429 is tried again, and what only reads also after an error of the server or of the network."""
-        if not str(urlsplit(url).hostname).endswith(".twilio.com"):  # whatever an answer says to ask next
+        """Retries 429; a GET also after a 5xx or a network error."""
+        if not str(urlsplit(url).hostname).endswith(".twilio.com"):  # also for URLs taken from responses
             raise SetupError(f"{urlsplit(url).hostname} is not Twilio: it does not get the account's keys.")
         reads = method == "GET"
         for pause in (*PAUSES, None):

@@ -1,34 +1,34 @@
-"""How people reach the agent, as far as the account has to know."""
+"""What a channel (voice, messaging) sets in the account: `CHANNEL` of its `resources.py`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
 from kit.setup.api import Record
-from kit.setup.plan import Check, Setup, nothing
+from kit.setup.resource import Proof, SetupContext, no_proofs
 
 
-class Way:
-    """One for calls, one for messages."""
+class ChannelSetup:
+    """Contributes to the phone number and to the conversation configuration."""
 
     one_way: Sequence[str] = ()
 
-    def number(self, setup: Setup) -> Record:
+    def number_fields(self, setup: SetupContext) -> Record:
         """Fields of the phone number, as in IncomingPhoneNumber."""
         return {}
 
-    def channels(self, setup: Setup, number: str) -> dict[str, Record]:
+    def channel_settings(self, setup: SetupContext, number: str) -> dict[str, Record]:
         """`channelSettings` of a new conversation configuration."""
         return {}
 
-    def kept(self, channel: str, existing: Record, wanted: Record) -> Record:
-        """What a channel should be that a configuration has already."""
+    def merge_channel(self, existing: Record, wanted: Record) -> Record:
+        """Settings of a channel that the configuration already has."""
         return existing
 
-    def callbacks(self, setup: Setup) -> Sequence[str]:
-        """Where Conversation Orchestrator tells what happens."""
+    def status_callbacks(self, setup: SetupContext) -> Sequence[str]:
+        """URLs for status callbacks of Conversation Orchestrator."""
         return ()
 
-    def checks(self, setup: Setup) -> AsyncIterator[Check]:
-        """Proofs that it works."""
-        return nothing()
+    def proofs(self, setup: SetupContext) -> AsyncIterator[Proof]:
+        """Proofs of `verify`."""
+        return no_proofs()

@@ -16,11 +16,11 @@ import typer
 
 if TYPE_CHECKING:
     from kit.setup.api import SetupSettings
-    from kit.setup.plan import Setup, Step
+    from kit.setup.resource import SetupContext, Step
 
-LONGEST = 200  # characters of a value that is shown
+MAX_VALUE_LENGTH = 200  # characters of a value that is shown
 DONE = "Done. Start `agent serve` with this .env, then run `agent setup verify`."
-REHEARSED = "That was a rehearsal: the account was simulated, and this project's .env is as it was."
+APPLIED_SIMULATED = "That was a rehearsal: the account was simulated, and this project's .env is as it was."
 
 setup = typer.Typer(help="Put the Twilio account in order for this project, prove it, take it back. It buys nothing.")
 
@@ -76,9 +76,9 @@ def plan(
     grouping: Grouping = "",
 ) -> None:
     """Show what would be made and changed. Changes nothing."""
-    given = chosen(number, name, store, configuration, intelligence, operator, workspace, grouping)
+    given = flag_values(number, name, store, configuration, intelligence, operator, workspace, grouping)
 
-    async def work(own: Setup) -> int:
+    async def work(own: SetupContext) -> int:
         from kit.setup.plan import plan
 
         steps = await plan(own)
@@ -103,22 +103,23 @@ def apply(
     grouping: Grouping = "",
 ) -> None:
     """Make it so, after a typed yes. Can be run again at any time, also after it broke off."""
-    given = chosen(number, name, store, configuration, intelligence, operator, workspace, grouping)
+    given = flag_values(number, name, store, configuration, intelligence, operator, workspace, grouping)
 
-    async def work(own: Setup) -> int:
-        from kit.setup import plan as machinery
+    async def work(own: SetupContext) -> int:
+        from kit.setup.apply import apply
+        from kit.setup.plan import plan
 
-        steps = await machinery.plan(own)
+        steps = await plan(own)
         if not as_json:
             typer.echo("\n".join(as_text(own, steps)))
         changes = [step for step in steps if step.action != "keep"]
-        if changes and not (yes or simulated) and not agreed("Make it so?", as_json):
+        if changes and not (yes or simulated) and not confirmed("Make it so?", as_json):
             return 1
-        done = await machinery.apply(own, say_nothing if as_json else say)
+        done = await apply(own, say_nothing if as_json else say)
         if as_json:
             typer.echo(json.dumps({**as_record(own, done), "applied": True}, indent=2))
         elif changes:
-            typer.echo(REHEARSED if simulated else DONE)
+            typer.echo(APPLIED_SIMULATED if simulated else DONE)
         return 0
 
     run(work, given, simulated, quiet=as_json)
@@ -128,12 +129,13 @@ def apply(
 def verify(as_json: Json = False, simulated: Simulated = False) -> None:
     """Prove the chain from end to end, while `agent serve` runs. Exits with 1 when a link is broken."""
 
-    async def work(own: Setup) -> int:
-        from kit.setup import plan as machinery
+    async def work(own: SetupContext) -> int:
+        from kit.setup.apply import apply
+        from kit.setup.verify import verify
 
         if simulated:
-            await machinery.apply(own, say_nothing)
-        checks = await machinery.verify(own)
+            await apply(own, say_nothing)
+        checks = await verify(own)
         ok = all(check.ok for check in checks)
         if as_json:
             told = [vars(check) for check in checks]
@@ -154,11 +156,12 @@ def verify(as_json: Json = False, simulated: Simulated = False) -> None:
 def undo(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) -> None:
     """Restore what apply changed, delete what it made, last first. What a memory store holds goes with it."""
 
-    async def work(own: Setup) -> int:
-        from kit.setup import plan as machinery
+    async def work(own: SetupContext) -> int:
+        from kit.setup.apply import apply
+        from kit.setup.undo import undo
 
         if simulated:
-            await machinery.apply(own, say_nothing)
+            await apply(own, say_nothing)
         journal = own.journal
         if not (journal.entries or journal.env):
             typer.echo(
@@ -166,13 +169,13 @@ def undo(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) 
             )
             return 0
         for key, entry in [] if as_json else reversed(journal.entries.items()):
-            for id in entry.get("made", []):
+            for id in entry.get("created", []):
                 typer.echo(f"  - delete  {key} {id}")
             if entry.get("before"):
                 typer.echo(f"  ~ restore {key}: {', '.join(entry['before'])}")
-        if not (yes or simulated) and not agreed("Take it back? What is deleted is gone.", as_json):
+        if not (yes or simulated) and not confirmed("Take it back? What is deleted is gone.", as_json):
             return 1
-        told = await machinery.undo(own, say_nothing if as_json else say)
+        told = await undo(own, say_nothing if as_json else say)
         if as_json:
             typer.echo(json.dumps({"account": own.settings.account_sid, "steps": told}, indent=2))
         return 0
@@ -184,16 +187,16 @@ def undo(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) 
 
 
 def run(
-    work: Callable[[Setup], Coroutine[Any, Any, int]], given: Mapping[str, str], simulated: bool, quiet: bool
+    work: Callable[[SetupContext], Coroutine[Any, Any, int]], given: Mapping[str, str], simulated: bool, quiet: bool
 ) -> None:
     """Do the work with an account. Exits with 1 when Twilio refuses something, with 2 for what is given wrongly."""
     from app.environment import refused
     from app.log import configure_logging
     from kit.setup.api import SetupError
-    from kit.setup.simulated import rehearsal
+    from kit.setup.simulated import simulated_setup
 
     async def with_account() -> int:
-        async with rehearsal(given) if simulated else real(given, quiet) as own:
+        async with simulated_setup(given) if simulated else account_setup(given, quiet) as own:
             return await work(own)
 
     configure_logging("critical")
@@ -207,19 +210,19 @@ def run(
 
 
 @asynccontextmanager
-async def real(given: Mapping[str, str], quiet: bool) -> AsyncIterator[Setup]:
+async def account_setup(given: Mapping[str, str], quiet: bool) -> AsyncIterator[SetupContext]:
     from kit.setup.api import Api
     from kit.setup.env_file import EnvFile
     from kit.setup.journal import FILE, Journal
-    from kit.setup.plan import Choices, Setup
+    from kit.setup.resource import Choices, SetupContext
 
     settings = load()
     journal = Journal(Path(FILE), settings.account_sid)
-    asked = None if quiet or not attended() else ask
+    asked = None if quiet or not is_interactive() else ask
     choices = Choices(dict(given), dict(journal.choices), asked)
     api = Api(settings)
     try:
-        yield Setup(settings, api, journal, EnvFile(Path(".env")), choices)
+        yield SetupContext(settings, api, journal, EnvFile(Path(".env")), choices)
     finally:
         await api.close()
 
@@ -244,7 +247,7 @@ def load() -> SetupSettings:
     )
 
 
-def chosen(
+def flag_values(
     number: str,
     name: str,
     store: str,
@@ -284,9 +287,9 @@ async def ask(question: str, options: Sequence[tuple[str, str]]) -> str:
     return str(answer)
 
 
-def agreed(question: str, as_json: bool) -> bool:
+def confirmed(question: str, as_json: bool) -> bool:
     """A typed yes, and nothing less. Nobody is asked where a program reads along."""
-    if as_json or not attended():
+    if as_json or not is_interactive():
         typer.secho("Nothing was changed: add --yes where nobody can be asked.", fg="red", err=True)
         return False
     if typer.prompt(f"{question} Type yes", default="", show_default=False).strip().lower() == "yes":
@@ -295,7 +298,7 @@ def agreed(question: str, as_json: bool) -> bool:
     return False
 
 
-def attended() -> bool:
+def is_interactive() -> bool:
     return sys.stdin.isatty()
 
 
@@ -311,7 +314,7 @@ def say_nothing(text: str) -> None: ...
 MARKS = {"create": ("+", "green"), "change": ("~", "yellow"), "keep": ("=", None)}
 
 
-def as_record(own: Setup, steps: Sequence[Step]) -> dict[str, Any]:
+def as_record(own: SetupContext, steps: Sequence[Step]) -> dict[str, Any]:
     return {
         "account": own.settings.account_sid,
         "steps": [step.json() for step in steps],
@@ -319,7 +322,7 @@ def as_record(own: Setup, steps: Sequence[Step]) -> dict[str, Any]:
     }
 
 
-def as_text(own: Setup, steps: Sequence[Step]) -> list[str]:
+def as_text(own: SetupContext, steps: Sequence[Step]) -> list[str]:
     """The plan, in the order in which it is done."""
     lines = [f"Account {own.settings.account_sid}, server {own.settings.public_url}"]
     for step in steps:
@@ -327,8 +330,8 @@ def as_text(own: Setup, steps: Sequence[Step]) -> list[str]:
         told = step.json()
         lines.append(typer.style(f"{mark} {step.action:<6} {step.resource.key} {told['id'] or ''}".rstrip(), fg=color))
         for change in told["changes"]:
-            before = "" if step.action == "create" else f"{brief(change['before'])} -> "
-            lines.append(f"    {change['field']}: {before}{brief(change['after'])}")
+            before = "" if step.action == "create" else f"{shortened(change['before'])} -> "
+            lines.append(f"    {change['field']}: {before}{shortened(change['after'])}")
         lines += [f"    note: {note}" for note in told["notes"]]
         lines += [f"    one way: {note}" for note in told["one_way"]]
     count = sum(step.action != "keep" for step in steps)
@@ -336,6 +339,6 @@ def as_text(own: Setup, steps: Sequence[Step]) -> list[str]:
     return lines
 
 
-def brief(value: Any) -> str:
+def shortened(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}..."

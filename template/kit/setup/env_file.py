@@ -1,4 +1,4 @@
-"""`.env`, changed line by line: what is not ours keeps every byte."""
+"""`.env`, changed line by line: every other byte is kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """All of it or nothing. A file that is there keeps its permissions; a new one is for its owner."""
+    """Write a temporary file, then rename. Permissions of an existing file are kept; a new one gets `mode`."""
     path = path.resolve()  # .env may be a link
     if path.exists():
         mode = path.stat().st_mode & 0o777

@@ -1,4 +1,4 @@
-"""What `agent setup` has made and changed, in a file: so that it can go on after it broke off, and take it back."""
+"""Journal of `agent setup`: created and changed resources, for resuming apply and for undo."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Entry = dict[str, Any]
 class Journal:
     """Saved before and after each step.
 
-    `entries` maps a resource to `made` (ids that are ours), `begun` (a creation whose end is unknown, with what is
-    known of it), `before` and `after` (fields of what was there already). `env` maps a variable to its line before and
+    `entries` maps a resource to `created` (ids), `pending` (facts of a creation whose result is unknown), `before` and
+    `after` (changed fields of an existing resource). `env` maps a variable to its line before and
     its value after. `choices` are the answers given.
     """
 
@@ -47,29 +47,29 @@ class Journal:
             )
 
     def entry(self, key: str) -> Entry:
-        """What is known of a resource, to read."""
+        """The entry of a resource, read only; empty without one."""
         return self.entries.get(key, {})
 
-    def note(self, key: str, **facts: Any) -> None:
-        """Add to what is known of a resource, and save."""
+    def update(self, key: str, **facts: Any) -> None:
+        """Set fields of the entry of a resource, and save."""
         self.entries.setdefault(key, {}).update(facts)
         self.save()
 
-    def made(self, key: str, id: str) -> None:
-        """A creation has ended well: this is ours."""
+    def record_created(self, key: str, id: str) -> None:
+        """A creation has succeeded; undo deletes the resource."""
         entry = self.entries.setdefault(key, {})
-        entry.pop("begun", None)
-        entry["made"] = [*(each for each in entry.get("made", []) if each != id), id]
+        entry.pop("pending", None)
+        entry["created"] = [*(each for each in entry.get("created", []) if each != id), id]
         self.save()
 
-    def gone(self, key: str, id: str) -> None:
-        """Something of ours has been deleted."""
+    def record_deleted(self, key: str, id: str) -> None:
+        """A created resource has been deleted."""
         entry = self.entries[key]
-        entry["made"] = [each for each in entry.get("made", []) if each != id]
+        entry["created"] = [each for each in entry.get("created", []) if each != id]
         self.save()
 
-    def changes(self, key: str, id: str, before: Entry, after: Entry) -> None:
-        """Fields of something that was there already are about to change. The earliest values are kept."""
+    def record_change(self, key: str, id: str, before: Entry, after: Entry) -> None:
+        """Fields of an existing resource are about to change. The earliest values are kept."""
         entry = self.entries.setdefault(key, {})
         if entry.get("id", id) != id:
             raise SetupError(
@@ -80,10 +80,10 @@ class Journal:
         entry["after"] = {**entry.get("after", {}), **after}
         self.save()
 
-    def forget_begun(self, key: str) -> None:
-        """A creation did not come to anything. What it should have replaced stays."""
+    def discard_pending(self, key: str) -> None:
+        """A creation has failed. The resource that it would have replaced stays."""
         entry = self.entries.get(key, {})
-        old = entry.pop("begun", {}).get("replaces")
+        old = entry.pop("pending", {}).get("replaces")
         if replaced := [each for each in entry.pop("replaced", []) if each != old]:
             entry["replaced"] = replaced
         if not self.entries.get(key):
@@ -95,7 +95,7 @@ class Journal:
         self.save()
 
     def save(self) -> None:
-        """An empty journal is no file."""
+        """An empty journal removes the file."""
         if not (self.entries or self.env):
             self.path.unlink(missing_ok=True)
             return

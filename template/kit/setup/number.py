@@ -1,4 +1,4 @@
-"""The phone number. It must be there already: setup buys nothing."""
+"""The phone number. Setup buys none. Its fields come from the channels."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from typing import Any
 
 from kit import conventions
 from kit.setup.api import Record, SetupError
-from kit.setup.channel import Way
-from kit.setup.plan import Check, Resource, Setup, Step, shown
+from kit.setup.channel import ChannelSetup
+from kit.setup.resource import Proof, Resource, SetupContext, Step, without_passwords
 
 
 class Number(Resource):
-    order = 30
     kind = "number"
     variable = "TWILIO_PHONE_NUMBER"
     flag = "number"
 
-    def __init__(self, setup: Setup, key: str = "") -> None:
+    def __init__(self, setup: SetupContext, key: str = "") -> None:
         super().__init__(setup, key)
         self.url = f"https://api.twilio.com/2010-04-01/Accounts/{setup.settings.account_sid}/IncomingPhoneNumbers"
-        self.ways = ways()
-        self.one_way = tuple(note for way in self.ways for note in way.one_way)
+        self.channels = channel_setups()
+        self.one_way = tuple(note for channel in self.channels for note in channel.one_way)
 
     def value(self, record: Record) -> str:
         return str(record["phone_number"])
@@ -30,50 +29,50 @@ class Number(Resource):
         """By SID or by number."""
         if id.startswith("PN"):
             return await self.api.find(f"{self.url}/{id}.json")
-        return next((each for each in await self._all() if each["phone_number"] == id), None)
+        return next((each for each in await self._list() if each["phone_number"] == id), None)
 
     async def search(self) -> Record | None:
-        found = await self._all()
+        found = await self._list()
         if not found:
             raise SetupError("The account has no phone number. Buy one in the Twilio Console: setup buys nothing.")
         if named := self.setup.value(self.variable):
             raise SetupError(f"{self.variable} is {named}, which the account does not have. Correct it or empty it.", 2)
-        chosen = await self.setup.choices.take(
+        chosen = await self.setup.choices.choose(
             "number", [(each["phone_number"], each["phone_number"]) for each in found]
         )
         return next((each for each in found if each["phone_number"] == chosen), None)
 
-    async def _all(self) -> list[Record]:
-        return await self.api.all(f"{self.url}.json", "incoming_phone_numbers")
+    async def _list(self) -> list[Record]:
+        return await self.api.list_all(f"{self.url}.json", "incoming_phone_numbers")
 
     async def wanted(self, existing: Record | None) -> Record:
-        return {name: value for way in self.ways for name, value in way.number(self.setup).items()}
+        return {name: value for channel in self.channels for name, value in channel.number_fields(self.setup).items()}
 
     async def change(self, id: str, fields: Record) -> str:
         form = {"".join(part.title() for part in name.split("_")): value or "" for name, value in fields.items()}
-        await self.api.form(f"{self.url}/{id}.json", form)
+        await self.api.post_form(f"{self.url}/{id}.json", form)
         return id
 
     def notes(self, step: Step) -> Sequence[str]:
-        """Whoever answers this number now will not do so any more."""
+        """Names the URL that calls go to before the change."""
         now: Any = next((each.before for each in step.changes if each.field == "voice_url"), "")
         if not now or "demo.twilio.com" in now:
             return ()
-        return (f"Calls go to {shown(now)} now. undo gives them back.",)
+        return (f"Calls go to {without_passwords(now)} now. undo gives them back.",)
 
-    async def checks(self, record: Record) -> AsyncIterator[Check]:
-        for way in self.ways:
-            async for check in way.checks(self.setup):
-                yield check
+    async def proofs(self, record: Record) -> AsyncIterator[Proof]:
+        for channel in self.channels:
+            async for proof in channel.proofs(self.setup):
+                yield proof
 
 
-def ways() -> list[Way]:
+def channel_setups() -> list[ChannelSetup]:
     return [channel() for channel in conventions.setup_channels()]
 
 
-async def chosen(setup: Setup) -> str:
-    """The number, before its turn: a configuration needs it for its rules."""
+async def phone_number(setup: SetupContext) -> str:
+    """The phone number in E.164; read early, because capture rules contain it."""
     if "number" not in setup.records:
         number = Number(setup)
-        number.know(await number.read())
+        number.publish(await number.read())
     return str(setup.records["number"]["phone_number"])

@@ -1,4 +1,4 @@
-"""`--simulated`: an account on this machine, new and with one number, and this project as the server behind it."""
+"""`--simulated`: a new simulated account with one phone number, and this project as the server."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from kit.scripted_model import scripted
 from kit.setup.api import Api, SetupSettings
 from kit.setup.env_file import EnvFile
 from kit.setup.journal import FILE, Journal
-from kit.setup.plan import Choices, Setup, variables
+from kit.setup.resource import Choices, SetupContext, variables
 from kit.simulated_twilio.account import SimulatedAccount
 
 
 @asynccontextmanager
-async def rehearsal(given: Mapping[str, str]) -> AsyncIterator[Setup]:
-    """Nothing of the real environment is read, and nothing stays."""
+async def simulated_setup(given: Mapping[str, str]) -> AsyncIterator[SetupContext]:
+    """A context in a temporary folder; reads no real environment."""
     with tempfile.TemporaryDirectory() as folder:
-        own = rehearsed(Path(folder), SimulatedAccount(), given)
+        own = simulated_context(Path(folder), SimulatedAccount(), given)
         try:
             yield own
         finally:
             await own.api.close()
 
 
-def rehearsed(
+def simulated_context(
     folder: Path,
     account: SimulatedAccount,
     given: Mapping[str, str],
     transport: httpx2.AsyncBaseTransport | None = None,
-) -> Setup:
-    """`folder` has `.env` and the journal. `transport` takes the requests instead of the account, perhaps."""
+) -> SetupContext:
+    """`folder` has `.env` and the journal. `transport` replaces that of the account."""
     known = defaults.settings()
     settings = SetupSettings(account_sid=known.account_sid, auth_token=known.auth_token, public_url=known.public_url)
     journal = Journal(folder / FILE, settings.account_sid)
     env_file = EnvFile(folder / ".env")
     api = Api(settings, transport or account.transport, pace=account.clock.pace)
     choices = Choices(dict(given), dict(journal.choices))
-    return Setup(settings, api, journal, env_file, choices, {}, web=Server(env_file, account))
+    return SetupContext(settings, api, journal, env_file, choices, {}, web=Server(env_file, account))
 
 
 class Server(httpx2.AsyncBaseTransport):
-    """`agent serve`, started anew for each request with the ids that stand in `.env` then."""
+    """`agent serve`, built for each request with the ids in `.env`."""
 
     def __init__(self, env_file: EnvFile, account: SimulatedAccount) -> None:
         self.env_file = env_file

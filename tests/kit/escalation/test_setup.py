@@ -11,9 +11,9 @@ import pytest
 
 from app.registry import CHANNELS
 from kit import defaults
-from kit.setup import plan as machinery
 from kit.setup.api import SetupError
-from kit.setup.plan import Setup, variables
+from kit.setup.plan import plan
+from kit.setup.resource import SetupContext, variables
 from kit.simulated_twilio.taskrouter import WORKSPACE
 from tests.kit.account import Account
 from tests.kit.account import state as state_of
@@ -41,7 +41,7 @@ class OwnRouting(Account):
     def routes(self, text: str) -> None:
         (self.agent / "routing.yml").write_text(text, encoding="utf-8")
 
-    def begins(self, **given: str) -> Setup:
+    def begins(self, **given: str) -> SetupContext:
         setup = super().begins(**given)
         setup.folder = self.agent
         return setup
@@ -122,6 +122,6 @@ async def test_flex_brings_its_own_workspace(account: OwnRouting) -> None:
 async def test_a_routing_that_routes_nothing_stops_before_anything(account: OwnRouting) -> None:
     account.routes(ROUTING.replace("skills HAS", "skill HAS", 1))
     with pytest.raises(SetupError, match="queues.billing") as error:
-        await account.run(machinery.plan)
+        await account.run(plan)
     assert error.value.code == 2 and account.wire.requests == []
     assert "TWILIO_WORKFLOW_SID" in variables()

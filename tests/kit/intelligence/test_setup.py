@@ -11,8 +11,8 @@ import pytest
 
 from app import config
 from app.intelligence.resources import IntelligenceConfiguration
-from kit.setup import plan as machinery
 from kit.setup.api import SetupError
+from kit.setup.apply import apply
 from kit.simulated_twilio.intelligence import TWILIO_OPERATORS
 from kit.simulated_twilio.product import identifier
 from tests.kit.account import Account, Killed
@@ -159,10 +159,10 @@ async def test_an_operator_of_your_own_is_made_anew(account: Account, own: Path)
     text = (own / "operator.yml").read_text(encoding="utf-8")
     before = state_of(account.simulated)
 
-    async def apply() -> str:
+    async def applied() -> str:
         setup = account.begins()
         setup.folder = own
-        await machinery.apply(setup, account.said.append)
+        await apply(setup, account.said.append)
         await setup.api.close()
         (found,) = [
             id
@@ -174,10 +174,10 @@ async def test_an_operator_of_your_own_is_made_anew(account: Account, own: Path)
         assert linked(account) == [configuration["id"]]
         return found
 
-    first = await apply()
-    assert await apply() == first
+    first = await applied()
+    assert await applied() == first
     (own / "operator.yml").write_text(text.replace("one sentence", "a few words"), encoding="utf-8")
-    second = await apply()
+    second = await applied()
     assert (
         second != first and "a few words" in account.simulated.intelligence_configurations.operators[second]["prompt"]
     )

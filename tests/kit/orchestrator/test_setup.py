@@ -11,9 +11,9 @@ from dotenv import dotenv_values
 
 from app.orchestrator.memory_store import MemoryStore
 from app.orchestrator.resources import ConversationConfiguration
-from kit.setup import plan as machinery
 from kit.setup.api import SetupError
-from kit.setup.plan import variables
+from kit.setup.plan import plan
+from kit.setup.resource import variables
 from kit.simulated_twilio.product import Fault
 from tests.kit.account import Account, Killed
 from tests.kit.account import state as state_of
@@ -90,9 +90,9 @@ async def test_a_channel_that_was_added_goes_again(account: Account, theirs: dic
 
 
 async def test_speech_is_not_recognised_twice(account: Account, theirs: dict[str, Any]) -> None:
-    if "voice_url" not in [each.field for step in await account.run(machinery.plan) for each in step.changes]:
+    if "voice_url" not in [each.field for step in await account.run(plan) for each in step.changes]:
         pytest.skip("nobody can call this project")
-    (step,) = [each for each in await account.run(machinery.plan) if each.resource.key == KIND]
+    (step,) = [each for each in await account.run(plan) if each.resource.key == KIND]
     assert any("paid for twice" in note for note in step.json()["notes"])
     assert any("capture rule" in note for note in step.json()["one_way"])
     await account.apply()

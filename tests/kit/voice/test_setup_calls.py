@@ -9,7 +9,8 @@ import httpx2
 import pytest
 
 from kit import defaults
-from kit.setup import plan as machinery
+from kit.setup.plan import plan
+from kit.setup.verify import verify
 from tests.kit.account import Account
 
 
@@ -26,7 +27,7 @@ def number(account: Account) -> dict[str, Any]:
 async def test_calls_are_taken_from_a_trunk_and_given_back(account: Account, number: dict[str, Any]) -> None:
     number.update(trunk_sid="TK" + "1" * 32, voice_url="https://old.example/voice", voice_method="GET")
     before = dict(number)
-    (step,) = [each for each in await account.run(machinery.plan) if each.resource.key == "number"]
+    (step,) = [each for each in await account.run(plan) if each.resource.key == "number"]
     assert "https://old.example/voice" in step.json()["notes"][0]
     await account.apply()
     assert (number["voice_url"], number["voice_method"]) == (f"{defaults.PUBLIC_URL}/twiml", "POST")
@@ -60,6 +61,6 @@ async def test_a_server_that_is_not_ours_is_found(account: Account, status: int,
     await account.apply()
     setup = account.begins()
     setup.web = httpx2.MockTransport(answer)
-    found = [(each.resource, each.check) for each in await machinery.verify(setup) if not each.ok]
+    found = [(each.resource, each.check) for each in await verify(setup) if not each.ok]
     await setup.api.close()
     assert ("number", f"/twiml {broken}") in found

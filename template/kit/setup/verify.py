@@ -1,0 +1,85 @@
+"""Verify: prove that every resource exists, is as wanted, and that Twilio reaches the server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx2
+from twilio.request_validator import RequestValidator
+
+from kit.setup.api import SetupError
+from kit.setup.plan import resources
+from kit.setup.resource import Proof, Resource, SetupContext, variables, without_passwords
+
+
+async def verify(setup: SetupContext) -> list[Proof]:
+    """Verify all resources in order. A failed proof does not stop the later ones."""
+    found: list[Proof] = []
+    for resource in resources(setup):
+        try:
+            step = await resource.compare()
+            if step.record is None:
+                found.append(Proof(resource.key, "exists", False, "It is not there: agent setup apply makes it."))
+                continue
+            found.append(Proof(resource.key, "exists", True))
+            for each in step.changes:
+                before, after = without_passwords(each.before), without_passwords(each.after)
+                detail = f"It is {before}, not {after}: agent setup apply changes it."
+                found.append(Proof(resource.key, each.field, False, detail))
+            if name := resource.variable:
+                found += _in_env(setup, resource, name, resource.value(step.record))
+            found += [proof async for proof in resource.proofs(step.record)]
+        except SetupError as error:
+            found.append(Proof(resource.key, "answers", False, str(error)))
+    return found
+
+
+def _in_env(setup: SetupContext, resource: Resource, name: str, id: str) -> list[Proof]:
+    if name not in variables():
+        return []
+    if setup.value(name) == id:
+        return [Proof(resource.key, name, True)]
+    return [Proof(resource.key, name, False, f"It does not name {id}: agent setup apply writes it.")]
+
+
+async def webhook_proofs(
+    setup: SetupContext, resource: str, path: str, form: Mapping[str, str] | None = None, body: Any = None
+) -> AsyncIterator[Proof]:
+    """Prove that a webhook is reachable, rejects an unsigned request (401, 403) and accepts a signed one (2xx)."""
+    url = f"{setup.settings.public_url}{path}"
+    validator = RequestValidator(setup.settings.auth_token.get_secret_value())
+    headers = {"Content-Type": "application/json" if body is not None else "application/x-www-form-urlencoded"}
+    content = json.dumps(body).encode() if body is not None else str(httpx2.QueryParams(dict(form or {}))).encode()
+    if body is not None:
+        url += f"?bodySHA256={hashlib.sha256(content).hexdigest()}"
+    signature = validator.compute_signature(url, dict(form or {}))
+    try:
+        async with httpx2.AsyncClient(transport=setup.web, timeout=15) as http:
+            unsigned = await http.post(url, content=content, headers=headers)
+            signed = await http.post(url, content=content, headers={**headers, "X-Twilio-Signature": signature})
+    except httpx2.TransportError as error:
+        yield Proof(
+            resource, f"{path} is reachable", False, f"{type(error).__name__}: is `agent serve` up, PUBLIC_URL right?"
+        )
+        return
+    yield Proof(resource, f"{path} is reachable", True)
+    refused = unsigned.status_code in (401, 403)
+    yield Proof(
+        resource,
+        f"{path} refuses what is not signed",
+        refused,
+        "" if refused else f"It answered {unsigned.status_code}: is PUBLIC_URL this project, and not a page before it?",
+    )
+    taken = 200 <= signed.status_code < 300
+    yield Proof(
+        resource,
+        f"{path} takes what is signed",
+        taken,
+        ""
+        if taken
+        else f"It answered {signed.status_code}: the server's PUBLIC_URL and TWILIO_AUTH_TOKEN must be these.",
+    )
+    setup.records[path] = {"text": signed.text}
