@@ -26,7 +26,7 @@ class Reach(Protocol):
 
 
 @pytest.fixture
-async def reach(hurry: None) -> AsyncGenerator[Reach]:
+async def reach() -> AsyncGenerator[Reach]:
     """A customer of an agent whose model follows `rules`. `options` are those of `kit.agent_app.build_app`."""
     async with AsyncExitStack() as stack:
 
@@ -42,10 +42,3 @@ async def reach(hurry: None) -> AsyncGenerator[Reach]:
             return await stack.enter_async_context(texter(app, account, author=author, channel=channel))
 
         yield begin
-
-
-@pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pauses between attempts."""
-    monkeypatch.setattr("app.messaging.outbox.PAUSES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr("app.messaging.inbox.AGAIN", 0.005)

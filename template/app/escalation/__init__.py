@@ -1,8 +1,8 @@
-"""Level 4: a human takes over.
+"""Level 4: transfer to a human.
 
-Whoever asks for it (the caller, the model, a sensitive topic, failures in a row, a signal), the caller is told, and the
-conversation becomes a task of TaskRouter. It neither listens nor helps while a human speaks: Twilio does not offer that
-(November 2026). How a call leaves, and how a conversation in writing does, stands in a module for each.
+The caller, the model, a sensitive topic, repeated failures or a signal starts an escalation: the agent tells the
+caller, and the conversation becomes a task of TaskRouter. The agent cannot listen or assist while the human speaks:
+Twilio does not offer that (November 2026). Calls are transferred by `enqueue/`, conversations in writing by `flex/`.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ class Escalation(Capability):
 
     @property
     def working(self) -> set[asyncio.Task[None]]:
-        """What goes on in the background."""
-        return self._events.union(*(way.working for way in self.transfers))
+        """Background tasks."""
+        return self._events.union(*(transfer.working for transfer in self.transfers))
 
     def routes(self) -> APIRouter:
         router = routes(self.options, self.records, self.store, self.transfers, self._events)
-        for way in self.transfers:
-            router.include_router(way.routes())
+        for transfer in self.transfers:
+            router.include_router(transfer.routes())
         return router
 
-    def way(self, session: Session) -> Transfer:
-        return next(way for way in self.transfers if way.spoken == session.connection.spoken)
+    def transfer_of(self, session: Session) -> Transfer:
+        return next(transfer for transfer in self.transfers if transfer.spoken == session.connection.spoken)
 
     def actions(self, session: Session) -> Mapping[str, Action]:
         async def escalate(reason_code: str, summary: str = "") -> bool:
@@ -97,13 +97,14 @@ class Escalation(Capability):
         return [transfer_to_human]
 
     async def is_with_human(self, session: Session) -> bool:
-        return await self.way(session).taken(session)
+        return await self.transfer_of(session).is_with_human(session)
 
     async def context(self, session: Session, text: str) -> str | None:
-        """Some things are not left to the model. What they are about stays out of the task: it may concern health."""
-        way = self.way(session)
-        if begun := await way.begun(session):
-            await way.again(session, begun)
+        """Escalate sensitive topics and repeated failures without the model. The task does not quote the caller:
+        the text may concern health."""
+        transfer = self.transfer_of(session)
+        if begun := await transfer.begun(session):
+            await transfer.again(session, begun)
         elif any(word.casefold() in text.casefold() for word in handoff.SENSITIVE):
             await self.escalate(session, "sensitive_topic")
         elif handoff.FAILURES and failures(session.history, session.connection.apology) >= handoff.FAILURES:
@@ -111,34 +112,36 @@ class Escalation(Capability):
         return None
 
     async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
-        return await self.way(session).on_handoff(session, handoff)
+        return await self.transfer_of(session).on_handoff(session, handoff)
 
     async def on_end(self, session: Session) -> None:
-        await self.way(session).on_end(session)
+        await self.transfer_of(session).on_end(session)
 
     async def close(self) -> None:
-        for way in self.transfers:
-            await way.close()
+        for transfer in self.transfers:
+            await transfer.close()
 
     async def escalate(self, session: Session, reason_code: str, summary: str = "") -> bool:
-        """Bring the caller to a human. From outside a turn it waits until the agent has finished speaking."""
-        way = self.way(session)
-        if await way.begun(session):
+        """Transfer the caller to a human. Outside a turn it first waits for the agent to finish speaking.
+
+        Returns whether an escalation is in progress afterwards."""
+        transfer = self.transfer_of(session)
+        if await transfer.begun(session):
             return True
         if not session.connection.open:
             return False
         record = Record(payload=Payload.of(session, reason_code, summary), since=session.now())
-        if not await way.begin(session, record):
+        if not await transfer.begin(session, record):
             return True
         if not is_in_turn(session):
             await wait_until_idle(session.connection)
-            if record != await way.begun(session):  # somebody else was quicker
+            if record != await transfer.begun(session):  # another escalation has replaced it
                 return True
-        return await way.hand_over(session, record)
+        return await transfer.hand_over(session, record)
 
 
 def failures(history: Sequence[m.ModelMessage], apology: str) -> int:
-    """How many of the last turns went wrong in a row: a tool failed, or no model answered and `apology` was said."""
+    """The number of failed turns at the end of `history`: a tool failed, or the agent answered with `apology`."""
     count, wrong = 0, False
     for part in (part for message in reversed(history) for part in message.parts):
         if isinstance(part, m.ToolReturnPart):

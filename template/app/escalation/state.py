@@ -1,9 +1,10 @@
-"""How far a caller has come on the way to a human.
+"""The state machine of an escalation, and its records in the store.
 
     requested -> briefing -> queued -> accepted -> completed
-    or, from where it stands: timed_out, nobody_available, abandoned
+    and from any state before accepted: timed_out, nobody_available, abandoned
 
-Callbacks come in any order, more than once and to any worker: a state only ever moves forward, and lives in the store.
+Twilio's callbacks arrive in any order, more than once and at any worker: the state is in the store, and only moves
+forward.
 """
 
 from __future__ import annotations
@@ -25,36 +26,36 @@ from app.store import Store
 
 log = structlog.get_logger()
 
-KEPT = 24 * 3600  # seconds, of a call
-KEPT_IN_WRITING = 7 * KEPT  # people write back days later
-BEGINNING = 5.0  # seconds after which another worker may begin an escalation that one has died over
-PATIENCE = 0.5  # seconds that a caller may wait for the store: the way to a human does not depend on it
+KEPT = 24 * 3600  # seconds that the record of a call is stored
+KEPT_IN_WRITING = 7 * KEPT  # seconds, for a conversation in writing: customers answer days later
+BEGINNING = 5.0  # seconds that a worker may hold the claim to begin an escalation
+STORE_TIMEOUT = 0.5  # seconds for one read or write; a transfer goes on without the store
 
 
 class State(StrEnum):
     REQUESTED = "requested"
-    BRIEFING = "briefing"  # the caller is being told
+    BRIEFING = "briefing"  # the agent is telling the caller
     QUEUED = "queued"
-    ACCEPTED = "accepted"  # a human has the call; the agent is silent from here on
+    ACCEPTED = "accepted"  # a worker has the call; the agent is silent from here on
     COMPLETED = "completed"
-    TIMED_OUT = "timed_out"  # nobody accepted in time
+    TIMED_OUT = "timed_out"  # no worker accepted in time
     NOBODY_AVAILABLE = "nobody_available"  # the queue is full or broken
     ABANDONED = "abandoned"  # the caller hung up first
 
 
-OVER = {State.COMPLETED, State.TIMED_OUT, State.NOBODY_AVAILABLE, State.ABANDONED}
+FINAL_STATES = {State.COMPLETED, State.TIMED_OUT, State.NOBODY_AVAILABLE, State.ABANDONED}
 NEXT: dict[State, set[State]] = {
-    State.REQUESTED: {State.BRIEFING, State.QUEUED, *OVER},
-    State.BRIEFING: {State.QUEUED, State.ACCEPTED, *OVER},
-    State.QUEUED: {State.ACCEPTED, *OVER},
+    State.REQUESTED: {State.BRIEFING, State.QUEUED, *FINAL_STATES},
+    State.BRIEFING: {State.QUEUED, State.ACCEPTED, *FINAL_STATES},
+    State.QUEUED: {State.ACCEPTED, *FINAL_STATES},
     State.ACCEPTED: {State.COMPLETED, State.ABANDONED},
 }
 
 
 class Record(BaseModel):
-    """One escalation: a conversation in writing may have several, one after the other. `since` is when it began (UTC).
+    """One escalation; a conversation in writing may have several in sequence. `since` is its start (UTC).
 
-    `way_out` is what the caller was offered when nobody came, `recording` the URL of a message.
+    `way_out` is the caller's alternative when no worker accepts, `recording` the URL of a voicemail.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -72,10 +73,10 @@ class Record(BaseModel):
 
 
 class Records:
-    """Escalations by CallSid, or by conversation where people write; for every worker. A store that is slow or broken
-    costs the record, not the call.
+    """Escalations by CallSid, or by conversation id in writing, shared by all servers. When the store is slow or
+    fails, the record is lost, the call is not.
 
-    `counts` tells how many have reached each state on this worker, as in "sms queued".
+    `counts` is the number of escalations that reached each state in this process, by "<channel> <state>".
     """
 
     def __init__(self, store: Store) -> None:
@@ -84,12 +85,12 @@ class Records:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def _one_at_a_time(self, call_sid: str) -> asyncio.Lock:
-        """Of this call alone: no caller waits because the store is slow for others."""
+        """A lock for each call, so that a slow store delays only that call."""
         return self._locks.setdefault(call_sid, asyncio.Lock())
 
     async def get(self, call_sid: str) -> Record | None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(STORE_TIMEOUT):
                 text = await self.store.get(f"escalation:{call_sid}")
             return Record.model_validate_json(text) if text else None
         except (TimeoutError, ValidationError) as error:
@@ -99,19 +100,19 @@ class Records:
     async def put(self, call_sid: str, record: Record) -> None:
         seconds = KEPT if record.payload.channel == "voice" else KEPT_IN_WRITING
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(STORE_TIMEOUT):
                 await self.store.put(f"escalation:{call_sid}", record.model_dump_json(), seconds)
         except TimeoutError:
             log.error("escalation.not_kept", call=call_sid, state=record.state)
 
     async def reached(self, call_sid: str, record: Record) -> None:
-        """Keep an escalation that has come into another state."""
+        """Save an escalation in its new state, count and log it."""
         await self.put(call_sid, record)
         self.counts[f"{record.payload.channel} {record.state}"] += 1
         log.info("escalation", call=call_sid, channel=record.payload.channel, state=record.state)
 
     async def begin(self, call_sid: str, record: Record, over: Container[State]) -> bool:
-        """Keep a new escalation, unless there is one already whose state is not in `over`."""
+        """Save a new escalation. False when one exists whose state is not in `over`."""
         key = f"escalation-begins:{call_sid}"
         if not await self.store.claim(key, BEGINNING):
             return False
@@ -125,8 +126,8 @@ class Records:
             await self.store.release(key)
 
     async def move(self, call_sid: str, state: State, id: str | None = None) -> Record | None:
-        """The escalation of a call, moved to `state` if that lies ahead of it. None when it is not known, or has
-        another id."""
+        """Move the escalation of a call to `state`, if its present state allows that. None when there is no record, or
+        its id is not `id`."""
         async with self._one_at_a_time(call_sid):
             record = await self.get(call_sid)
             if record is None or (id and id != record.id):

@@ -1,4 +1,4 @@
-"""How a conversation leaves the agent for a human, and what becomes of it: all in which calls and writing differ."""
+"""Transfer: the operations of an escalation that differ between calls and conversations in writing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from app.settings import Settings
 
 log = structlog.get_logger()
 
-CONNECTING = 60  # seconds that a human who has accepted may take to be there
+CONNECTING = 60  # seconds from a worker's acceptance until the worker is connected
 
 
 class Transfer(ABC):
-    """One for calls, one for conversations in writing. chosen.py says which of them a project has."""
+    """EnqueueTransfer for calls, FlexTransfer for conversations in writing; listed in app/features.py."""
 
     settings: type[Settings] = Settings
     spoken: bool
@@ -40,44 +40,44 @@ class Transfer(ABC):
 
     @abstractmethod
     async def begun(self, session: Session) -> Record | None:
-        """The escalation because of which the agent has nothing more to say, or soon will not."""
+        """The escalation in progress, during which the agent does not answer."""
 
     @abstractmethod
     async def begin(self, session: Session, record: Record) -> bool:
-        """Keep a new escalation. False when somebody else was quicker."""
+        """Save a new escalation. False when another one has begun."""
 
     @abstractmethod
     async def keep(self, session: Session, record: Record) -> None:
-        """Keep what has become of it."""
+        """Save the escalation in its new state."""
 
     @abstractmethod
     async def leave(self, session: Session, record: Record) -> None:
-        """The agent's part is over, once the words of this turn have been said."""
+        """Move the conversation to TaskRouter after the text of this turn."""
 
     @abstractmethod
     async def again(self, session: Session, record: Record) -> None:
-        """The caller says something more, in a turn of the agent's."""
+        """Handle a turn of the caller while an escalation is in progress."""
 
-    async def taken(self, session: Session) -> bool:
-        """Whether a human has the conversation while it comes to the agent still."""
+    async def is_with_human(self, session: Session) -> bool:
+        """Whether a worker has the conversation although its messages still reach the agent."""
         return False
 
     async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
-        """TwiML that takes a call further."""
+        """TwiML that continues a call after ConversationRelay."""
         return None
 
     async def on_event(self, id: str, record: Record) -> None:  # noqa: B027 (optional)
-        """An event of TaskRouter has come. Whichever worker receives it, and more than once."""
+        """Handle an event of TaskRouter. Any server may receive it, more than once."""
 
     @abstractmethod
     async def on_end(self, session: Session) -> None:
-        """The conversation is over."""
+        """The conversation has ended."""
 
     async def close(self) -> None:  # noqa: B027 (optional)
         """The server stops."""
 
     async def hand_over(self, session: Session, record: Record) -> bool:
-        """The words, then the end of the agent's part. The model is asked no more: its words would come too late."""
+        """Tell the caller, move the conversation to TaskRouter and cancel the model, whose text would come too late."""
         if not session.connection.open:
             return False
         record.state = State.BRIEFING
@@ -85,7 +85,7 @@ class Transfer(ABC):
         turn = session.turn if is_in_turn(session) else None
         try:
             await (speak_in_turn(session, turn, handoff.CONNECTING) if turn else session.say(handoff.CONNECTING))
-        except Exception as error:  # a human can come all the same; the error's text may quote an address
+        except Exception as error:  # the transfer goes on; the error's text may quote an address
             log.error("escalation.not_told", call=session.id, error=type(error).__name__)
         await self.leave(session, record)
         cancel_model(turn)
@@ -93,7 +93,7 @@ class Transfer(ABC):
 
 
 async def follow_up(call_sid: str, caller: str, record: Record | None, recording: str | None) -> None:
-    """Tell agent/handoff.py that somebody must call back."""
+    """Call `follow_up` of agent/handoff.py: a person has to call back."""
     try:
         await handoff.follow_up(caller, record.payload.attributes() if record else {}, recording)
     except Exception:

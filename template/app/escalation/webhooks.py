@@ -1,4 +1,4 @@
-"""The events of TaskRouter, about calls and about conversations in writing."""
+"""Webhook for TaskRouter's events, about calls and conversations in writing."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def routes(
             working.discard(task)
 
     async def take(fields: Mapping[str, str]) -> None:
-        """The task of a call has `call_sid`. That of a conversation in writing says which of its escalations it is."""
+        """A call's task has `call_sid`, that of a conversation in writing `conversation_id` and `escalation_id`."""
         state, task = EVENTS.get(fields.get("EventType", "")), task_of(fields)
         id = task.get("call_sid") or task.get("conversation_id")
         if state is None or not id:
@@ -59,15 +59,15 @@ def routes(
         if fields.get("EventType") == "task.canceled" and fields.get("TaskCanceledReason", "").lower() == "hangup":
             state = State.ABANDONED
         record = await records.move(str(id), state, task.get("escalation_id"))
-        for way in transfers:
-            if record and way.spoken == (record.payload.channel == "voice"):
-                await way.on_event(str(id), record)
+        for transfer in transfers:
+            if record and transfer.spoken == (record.payload.channel == "voice"):
+                await transfer.on_event(str(id), record)
 
     return router
 
 
 def task_of(fields: Mapping[str, str]) -> dict[str, Any]:
-    """The attributes of the task that an event is about."""
+    """The task attributes in an event, {} when they are not a JSON object."""
     try:
         attributes = json.loads(fields.get("TaskAttributes") or "{}")
     except ValueError:

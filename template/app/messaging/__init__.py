@@ -1,7 +1,7 @@
-"""Messages: SMS, WhatsApp, RCS and chat, answered by the same brain out of the same memory.
+"""The messaging channel: SMS, WhatsApp, RCS and chat, answered by the same brain and memory as calls.
 
-They come as webhooks of Conversation Orchestrator and go out as its Actions. TAC 2.5 could do that too, but it loses
-what it fails to send, answers human agents and knows of duplicates in its own process only.
+Messages arrive as webhooks of Conversation Orchestrator and are sent as its Actions. TAC 2.5 has this too, but loses
+replies that it fails to send, answers human agents, and detects duplicates only within one process.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 DAY = 24 * 3600.0  # seconds
 WEEK = 7 * DAY
 UNSEEN = "[They also sent a file, which you cannot see.]"
-STATE = "messaging"  # where a session keeps that a human has taken over
+STATE = "messaging"  # key in session.state: "human" when a human has the conversation
 
 
 class MessagingSettings(OrchestratorSettings):
@@ -82,7 +82,7 @@ class MessagingSettings(OrchestratorSettings):
 
 
 class Messaging(Channel):
-    """`counts` tells what became of messages: received, then answered, left to a human, or failed."""
+    """`counts` is the number of messages received, and then answered, left to a human or failed."""
 
     name = "messaging"
     signed_path = "/webhooks/conversations"
@@ -100,7 +100,7 @@ class Messaging(Channel):
         self.inbox = Inbox(services.store, settings.text_pause)
         self.counts: Counter[str] = Counter()
         self._body = signed_body(settings)
-        self.working = Background()  # on what has been received
+        self.working = Background()  # tasks that answer received messages
 
     @classmethod
     def build(cls, services: Services, brain: Brain) -> Self:
@@ -112,7 +112,7 @@ class Messaging(Channel):
 
     @property
     def active(self) -> int:
-        """How many webhooks are being worked on."""
+        """The number of webhooks in progress."""
         return len(self.working)
 
     async def connection_to(self, session: Session) -> Connection | None:
@@ -121,21 +121,21 @@ class Messaging(Channel):
         return BetweenTurns(session.id, self.write, self.note)
 
     async def close(self) -> None:
-        """Finish what has been received: Twilio will not send it again."""
+        """Answer the received messages: Twilio does not send them again."""
         if late := await self.working.finish(self.services.timeouts.shutdown - 1):
             log.error("text.unanswered", count=late, reason="the server stopped")
 
-    # --- what comes from Twilio --------------------------------------------------------------------------------
+    # --- webhooks ----------------------------------------------------------------------------------------------
 
     async def webhook(self, request: Request) -> Response:
-        """Answers at once, and 200 also when it cannot read the payload: Twilio would only send the same again."""
+        """Responds at once, with 200 even for an unreadable payload: Twilio would send the same one again."""
         body = await self._body(request)
         self.working.start(self._receive(body, request.headers.get("i-twilio-idempotency-token")))
         return Response()
 
     async def _receive(self, body: Mapping[str, Any], token: str | None) -> None:
         try:
-            conversation_id = await self._sort(body, token)
+            conversation_id = await self._route(body, token)
             if conversation_id:
                 await self._answer_all(conversation_id)
         except ValidationError as errors:
@@ -144,8 +144,8 @@ class Messaging(Channel):
         except Exception:
             log.exception("text.failed")
 
-    async def _sort(self, body: Mapping[str, Any], token: str | None) -> str | None:
-        """Put what concerns us into the inbox of its conversation. Returns that conversation's id."""
+    async def _route(self, body: Mapping[str, Any], token: str | None) -> str | None:
+        """Queue a message or an end. Returns its conversation id, None when it is not for this agent."""
         data = body.get("data") or {}
         if data.get("configurationId", ours := self.options.conversation_configuration_id) != ours:
             return None
@@ -168,7 +168,7 @@ class Messaging(Channel):
         return message.conversation_id
 
     def _is_for_us(self, message: Message) -> bool:
-        """What is spoken comes in transcripts too, and our own messages come back to us."""
+        """False for transcripts of calls, and for the agent's own messages."""
         channel = message.author.channel
         if channel == "VOICE" or (message.content and message.content.type == "TRANSCRIPTION"):
             return False
@@ -199,7 +199,7 @@ class Messaging(Channel):
             log.error("text.failed", error=type(error).__name__, status=getattr(error, "status", None))
 
     async def _answer(self, messages: list[Message]) -> None:
-        """Messages that came together get one answer, unless a human has taken the conversation over."""
+        """Answer messages that arrived together with one reply, unless a human has the conversation."""
         people = await self.outbox.people(messages[0].conversation_id)
         authors = [(message, people.author(message)) for message in messages]
         session, is_new = await self._session(messages[-1])
@@ -218,18 +218,18 @@ class Messaging(Channel):
         customer = people.author(asked[-1])
         session.profile_id = (customer and customer.profile_id) or session.profile_id
         if is_new:
-            await self._save(session)  # whoever has something to say meanwhile looks for it
-        session.connection = line = TextConnection(self.outbox, route, session)
+            await self._save(session)  # code outside the turn loads it, to send a message
+        session.connection = connection = TextConnection(self.outbox, route, session)
         await attach(session, self.services)
         await self._run(Capability.on_start if is_new else Capability.on_resume, session)
         try:
-            await self._turn(session, line, asked)
+            await self._turn(session, connection, asked)
         finally:
-            line.open = False
+            connection.open = False
             self.brain.commit_turn(session)
             await self._save(session)
 
-    async def _turn(self, session: Session, line: TextConnection, messages: list[Message]) -> None:
+    async def _turn(self, session: Session, connection: TextConnection, messages: list[Message]) -> None:
         words = [message.text for message in messages if message.text]
         if not words:
             await session.say(texts.NO_MEDIA)
@@ -238,14 +238,14 @@ class Messaging(Channel):
         if len(words) < len(messages):
             words.append(UNSEEN)
         tokens = [token async for token in self.brain.reply(session, "\n".join(words))]
-        reply = "".join([*tokens, line.last]).strip()
+        reply = "".join([*tokens, connection.last]).strip()
         try:
             if reply:
-                await line.say(reply)
+                await connection.say(reply)
         except Exception:
-            self.brain.interrupted(session, "")  # nobody has read it
+            self.brain.interrupted(session, "")  # the reply was not sent
             raise
-        if not reply and session.turn and session.turn.stopped:  # a human is on the way
+        if not reply and session.turn and session.turn.stopped:  # an escalation has begun
             self._left_to_human(session, len(messages))
             return
         self.counts["answered"] += len(messages)
@@ -256,13 +256,13 @@ class Messaging(Channel):
         log.info("text.left_to_human", conversation=session.id)
 
     async def write(self, conversation_id: str, text: str) -> None:
-        """Write `text` after the answer in progress. Raises NotSupported when the conversation is over."""
+        """Send `text` after the turn in progress. Raises NotSupported when the conversation has ended."""
         async with self._between_turns(conversation_id) as session:
             await self.outbox.send(await self.outbox.route_of(session), text)
             session.history.append(ModelResponse([TextPart(text)]))
 
     async def note(self, conversation_id: str, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
-        """The same for what a reaction has found. What else has been kept meanwhile stays."""
+        """Merge `state` into the stored session after the turn in progress, and replace its guidance unless None."""
         async with self._between_turns(conversation_id) as session:
             session.state |= state
             session.guidance = session.guidance if guidance is None else [*guidance]
@@ -285,10 +285,10 @@ class Messaging(Channel):
         await self._run(Capability.on_end, session, self.services.timeouts.shutdown)
         log.info("text.ended", conversation=conversation_id)
 
-    # --- what is kept between two messages -------------------------------------------------------------------------
+    # --- the stored session ----------------------------------------------------------------------------------------
 
     async def _session(self, message: Message) -> tuple[Session | None, bool]:
-        """The conversation that a message belongs to, and whether it is new. None for one that is over."""
+        """The session of a message, and whether it is new. None for a conversation that has ended."""
         id = message.conversation_id
         stored = await self.sessions.load(id)
         if stored is ENDED:
@@ -301,16 +301,16 @@ class Messaging(Channel):
         else:
             called = bare(self.options.addresses[channel])
             session = Session(id, address, called, language=config.FIRST_LANGUAGE, now=self.now, conversation_id=id)
-            if not await self.store.get(f"conversation:{id}"):  # it may have another name here
+            if not await self.store.get(f"conversation:{id}"):  # a call may have mapped it to its CallSid
                 await self.store.put(f"conversation:{id}", id, WEEK)
         known = {"channel": channel, "thread": message.channel_id or ""}
-        if channel == "CHAT":  # whoever connects somebody to a chat says who that is
+        if channel == "CHAT":  # the application that opens the chat names the customer
             known["email" if "@" in address else "account_id"] = address
         session.parameters = known
         return session, stored is None
 
     async def _load(self, conversation_id: str) -> Session | None:
-        """The session as it was saved. None for one that is unknown or over."""
+        """The session as it was saved. None when it is unknown or has ended."""
         session = await self.sessions.load(conversation_id)
         if session is None or session is ENDED:
             return None

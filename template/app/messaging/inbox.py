@@ -1,4 +1,4 @@
-"""Messages that wait for an answer. Whichever worker receives them, one at a time answers a conversation."""
+"""Queue of unanswered messages, by conversation. Any server may receive a message; one at a time answers."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from contextlib import asynccontextmanager
 from app.messaging.payload import Message
 from app.store import Store
 
-KEPT = 24 * 3600.0  # seconds that a message may wait
-LEASE = 30.0  # seconds after which another worker may take over from one that has died
-AGAIN = 0.1  # seconds between two looks whether the other one has finished
-GLANCE = 0.02  # seconds
-CLOSED = ""  # in the place of a message: the conversation is over
+KEPT = 24 * 3600.0  # seconds that an unanswered message is stored
+LEASE = 30.0  # seconds after which another server may answer, when the one that holds the lock has died
+POLL_INTERVAL = 0.1  # seconds between two attempts to get the lock
+POP_TIMEOUT = 0.02  # seconds to wait for a message
+CLOSED = ""  # queued instead of a message: Twilio has closed the conversation
 
 
 class Inbox:
-    """Everybody who has put something in waits for the turn to answer, so that nothing is left behind."""
+    """Per-conversation queue and lock. A request that queues a message then waits for the lock."""
 
     def __init__(self, store: Store, pause: float) -> None:
         self.store = store
         self.pause = pause
 
     async def put(self, conversation_id: str, message: Message | None) -> None:
-        """None closes the conversation."""
+        """Queue a message; None stands for the end of the conversation."""
         text = message.model_dump_json(by_alias=True) if message else CLOSED
         await self.store.push(f"inbox:{conversation_id}", text, KEPT)
 
     async def take(self, conversation_id: str) -> tuple[list[Message], bool]:
-        """What has come and what comes within the pause, as it was written; and whether the conversation is over.
+        """The queued messages and those that arrive within the pause, by time of writing; and whether it has closed.
 
-        People send one thought in several messages: together they are one question. Webhooks overtake one another.
+        Customers split one question into several messages. Webhooks may arrive out of order.
         """
         found = await self._oldest(conversation_id)
         if found is None:
@@ -45,14 +45,14 @@ class Inbox:
         return sorted(messages, key=lambda message: message.written), CLOSED in taken
 
     async def _oldest(self, conversation_id: str) -> str | None:
-        return await self.store.pop(f"inbox:{conversation_id}", GLANCE)
+        return await self.store.pop(f"inbox:{conversation_id}", POP_TIMEOUT)
 
     @asynccontextmanager
     async def turn(self, conversation_id: str) -> AsyncGenerator[None]:
-        """Wait until nobody else answers this conversation, and keep the others out."""
+        """Hold the lock of a conversation while it is answered."""
         key = f"answering:{conversation_id}"
         while not await self.store.claim(key, LEASE):
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(POLL_INTERVAL)
         renewing = asyncio.create_task(self._renew(key))
         try:
             yield

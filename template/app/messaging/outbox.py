@@ -1,4 +1,4 @@
-"""Messages on their way out: who is who in a conversation, and Actions of Conversation Orchestrator."""
+"""Outgoing messages: participants of a conversation, and Actions of Conversation Orchestrator."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from app.twilio_api import list_all
 log = structlog.get_logger()
 T = TypeVar("T")
 
-PAUSES = (0.5, 2.0, 5.0)  # seconds before each further attempt
+RETRY_DELAYS = (0.5, 2.0, 5.0)  # seconds before each further attempt
 LIMIT = 1600  # characters of an SMS or WhatsApp message; https://www.twilio.com/docs/api/errors/21617
 TAKEN = 409
 
 
 @dataclass(frozen=True)
 class Route:
-    """From whom to whom: ids of participants. `thread` is the channel id that a chat needs."""
+    """Sender and recipient of a message, as participant ids. `thread` is the channel id that a chat needs."""
 
     conversation_id: str
     channel: str
@@ -61,7 +61,7 @@ def holds(participant: ParticipantInstance, channel: str, address: str) -> bool:
 
 
 class Outbox:
-    """`addresses` are the agent's own, by channel. When all attempts fail, the last error is raised."""
+    """`addresses` are the agent's, by channel. Methods raise the last error when all attempts fail."""
 
     def __init__(self, twilio: Client, addresses: Mapping[str, str]) -> None:
         self.api = twilio.conversations.v2
@@ -71,9 +71,9 @@ class Outbox:
         return People(await attempt("people", lambda: list_all(self.api.participants(conversation_id))))
 
     async def route(self, message: Message, people: People) -> Route:
-        """How an answer goes back. The agent is added where it is missing; an author of unknown role is a customer.
+        """The route of a reply. Adds the agent when it is no participant; an author of type UNKNOWN becomes CUSTOMER.
 
-        Raises LookupError when nothing tells who the author is.
+        Raises LookupError when the author is no participant.
         """
         conversation_id, channel = message.conversation_id, message.author.channel
         customer = people.author(message)
@@ -88,7 +88,7 @@ class Outbox:
         return Route(conversation_id, channel, str(agent.id), str(customer_id), thread)
 
     async def route_of(self, session: Session) -> Route:
-        """How something goes to whoever has written before. Raises LookupError when they are no participant."""
+        """The route to the customer of a stored session. Raises LookupError when the customer is no participant."""
         channel, thread = session.parameters["channel"], None
         people = await self.people(session.id)
         customer = people.at(channel, session.caller)
@@ -130,7 +130,7 @@ class Outbox:
             log.warning("text.role_kept", conversation=conversation_id, status=getattr(error, "status", None))
 
     async def send(self, route: Route, text: str) -> None:
-        """In as many messages as its length takes."""
+        """Send `text`, split into messages of at most LIMIT characters."""
         for part in parts(text):
             payload: dict[str, Any] = {
                 "from": {"participantId": route.agent, "channel": route.channel},
@@ -144,14 +144,13 @@ class Outbox:
                 await attempt(
                     "send", partial(self.api.actions(route.conversation_id).create_async, action), httpx2.ReadTimeout
                 )
-            except httpx2.ReadTimeout:  # it has been asked, and asking again would say it twice
+            except httpx2.ReadTimeout:  # Twilio may have sent it: a second request would send it twice
                 log.warning("text.unconfirmed", conversation=route.conversation_id)
 
 
 async def attempt(what: str, ask: Callable[[], Awaitable[T]], unless: type[Exception] | tuple[()] = ()) -> T:
-    """Ask until Twilio answers. What it refuses is not asked again; what it could not do just now is. `unless` is
-    raised."""
-    for pause in PAUSES:
+    """Call `ask`, and again after a 429, a 5xx or a network error. Raises other errors, and `unless`, at once."""
+    for pause in RETRY_DELAYS:
         try:
             return await ask()
         except unless:
@@ -192,7 +191,7 @@ class TextConnection(Connection):
         self.outbox = outbox
         self.route = route
         self.session = session
-        self.last = ""  # what follows the model's words in the same message
+        self.last = ""  # text after the model's, in the same message
 
     async def say(self, text: str) -> None:
         await self.outbox.send(self.route, text)
@@ -201,12 +200,12 @@ class TextConnection(Connection):
         self.last += text
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
-        """There is nothing to hang up: Twilio closes the conversation after a time without messages."""
+        """Nothing to hang up: Twilio closes the conversation after a time without messages."""
         self.session.ending = True
 
 
 class BetweenTurns(Connection):
-    """The same, for whoever has something to say or to note meanwhile. Both wait for an answer that is being given."""
+    """A conversation in writing, outside a turn. `say` and `update_state` wait for the turn in progress."""
 
     spoken = False
     hold = ""
@@ -227,4 +226,4 @@ class BetweenTurns(Connection):
         await self.note(self.conversation_id, state, guidance)
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
-        """As in a turn: there is nothing to hang up."""
+        """Nothing to hang up."""

@@ -1,7 +1,7 @@
-"""The webhooks of Conversation Orchestrator, as far as messages need them.
+"""Webhook payloads of Conversation Orchestrator: the fields that the messaging channel reads.
 
 Source: https://www.twilio.com/docs/conversations/orchestrator/webhooks and tac.models.conversation of
-twilio-agent-connect 2.5. Whatever is not needed may be missing.
+twilio-agent-connect 2.5. Other fields may be missing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Message(Part):
 
     @property
     def written(self) -> datetime:
-        """When, or long ago for a time that cannot be read."""
+        """The time of writing, EARLIEST when it cannot be parsed."""
         try:
             at = datetime.fromisoformat(self.created_at or "")
         except ValueError:
@@ -65,5 +65,5 @@ class Change(Part):
 
 
 def bare(address: str) -> str:
-    """An address without what names its channel: `whatsapp:+15005550006` is the phone number of the same person."""
+    """An address without its channel prefix: +15005550006 for `whatsapp:+15005550006`."""
     return address.removeprefix("whatsapp:").removeprefix("rcs:")

@@ -1,6 +1,6 @@
-"""Calls on the way to a human: out of ConversationRelay and into the queue of a workflow, by `<Enqueue>`.
+"""Transfer of a call: ConversationRelay ends, and `<Enqueue>` puts the caller into the queue of a workflow.
 
-There is no way back to the agent after that: Twilio does not offer one (November 2026).
+The call cannot return to the agent: Twilio does not offer that (November 2026).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agent import handoff, phrases
 from app.capability import Services
 from app.escalation.enqueue import twiml
 from app.escalation.payload import Payload
-from app.escalation.state import OVER, Record, Records, State
+from app.escalation.state import FINAL_STATES, Record, Records, State
 from app.escalation.transfer import CONNECTING, Transfer, follow_up
 from app.escalation.webhooks import task_of
 from app.session import Session
@@ -38,7 +38,7 @@ BEFORE_THE_QUEUE = (State.REQUESTED, State.BRIEFING)
 
 
 class EnqueueTransfer(Transfer):
-    """What has begun stands in the session too: the way to a human does not depend on the store."""
+    """Keeps the escalation in the session too, so that a transfer does not depend on the store."""
 
     spoken = True
 
@@ -47,7 +47,7 @@ class EnqueueTransfer(Transfer):
         self.form = signed_body(services.settings)
 
     async def begun(self, session: Session) -> Record | None:
-        """The escalation that has not reached the queue yet. After that, the call does not come to the agent."""
+        """The escalation, unless it has reached the queue: from then on the agent does not have the call."""
         kept = session.state.get("escalation")
         record = Record.model_validate(kept) if kept else None
         return record if record and record.state in BEFORE_THE_QUEUE else None
@@ -64,16 +64,16 @@ class EnqueueTransfer(Transfer):
         await session.connection.end(record.payload.model_dump())
 
     async def again(self, session: Session, record: Record) -> None:
-        """The caller spoke before the call had left, or its line dropped just then."""
+        """The caller spoke before the call was in the queue, or the connection dropped: transfer again."""
         await self.hand_over(session, record)
 
     async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
         try:
             payload = Payload.model_validate(handoff)
         except ValidationError:
-            return None  # a goodbye
+            return None  # the call ends without a transfer
         record = await self.records.move(session.id, State.QUEUED)
-        if record is None:  # the store has lost it, or never had it
+        if record is None:  # the store does not have it
             await self.records.put(session.id, record := Record(payload=payload, state=State.QUEUED))
         session.state["escalation"] = record.model_dump(mode="json")
         return twiml.enqueue(
@@ -81,12 +81,12 @@ class EnqueueTransfer(Transfer):
         )
 
     async def on_end(self, session: Session) -> None:
-        """Whoever hung up before the queue has abandoned it. What another worker has kept may be older than that."""
+        """Mark as abandoned when the caller hung up before the queue, unless the stored record is further on."""
         record = await self.records.get(session.id) if await self.begun(session) else None
         if record and record.state in BEFORE_THE_QUEUE:
             await self.records.move(session.id, State.ABANDONED)
 
-    # --- the addresses that Twilio calls while a caller waits for a human, and after ------------------------------
+    # --- webhooks: while the caller is in the queue, and afterwards ------------------------------------------------
 
     def routes(self) -> APIRouter:
         router = APIRouter()
@@ -100,9 +100,11 @@ class EnqueueTransfer(Transfer):
         fields = await self.form(request)
         call_sid, waited = str(fields.get("CallSid", "")), str(fields.get("QueueTime", ""))
         record = await self.records.get(call_sid)
-        over = record is not None and record.state in OVER - {State.ABANDONED}  # who waits has not hung up
-        patience = self.options.queue_timeout + (CONNECTING if record and record.state is State.ACCEPTED else 0)
-        if not over and waited.isdecimal() and int(waited) >= patience:
+        over = record is not None and record.state in FINAL_STATES - {
+            State.ABANDONED
+        }  # a request of a queued call: its caller has not hung up
+        longest_wait = self.options.queue_timeout + (CONNECTING if record and record.state is State.ACCEPTED else 0)
+        if not over and waited.isdecimal() and int(waited) >= longest_wait:
             await self.records.move(call_sid, State.TIMED_OUT)
             over = True
         return answer(twiml.leave() if over else twiml.wait())
@@ -115,22 +117,24 @@ class EnqueueTransfer(Transfer):
         record = await self.records.move(call_sid, state)
         if gone or state is State.ABANDONED:
             return answer(twiml.nothing())
-        taken = result == "redirected" and record and record.state in (State.ACCEPTED, State.COMPLETED)
-        if state is State.COMPLETED or taken:
+        redirected = result == "redirected" and record and record.state in (State.ACCEPTED, State.COMPLETED)
+        if state is State.COMPLETED or redirected:
             return answer(twiml.goodbye(phrases.GOODBYE))
         log.warning("escalation.nobody", call=call_sid, result=result)
         voicemail = handoff.WAY_OUT == "voicemail"
         record = await self.records.note(call_sid, way_out="voicemail" if voicemail else "callback")
-        return answer(twiml.nobody(self.options.public_url), None if voicemail else told(fields, record, None))
+        return answer(
+            twiml.no_worker(self.options.public_url), None if voicemail else call_follow_up(fields, record, None)
+        )
 
     async def voicemail(self, request: Request) -> Response:
         fields = await self.form(request)
         call_sid, recording = str(fields.get("CallSid", "")), str(fields.get("RecordingUrl", "")) or None
         record = await self.records.note(call_sid, recording=recording)
-        return answer(twiml.goodbye(handoff.CALL_BACK, phrases.GOODBYE), told(fields, record, recording))
+        return answer(twiml.goodbye(handoff.CALL_BACK, phrases.GOODBYE), call_follow_up(fields, record, recording))
 
     async def assignment(self, request: Request) -> Response:
-        """Without Flex: bridge the caller to the worker's `contact_uri`. TaskRouter waits 5 seconds for this."""
+        """Without Flex: connect the caller to the worker's `contact_uri`. TaskRouter waits 5 seconds."""
         called = task_of(await self.form(request)).get("to")
         return JSONResponse({"instruction": "dequeue", **({"from": called} if called else {})})
 
@@ -139,6 +143,6 @@ def answer(text: str, background: BackgroundTask | None = None) -> Response:
     return Response(text, media_type="application/xml", background=background)
 
 
-def told(fields: Mapping[str, str], record: Record | None, recording: str | None) -> BackgroundTask:
-    """agent/handoff.py learns that somebody must call back."""
+def call_follow_up(fields: Mapping[str, str], record: Record | None, recording: str | None) -> BackgroundTask:
+    """Call `follow_up` of agent/handoff.py after the response."""
     return BackgroundTask(follow_up, fields.get("CallSid", ""), fields.get("From", ""), record, recording)

@@ -24,7 +24,7 @@ def heard(examined: Examined) -> Iterator[str]:
     for name, document in {
         "CONNECTING": twiml.enqueue(settings.public_url, settings.workflow_sid, Payload(reason_code="x"), 60),
         "WAITING": twiml.wait(),
-        "NOBODY": twiml.nobody(settings.public_url),
+        "NOBODY": twiml.no_worker(settings.public_url),
     }.items():
         try:
             read(document)

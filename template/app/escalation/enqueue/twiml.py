@@ -1,4 +1,4 @@
-"""What Twilio does with a caller on the way to a human, as TwiML. Every branch says something or connects somewhere."""
+"""TwiML of a transfer. Every document speaks, connects or ends the call."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from app.escalation.payload import Payload
 from app.voice.relay_attributes import FIRST_LANGUAGE
 
 LANGUAGE = "en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE
-PAUSE = 15  # seconds between two reminders; also how late a caller who has waited long enough is let go
-MESSAGE = 120  # seconds that a message may be long
-SILENCE = 5  # seconds of silence that end it
+PAUSE = 15  # seconds between two announcements; a caller leaves the queue at most so late after the timeout
+MESSAGE = 120  # seconds, the longest voicemail
+SILENCE = 5  # seconds of silence that end a voicemail
 
 
 def enqueue(public_url: str, workflow_sid: str, payload: Payload, timeout: int) -> str:
@@ -31,7 +31,7 @@ def enqueue(public_url: str, workflow_sid: str, payload: Payload, timeout: int) 
 
 
 def wait() -> str:
-    """Words, and music if there is any. Twilio asks again when it has been played to its end."""
+    """The announcement of the queue, then music or a pause. Twilio requests it again at its end."""
     response = VoiceResponse()
     response.say(handoff.WAITING, language=LANGUAGE)
     if handoff.MUSIC:
@@ -42,7 +42,7 @@ def wait() -> str:
 
 
 def leave() -> str:
-    """Take the caller out of the queue: its task may be cancelled long before, and the caller would wait on.
+    """Take the caller out of the queue. A cancelled task does not: the caller would wait on.
 
     Source: https://www.twilio.com/docs/taskrouter/task-evaluation
     """
@@ -51,15 +51,15 @@ def leave() -> str:
     return str(response)
 
 
-def nobody(public_url: str) -> str:
-    """Say so, and offer the way out that agent/handoff.py names."""
+def no_worker(public_url: str) -> str:
+    """Say that no worker is available, and offer the WAY_OUT of agent/handoff.py."""
     response = VoiceResponse()
     response.say(handoff.NOBODY, language=LANGUAGE)
     if handoff.WAY_OUT == "voicemail":
         response.say(handoff.MESSAGE, language=LANGUAGE)
         action = f"{public_url}/escalation/voicemail"
         response.record(action=action, max_length=MESSAGE, timeout=SILENCE, play_beep=True)
-        response.say(phrases.GOODBYE, language=LANGUAGE)  # to a caller who said nothing
+        response.say(phrases.GOODBYE, language=LANGUAGE)  # when the caller recorded no message
     else:
         response.say(handoff.CALL_BACK, language=LANGUAGE)
     response.hangup()
@@ -75,5 +75,5 @@ def goodbye(*sentences: str) -> str:
 
 
 def nothing() -> str:
-    """For a caller who is not there any more."""
+    """For a caller who has hung up."""
     return str(VoiceResponse())

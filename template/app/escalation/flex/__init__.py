@@ -1,9 +1,8 @@
-"""Conversations in writing on the way to a human: an Interaction of Twilio Flex, which makes a task of TaskRouter.
+"""Transfer of a conversation in writing: an Interaction of Twilio Flex, which creates a task of TaskRouter.
 
-The customer is told that a human takes over, and once more on writing again before anybody has come; then the agent is
-silent. When a human has accepted, it stays silent until that conversation is closed, which happens when the human has
-finished: the next message begins a new one. When nobody comes, or Flex refuses, the customer is told, and the agent
-answers again.
+The agent tells the customer about the transfer, and once more when the customer writes before a worker accepts; then it
+is silent. After acceptance it stays silent until the worker completes the task, which closes the conversation: the next
+message begins a new one. When no worker accepts, or Flex refuses, the agent tells the customer and answers again.
 
 Sources, read in November 2026: https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions
 and https://www.twilio.com/docs/conversations/orchestrator/guides/classic-bridge. Not tried with an account.
@@ -35,14 +34,14 @@ log = structlog.get_logger()
 
 # Orchestrator's channel -> Flex's. Flex has none for RCS: the human writes an SMS to the same phone, from the number.
 CHANNELS = {"SMS": "sms", "WHATSAPP": "whatsapp", "RCS": "sms", "CHAT": "chat"}
-NOBODY = {State.TIMED_OUT, State.NOBODY_AVAILABLE, State.ABANDONED}  # the agent goes on
+WITHOUT_HUMAN = {State.TIMED_OUT, State.NOBODY_AVAILABLE, State.ABANDONED}  # the agent answers again
 WITH_A_HUMAN = {State.ACCEPTED, State.COMPLETED}
-BUSY = (1.0, 3.0)  # seconds before each further attempt, when Twilio has too much to do
-SETTLE = 3.0  # seconds after which it is clear whether a request without an answer has made a task
+RETRY_DELAYS = (1.0, 3.0)  # seconds before each further attempt, after a 429
+EVENT_WAIT = 3.0  # seconds for an event to show that a request without a response created a task
 NOT_DONE = range(400, 500)  # statuses after which nothing has been created
 
 
-class WrittenSettings(MessagingSettings):
+class FlexSettings(MessagingSettings):
     workspace_sid: str = Field(
         alias="TWILIO_WORKSPACE_SID",
         pattern="^WS[0-9a-f]{32}$",
@@ -58,64 +57,65 @@ class WrittenSettings(MessagingSettings):
 
 
 class FlexTransfer(Transfer):
-    """All state is in the store: the next message, and each event, may come to another worker."""
+    """All state is in the store: any server may receive the next message or event."""
 
-    settings = WrittenSettings
+    settings = FlexSettings
     spoken = False
 
     def __init__(self, services: Services, records: Records) -> None:
         super().__init__(services, records)
         self.services = services
         self.twilio = twilio_client(self.options, services.transport)
-        self.patience = timedelta(seconds=self.options.queue_timeout + CONNECTING)
+        self.longest_wait = timedelta(seconds=self.options.queue_timeout + CONNECTING)
 
     async def begun(self, session: Session) -> Record | None:
         record = await self.records.get(session.id)
-        if record is None or record.state in NOBODY:
+        if record is None or record.state in WITHOUT_HUMAN:
             return None
-        late = record.since is not None and session.now() - record.since > self.patience
+        late = record.since is not None and session.now() - record.since > self.longest_wait
         if late and record.state not in WITH_A_HUMAN:
             log.error(
                 "escalation.no_events", call=session.id, hint="the workspace needs its event callback; see README"
             )
-            await self._nobody(session.id, record, State.TIMED_OUT)
+            await self._no_worker(session.id, record, State.TIMED_OUT)
             return None
         return record
 
     async def begin(self, session: Session, record: Record) -> bool:
-        return await self.records.begin(session.id, record, over=NOBODY)
+        return await self.records.begin(session.id, record, over=WITHOUT_HUMAN)
 
     async def keep(self, session: Session, record: Record) -> None:
         await self.records.reached(session.id, record)
 
     async def leave(self, session: Session, record: Record) -> None:
-        """In the background: a hook may take two seconds, Flex more. Never twice: that would be two tasks."""
+        """Create the Interaction in the background, since Flex may need more time than a hook has. Only once: a second
+        request would create a second task."""
         if await self.store.claim(f"interaction:{record.id}", KEPT_IN_WRITING):
             self.working.start(self._interact(session, record))
 
     async def again(self, session: Session, record: Record) -> None:
         turn = session.turn if is_in_turn(session) else None
-        if record.state is State.REQUESTED:  # whoever began it has not come to speak
+        if record.state is State.REQUESTED:  # the code that began it has not told the customer yet
             record.state = State.BRIEFING
             await self.keep(session, record)
         if record.state not in WITH_A_HUMAN:
-            await self.leave(session, record)  # unless that has been done
+            await self.leave(session, record)  # no effect when it is done
             if turn and await self.store.claim(f"reassured:{record.id}", KEPT_IN_WRITING):
                 await speak_in_turn(session, turn, handoff.WAITING_IN_WRITING)
         cancel_model(turn)
 
-    async def taken(self, session: Session) -> bool:
+    async def is_with_human(self, session: Session) -> bool:
         record = await self.records.get(session.id)
         return record is not None and record.state in WITH_A_HUMAN
 
     async def on_event(self, id: str, record: Record) -> None:
         if record.state in (State.TIMED_OUT, State.NOBODY_AVAILABLE):
-            await self._nobody(id, record, record.state)
+            await self._no_worker(id, record, record.state)
         elif record.state is State.COMPLETED and await self.store.claim(f"finished:{record.id}", KEPT_IN_WRITING):
             self.working.start(self._close(id))
 
     async def on_end(self, session: Session) -> None:
-        """Whoever waited for a human has stopped writing so long ago that Twilio has closed the conversation."""
+        """Mark as abandoned: Twilio closed the conversation before a worker accepted."""
         record = await self.records.get(session.id)
         if record and record.state not in WITH_A_HUMAN:
             await self.records.move(session.id, State.ABANDONED, record.id)
@@ -134,16 +134,16 @@ class FlexTransfer(Transfer):
             status = getattr(error, "status", None)
             log.error("interaction.failed", call=session.id, error=type(error).__name__, status=status)
             if isinstance(error, httpx2.TransportError) or (status and status not in NOT_DONE):
-                await asyncio.sleep(SETTLE)
+                await asyncio.sleep(EVENT_WAIT)
                 known = await self.records.get(session.id)
                 if known and known.state is not State.BRIEFING:  # an event of its task has come
                     return
-            await self._nobody(session.id, record, State.NOBODY_AVAILABLE)
+            await self._no_worker(session.id, record, State.NOBODY_AVAILABLE)
             return
         await self.records.move(session.id, State.QUEUED, record.id)
 
     async def _create(self, session: Session, record: Record) -> None:
-        """Raises TwilioRestException or httpx2.TransportError. What Twilio may have done is not asked for again."""
+        """Raises TwilioRestException or httpx2.TransportError. Only a 429 is retried: after it nothing was created."""
         attributes = {
             **record.payload.attributes(),
             "escalation_id": record.id,
@@ -159,7 +159,7 @@ class FlexTransfer(Transfer):
             "attributes": attributes,
         }
         interactions, channel = self.twilio.flex_api.v1.interaction, channel_of(session, self.options.addresses)
-        for pause in BUSY:
+        for pause in RETRY_DELAYS:
             try:
                 await interactions.create_async(channel=channel, routing={"properties": routing})
                 return
@@ -170,7 +170,7 @@ class FlexTransfer(Transfer):
         await interactions.create_async(channel=channel, routing={"properties": routing})
 
     async def _close(self, conversation_id: str) -> None:
-        """The human has finished. A call that shares the conversation closes it at its own end."""
+        """Close the conversation after its task is completed. A call with the same conversation closes it itself."""
         if await self.store.get(f"conversation:{conversation_id}") != conversation_id:
             return
         closed = ConversationList.PatchConversationByIdRequest({"status": "CLOSED"})
@@ -180,15 +180,15 @@ class FlexTransfer(Transfer):
             status = getattr(error, "status", None)
             log.warning("conversation.close_failed", call=conversation_id, error=type(error).__name__, status=status)
 
-    # --- nobody -----------------------------------------------------------------------------------------------------
+    # --- no worker --------------------------------------------------------------------------------------------------
 
-    async def _nobody(self, id: str, record: Record, state: State) -> None:
-        """Once for each escalation, whoever finds out."""
+    async def _no_worker(self, id: str, record: Record, state: State) -> None:
+        """Record that no worker came, and tell the customer, once for each escalation."""
         await self.records.move(id, state, record.id)
         if await self.store.claim(f"nobody:{record.id}", KEPT_IN_WRITING):
-            self.working.start(self._tell_that_nobody(id))
+            self.working.start(self._tell_customer(id))
 
-    async def _tell_that_nobody(self, id: str) -> None:
+    async def _tell_customer(self, id: str) -> None:
         log.warning("escalation.nobody", call=id)
         session, record = await self._session(id), await self.records.note(id, way_out="callback")
         try:
@@ -199,7 +199,7 @@ class FlexTransfer(Transfer):
         await follow_up(id, session.caller if session else "", record, None)
 
     async def _session(self, id: str) -> Session | None:
-        """A conversation as it was kept, with a line to it. None for one that is over."""
+        """The stored session with a connection. None when it is unknown or has ended."""
         session = await self.services.sessions.load(id)
         if session is None or session is ENDED:
             return None
@@ -208,8 +208,8 @@ class FlexTransfer(Transfer):
 
 
 def channel_of(session: Session, own: dict[str, str]) -> dict[str, Any]:
-    """The Interaction's channel. Flex writes in conversations of the classic API only: in the one whose messages have
-    come over Orchestrator's bridge, or else in one that it makes for these two addresses."""
+    """The Interaction's channel. Flex writes only in conversations of the classic API: the one that Orchestrator's
+    bridge delivers messages from, or else a new one for these two addresses."""
     channel, thread = session.parameters["channel"], session.parameters.get("thread", "")
     kind = CHANNELS[channel]
     if thread.startswith("CH") and channel != "RCS":

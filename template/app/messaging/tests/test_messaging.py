@@ -1,4 +1,4 @@
-"""Whoever texts is answered once, in order, by the one agent that the project is; and never instead of a human."""
+"""Messages are answered once, in order, by the agent of the project, and not after a human has taken over."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.text_fixtures import Reach
 from kit.texter import Texter, texter_on
+
+
+@pytest.fixture(autouse=True)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.messaging.outbox.RETRY_DELAYS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("app.messaging.inbox.POLL_INTERVAL", 0.005)
 
 
 def sent(somebody: Texter) -> list[str]:
@@ -622,9 +628,9 @@ async def test_what_nobody_can_do_in_writing_is_refused(tmp_path: Path, step: st
 
 
 async def test_a_message_without_an_answer_fails_a_scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.messaging.outbox.PAUSES", ())
+    monkeypatch.setattr("app.messaging.outbox.RETRY_DELAYS", ())
     monkeypatch.setattr("kit.simulated_twilio.conversations.LONGEST_TEXT", 3)  # every answer is refused
-    assert await outcome(tmp_path, "[{caller: Hello}]") == ["no answer: the app is done with the message"]
+    assert await outcome(tmp_path, "[{caller: Hello}]") == ["no answer: the app has finished with the message"]
 
 
 # --- a server that stops -------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from app.connection import Connection
 from app.escalation import failures, routing
 from app.escalation.enqueue import twiml as answers
 from app.escalation.payload import SUMMARY, Payload, redact
-from app.escalation.state import OVER, Record, Records, State
+from app.escalation.state import FINAL_STATES, Record, Records, State
 from app.escalation.turns import flushed
 from app.main import create_app
 from app.runtime import TOOL_FAILED
@@ -299,7 +299,7 @@ class Broken(InProcess):
 
 
 async def test_a_store_that_hangs_costs_no_transfer(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.escalation.state.PATIENCE", 0.01)
+    monkeypatch.setattr("app.escalation.state.STORE_TIMEOUT", 0.01)
     call = await transferred(dial, Broken())
     await call.account.happens(call, {"taskrouter": "nobody"})
     assert call.task and handoff.NOBODY in call.farewell
@@ -652,7 +652,7 @@ def test_attributes_are_flat_and_can_be_named() -> None:
 
 
 def test_what_is_over_stays_so() -> None:
-    for state in OVER:
+    for state in FINAL_STATES:
         record = Record(payload=Payload(reason_code="x"), state=state)
         assert not any(record.may_become(each) for each in State)
 

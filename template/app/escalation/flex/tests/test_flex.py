@@ -84,11 +84,11 @@ async def reach() -> AsyncGenerator[Reach]:
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.messaging.outbox.PAUSES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr("app.messaging.inbox.AGAIN", 0.005)
-    monkeypatch.setattr("app.escalation.flex.BUSY", (0.0, 0.0))
-    monkeypatch.setattr("app.escalation.flex.SETTLE", 0.1)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.messaging.outbox.RETRY_DELAYS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("app.messaging.inbox.POLL_INTERVAL", 0.005)
+    monkeypatch.setattr("app.escalation.flex.RETRY_DELAYS", (0.0, 0.0))
+    monkeypatch.setattr("app.escalation.flex.EVENT_WAIT", 0.1)
 
 
 @pytest.fixture
