@@ -12,7 +12,7 @@ from kit.setup.number import channel_setups, phone_number
 from kit.setup.resource import UNKNOWN_UNTIL_APPLY, Proof, Resource, Step, variables
 
 URL = "https://conversations.twilio.com/v2/ControlPlane/Configurations"
-# One conversation for each call and for each channel in which somebody writes: the agent relies on it.
+# One conversation for each call, and one for each address and messaging channel: the agent relies on it.
 GROUPING = "GROUP_BY_PARTICIPANT_ADDRESSES_AND_CHANNEL_TYPE"
 
 

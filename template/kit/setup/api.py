@@ -1,7 +1,7 @@
 """Requests to Twilio's control planes, with answers exactly as they came.
 
 The models of the helper library leave out fields that they do not know, and its client drops the null that removes a
-channel: what is saved to be restored must be whole.
+channel: records that are saved for undo must be complete.
 """
 
 from __future__ import annotations

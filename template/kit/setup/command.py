@@ -30,12 +30,12 @@ Simulated = Annotated[
     bool, typer.Option("--simulated", help="With an account that is simulated, and forgotten afterwards.")
 ]
 Number = Annotated[str, typer.Option(help="The phone number, as in +15005550001; one that the account has.")]
-Name = Annotated[str, typer.Option(help="What new things are called: small letters, digits and hyphens.")]
-Store = Annotated[str, typer.Option(help="A memory store that is there (mem_store_...).")]
-Configuration = Annotated[str, typer.Option(help="A conversation configuration that is there.")]
-Intelligence = Annotated[str, typer.Option(help="An intelligence configuration that is there.")]
+Name = Annotated[str, typer.Option(help="Name of new resources: small letters, digits and hyphens.")]
+Store = Annotated[str, typer.Option(help="An existing memory store (mem_store_...).")]
+Configuration = Annotated[str, typer.Option(help="An existing conversation configuration.")]
+Intelligence = Annotated[str, typer.Option(help="An existing intelligence configuration.")]
 Operator = Annotated[str, typer.Option(help="The operator of your own, by id.")]
-Workspace = Annotated[str, typer.Option(help="A workspace that is there, by SID or name, or 'a new one'.")]
+Workspace = Annotated[str, typer.Option(help="An existing workspace, by SID or name, or 'a new one'.")]
 Grouping = Annotated[str, typer.Option(help="conversationGroupingType of a new conversation configuration. For ever.")]
 
 
@@ -53,11 +53,11 @@ def default(
     workspace: Workspace = "",
     grouping: Grouping = "",
 ) -> None:
-    """Without a command: plan."""
+    """Without a subcommand: plan."""
     given = (as_json, simulated, number, name, store, configuration, intelligence, operator, workspace, grouping)
     if context.invoked_subcommand is None:
         plan(*given)
-    elif any(given):  # lost on the way, --simulated too
+    elif any(given):  # typer would drop them, --simulated too
         typer.secho(f"Write the options after {context.invoked_subcommand}. Nothing was changed.", fg="red", err=True)
         raise typer.Exit(2)
 
@@ -75,7 +75,7 @@ def plan(
     workspace: Workspace = "",
     grouping: Grouping = "",
 ) -> None:
-    """Show what would be made and changed. Changes nothing."""
+    """Show the resources that apply would create and change. Changes nothing."""
     given = flag_values(number, name, store, configuration, intelligence, operator, workspace, grouping)
 
     async def work(own: SetupContext) -> int:
@@ -102,7 +102,7 @@ def apply(
     workspace: Workspace = "",
     grouping: Grouping = "",
 ) -> None:
-    """Make it so, after a typed yes. Can be run again at any time, also after it broke off."""
+    """Create and change the resources, after a typed yes. Can be run again at any time; resumes when interrupted."""
     given = flag_values(number, name, store, configuration, intelligence, operator, workspace, grouping)
 
     async def work(own: SetupContext) -> int:
@@ -154,7 +154,7 @@ def verify(as_json: Json = False, simulated: Simulated = False) -> None:
 
 @setup.command()
 def undo(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) -> None:
-    """Restore what apply changed, delete what it made, last first. What a memory store holds goes with it."""
+    """Restore changed fields and delete created resources, in reverse order; a memory store with its contents."""
 
     async def work(own: SetupContext) -> int:
         from kit.setup.apply import apply
@@ -183,13 +183,13 @@ def undo(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) 
     run(work, {}, simulated, quiet=as_json)
 
 
-# --- the frame ----------------------------------------------------------------------------------------------------
+# --- running a command -----------------------------------------------------------------------------------------------
 
 
 def run(
     work: Callable[[SetupContext], Coroutine[Any, Any, int]], given: Mapping[str, str], simulated: bool, quiet: bool
 ) -> None:
-    """Do the work with an account. Exits with 1 when Twilio refuses something, with 2 for what is given wrongly."""
+    """Run a command. Exit code 1: Twilio rejected a request; 2: a flag or setting is wrong."""
     from app.environment import refused
     from app.log import configure_logging
     from kit.setup.api import SetupError
@@ -228,7 +228,7 @@ async def account_setup(given: Mapping[str, str], quiet: bool) -> AsyncIterator[
 
 
 def load() -> SetupSettings:
-    """What setup reads from the environment: only how to reach the account, and the address of the server."""
+    """Settings of setup: credentials of the account and PUBLIC_URL. Raises SettingsError."""
     from pydantic import ValidationError
 
     from app.environment import SettingsError
@@ -257,7 +257,7 @@ def flag_values(
     workspace: str,
     grouping: str,
 ) -> dict[str, str]:
-    """What was given by flags, under the names that resources ask for."""
+    """Values of the flags that were given, by the `flag` of a resource."""
     if name and not re.fullmatch("[a-z0-9][a-z0-9-]{0,31}", name):
         typer.secho(f"--name: {name!r} must have 1 to 32 small letters, digits and hyphens.", fg="red", err=True)
         raise typer.Exit(2)
@@ -275,7 +275,7 @@ def flag_values(
 
 
 async def ask(question: str, options: Sequence[tuple[str, str]]) -> str:
-    """Let a person choose. Raises SetupError when they leave."""
+    """Let the user choose. Raises SetupError when the user cancels."""
     import questionary
 
     from kit.setup.api import SetupError
@@ -288,7 +288,7 @@ async def ask(question: str, options: Sequence[tuple[str, str]]) -> str:
 
 
 def confirmed(question: str, as_json: bool) -> bool:
-    """A typed yes, and nothing less. Nobody is asked where a program reads along."""
+    """True after a typed "yes". Never asks with --json or without a terminal."""
     if as_json or not is_interactive():
         typer.secho("Nothing was changed: add --yes where nobody can be asked.", fg="red", err=True)
         return False
@@ -309,7 +309,7 @@ def say(text: str) -> None:
 def say_nothing(text: str) -> None: ...
 
 
-# --- words --------------------------------------------------------------------------------------------------------
+# --- output --------------------------------------------------------------------------------------------------------
 
 MARKS = {"create": ("+", "green"), "change": ("~", "yellow"), "keep": ("=", None)}
 
@@ -323,7 +323,7 @@ def as_record(own: SetupContext, steps: Sequence[Step]) -> dict[str, Any]:
 
 
 def as_text(own: SetupContext, steps: Sequence[Step]) -> list[str]:
-    """The plan, in the order in which it is done."""
+    """The plan, in the order of apply."""
     lines = [f"Account {own.settings.account_sid}, server {own.settings.public_url}"]
     for step in steps:
         mark, color = MARKS[step.action]

@@ -1,4 +1,4 @@
-"""A resource of the Twilio account, and what it works with. Names no capability."""
+"""Resource, the base class of everything that setup creates or changes in the account, and its context."""
 
 from __future__ import annotations
 

@@ -61,25 +61,14 @@ async def webhook_proofs(
             unsigned = await http.post(url, content=content, headers=headers)
             signed = await http.post(url, content=content, headers={**headers, "X-Twilio-Signature": signature})
     except httpx2.TransportError as error:
-        yield Proof(
-            resource, f"{path} is reachable", False, f"{type(error).__name__}: is `agent serve` up, PUBLIC_URL right?"
-        )
+        hint = f"{type(error).__name__}: is `agent serve` up, PUBLIC_URL right?"
+        yield Proof(resource, f"{path} is reachable", False, hint)
         return
     yield Proof(resource, f"{path} is reachable", True)
-    refused = unsigned.status_code in (401, 403)
-    yield Proof(
-        resource,
-        f"{path} refuses what is not signed",
-        refused,
-        "" if refused else f"It answered {unsigned.status_code}: is PUBLIC_URL this project, and not a page before it?",
-    )
-    taken = 200 <= signed.status_code < 300
-    yield Proof(
-        resource,
-        f"{path} takes what is signed",
-        taken,
-        ""
-        if taken
-        else f"It answered {signed.status_code}: the server's PUBLIC_URL and TWILIO_AUTH_TOKEN must be these.",
-    )
+    ok = unsigned.status_code in (401, 403)
+    hint = f"It answered {unsigned.status_code}: is PUBLIC_URL this project, and not a page before it?"
+    yield Proof(resource, f"{path} refuses what is not signed", ok, "" if ok else hint)
+    ok = 200 <= signed.status_code < 300
+    hint = f"It answered {signed.status_code}: the server's PUBLIC_URL and TWILIO_AUTH_TOKEN must be these."
+    yield Proof(resource, f"{path} takes what is signed", ok, "" if ok else hint)
     setup.records[path] = {"text": signed.text}
