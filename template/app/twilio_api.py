@@ -45,7 +45,7 @@ class OrchestratorSettings(ApiSettings):
 class Http(AsyncHttpClient):  # type: ignore[misc]
     """Sends the helper library's requests with httpx, since its own asynchronous client sends JSON bodies as forms.
 
-    Drop when twilio > 9.13 passes the template's tests/kit/test_twilio_api.py without it.
+    Drop when twilio > 9.13 passes tests/kit/test_twilio_api.py of the template without it.
     """
 
     def __init__(self, transport: httpx2.AsyncBaseTransport | None, timeout: float) -> None:
@@ -102,8 +102,8 @@ def twilio_client(
 async def list_all(resource: Any, **filters: Any) -> list[Any]:
     """All records of a list resource. Raises TwilioRestException.
 
-    The library's `list_async` requests the second page synchronously, which fails. Drop when twilio > 9.13 passes the
-    template's tests/kit/test_twilio_api.py without it.
+    The library's `list_async` requests the second page synchronously, which fails.
+    Drop when twilio > 9.13 passes tests/kit/test_twilio_api.py of the template without it.
     """
     page = await _fetch_page(resource, **filters)
     records = list(page)

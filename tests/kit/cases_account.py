@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.kit.healthy_project import Patient, sick
+from tests.kit.healthy_project import HealthyProject, fails
 
 
-@sick("ACC001", "END006", "WSS002")
-def another_token(patient: Patient) -> None:
-    patient.patch.setenv("TWILIO_AUTH_TOKEN", "the-token-of-before")
+@fails("ACC001", "END006", "WSS002")
+def another_token(project: HealthyProject) -> None:
+    project.patch.setenv("TWILIO_AUTH_TOKEN", "the-token-of-before")
 
 
-@sick("ACC002")
-def a_suspended_account(patient: Patient) -> None:
-    patient.simulated.numbers.status = "suspended"
+@fails("ACC002")
+def a_suspended_account(project: HealthyProject) -> None:
+    project.simulated.numbers.status = "suspended"

@@ -10,61 +10,61 @@ from app.main import create_app
 from kit import defaults
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
-from tests.kit.healthy_project import Patient, sick, well
+from tests.kit.healthy_project import HealthyProject, fails, passes
 
 
-@sick("END001")
-def a_dead_tunnel(patient: Patient) -> None:
+@fails("END001")
+def a_dead_tunnel(project: HealthyProject) -> None:
     def nobody(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("Name or service not known", request=request)
 
-    patient.public.instead = nobody
+    project.public.instead = nobody
 
 
-@sick("END002")
-def a_certificate_of_nobody(patient: Patient) -> None:
+@fails("END002")
+def a_certificate_of_nobody(project: HealthyProject) -> None:
     def untrusted(request: httpx2.Request) -> httpx2.Response:
         error = ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
         error.verify_message = "self-signed certificate"
         raise httpx2.ConnectError("no", request=request) from error
 
-    patient.public.instead = untrusted
+    project.public.instead = untrusted
 
 
-@sick("END003")
-def a_proxy_without_a_server(patient: Patient) -> None:
-    patient.public.instead = lambda request: httpx2.Response(502)
+@fails("END003")
+def a_proxy_without_a_server(project: HealthyProject) -> None:
+    project.public.instead = lambda request: httpx2.Response(502)
 
 
-@sick("END003")
-def another_server(patient: Patient) -> None:
-    patient.public.instead = lambda request: httpx2.Response(200, text="<h1>Welcome to nginx</h1>")
+@fails("END003")
+def another_server(project: HealthyProject) -> None:
+    project.public.instead = lambda request: httpx2.Response(200, text="<h1>Welcome to nginx</h1>")
 
 
-@sick("END004")
-def a_redirect(patient: Patient) -> None:
-    patient.public.instead = lambda request: httpx2.Response(301, headers={"Location": "https://www.agent.example"})
+@fails("END004")
+def a_redirect(project: HealthyProject) -> None:
+    project.public.instead = lambda request: httpx2.Response(301, headers={"Location": "https://www.agent.example"})
 
 
-@sick("END005")
-def whoever_asks_is_let_in(patient: Patient) -> None:
+@fails("END005")
+def whoever_asks_is_let_in(project: HealthyProject) -> None:
     def let_in(request: httpx2.Request) -> httpx2.Response | None:
         return httpx2.Response(200) if request.method == "POST" else None
 
-    patient.public.instead = let_in
+    project.public.instead = let_in
 
 
-@well("END005")
-def a_stranger_who_is_refused_in_another_way(patient: Patient) -> None:
+@passes("END005")
+def a_stranger_who_is_refused_in_another_way(project: HealthyProject) -> None:
     def refused(request: httpx2.Request) -> httpx2.Response | None:
         unsigned = request.method == "POST" and "X-Twilio-Signature" not in request.headers
         return httpx2.Response(401) if unsigned else None
 
-    patient.public.instead = refused
+    project.public.instead = refused
 
 
-@sick("END006")
-def a_server_with_another_token(patient: Patient) -> None:
+@fails("END006")
+def a_server_with_another_token(project: HealthyProject) -> None:
     settings = defaults.settings(auth_token="the-token-of-before")
     app = create_app(settings, [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
-    patient.public.app = httpx2.ASGITransport(app)
+    project.public.app = httpx2.ASGITransport(app)

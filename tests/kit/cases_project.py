@@ -6,100 +6,104 @@ import importlib.util
 from importlib import import_module, metadata
 
 from app.capability import Capability
-from kit.registry import ANSWERS
-from tests.kit.healthy_project import Patient, sick, well
+from app.config import ANSWERS
+from app.features import FEATURES
+from tests.kit.healthy_project import HealthyProject, fails, passes
 
 SENTENCES = import_module("agent.phrases" if importlib.util.find_spec("agent.phrases") else "agent.texts")
 VERSION = metadata.version
 
 
-def pretend(patient: Patient, package: str, version: str | None) -> None:
+def pretend(project: HealthyProject, package: str, version: str | None) -> None:
     def known(name: str) -> str:
         if name == package and version is None:
             raise metadata.PackageNotFoundError(name)
         return version if name == package and version else VERSION(name)
 
-    patient.patch.setattr("kit.doctor.project.metadata.version", known)
+    project.patch.setattr("kit.doctor.project.metadata.version", known)
 
 
-@sick("PRJ001")
-def another_folder(patient: Patient) -> None:
-    (patient.root / ".copier-answers.yml").unlink()
+@fails("PRJ001")
+def another_folder(project: HealthyProject) -> None:
+    (project.root / ".copier-answers.yml").unlink()
 
 
-@sick("PRJ002")
-def an_old_python(patient: Patient) -> None:
-    patient.patch.setattr("kit.doctor.project.platform.python_version", lambda: "3.10.14")
+@fails("PRJ002")
+def an_old_python(project: HealthyProject) -> None:
+    project.patch.setattr("kit.doctor.project.platform.python_version", lambda: "3.10.14")
 
 
-@well("PRJ002")
-def a_new_python(patient: Patient) -> None:
-    patient.patch.setattr("kit.doctor.project.platform.python_version", lambda: "3.14.1")
+@passes("PRJ002")
+def a_new_python(project: HealthyProject) -> None:
+    project.patch.setattr("kit.doctor.project.platform.python_version", lambda: "3.14.1")
 
 
-@sick("PRJ003")
-def a_package_out_of_range(patient: Patient) -> None:
-    pretend(patient, "fastapi", "0.1.0")
+@fails("PRJ003")
+def a_package_out_of_range(project: HealthyProject) -> None:
+    pretend(project, "fastapi", "0.1.0")
 
 
-@sick("PRJ003")
-def a_package_that_is_not_there(patient: Patient) -> None:
-    pretend(patient, "structlog", None)
+@fails("PRJ003")
+def a_package_that_is_not_there(project: HealthyProject) -> None:
+    pretend(project, "structlog", None)
 
 
-@well("PRJ003")
-def a_newer_release_within_the_range(patient: Patient) -> None:
-    pretend(patient, "fastapi", "0.999.0")
+@passes("PRJ003")
+def a_newer_release_within_the_range(project: HealthyProject) -> None:
+    pretend(project, "fastapi", "0.999.0")
 
 
-@sick("PRJ004")
-def a_sentence_that_app_needs_is_missing(patient: Patient) -> None:
-    patient.patch.delattr(SENTENCES, "APOLOGY")
+@fails("PRJ004")
+def a_sentence_that_app_needs_is_missing(project: HealthyProject) -> None:
+    project.patch.delattr(SENTENCES, "APOLOGY")
 
 
-@sick("PRJ005")
-def an_answer_that_was_edited(patient: Patient) -> None:
-    patient.answer(level="1" if ANSWERS["level"] != "1" else "2")
+@fails("PRJ005")
+def an_answer_that_was_edited(project: HealthyProject) -> None:
+    project.answer(level="1" if ANSWERS["level"] != "1" else "2")
 
 
-@sick("PRJ005")
-def a_language_that_was_edited(patient: Patient) -> None:
+@fails("PRJ005")
+def a_language_that_was_edited(project: HealthyProject) -> None:
     """Of calls; people who write have no list of languages."""
-    patient.answer(path="manual" if ANSWERS["path"] != "manual" else "tac", languages=["xx-XX"])
+    project.answer(path="manual" if ANSWERS["path"] != "manual" else "tac", languages=["xx-XX"])
 
 
-@well("PRJ005")
-def an_answer_that_the_code_does_not_have(patient: Patient) -> None:
-    patient.answer(project_name="Another name", outcome="commerce", of_tomorrow="yes")
+@passes("PRJ005")
+def an_answer_that_the_code_does_not_have(project: HealthyProject) -> None:
+    project.answer(project_name="Another name", outcome="commerce", of_tomorrow="yes")
 
 
-@sick("PRJ006")
-def a_capability_that_the_answers_do_not_bring(patient: Patient) -> None:
-    import app.features
-
-    patient.patch.setattr("app.features.CAPABILITIES", [*app.features.CAPABILITIES, Capability])
+@fails("PRJ006")
+def a_folder_that_is_not_listed(project: HealthyProject) -> None:
+    project.patch.setattr("app.registry.FEATURES", FEATURES[1:])
 
 
-@sick("PRJ007")
-def an_empty_prompt(patient: Patient) -> None:
-    (patient.root / "agent" / "prompt.md").write_text(" \n")
+@passes("PRJ006")
+def a_capability_of_the_user(project: HealthyProject) -> None:
+    project.patch.setattr("app.registry.FEATURES", [*FEATURES, Capability])
 
 
-@sick("PRJ007")
-def a_conflict_in_the_prompt(patient: Patient) -> None:
-    (patient.root / "agent" / "prompt.md").write_text(f"{7 * '<'} before\nYou\n=======\nYou\n{7 * '>'} after\n")
+@fails("PRJ007")
+def an_empty_prompt(project: HealthyProject) -> None:
+    (project.root / "agent" / "prompt.md").write_text(" \n")
 
 
-@well("PRJ007")
-def a_prompt_with_a_line_under_its_title(patient: Patient) -> None:
-    (patient.root / "agent" / "prompt.md").write_text("You are\n=======\n")
+@fails("PRJ007")
+def a_conflict_in_the_prompt(project: HealthyProject) -> None:
+    (project.root / "agent" / "prompt.md").write_text(f"{7 * '<'} before\nYou\n=======\nYou\n{7 * '>'} after\n")
 
 
-@sick("PRJ008", "PRJ003")
-def a_release_that_the_guards_are_not_for(patient: Patient) -> None:
-    pretend(patient, "twilio", "9.99.0")
+@passes("PRJ007")
+def a_prompt_with_a_line_under_its_title(project: HealthyProject) -> None:
+    (project.root / "agent" / "prompt.md").write_text("You are\n=======\n")
 
 
-@well("PRJ008")
-def a_patch_of_the_same_release(patient: Patient) -> None:
-    pretend(patient, "twilio", "9.13.7")
+@fails("PRJ008", "PRJ003")
+def a_release_that_the_guards_are_not_for(project: HealthyProject) -> None:
+    pretend(project, "twilio", "9.99.0")
+
+
+@passes("PRJ008")
+def a_patch_of_the_same_release(project: HealthyProject) -> None:
+    pretend(project, "twilio", "9.13.7")

@@ -17,14 +17,15 @@ from app import config
 from app.main import create_app
 from app.registry import RUNTIME
 from kit import defaults
-from kit.doctor.check import Check, Examined, Report, catalogue, examine
-from kit.registry import CHECKS
+from kit.conventions import check_modules
+from kit.doctor.check import Check, Context, Report, examine, load_checks
+from kit.doctor.command import CORE
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 
-PROJECT = Path(__file__).parents[1]
-COPIED = ("pyproject.toml", ".copier-config.yml", ".env.example", ".gitignore", ".dockerignore")
-CATALOGUE = catalogue(CHECKS)
+PROJECT = Path(__file__).parents[2]
+COPIED = ("pyproject.toml", ".copier-answers.yml", ".env.example", ".gitignore", ".dockerignore")
+CHECKS = load_checks([*CORE, *check_modules()])
 SHAPED = {  # what is no key, and has to look like what it is
     "AZURE_OPENAI_ENDPOINT": "https://nobody.openai.azure.com",
     "AZURE_TOKEN_CREDENTIALS": "prod",
@@ -55,7 +56,7 @@ class Public(httpx2.AsyncBaseTransport):
         return await self.app.handle_async_request(request)
 
 
-class Patient:
+class HealthyProject:
     """What a case may change: files in `root`, the environment and more by `patch`, `simulated`, `public`."""
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
@@ -67,7 +68,8 @@ class Patient:
         for name in COPIED:
             shutil.copy(PROJECT / name, root / name)
         shutil.copytree(PROJECT / "agent", root / "agent", ignore=shutil.ignore_patterns("__pycache__"))
-        (root / "app").symlink_to(PROJECT / "app")
+        for member in ("app", "kit"):
+            (root / member).symlink_to(PROJECT / member)
         for name in ("TWILIO_REGION", "TWILIO_EDGE", "AGENT_MODEL", "AGENT_FALLBACK_MODEL"):
             patch.delenv(name, raising=False)
         for names, _ in config.MODEL_KEYS.values():
@@ -76,41 +78,41 @@ class Patient:
         patch.chdir(root)
 
     def answer(self, **changed: Any) -> None:
-        """Write answers into .copier-config.yml."""
-        path = self.root / ".copier-config.yml"
+        """Write answers into .copier-answers.yml."""
+        path = self.root / ".copier-answers.yml"
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text(encoding="utf-8")), **changed}))
 
-    async def diagnose(self, checks: Iterable[Check] = CATALOGUE) -> Report:
-        return await examine(Examined(self.root, self.simulated.transport, self.public, self.models), checks)
+    async def diagnose(self, checks: Iterable[Check] = CHECKS) -> Report:
+        return await examine(Context(self.root, self.simulated.transport, self.public, self.models), checks)
 
 
 def like(code: str) -> list[Check]:
     """The checks that are live, or those that are not, as the one of that code; with those that they need."""
-    (live,) = (check.live for check in CATALOGUE if check.code == code)
-    needed = {need for check in CATALOGUE if check.live for need in check.needs}
-    return [check for check in CATALOGUE if check.live == live or (live and check.code in needed)]
+    (live,) = (check.live for check in CHECKS if check.code == code)
+    needed = {need for check in CHECKS if check.live for need in check.requires}
+    return [check for check in CHECKS if check.live == live or (live and check.code in needed)]
 
 
-Case = Callable[[Patient], None]
-SICK: dict[str, list[tuple[Case, set[str]]]] = defaultdict(list)  # code -> cases, and what else each of them brings
-WELL: dict[str, list[Case]] = defaultdict(list)  # code -> what looks like it, and is fine
+Case = Callable[[HealthyProject], None]
+FAILING: dict[str, list[tuple[Case, set[str]]]] = defaultdict(list)  # code -> cases, and what else each of them brings
+PASSING: dict[str, list[Case]] = defaultdict(list)  # code -> what looks like it, and is fine
 
 
-def sick(code: str, *others: str) -> Callable[[Case], Case]:
+def fails(code: str, *others: str) -> Callable[[Case], Case]:
     """Mark what makes a check find something. `others` are the codes that cannot but find it too."""
 
     def mark(case: Case) -> Case:
-        SICK[code].append((case, {code, *others}))
+        FAILING[code].append((case, {code, *others}))
         return case
 
     return mark
 
 
-def well(code: str) -> Callable[[Case], Case]:
+def passes(code: str) -> Callable[[Case], Case]:
     """Mark the nearest thing to it that is not wrong."""
 
     def mark(case: Case) -> Case:
-        WELL[code].append(case)
+        PASSING[code].append(case)
         return case
 
     return mark

@@ -13,7 +13,7 @@ from twilio.base.exceptions import TwilioRestException
 from app.escalation.resources import read
 from app.escalation.routing import RoutingError, load, workflow
 from app.escalation.webhooks import EVENTS
-from kit.doctor.check import Examined, check, listed, masked, shown
+from kit.doctor.check import Context, check, listed, masked, shown
 
 WORKFLOWS = "https://www.twilio.com/docs/taskrouter/workflow-configuration"
 CALLBACKS = "https://www.twilio.com/docs/taskrouter/api/event"
@@ -22,87 +22,87 @@ WEBHOOK = "/webhooks/taskrouter"
 
 @check(
     "ESC001",
-    fix="Correct agent/routing.yml as the message says.",
+    hint="Correct agent/routing.yml as the message says.",
     docs="https://www.twilio.com/docs/taskrouter/expression-syntax",
-    needs=("PRJ001",),
+    requires=("PRJ001",),
 )
-def routing(examined: Examined) -> Iterator[str]:
+def routing(context: Context) -> Iterator[str]:
     """TaskRouter can match every rule of agent/routing.yml."""
     try:
-        load(examined.root / "agent" / "routing.yml")
+        load(context.root / "agent" / "routing.yml")
     except RoutingError as error:
         yield f"agent/routing.yml: {error}."
 
 
 @check(
     "ESC002",
-    fix="Raise AGENT_QUEUE_TIMEOUT, or lower the timeouts in agent/routing.yml.",
+    hint="Raise AGENT_QUEUE_TIMEOUT, or lower the timeouts in agent/routing.yml.",
     docs=WORKFLOWS,
-    needs=("ENV001", "ESC001"),
+    requires=("ENV001", "ESC001"),
 )
-def in_time(examined: Examined) -> Iterator[str]:
+def in_time(context: Context) -> Iterator[str]:
     """Whoever waits for a human waits long enough for every queue."""
-    for rule in load(examined.root / "agent" / "routing.yml").workflow.filters:
+    for rule in load(context.root / "agent" / "routing.yml").workflow.filters:
         before = sum(target.timeout or 0 for target in rule.targets[:-1])
-        if before >= examined.settings.queue_timeout:
+        if before >= context.settings.queue_timeout:
             yield (
                 f"The rule {rule.name} comes to its last queue after {before} s; "
-                f"AGENT_QUEUE_TIMEOUT={examined.settings.queue_timeout} has given up by then."
+                f"AGENT_QUEUE_TIMEOUT={context.settings.queue_timeout} has given up by then."
             )
 
 
 @check(
     "ESC003",
-    fix="Copy the SID of your workflow into TWILIO_WORKFLOW_SID, of the same account.",
+    hint="Copy the SID of your workflow into TWILIO_WORKFLOW_SID, of the same account.",
     docs="https://www.twilio.com/docs/taskrouter/api/workflow",
     live=True,
-    needs=("ACC001", "ACC002"),
+    requires=("ACC001", "ACC002"),
 )
-async def there(examined: Examined) -> AsyncIterator[str]:
+async def there(context: Context) -> AsyncIterator[str]:
     """The workflow exists."""
-    if await examined.once(place) is None:
-        yield f"No workspace has the workflow {masked(examined.settings.workflow_sid)}: who asks for a human gets none."
+    if await context.cached(place) is None:
+        yield f"No workspace has the workflow {masked(context.settings.workflow_sid)}: who asks for a human gets none."
 
 
 @check(
     "ESC004",
-    fix="Put PUBLIC_URL/webhooks/taskrouter into the workspace as its event callback.",
+    hint="Put PUBLIC_URL/webhooks/taskrouter into the workspace as its event callback.",
     docs=CALLBACKS,
     live=True,
-    needs=("ESC003",),
+    requires=("ESC003",),
 )
-async def told(examined: Examined) -> AsyncIterator[str]:
+async def told(context: Context) -> AsyncIterator[str]:
     """The workspace tells this server what becomes of a task."""
-    url, wanted = (await found(examined)).workspace.event_callback_url, f"{examined.settings.public_url}{WEBHOOK}"
+    url, wanted = (await found(context)).workspace.event_callback_url, f"{context.settings.public_url}{WEBHOOK}"
     if url != wanted:
         yield f"The workspace sends its events to {shown(url)}, not to {wanted}: nobody notices that nobody came."
 
 
 @check(
     "ESC005",
-    fix="Let the workspace send all events, or add the named ones.",
+    hint="Let the workspace send all events, or add the named ones.",
     docs=CALLBACKS,
     live=True,
-    needs=("ESC004",),
+    requires=("ESC004",),
 )
-async def told_all(examined: Examined) -> AsyncIterator[str]:
+async def told_all(context: Context) -> AsyncIterator[str]:
     """The workspace leaves out no event that counts."""
-    chosen = (await found(examined)).workspace.events_filter
+    chosen = (await found(context)).workspace.events_filter
     if missing := set(EVENTS) - set((chosen or "").split(",")) if chosen else set():
         yield f"The workspace's event filter leaves out {', '.join(sorted(missing))}."
 
 
 @check(
     "ESC006",
-    fix="Correct the workflow: each target and the default need a queue that exists.",
+    hint="Correct the workflow: each target and the default need a queue that exists.",
     docs=WORKFLOWS,
     live=True,
-    needs=("ESC003",),
+    requires=("ESC003",),
 )
-async def queues(examined: Examined) -> AsyncIterator[str]:
+async def queues(context: Context) -> AsyncIterator[str]:
     """The workflow leads to queues that exist, whatever the task."""
-    workflow = (await found(examined)).workflow
-    known = {each.sid for each in await examined.once(task_queues)}
+    workflow = (await found(context)).workflow
+    known = {each.sid for each in await context.cached(task_queues)}
     if missing := sorted(queues_of(workflow) - known):
         yield f"The workflow leads to queues that do not exist: {', '.join(map(masked, missing))}."
     routes = json.loads(workflow.configuration or "{}").get("task_routing", {})
@@ -112,16 +112,16 @@ async def queues(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "ESC007",
-    fix="Add a worker with the attributes that the queue asks for (agent/routing.yml shows them).",
+    hint="Add a worker with the attributes that the queue asks for (agent/routing.yml shows them).",
     docs="https://www.twilio.com/docs/taskrouter/api/worker",
     live=True,
-    needs=("ESC006",),
+    requires=("ESC006",),
 )
-async def workers(examined: Examined) -> AsyncIterator[str]:
+async def workers(context: Context) -> AsyncIterator[str]:
     """Every queue of the workflow has somebody who serves it."""
-    workspace = examined.account.taskrouter.v1.workspaces((await found(examined)).workspace.sid)
-    for queue in await examined.once(task_queues):
-        if queue.sid not in queues_of((await found(examined)).workflow):
+    workspace = context.account.taskrouter.v1.workspaces((await found(context)).workspace.sid)
+    for queue in await context.cached(task_queues):
+        if queue.sid not in queues_of((await found(context)).workflow):
             continue
         if not await listed(workspace.workers, task_queue_sid=queue.sid):
             yield f"Nobody serves the queue {queue.friendly_name} ({queue.target_workers}): people wait in vain."
@@ -129,15 +129,15 @@ async def workers(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "ESC008",
-    fix="Run agent setup apply, or write into agent/routing.yml what TaskRouter has.",
+    hint="Run agent setup apply, or write into agent/routing.yml what TaskRouter has.",
     docs=WORKFLOWS,
     live=True,
-    needs=("ESC001", "ESC006"),
+    requires=("ESC001", "ESC006"),
 )
-async def as_written(examined: Examined) -> AsyncIterator[str]:
+async def as_written(context: Context) -> AsyncIterator[str]:
     """TaskRouter has the queues and rules of agent/routing.yml."""
-    routing = load(examined.root / "agent" / "routing.yml")
-    queues = {queue.friendly_name: queue for queue in await examined.once(task_queues)}
+    routing = load(context.root / "agent" / "routing.yml")
+    queues = {queue.friendly_name: queue for queue in await context.cached(task_queues)}
     for name, workers in routing.queues.items():
         if name not in queues:
             yield f"agent/routing.yml has the queue {name}, and TaskRouter has none of that name."
@@ -145,7 +145,7 @@ async def as_written(examined: Examined) -> AsyncIterator[str]:
             yield f"The queue {name} takes {queues[name].target_workers}, and in agent/routing.yml {workers}."
     if routing.queues.keys() <= queues.keys():
         written = workflow(routing, {name: queue.sid for name, queue in queues.items()})
-        if read((await found(examined)).workflow.configuration) != read(json.dumps(written)):
+        if read((await found(context)).workflow.configuration) != read(json.dumps(written)):
             yield "The workflow has other rules than agent/routing.yml: people come to somebody else than it says."
 
 
@@ -157,12 +157,12 @@ class Place:
     workflow: Any
 
 
-async def place(examined: Examined) -> Place | None:
+async def place(context: Context) -> Place | None:
     """Where the workflow is. A workflow's SID does not say of which workspace it is."""
-    workspaces = examined.account.taskrouter.v1.workspaces
+    workspaces = context.account.taskrouter.v1.workspaces
     for workspace in await listed(workspaces):
         try:
-            workflow = await workspaces(workspace.sid).workflows(examined.settings.workflow_sid).fetch_async()
+            workflow = await workspaces(workspace.sid).workflows(context.settings.workflow_sid).fetch_async()
         except TwilioRestException as error:
             if error.status != 404:
                 raise
@@ -171,15 +171,15 @@ async def place(examined: Examined) -> Place | None:
     return None
 
 
-async def found(examined: Examined) -> Place:
-    known = await examined.once(place)
+async def found(context: Context) -> Place:
+    known = await context.cached(place)
     assert known
     return known
 
 
-async def task_queues(examined: Examined) -> list[Any]:
-    workspace = (await found(examined)).workspace
-    return await listed(examined.account.taskrouter.v1.workspaces(workspace.sid).task_queues)
+async def task_queues(context: Context) -> list[Any]:
+    workspace = (await found(context)).workspace
+    return await listed(context.account.taskrouter.v1.workspaces(workspace.sid).task_queues)
 
 
 def queues_of(workflow: Any) -> set[str]:

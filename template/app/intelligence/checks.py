@@ -13,7 +13,7 @@ from twilio.base.exceptions import TwilioRestException
 from app import config
 from app.intelligence.payload import TWILIO_OPERATORS
 from app.orchestrator.checks import configuration
-from kit.doctor.check import Examined, check, masked, shown
+from kit.doctor.check import Context, check, masked, shown
 
 GUIDE = "https://www.twilio.com/docs/conversations/intelligence"
 WEBHOOK = "/webhooks/intelligence"
@@ -23,41 +23,41 @@ FINAL = {"summary"}  # what makes sense at the end of a conversation only
 
 @check(
     "INT001",
-    fix="Let AGENT_FAILED_SIGNALS name a file that the server's user may write; in a container, on a volume.",
+    hint="Let AGENT_FAILED_SIGNALS name a file that the server's user may write; in a container, on a volume.",
     docs="https://docs.docker.com/engine/storage/volumes/",
-    needs=("ENV001",),
+    requires=("ENV001",),
 )
-def kept(examined: Examined) -> Iterator[str]:
+def kept(context: Context) -> Iterator[str]:
     """A signal whose reaction fails can be kept."""
-    path: Path = examined.root / examined.settings.failed_signals
+    path: Path = context.root / context.settings.failed_signals
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         yield f"AGENT_FAILED_SIGNALS names {path}, which cannot be written: such a signal would be lost."
 
 
 @check(
     "INT002",
-    fix="Write the https address of who takes your alerts into AGENT_ALERT_URL.",
+    hint="Write the https address of who takes your alerts into AGENT_ALERT_URL.",
     docs=GUIDE,
-    needs=("ENV001",),
+    requires=("ENV001",),
 )
-def alerts(examined: Examined) -> Iterator[str]:
+def alerts(context: Context) -> Iterator[str]:
     """Alerts travel encrypted, to somebody else."""
-    url = examined.settings.alert_url
+    url = context.settings.alert_url
     if not url:
         return
     if url.startswith("http://") and urlsplit(url).hostname not in ("localhost", "127.0.0.1"):
         yield "AGENT_ALERT_URL is http: who called and why would travel unencrypted."
-    if url.startswith(examined.settings.public_url):
+    if url.startswith(context.settings.public_url):
         yield "AGENT_ALERT_URL is this server's own address: nobody would notice an alert."
 
 
 @check(
     "INT003",
-    fix="Write the function into agent/reactions.py, as async def on_<kind>(signal, session), or drop the operator.",
+    hint="Write the function into agent/reactions.py, as async def on_<kind>(signal, session), or drop the operator.",
     docs=GUIDE,
-    needs=("PRJ004",),
+    requires=("PRJ004",),
 )
-def reactions(examined: Examined) -> Iterator[str]:
+def reactions(context: Context) -> Iterator[str]:
     """agent/reactions.py reacts to what is looked for."""
     from agent import reactions as actions
 
@@ -68,28 +68,28 @@ def reactions(examined: Examined) -> Iterator[str]:
 
 @check(
     "INT004",
-    fix="Copy the id of your intelligence configuration into TWILIO_INTELLIGENCE_CONFIGURATION_ID.",
+    hint="Copy the id of your intelligence configuration into TWILIO_INTELLIGENCE_CONFIGURATION_ID.",
     docs=GUIDE,
     live=True,
-    needs=("ORC001",),
+    requires=("ORC001",),
 )
-async def there(examined: Examined) -> AsyncIterator[str]:
+async def there(context: Context) -> AsyncIterator[str]:
     """The intelligence configuration exists."""
-    if isinstance(await examined.once(analysis), TwilioRestException):
-        yield f"There is no intelligence configuration {masked(examined.settings.intelligence_configuration_id)}."
+    if isinstance(await context.cached(analysis), TwilioRestException):
+        yield f"There is no intelligence configuration {masked(context.settings.intelligence_configuration_id)}."
 
 
 @check(
     "INT005",
-    fix="Add its id to intelligenceConfigurationIds of the conversation configuration.",
+    hint="Add its id to intelligenceConfigurationIds of the conversation configuration.",
     docs="https://www.twilio.com/docs/conversations/orchestrator",
     live=True,
-    needs=("ORC002",),
+    requires=("ORC002",),
 )
-async def linked(examined: Examined) -> AsyncIterator[str]:
+async def linked(context: Context) -> AsyncIterator[str]:
     """Conversations are analysed by the configuration that is listened to."""
-    known = (await examined.once(configuration)).intelligence_configuration_ids or []
-    ours = examined.settings.intelligence_configuration_id
+    known = (await context.cached(configuration)).intelligence_configuration_ids or []
+    ours = context.settings.intelligence_configuration_id
     if ours not in known:
         others = ", ".join(map(masked, known)) or "none"
         yield f"The conversation configuration is linked to {others} and not to {masked(ours)}: no signal ever comes."
@@ -97,14 +97,14 @@ async def linked(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "INT006",
-    fix="Give the operator a rule in the intelligence configuration.",
+    hint="Give the operator a rule in the intelligence configuration.",
     docs=GUIDE,
     live=True,
-    needs=("INT004",),
+    requires=("INT004",),
 )
-async def operators(examined: Examined) -> AsyncIterator[str]:
+async def operators(context: Context) -> AsyncIterator[str]:
     """Every operator that you chose has a rule."""
-    found = {operator.get("id") for rule in await rules(examined) for operator in rule.get("operators") or []}
+    found = {operator.get("id") for rule in await rules(context) for operator in rule.get("operators") or []}
     for kind in config.OPERATORS:
         if kind in IDS and IDS[kind] not in found:
             yield f"No rule runs the operator {kind}."
@@ -114,15 +114,15 @@ async def operators(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "INT007",
-    fix="Point the rule's webhook at PUBLIC_URL/webhooks/intelligence, with POST.",
+    hint="Point the rule's webhook at PUBLIC_URL/webhooks/intelligence, with POST.",
     docs=GUIDE,
     live=True,
-    needs=("INT004",),
+    requires=("INT004",),
 )
-async def webhooks(examined: Examined) -> AsyncIterator[str]:
+async def webhooks(context: Context) -> AsyncIterator[str]:
     """What every rule finds comes to this server."""
-    wanted_url = f"{examined.settings.public_url}{WEBHOOK}"
-    for number, rule in enumerate(await rules(examined), start=1):
+    wanted_url = f"{context.settings.public_url}{WEBHOOK}"
+    for number, rule in enumerate(await rules(context), start=1):
         hooks = [each for each in rule.get("actions") or [] if each.get("type") == "WEBHOOK"]
         if not any(each.get("url") == wanted_url for each in hooks):
             others = ", ".join(shown(each.get("url")) for each in hooks) or "nowhere"
@@ -133,14 +133,14 @@ async def webhooks(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "INT008",
-    fix="Trigger what counts while people talk by COMMUNICATION, and a summary by CONVERSATION_END.",
+    hint="Trigger what counts while people talk by COMMUNICATION, and a summary by CONVERSATION_END.",
     docs=GUIDE,
     live=True,
-    needs=("INT004",),
+    requires=("INT004",),
 )
-async def triggers(examined: Examined) -> AsyncIterator[str]:
+async def triggers(context: Context) -> AsyncIterator[str]:
     """Operators run when their result is of use."""
-    for number, rule in enumerate(await rules(examined), start=1):
+    for number, rule in enumerate(await rules(context), start=1):
         on = {str(each.get("on")) for each in rule.get("triggers") or []}
         kinds = {TWILIO_OPERATORS.get(str(each.get("id")), "") for each in rule.get("operators") or []}
         if not on:
@@ -152,16 +152,16 @@ async def triggers(examined: Examined) -> AsyncIterator[str]:
             yield f"Rule {number} finds {late} only when nobody is there any more ({', '.join(sorted(on))})."
 
 
-async def analysis(examined: Examined) -> Any:
+async def analysis(context: Context) -> Any:
     """The intelligence configuration, or why there is none. Raises when it could not be asked."""
-    api = examined.twilio.intelligence.v3
+    api = context.twilio.intelligence.v3
     try:
-        return await api.configurations(examined.settings.intelligence_configuration_id).fetch_async()
+        return await api.configurations(context.settings.intelligence_configuration_id).fetch_async()
     except TwilioRestException as error:
         if error.status not in (400, 404):
             raise
         return error
 
 
-async def rules(examined: Examined) -> list[dict[str, Any]]:
-    return list((await examined.once(analysis)).rules or [])
+async def rules(context: Context) -> list[dict[str, Any]]:
+    return list((await context.cached(analysis)).rules or [])

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.messaging.payload import bare
 from app.orchestrator.checks import configuration
-from kit.doctor.check import Examined, check, listed, masked, shown
+from kit.doctor.check import Context, check, listed, masked, shown
 
 WEBHOOK = "/webhooks/conversations"
 INGESTION = "https://www.twilio.com/docs/conversations/orchestrator/concepts/ingestion"
@@ -16,15 +16,15 @@ NUMBERS = "https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-res
 
 @check(
     "MSG001",
-    fix="Put PUBLIC_URL/webhooks/conversations into the conversation configuration as a status callback, with POST.",
+    hint="Put PUBLIC_URL/webhooks/conversations into the conversation configuration as a status callback, with POST.",
     docs="https://www.twilio.com/docs/conversations/orchestrator/webhooks",
     live=True,
-    needs=("ORC002",),
+    requires=("ORC002",),
 )
-async def told(examined: Examined) -> AsyncIterator[str]:
+async def told(context: Context) -> AsyncIterator[str]:
     """Twilio brings every message here."""
-    wanted = f"{examined.settings.public_url}{WEBHOOK}"
-    callbacks = (await examined.once(configuration)).status_callbacks or []
+    wanted = f"{context.settings.public_url}{WEBHOOK}"
+    callbacks = (await context.cached(configuration)).status_callbacks or []
     ours = [each for each in callbacks if each.get("url") == wanted]
     if not ours:
         others = ", ".join(shown(each.get("url")) for each in callbacks) or "nobody"
@@ -35,15 +35,15 @@ async def told(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "MSG002",
-    fix="Give the channel a capture rule from * to that address.",
+    hint="Give the channel a capture rule from * to that address.",
     docs=INGESTION,
     live=True,
-    needs=("ORC002",),
+    requires=("ORC002",),
 )
-async def captured(examined: Examined) -> AsyncIterator[str]:
+async def captured(context: Context) -> AsyncIterator[str]:
     """Messages to each of the agent's addresses are captured."""
-    channels = (await examined.once(configuration)).channel_settings or {}
-    for channel, address in examined.settings.addresses.items():
+    channels = (await context.cached(configuration)).channel_settings or {}
+    for channel, address in context.settings.addresses.items():
         if channel == "CHAT":  # nobody is captured there: whoever opens a chat makes its conversation
             continue
         rules = (channels.get(channel) or {}).get("captureRules") or []
@@ -53,35 +53,35 @@ async def captured(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "MSG003",
-    fix="Buy a number that takes SMS, or correct TWILIO_PHONE_NUMBER.",
+    hint="Buy a number that takes SMS, or correct TWILIO_PHONE_NUMBER.",
     docs=NUMBERS,
     live=True,
-    needs=("ACC001", "ACC002"),
+    requires=("ACC001", "ACC002"),
 )
-async def number(examined: Examined) -> AsyncIterator[str]:
+async def number(context: Context) -> AsyncIterator[str]:
     """The account has the number that texts come to."""
-    known = await examined.once(numbers)
+    known = await context.cached(numbers)
     if not known:
-        yield f"The account has no number {masked(examined.settings.phone_number)}."
+        yield f"The account has no number {masked(context.settings.phone_number)}."
     elif not (known[0].capabilities or {}).get("sms", True):
-        yield f"The number {masked(examined.settings.phone_number)} takes no SMS."
+        yield f"The number {masked(context.settings.phone_number)} takes no SMS."
 
 
 @check(
     "MSG004",
-    fix="Empty the number's own messaging webhook: Conversation Orchestrator brings the messages.",
+    hint="Empty the number's own messaging webhook: Conversation Orchestrator brings the messages.",
     docs=NUMBERS,
     live=True,
-    needs=("MSG003",),
+    requires=("MSG003",),
 )
-async def answered_once(examined: Examined) -> AsyncIterator[str]:
+async def answered_once(context: Context) -> AsyncIterator[str]:
     """Nobody else answers texts to the number."""
-    for each in await examined.once(numbers):
+    for each in await context.cached(numbers):
         if each.sms_application_sid or each.sms_url:
             where = "a TwiML application" if each.sms_application_sid else shown(each.sms_url)
             yield f"Texts to {masked(each.phone_number)} go to {where} too: people get two answers."
 
 
-async def numbers(examined: Examined) -> list[Any]:
+async def numbers(context: Context) -> list[Any]:
     """The number that texts come to, if the account has it."""
-    return await listed(examined.account.incoming_phone_numbers, phone_number=examined.settings.phone_number)
+    return await listed(context.account.incoming_phone_numbers, phone_number=context.settings.phone_number)

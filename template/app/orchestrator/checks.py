@@ -8,7 +8,7 @@ from typing import Any
 from twilio.base.exceptions import TwilioRestException
 
 from app.registry import CHANNELS
-from kit.doctor.check import Examined, check, masked
+from kit.doctor.check import Context, check, masked
 
 # How the conversation configuration may group conversations. With two channels, a call that ends must close its own
 # conversation and no other.
@@ -19,52 +19,81 @@ GUIDE = "https://www.twilio.com/docs/conversations/orchestrator"
 
 @check(
     "ORC001",
-    fix="Create an API key (Console: Account, API keys) and copy both parts; a restricted key needs these products.",
+    hint="Create an API key (Console: Account, API keys) and copy both parts; a restricted key needs these products.",
     docs="https://www.twilio.com/docs/iam/api-keys",
     live=True,
-    needs=("ACC001", "ACC002"),
+    requires=("ACC001", "ACC002"),
 )
-async def key(examined: Examined) -> AsyncIterator[str]:
+async def key(context: Context) -> AsyncIterator[str]:
     """Twilio takes the API key."""
-    outcome = await examined.once(configuration)
+    outcome = await context.cached(configuration)
     if isinstance(outcome, TwilioRestException) and outcome.status in (401, 403):
         yield f"Twilio refuses TWILIO_API_KEY with TWILIO_API_SECRET ({outcome.status})."
 
 
 @check(
     "ORC002",
-    fix="Copy the id of your conversation configuration into TWILIO_CONVERSATION_CONFIGURATION_ID.",
+    hint="Copy the id of your conversation configuration into TWILIO_CONVERSATION_CONFIGURATION_ID.",
     docs=GUIDE,
     live=True,
-    needs=("ORC001",),
+    requires=("ORC001",),
 )
-async def there(examined: Examined) -> AsyncIterator[str]:
+async def there(context: Context) -> AsyncIterator[str]:
     """The conversation configuration exists."""
-    if isinstance(await examined.once(configuration), TwilioRestException):
-        wanted = masked(examined.settings.conversation_configuration_id)
+    if isinstance(await context.cached(configuration), TwilioRestException):
+        wanted = masked(context.settings.conversation_configuration_id)
         yield f"There is no conversation configuration {wanted}: nothing is remembered, analysed or brought here."
 
 
 @check(
     "ORC003",
-    fix="Create another configuration: the grouping cannot be changed. Put its id into .env.",
+    hint="Create another configuration: the grouping cannot be changed. Put its id into .env.",
     docs=GUIDE,
     live=True,
-    needs=("ORC002",),
+    requires=("ORC002",),
 )
-async def grouping(examined: Examined) -> AsyncIterator[str]:
+async def grouping(context: Context) -> AsyncIterator[str]:
     """Conversations are grouped as this project needs it."""
-    found = (await examined.once(configuration)).conversation_grouping_type
+    found = (await context.cached(configuration)).conversation_grouping_type
     if found not in GROUPINGS:
         yield f"Conversations are grouped by {found}; this project needs {' or '.join(GROUPINGS)}."
 
 
-async def configuration(examined: Examined) -> Any:
+async def configuration(context: Context) -> Any:
     """The conversation configuration, or why there is none. Raises when it could not be asked."""
-    api = examined.twilio.conversations.v2
+    api = context.twilio.conversations.v2
     try:
-        return await api.configurations(examined.settings.conversation_configuration_id).fetch_async()
+        return await api.configurations(context.settings.conversation_configuration_id).fetch_async()
     except TwilioRestException as error:
         if error.status not in (401, 403, 404):
             raise
         return error
+
+
+if any(channel.name == "voice" for channel in CHANNELS):
+    INGESTION = "https://www.twilio.com/docs/conversations/orchestrator/concepts/ingestion"
+
+    @check(
+        "CON001",
+        hint="Add a VOICE channel to the conversation configuration, without capture rules.",
+        docs=GUIDE,
+        live=True,
+        requires=("ORC002",),
+    )
+    async def voice(context: Context) -> AsyncIterator[str]:
+        """The conversation configuration takes calls."""
+        if "VOICE" not in ((await context.cached(configuration)).channel_settings or {}):
+            yield "The conversation configuration has no VOICE channel: calls leave no conversation."
+
+    @check(
+        "CON002",
+        hint="Take the capture rules out of the VOICE channel: ConversationRelay feeds the conversation by itself.",
+        docs=INGESTION,
+        live=True,
+        requires=("CON001",),
+    )
+    async def captured_twice(context: Context) -> AsyncIterator[str]:
+        """Calls are transcribed once."""
+        rules = (await context.cached(configuration)).channel_settings["VOICE"].get("captureRules") or []
+        if rules:
+            yield f"The VOICE channel has {len(rules)} capture rule(s): speech recognition is paid for twice."

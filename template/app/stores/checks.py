@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from app.registry import STORE
 from app.stores.shared import SharedStore
-from kit.doctor.check import Examined, check, reason
+from kit.doctor.check import Context, check, reason
 
 DOCS = {
     "RedisStore": "https://redis.io/docs/latest/develop/clients/redis-py/",
@@ -17,13 +17,13 @@ DOCS = {
 
 @check(
     "STO001",
-    fix="Start it, or correct what is named; .env.example says how to do without it, with one worker.",
+    hint="Start it, or correct what is named; .env.example says how to do without it, with one worker.",
     docs=DOCS[STORE.__name__],
     live=True,
 )
-async def answers(examined: Examined) -> AsyncIterator[str]:
+async def answers(context: Context) -> AsyncIterator[str]:
     """The store of conversations in progress answers."""
-    store = STORE.build(examined.settings)
+    store = STORE.build(context.settings)
     try:
         if isinstance(store, SharedStore):
             await store.reach()

@@ -15,10 +15,10 @@ import httpx2
 
 T = TypeVar("T")
 
-LIMIT = 60.0  # seconds that a check may take
-PATIENCE = 15.0  # seconds for one request
+CHECK_TIMEOUT = 60.0  # seconds
+REQUEST_TIMEOUT = 15.0  # seconds
 
-Look = Callable[["Examined"], Iterator[str] | AsyncIterator[str]]
+Run = Callable[["Context"], Iterator[str] | AsyncIterator[str]]
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Check:
 
     code: str
     title: str
-    fix: str
+    hint: str
     docs: str
-    look: Look
+    run: Run
     live: bool = False
-    needs: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Finding:
     code: str
-    symptom: str
-    fix: str
+    message: str
+    hint: str
     docs: str
 
 
@@ -50,24 +50,24 @@ class Report:
     """`skipped` are the codes of checks that another finding has made pointless."""
 
     findings: list[Finding] = field(default_factory=list)
-    made: list[str] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
 
 def check(
-    code: str, *, fix: str, docs: str, live: bool = False, needs: tuple[str, ...] = ()
+    code: str, *, hint: str, docs: str, live: bool = False, requires: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Any], Iterator[str] | AsyncIterator[str]]], Check]:
     """Make a check of a function, whose docstring is the title. Those that are live need settings that can be read."""
 
-    def made(look: Look) -> Check:
-        title = " ".join((look.__doc__ or "").split())
-        return Check(code, title, fix, docs, look, live, (*(["ENV001"] if live else []), *needs))
+    def made(run: Run) -> Check:
+        title = " ".join((run.__doc__ or "").split())
+        return Check(code, title, hint, docs, run, live, (*(["ENV001"] if live else []), *requires))
 
     return made
 
 
 @dataclass
-class Examined:
+class Context:
     """A project and its account. Nothing is read or asked before a check wants it.
 
     `transport` carries requests to Twilio, `public` those to the public address; None is the network. `models` replace
@@ -97,7 +97,7 @@ class Examined:
     @cached_property
     def http(self) -> httpx2.AsyncClient:
         """For the public address. It follows no redirect, as Twilio's POST does not survive one."""
-        return httpx2.AsyncClient(transport=self.public, timeout=PATIENCE)
+        return httpx2.AsyncClient(transport=self.public, timeout=REQUEST_TIMEOUT)
 
     @cached_property
     def account(self) -> Any:
@@ -107,16 +107,16 @@ class Examined:
         from app.twilio_api import Http
 
         token = self.settings.auth_token.get_secret_value()
-        return Client(self.settings.account_sid, token, http_client=Http(self.transport, PATIENCE))
+        return Client(self.settings.account_sid, token, http_client=Http(self.transport, REQUEST_TIMEOUT))
 
     @cached_property
     def twilio(self) -> Any:
         """A client of Twilio with the project's API key."""
         from app.twilio_api import twilio_client
 
-        return twilio_client(self.settings, self.transport, PATIENCE)
+        return twilio_client(self.settings, self.transport, REQUEST_TIMEOUT)
 
-    async def once(self, ask: Callable[[Examined], Awaitable[T]]) -> T:
+    async def cached(self, ask: Callable[[Context], Awaitable[T]]) -> T:
         """The answer to a question that several checks have."""
         if ask not in self._answers:
             self._answers[ask] = asyncio.ensure_future(ask(self))
@@ -133,7 +133,7 @@ class Examined:
             await self.http.aclose()
 
 
-def catalogue(modules: Iterable[str]) -> list[Check]:
+def load_checks(modules: Iterable[str]) -> list[Check]:
     """The checks of these modules, in their order. A module that cannot be imported becomes a check that fails."""
     return [found for name in modules for found in _checks_of(name)]
 
@@ -154,28 +154,28 @@ def _checks_of(name: str) -> list[Check]:
         ]
 
 
-async def examine(examined: Examined, checks: Iterable[Check]) -> Report:
+async def examine(context: Context, checks: Iterable[Check]) -> Report:
     """Make all checks, one after the other. Never raises: a check that breaks is a finding of its code."""
     report = Report()
     failed: set[str] = set()
     for each in checks:
-        if failed.intersection(each.needs):
+        if failed.intersection(each.requires):
             failed.add(each.code)
             report.skipped.append(each.code)
             continue
-        report.made.append(each.code)
-        for symptom in await _symptoms(each, examined):
+        report.checked.append(each.code)
+        for symptom in await _symptoms(each, context):
             failed.add(each.code)
-            report.findings.append(Finding(each.code, " ".join(symptom.split()), each.fix, each.docs))
-    await examined.close()
+            report.findings.append(Finding(each.code, " ".join(symptom.split()), each.hint, each.docs))
+    await context.close()
     return report
 
 
-async def _symptoms(check: Check, examined: Examined) -> list[str]:
+async def _symptoms(check: Check, context: Context) -> list[str]:
     found: list[str] = []
     try:
-        async with asyncio.timeout(LIMIT):
-            symptoms = check.look(examined)
+        async with asyncio.timeout(CHECK_TIMEOUT):
+            symptoms = check.run(context)
             if isinstance(symptoms, AsyncIterator):
                 async for symptom in symptoms:
                     found.append(symptom)

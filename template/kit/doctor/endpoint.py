@@ -10,7 +10,7 @@ import httpx2
 from twilio.request_validator import RequestValidator
 
 from app.registry import CHANNELS
-from kit.doctor.check import Examined, check, shown
+from kit.doctor.check import Context, check, shown
 
 PROBE = CHANNELS[0].signed_path
 # The end of a call that nobody knows: no route does anything about it.
@@ -19,41 +19,41 @@ NOBODY = {"CallSid": f"CA{'0' * 32}", "CallStatus": "completed"}
 
 @check(
     "END001",
-    fix="Start agent serve and the tunnel or load balancer in front of it; a new tunnel has a new address.",
+    hint="Start agent serve and the tunnel or load balancer in front of it; a new tunnel has a new address.",
     docs="https://www.twilio.com/docs/api/errors/11205",
     live=True,
 )
-async def alive(examined: Examined) -> AsyncIterator[str]:
+async def answers(context: Context) -> AsyncIterator[str]:
     """Somebody answers at PUBLIC_URL."""
-    outcome = await examined.once(health)
+    outcome = await context.cached(health)
     if isinstance(outcome, httpx2.TransportError) and not untrusted(outcome):
-        yield f"{shown(examined.settings.public_url)} does not answer ({type(outcome).__name__})."
+        yield f"{shown(context.settings.public_url)} does not answer ({type(outcome).__name__})."
 
 
 @check(
     "END002",
-    fix="Install a certificate of a public authority for that name, with the certificates in between.",
+    hint="Install a certificate of a public authority for that name, with the certificates in between.",
     docs="https://www.twilio.com/docs/api/errors/11237",
     live=True,
-    needs=("END001",),
+    requires=("END001",),
 )
-async def tls(examined: Examined) -> AsyncIterator[str]:
+async def certificate_trusted(context: Context) -> AsyncIterator[str]:
     """The certificate at PUBLIC_URL is one that Twilio trusts."""
-    outcome = await examined.once(health)
+    outcome = await context.cached(health)
     if isinstance(outcome, Exception) and (why := untrusted(outcome)):
-        yield f"The certificate of {shown(examined.settings.public_url)} is not trusted: {why}."
+        yield f"The certificate of {shown(context.settings.public_url)} is not trusted: {why}."
 
 
 @check(
     "END003",
-    fix="Look at the log of the server and of what stands in front of it. 503 means that it is being stopped.",
+    hint="Look at the log of the server and of what stands in front of it. 503 means that it is being stopped.",
     docs="https://www.twilio.com/docs/api/errors/11200",
     live=True,
-    needs=("END001", "END002"),
+    requires=("END001", "END002"),
 )
-async def healthy(examined: Examined) -> AsyncIterator[str]:
+async def healthy(context: Context) -> AsyncIterator[str]:
     """What answers at PUBLIC_URL is this agent, and it takes people."""
-    answer: Any = await examined.once(health)
+    answer: Any = await context.cached(health)
     if answer.is_redirect:
         return
     if answer.status_code != 200:
@@ -64,60 +64,60 @@ async def healthy(examined: Examined) -> AsyncIterator[str]:
 
 @check(
     "END004",
-    fix="Put the address into PUBLIC_URL that answers by itself.",
+    hint="Put the address into PUBLIC_URL that answers by itself.",
     docs="https://www.twilio.com/docs/usage/webhooks/webhooks-faq",
     live=True,
-    needs=("END001", "END002"),
+    requires=("END001", "END002"),
 )
-async def direct(examined: Examined) -> AsyncIterator[str]:
+async def answers_directly(context: Context) -> AsyncIterator[str]:
     """PUBLIC_URL answers by itself, and does not send elsewhere."""
-    answer: Any = await examined.once(health)
+    answer: Any = await context.cached(health)
     if answer.is_redirect:
         yield f"PUBLIC_URL redirects ({answer.status_code}): Twilio's POST becomes a GET on the way, and is refused."
 
 
 @check(
     "END005",
-    fix="Take away what answers in the server's place, or adds a signature: the server itself refuses it with 403.",
+    hint="Take away what answers in the server's place, or adds a signature: the server itself refuses it with 403.",
     docs="https://www.twilio.com/docs/usage/security#validating-requests",
     live=True,
-    needs=("END003", "END004"),
+    requires=("END003", "END004"),
 )
-async def strangers(examined: Examined) -> AsyncIterator[str]:
+async def rejects_unsigned(context: Context) -> AsyncIterator[str]:
     """Nobody but Twilio can call the webhooks."""
-    answer = await post(examined, signature="")
+    answer = await post(context, signature="")
     if answer.is_success:
         yield f"POST {PROBE} is answered without a signature ({answer.status_code}): anybody can pretend to be Twilio."
 
 
 @check(
     "END006",
-    fix="Give the server the PUBLIC_URL and TWILIO_AUTH_TOKEN of here, and have the proxy leave path and body alone.",
+    hint="Give the server the PUBLIC_URL and TWILIO_AUTH_TOKEN of here, and have the proxy leave path and body alone.",
     docs="https://www.twilio.com/docs/api/errors/11200",
     live=True,
-    needs=("END003", "END004"),
+    requires=("END003", "END004"),
 )
-async def signed(examined: Examined) -> AsyncIterator[str]:
+async def accepts_signed(context: Context) -> AsyncIterator[str]:
     """What Twilio signs is let in, through everything that stands in between."""
-    token = RequestValidator(examined.settings.auth_token.get_secret_value())
-    url = f"{examined.settings.public_url}{PROBE}"
-    answer = await post(examined, signature=str(token.compute_signature(url, NOBODY)))
+    token = RequestValidator(context.settings.auth_token.get_secret_value())
+    url = f"{context.settings.public_url}{PROBE}"
+    answer = await post(context, signature=str(token.compute_signature(url, NOBODY)))
     if answer.status_code == 403:
         yield f"POST {PROBE} with a valid signature is refused (403): every webhook of Twilio's would be."
     elif not answer.is_success:
         yield f"POST {PROBE} with a valid signature is answered with {answer.status_code}."
 
 
-async def health(examined: Examined) -> httpx2.Response | httpx2.TransportError:
+async def health(context: Context) -> httpx2.Response | httpx2.TransportError:
     try:
-        return await examined.http.get(f"{examined.settings.public_url}/healthz")
+        return await context.http.get(f"{context.settings.public_url}/healthz")
     except httpx2.TransportError as error:
         return error
 
 
-async def post(examined: Examined, signature: str) -> httpx2.Response:
+async def post(context: Context, signature: str) -> httpx2.Response:
     headers = {"X-Twilio-Signature": signature} if signature else {}
-    return await examined.http.post(f"{examined.settings.public_url}{PROBE}", data=NOBODY, headers=headers)
+    return await context.http.post(f"{context.settings.public_url}{PROBE}", data=NOBODY, headers=headers)
 
 
 def is_ours(answer: httpx2.Response) -> bool:

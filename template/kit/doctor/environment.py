@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from app.registry import STORE
-from kit.doctor.check import Examined, check
+from kit.doctor.check import Context, check
 
 README = "https://www.twilio.com/docs/usage/webhooks/getting-started-twilio-webhooks"
 SIGNATURES = "https://www.twilio.com/docs/usage/security#validating-requests"
@@ -27,42 +27,42 @@ TUNNELS = re.compile(
 
 @check(
     "ENV001",
-    fix="Set it in .env or the environment; .env.example explains each.",
+    hint="Set it in .env or the environment; .env.example explains each.",
     docs="https://www.twilio.com/docs/usage/secure-credentials",
-    needs=("PRJ004",),
+    requires=("PRJ004",),
 )
-def settings(examined: Examined) -> Iterator[str]:
+def settings(context: Context) -> Iterator[str]:
     """Every setting is there and has a shape that can be right."""
     from app.environment import SettingsError
 
     try:
-        examined.settings  # noqa: B018 (reading is what is tried)
+        context.settings  # noqa: B018 (reading is what is tried)
     except SettingsError as error:
         yield from error.problems
 
 
 @check(
     "ENV002",
-    fix="Put the https address of your load balancer or host into PUBLIC_URL; keep tunnels for development.",
+    hint="Put the https address of your load balancer or host into PUBLIC_URL; keep tunnels for development.",
     docs="https://www.twilio.com/docs/usage/webhooks/webhooks-faq",
-    needs=("PRJ001", "ENV001"),
+    requires=("PRJ001", "ENV001"),
 )
-def tunnel(examined: Examined) -> Iterator[str]:
+def tunnel(context: Context) -> Iterator[str]:
     """A project for several workers does not hang on a tunnel."""
-    host = urlsplit(examined.settings.public_url).hostname or ""
-    if TUNNELS.search(host) and (STORE.shared or examined.answers.get("customer") == "enterprise"):
+    host = urlsplit(context.settings.public_url).hostname or ""
+    if TUNNELS.search(host) and (STORE.shared or context.answers.get("customer") == "enterprise"):
         yield f"PUBLIC_URL is a tunnel ({host}). When it ends, people meet silence and no log says so."
 
 
 @check(
     "ENV003",
-    fix="Put the address into PUBLIC_URL at which the internet reaches this server: a host name with a certificate.",
+    hint="Put the address into PUBLIC_URL at which the internet reaches this server: a host name with a certificate.",
     docs=README,
-    needs=("ENV001",),
+    requires=("ENV001",),
 )
-def reachable(examined: Examined) -> Iterator[str]:
+def reachable(context: Context) -> Iterator[str]:
     """Twilio can reach the host of PUBLIC_URL."""
-    host = urlsplit(examined.settings.public_url).hostname or ""
+    host = urlsplit(context.settings.public_url).hostname or ""
     try:
         private = not ip_address(host).is_global
     except ValueError:
@@ -73,13 +73,13 @@ def reachable(examined: Examined) -> Iterator[str]:
 
 @check(
     "ENV004",
-    fix="Write PUBLIC_URL without what comes after the host: the routes are added to it.",
+    hint="Write PUBLIC_URL without what comes after the host: the routes are added to it.",
     docs=SIGNATURES,
-    needs=("ENV001",),
+    requires=("ENV001",),
 )
-def address(examined: Examined) -> Iterator[str]:
+def address(context: Context) -> Iterator[str]:
     """PUBLIC_URL is an address to which routes can be added, as Twilio signs them."""
-    url = urlsplit(examined.settings.public_url)
+    url = urlsplit(context.settings.public_url)
     if found := ROUTES.search(url.path):
         yield f"PUBLIC_URL ends with the route {found[0]}: Twilio would be sent to {url.path}{found[0]}."
     if url.port == 443:
@@ -90,13 +90,13 @@ def address(examined: Examined) -> Iterator[str]:
 
 @check(
     "ENV005",
-    fix="Copy the Auth Token from the Console's start page. What Twilio sends is signed with it and nothing else.",
+    hint="Copy the Auth Token from the Console's start page. What Twilio sends is signed with it and nothing else.",
     docs=SIGNATURES,
-    needs=("ENV001",),
+    requires=("ENV001",),
 )
-def token(examined: Examined) -> Iterator[str]:
+def token(context: Context) -> Iterator[str]:
     """TWILIO_AUTH_TOKEN is the Auth Token, not an API key or its secret."""
-    given = examined.settings.auth_token.get_secret_value()
+    given = context.settings.auth_token.get_secret_value()
     if given == os.environ.get("TWILIO_API_SECRET"):
         yield "TWILIO_AUTH_TOKEN is the secret of the API key: every call and webhook would be refused."
     elif re.fullmatch("(SK|AC)[0-9a-f]{32}", given):
@@ -105,31 +105,31 @@ def token(examined: Examined) -> Iterator[str]:
 
 @check(
     "ENV006",
-    fix="Unset the variable in your shell, or change it there: .env gives way to what is set already.",
+    hint="Unset the variable in your shell, or change it there: .env gives way to what is set already.",
     docs="https://pypi.org/project/python-dotenv/",
 )
-def shadowed(examined: Examined) -> Iterator[str]:
+def shadowed(context: Context) -> Iterator[str]:
     """What .env says counts: the environment does not say otherwise."""
-    for name, value in dotenv_values(examined.root / ".env").items():
+    for name, value in dotenv_values(context.root / ".env").items():
         if value and os.environ.get(name, value) != value:
             yield f"{name} of .env is not used: the environment has another value."
 
 
 @check(
     "ENV007",
-    fix="Correct the name in .env.",
+    hint="Correct the name in .env.",
     docs="https://pypi.org/project/python-dotenv/",
-    needs=("PRJ001", "PRJ004"),
+    requires=("PRJ001", "PRJ004"),
 )
-def misspelt(examined: Examined) -> Iterator[str]:
+def misspelt(context: Context) -> Iterator[str]:
     """.env has no name that nobody reads."""
     from app.registry import ProjectSettings
 
-    example = examined.root / ".env.example"
+    example = context.root / ".env.example"
     text = example.read_text(encoding="utf-8") if example.is_file() else ""
     known = {str(each.alias) for each in ProjectSettings.model_fields.values()}
     known |= set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE))
-    for name in dotenv_values(examined.root / ".env"):
+    for name in dotenv_values(context.root / ".env"):
         if name in known or not name.startswith(("TWILIO_", "AGENT_", "PUBLIC_")):
             continue
         close = get_close_matches(name, known, 1, cutoff=0.8)
@@ -139,14 +139,14 @@ def misspelt(examined: Examined) -> Iterator[str]:
 
 @check(
     "ENV008",
-    fix="Add .env to .gitignore and .dockerignore. If it was committed, withdraw every secret in it.",
+    hint="Add .env to .gitignore and .dockerignore. If it was committed, withdraw every secret in it.",
     docs="https://www.twilio.com/docs/usage/secure-credentials",
-    needs=("PRJ001",),
+    requires=("PRJ001",),
 )
-def ignored(examined: Examined) -> Iterator[str]:
+def ignored(context: Context) -> Iterator[str]:
     """.env stays out of git and of the image."""
     for name in (".gitignore", ".dockerignore"):
-        path = examined.root / name
+        path = context.root / name
         lines = path.read_text(encoding="utf-8").split() if path.is_file() else []
         if not {".env", "/.env", ".env*", "**/.env"} & set(lines):
             where = "committed" if name == ".gitignore" else "in the image"
@@ -155,10 +155,10 @@ def ignored(examined: Examined) -> Iterator[str]:
 
 @check(
     "ENV009",
-    fix="Unset TWILIO_REGION and TWILIO_EDGE.",
+    hint="Unset TWILIO_REGION and TWILIO_EDGE.",
     docs=REGIONS,
 )
-def region(examined: Examined) -> Iterator[str]:
+def region(context: Context) -> Iterator[str]:
     """The helper library asks Twilio where the products are: in US1."""
     for name, normal in (("TWILIO_REGION", "us1"), ("TWILIO_EDGE", "ashburn")):
         value = os.environ.get(name) or normal
@@ -168,12 +168,12 @@ def region(examined: Examined) -> Iterator[str]:
 
 @check(
     "ENV010",
-    fix="Set AGENT_DRAIN to what the platform leaves between SIGTERM and SIGKILL, longer than a conversation lasts.",
+    hint="Set AGENT_DRAIN to what the platform leaves between SIGTERM and SIGKILL, longer than a conversation lasts.",
     docs="https://docs.docker.com/reference/cli/docker/container/stop/",
-    needs=("ENV001",),
+    requires=("ENV001",),
 )
-def drain(examined: Examined) -> Iterator[str]:
+def drain(context: Context) -> Iterator[str]:
     """A server that stops lets conversations finish."""
-    settings = examined.settings
+    settings = context.settings
     if settings.drain < settings.deadline:
         yield f"AGENT_DRAIN={settings.drain:g} is below AGENT_DEADLINE={settings.deadline:g}: a stop cuts answers off."

@@ -9,16 +9,19 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
-from kit.doctor.check import Examined, check, reason
+from kit.doctor.check import Context, check, reason
 
 ENVIRONMENT = "https://ai.pydantic.dev/models/overview/"
 INSTRUCTIONS = "Answer with the single word: yes."
 
 
 @check(
-    "MOD001", fix="Set it in .env or the environment; .env.example explains each.", docs=ENVIRONMENT, needs=("PRJ004",)
+    "MOD001",
+    hint="Set it in .env or the environment; .env.example explains each.",
+    docs=ENVIRONMENT,
+    requires=("PRJ004",),
 )
-def key(examined: Examined) -> Iterator[str]:
+def key(context: Context) -> Iterator[str]:
     """What it takes to ask the model is set."""
     from app.registry import RUNTIME
 
@@ -26,21 +29,21 @@ def key(examined: Examined) -> Iterator[str]:
         yield f"{name} is missing. {fix}"
 
 
-@check("MOD002", fix="Correct the name of the model.", docs=ENVIRONMENT, needs=("ENV001", "MOD001"))
-def name(examined: Examined) -> Iterator[str]:
+@check("MOD002", hint="Correct the name of the model.", docs=ENVIRONMENT, requires=("ENV001", "MOD001"))
+def name(context: Context) -> Iterator[str]:
     """The model is one that can be asked."""
     from app.registry import RUNTIME
 
-    yield from RUNTIME.invalid_models(examined.settings)
+    yield from RUNTIME.invalid_models(context.settings)
 
 
 @check(
     "MOD003",
-    fix="Name another model as fallback, of another provider if you can, or none.",
+    hint="Name another model as fallback, of another provider if you can, or none.",
     docs=ENVIRONMENT,
-    needs=("PRJ004",),
+    requires=("PRJ004",),
 )
-def fallback(examined: Examined) -> Iterator[str]:
+def fallback(context: Context) -> Iterator[str]:
     """The fallback is another model than the first."""
     from app.registry import RUNTIME
 
@@ -51,42 +54,42 @@ def fallback(examined: Examined) -> Iterator[str]:
 
 @check(
     "MOD004",
-    fix="Look at the key, the account's credit and the name of the model.",
+    hint="Look at the key, the account's credit and the name of the model.",
     docs=ENVIRONMENT,
     live=True,
-    needs=("MOD001", "MOD002"),
+    requires=("MOD001", "MOD002"),
 )
-async def answers(examined: Examined) -> AsyncIterator[str]:
+async def answers(context: Context) -> AsyncIterator[str]:
     """Every model answers."""
-    for model, outcome in await examined.once(asked):
+    for model, outcome in await context.cached(asked):
         if isinstance(outcome, Exception):
             yield f"{model} does not answer ({reason(outcome)}): people get an apology, or wait for the fallback."
 
 
 @check(
     "MOD005",
-    fix="Take a quicker model or a nearer region, or raise AGENT_DEADLINE.",
+    hint="Take a quicker model or a nearer region, or raise AGENT_DEADLINE.",
     docs=ENVIRONMENT,
     live=True,
-    needs=("MOD004",),
+    requires=("MOD004",),
 )
-async def in_time(examined: Examined) -> AsyncIterator[str]:
+async def in_time(context: Context) -> AsyncIterator[str]:
     """Every model begins to answer within AGENT_DEADLINE."""
-    for model, outcome in await examined.once(asked):
-        if isinstance(outcome, float) and outcome > examined.settings.deadline:
-            yield f"{model} took {outcome:.1f} s for its first word; AGENT_DEADLINE is {examined.settings.deadline:g}."
+    for model, outcome in await context.cached(asked):
+        if isinstance(outcome, float) and outcome > context.settings.deadline:
+            yield f"{model} took {outcome:.1f} s for its first word; AGENT_DEADLINE is {context.settings.deadline:g}."
 
 
-async def asked(examined: Examined) -> list[tuple[str, Any]]:
+async def asked(context: Context) -> list[tuple[str, Any]]:
     """Each model, and how many seconds its first word took, or why none came."""
     from app.registry import RUNTIME
 
     names = RUNTIME.model_names()
-    models = examined.models or names
-    return [(name, await ask(examined, model)) for name, model in zip(names, models, strict=False)]
+    models = context.models or names
+    return [(name, await ask(context, model)) for name, model in zip(names, models, strict=False)]
 
 
-async def ask(examined: Examined, model: Any) -> float | Exception:
+async def ask(context: Context, model: Any) -> float | Exception:
     """One turn of nobody's conversation, without tools. Never raises."""
     from app.registry import RUNTIME
     from app.session import Session, set_session
@@ -94,13 +97,13 @@ async def ask(examined: Examined, model: Any) -> float | Exception:
 
     began, first = time.monotonic(), 0.0
     try:
-        runtime = RUNTIME.build(examined.settings, [model])
+        runtime = RUNTIME.build(context.settings, [model])
         session = Session("doctor", "", "", "en-US", lambda: datetime.now(UTC))
         session.turn = Turn("Are you there?")
         set_session(session)
         runtime.on_connect(session)
         try:
-            async with asyncio.timeout(4 * examined.settings.deadline):
+            async with asyncio.timeout(4 * context.settings.deadline):
                 async with aclosing(runtime.answer(session, session.turn, INSTRUCTIONS, [])) as tokens:
                     async for token in tokens:
                         if token.strip() and not first:

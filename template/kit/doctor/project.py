@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from kit.doctor.check import Examined, check
+from kit.doctor.check import Context, check
 
 UPDATES = "https://copier.readthedocs.io/en/stable/updating/"
 ANEW = "Answer anew with copier update --vcs-ref=:current: -d NAME=VALUE, or take the file back: git checkout."
@@ -31,41 +31,44 @@ IN_CODE = {
 }
 CONVENTIONAL = ("checks.py", "checks", "resources.py", "commands.py", "fake.py", "scenarios")
 # What app/ takes from agent/; and how it says which release of a package a guard is for.
-IMPORT = re.compile(r"^from agent import ([\w, ]+)$", re.MULTILINE)
+IMPORT = re.compile(r"^from agent import ([a-z_, ]+)$", re.MULTILINE)
 GUARD = re.compile(r"Drop when ([\w.-]+) > (\d+(?:\.\d+)*)\s+passes (\S+)")
 
 
-@check("PRJ001", fix="Run agent doctor in the folder of the project, where its pyproject.toml is.", docs=UPDATES)
-def folder(examined: Examined) -> Iterator[str]:
+@check("PRJ001", hint="Run agent doctor in the folder of the project, where its pyproject.toml is.", docs=UPDATES)
+def folder(context: Context) -> Iterator[str]:
     """The command is run in the project's folder, and that is complete."""
     for name in ("pyproject.toml", ".copier-answers.yml", "agent/prompt.md", "app/main.py"):
-        if not (examined.root / name).is_file():
-            yield f"There is no {name} in {examined.root}."
+        if not (context.root / name).is_file():
+            yield f"There is no {name} in {context.root}."
 
 
 @check(
     "PRJ002",
-    fix="Take a Python of that range: uv python pin 3.13 && uv sync.",
+    hint="Take a Python of that range: uv python pin 3.13 && uv sync.",
     docs="https://docs.astral.sh/uv/concepts/python-versions/",
-    needs=("PRJ001",),
+    requires=("PRJ001",),
 )
-def python(examined: Examined) -> Iterator[str]:
+def python(context: Context) -> Iterator[str]:
     """Python has a version that the project is tested with."""
-    wanted = str(project(examined).get("requires-python", ""))
+    wanted = str(project(context).get("requires-python", ""))
     if not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
         yield f"This is Python {platform.python_version()}; pyproject.toml wants {wanted}."
 
 
 @check(
     "PRJ003",
-    fix="Run uv sync. If you raised a version on purpose, run the tests and raise the range in pyproject.toml.",
+    hint="Run uv sync. If you raised a version on purpose, run the tests and raise the range in pyproject.toml.",
     docs="https://docs.astral.sh/uv/concepts/projects/sync/",
-    needs=("PRJ001",),
+    requires=("PRJ001",),
 )
-def packages(examined: Examined) -> Iterator[str]:
+def packages(context: Context) -> Iterator[str]:
     """The installed packages are those that pyproject.toml asks for."""
-    for line in project(examined).get("dependencies", []):
+    own = f"{project(context)['name']}-server"
+    for line in dependencies(context.root):
         wanted = Requirement(line)
+        if wanted.name == own:
+            continue
         if wanted.marker and not wanted.marker.evaluate():
             continue
         try:
@@ -79,12 +82,12 @@ def packages(examined: Examined) -> Iterator[str]:
 
 @check(
     "PRJ004",
-    fix="The message names the place. Names that are new in agent/ stand in the template's own files; copy what lacks.",
+    hint="The message names the place. Names that are new in agent/ stand in the template's own files; copy them.",
     docs=UPDATES,
 )
-def imports(examined: Examined) -> Iterator[str]:
+def imports(context: Context) -> Iterator[str]:
     """The app can be imported: agent/ has every name that app/ takes from it."""
-    missing = list(owed(examined.root))
+    missing = list(owed(context.root))
     yield from missing
     if not missing:
         try:
@@ -110,12 +113,12 @@ def owed(root: Path) -> Iterator[str]:
                     yield f"agent/{module}.py has no {name}, which {path.relative_to(root)} takes from it."
 
 
-@check("PRJ005", fix=ANEW, docs=UPDATES, needs=("PRJ001", "PRJ004"))
-def answered(examined: Examined) -> Iterator[str]:
+@check("PRJ005", hint=ANEW, docs=UPDATES, requires=("PRJ001", "PRJ004"))
+def answered(context: Context) -> Iterator[str]:
     """The code was written for the answers in .copier-answers.yml."""
     from app import config
 
-    recorded = examined.answers
+    recorded = context.answers
     for name, written in config.ANSWERS.items():
         if plain(recorded.get(name, written)) != written:
             yield f".copier-answers.yml says {name}={plain(recorded[name])}; the code was written for {name}={written}."
@@ -128,27 +131,27 @@ def answered(examined: Examined) -> Iterator[str]:
         yield f".copier-answers.yml says model_provider={provider}; app/config.py has {model}."
 
 
-@check("PRJ006", fix=ANEW, docs=UPDATES, needs=("PRJ001", "PRJ004"))
-def listed(examined: Examined) -> Iterator[str]:
+@check("PRJ006", hint=ANEW, docs=UPDATES, requires=("PRJ001", "PRJ004"))
+def listed(context: Context) -> Iterator[str]:
     """app/features.py lists what the answers bring, in their order."""
     from app.registry import folders
 
     registered = set(folders())
-    for path in sorted((examined.root / "app").rglob("__init__.py")):
-        name = ".".join(path.parent.relative_to(examined.root).parts)
+    for path in sorted((context.root / "app").rglob("__init__.py")):
+        name = ".".join(path.parent.relative_to(context.root).parts)
         if name not in registered and any((path.parent / part).exists() for part in CONVENTIONAL):
             yield f"{name.replace('.', '/')}/ is there, but app/features.py does not list it."
 
 
 @check(
     "PRJ007",
-    fix="Write into agent/prompt.md who the agent is and what it may do.",
+    hint="Write into agent/prompt.md who the agent is and what it may do.",
     docs="https://www.twilio.com/docs/voice/conversationrelay/best-practices",
-    needs=("PRJ001",),
+    requires=("PRJ001",),
 )
-def prompt(examined: Examined) -> Iterator[str]:
+def prompt(context: Context) -> Iterator[str]:
     """The agent has a prompt."""
-    text = (examined.root / "agent" / "prompt.md").read_text(encoding="utf-8")
+    text = (context.root / "agent" / "prompt.md").read_text(encoding="utf-8")
     if not text.strip():
         yield "agent/prompt.md is empty: the model is not told what it is."
     elif found := re.search(r"^(<{7}|>{7}) ", text, re.MULTILINE):
@@ -157,13 +160,13 @@ def prompt(examined: Examined) -> Iterator[str]:
 
 @check(
     "PRJ008",
-    fix="Run the named test without the guard: drop the guard if it is green, or go back to the release.",
+    hint="Run the named test without the guard: drop the guard if it is green, or go back to the release.",
     docs="https://docs.astral.sh/uv/concepts/projects/dependencies/",
-    needs=("PRJ001",),
+    requires=("PRJ001",),
 )
-def guards(examined: Examined) -> Iterator[str]:
+def guards(context: Context) -> Iterator[str]:
     """The guards against other packages' defects are for the installed releases."""
-    for path in sorted((examined.root / "app").rglob("*.py")):
+    for path in sorted((context.root / "app").rglob("*.py")):
         for package, version, test in GUARD.findall(path.read_text(encoding="utf-8")):
             known = Version(version).release
             try:
@@ -171,13 +174,21 @@ def guards(examined: Examined) -> Iterator[str]:
             except metadata.PackageNotFoundError:
                 continue
             if Version(installed).release[: len(known)] > known:
-                where = path.relative_to(examined.root)
+                where = path.relative_to(context.root)
                 yield f"{where} guards against {package} {version}; {installed} is installed ({test} shows the need)."
 
 
-def project(examined: Examined) -> dict[str, Any]:
+def dependencies(root: Path) -> Iterator[str]:
+    """The packages of the project, of the server and of the workbench, as pyproject.toml of each lists them."""
+    for folder in (root, root / "app", root / "kit"):
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            yield from tomllib.loads(file.read_text(encoding="utf-8"))["project"].get("dependencies", [])
+
+
+def project(context: Context) -> dict[str, Any]:
     """`[project]` of pyproject.toml."""
-    text = (examined.root / "pyproject.toml").read_text(encoding="utf-8")
+    text = (context.root / "pyproject.toml").read_text(encoding="utf-8")
     found: dict[str, Any] = tomllib.loads(text)["project"]
     return found
 

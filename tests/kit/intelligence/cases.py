@@ -10,7 +10,7 @@ from app.intelligence.checks import IDS
 from app.intelligence.payload import TWILIO_OPERATORS
 from kit.defaults import PUBLIC_URL, settings
 from kit.simulated_twilio.product import identifier
-from tests.kit.healthy_project import Patient, sick, well
+from tests.kit.healthy_project import HealthyProject, fails, passes
 from tests.kit.orchestrator.cases import configuration
 
 OWN = identifier("intelligence_operator", 1)
@@ -27,108 +27,108 @@ def rule(operator: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-def healthy(patient: Patient) -> None:
+def healthy(project: HealthyProject) -> None:
     """With the same operators in every project, so that each case fits."""
     known: Any = settings()
-    patient.answer(operators=OPERATORS)
-    patient.patch.setattr(config, "OPERATORS", OPERATORS)
+    project.answer(operators=OPERATORS)
+    project.patch.setattr(config, "OPERATORS", OPERATORS)
     rules = [rule(IDS.get(kind, OWN)) for kind in OPERATORS]
-    patient.simulated.intelligence_configurations.add(known.intelligence_configuration_id, rules)
-    configuration(patient)["intelligenceConfigurationIds"] = [known.intelligence_configuration_id]
+    project.simulated.intelligence_configurations.add(known.intelligence_configuration_id, rules)
+    configuration(project)["intelligenceConfigurationIds"] = [known.intelligence_configuration_id]
 
 
-def rules(patient: Patient) -> list[dict[str, Any]]:
-    known: list[dict[str, Any]] = next(iter(patient.simulated.intelligence_configurations.configurations.values()))[
+def rules(project: HealthyProject) -> list[dict[str, Any]]:
+    known: list[dict[str, Any]] = next(iter(project.simulated.intelligence_configurations.configurations.values()))[
         "rules"
     ]
     return known
 
 
-@sick("INT001")
-def a_file_in_a_folder_that_is_not_there(patient: Patient) -> None:
-    patient.patch.setenv("AGENT_FAILED_SIGNALS", "nowhere/failed-signals.jsonl")
+@fails("INT001")
+def a_file_in_a_folder_that_is_not_there(project: HealthyProject) -> None:
+    project.patch.setenv("AGENT_FAILED_SIGNALS", "nowhere/failed-signals.jsonl")
 
 
-@well("INT001")
-def a_file_beside_the_project(patient: Patient) -> None:
-    patient.patch.setenv("AGENT_FAILED_SIGNALS", "failed-signals.jsonl")
+@passes("INT001")
+def a_file_beside_the_project(project: HealthyProject) -> None:
+    project.patch.setenv("AGENT_FAILED_SIGNALS", "failed-signals.jsonl")
 
 
-@sick("INT002")
-def alerts_that_anybody_can_read(patient: Patient) -> None:
-    patient.patch.setenv("AGENT_ALERT_URL", "http://alerts.example.com/hook")
+@fails("INT002")
+def alerts_that_anybody_can_read(project: HealthyProject) -> None:
+    project.patch.setenv("AGENT_ALERT_URL", "http://alerts.example.com/hook")
 
 
-@sick("INT002")
-def alerts_to_ourselves(patient: Patient) -> None:
-    patient.patch.setenv("AGENT_ALERT_URL", f"{PUBLIC_URL}/alerts")
+@fails("INT002")
+def alerts_to_ourselves(project: HealthyProject) -> None:
+    project.patch.setenv("AGENT_ALERT_URL", f"{PUBLIC_URL}/alerts")
 
 
-@well("INT002")
-def alerts_to_somebody(patient: Patient) -> None:
-    patient.patch.setenv("AGENT_ALERT_URL", "https://alerts.example.com/hook")
+@passes("INT002")
+def alerts_to_somebody(project: HealthyProject) -> None:
+    project.patch.setenv("AGENT_ALERT_URL", "https://alerts.example.com/hook")
 
 
-@sick("INT003")
-def nobody_reacts(patient: Patient) -> None:
-    patient.patch.delattr(actions, "on_sentiment")
+@fails("INT003")
+def nobody_reacts(project: HealthyProject) -> None:
+    project.patch.delattr(actions, "on_sentiment")
 
 
-@sick("INT004")
-def no_configuration(patient: Patient) -> None:
-    patient.simulated.intelligence_configurations.configurations.clear()
+@fails("INT004")
+def no_configuration(project: HealthyProject) -> None:
+    project.simulated.intelligence_configurations.configurations.clear()
 
 
-@sick("INT005")
-def a_chain_with_a_gap(patient: Patient) -> None:
-    configuration(patient)["intelligenceConfigurationIds"] = [identifier("intelligence_configuration", 9)]
+@fails("INT005")
+def a_chain_with_a_gap(project: HealthyProject) -> None:
+    configuration(project)["intelligenceConfigurationIds"] = [identifier("intelligence_configuration", 9)]
 
 
-@sick("INT006")
-def an_operator_without_a_rule(patient: Patient) -> None:
-    del rules(patient)[1]
+@fails("INT006")
+def an_operator_without_a_rule(project: HealthyProject) -> None:
+    del rules(project)[1]
 
 
-@sick("INT006")
-def no_operator_of_your_own(patient: Patient) -> None:
-    del rules(patient)[2]
+@fails("INT006")
+def no_operator_of_your_own(project: HealthyProject) -> None:
+    del rules(project)[2]
 
 
-@well("INT006")
-def two_operators_in_one_rule(patient: Patient) -> None:
-    rules(patient)[0]["operators"].append(rules(patient).pop(2)["operators"][0])
+@passes("INT006")
+def two_operators_in_one_rule(project: HealthyProject) -> None:
+    rules(project)[0]["operators"].append(rules(project).pop(2)["operators"][0])
 
 
-@sick("INT007")
-def the_webhook_of_yesterday(patient: Patient) -> None:
-    rules(patient)[0]["actions"][0]["url"] = "https://4f3a.ngrok-free.app/webhooks/intelligence"
+@fails("INT007")
+def the_webhook_of_yesterday(project: HealthyProject) -> None:
+    rules(project)[0]["actions"][0]["url"] = "https://4f3a.ngrok-free.app/webhooks/intelligence"
 
 
-@sick("INT007")
-def a_webhook_by_get(patient: Patient) -> None:
-    rules(patient)[0]["actions"][0]["method"] = "GET"
+@fails("INT007")
+def a_webhook_by_get(project: HealthyProject) -> None:
+    rules(project)[0]["actions"][0]["method"] = "GET"
 
 
-@well("INT007")
-def a_second_webhook_beside_ours(patient: Patient) -> None:
-    rules(patient)[0]["actions"].insert(0, {"type": "WEBHOOK", "method": "GET", "url": "https://example.com/"})
+@passes("INT007")
+def a_second_webhook_beside_ours(project: HealthyProject) -> None:
+    rules(project)[0]["actions"].insert(0, {"type": "WEBHOOK", "method": "GET", "url": "https://example.com/"})
 
 
-@sick("INT008")
-def a_rule_without_a_trigger(patient: Patient) -> None:
-    rules(patient)[0]["triggers"] = []
+@fails("INT008")
+def a_rule_without_a_trigger(project: HealthyProject) -> None:
+    rules(project)[0]["triggers"] = []
 
 
-@sick("INT008")
-def a_summary_of_every_sentence(patient: Patient) -> None:
-    rules(patient)[1]["triggers"] = [{"on": "COMMUNICATION"}]
+@fails("INT008")
+def a_summary_of_every_sentence(project: HealthyProject) -> None:
+    rules(project)[1]["triggers"] = [{"on": "COMMUNICATION"}]
 
 
-@sick("INT008")
-def a_mood_that_is_found_too_late(patient: Patient) -> None:
-    rules(patient)[0]["triggers"] = [{"on": "CONVERSATION_END"}]
+@fails("INT008")
+def a_mood_that_is_found_too_late(project: HealthyProject) -> None:
+    rules(project)[0]["triggers"] = [{"on": "CONVERSATION_END"}]
 
 
-@well("INT008")
-def an_operator_of_your_own_at_the_end(patient: Patient) -> None:
-    rules(patient)[2]["triggers"] = [{"on": "CONVERSATION_END"}]
+@passes("INT008")
+def an_operator_of_your_own_at_the_end(project: HealthyProject) -> None:
+    rules(project)[2]["triggers"] = [{"on": "CONVERSATION_END"}]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.registry import STORE
-from tests.kit.healthy_project import Patient, sick
+from tests.kit.healthy_project import HealthyProject, fails
 
 NOWHERE = "http://127.0.0.1:1"
 VARIABLES = {
@@ -13,7 +13,7 @@ VARIABLES = {
 }
 
 
-@sick("STO001")
-def nobody_there(patient: Patient) -> None:
+@fails("STO001")
+def nobody_there(project: HealthyProject) -> None:
     for name, value in VARIABLES[STORE.__name__].items():
-        patient.patch.setenv(name, value)
+        project.patch.setenv(name, value)

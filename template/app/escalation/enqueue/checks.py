@@ -9,18 +9,21 @@ from app.escalation.checks import WEBHOOK, found
 from app.escalation.enqueue import twiml
 from app.escalation.payload import Payload
 from app.escalation.resources import FLEX
-from kit.doctor.check import Examined, check, shown
+from kit.doctor.check import Context, check, shown
 from kit.twiml import TwimlError, read
 
 WAYS_OUT = ("voicemail", "callback")
 
 
 @check(
-    "QUE001", fix="Correct agent/handoff.py.", docs="https://www.twilio.com/docs/voice/twiml/enqueue", needs=("ENV001",)
+    "QUE001",
+    hint="Correct agent/handoff.py.",
+    docs="https://www.twilio.com/docs/voice/twiml/enqueue",
+    requires=("ENV001",),
 )
-def heard(examined: Examined) -> Iterator[str]:
+def heard(context: Context) -> Iterator[str]:
     """Whoever waits for a human hears something, and something else when nobody comes."""
-    settings = examined.settings
+    settings = context.settings
     for name, document in {
         "CONNECTING": twiml.enqueue(settings.public_url, settings.workflow_sid, Payload(reason_code="x"), 60),
         "WAITING": twiml.wait(),
@@ -41,15 +44,15 @@ def heard(examined: Examined) -> Iterator[str]:
 
 @check(
     "QUE002",
-    fix="Empty the workflow's assignment callback with Flex; else write PUBLIC_URL/webhooks/taskrouter/assignment.",
+    hint="Empty the workflow's assignment callback with Flex; else write PUBLIC_URL/webhooks/taskrouter/assignment.",
     docs="https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks",
     live=True,
-    needs=("ESC003",),
+    requires=("ESC003",),
 )
-async def assigned(examined: Examined) -> AsyncIterator[str]:
+async def assigned(context: Context) -> AsyncIterator[str]:
     """Nobody else says what happens to a caller whom a worker has accepted."""
-    place = await found(examined)
-    url, wanted = place.workflow.assignment_callback_url, f"{examined.settings.public_url}{WEBHOOK}/assignment"
+    place = await found(context)
+    url, wanted = place.workflow.assignment_callback_url, f"{context.settings.public_url}{WEBHOOK}/assignment"
     if not url and place.workspace.friendly_name != FLEX:
         yield f"Without Flex, the workflow has to ask {wanted} what to do with an accepted call, and asks nobody."
     elif url and url != wanted:

@@ -10,31 +10,31 @@ from sqlalchemy import text
 
 from app.memory.database import connect, parse_url
 from app.registry import STORE
-from kit.doctor.check import Examined, check, reason
+from kit.doctor.check import Context, check, reason
 
 URLS = "https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls"
 
 
-@check("DBM001", fix="Put the address of a PostgreSQL database into DATABASE_URL.", docs=URLS, needs=("ENV001",))
-def shared(examined: Examined) -> Iterator[str]:
+@check("DBM001", hint="Put the address of a PostgreSQL database into DATABASE_URL.", docs=URLS, requires=("ENV001",))
+def shared(context: Context) -> Iterator[str]:
     """Several workers share one memory."""
-    if STORE.shared and parse_url(url(examined)).drivername.startswith("sqlite"):
+    if STORE.shared and parse_url(url(context)).drivername.startswith("sqlite"):
         yield "DATABASE_URL is a SQLite file, and calls may come back elsewhere: each machine has its own memory."
 
 
 @check(
     "DBM002",
-    fix="Look whether the database runs, whether DATABASE_URL names it, and whether its user may use it.",
+    hint="Look whether the database runs, whether DATABASE_URL names it, and whether its user may use it.",
     docs=URLS,
     live=True,
 )
-async def answers(examined: Examined) -> AsyncIterator[str]:
+async def answers(context: Context) -> AsyncIterator[str]:
     """The database answers."""
-    if parse_url(url(examined)).drivername.startswith("sqlite"):  # asking would make the file
-        if path := unwritable(parse_url(url(examined)).database):
+    if parse_url(url(context)).drivername.startswith("sqlite"):  # asking would make the file
+        if path := unwritable(parse_url(url(context)).database):
             yield f"DATABASE_URL names {path}, which cannot be written: nobody is ever known."
         return
-    engine = connect(url(examined))
+    engine = connect(url(context))
     try:
         async with engine.connect() as database:
             await database.execute(text("SELECT 1"))
@@ -52,5 +52,5 @@ def unwritable(name: str | None) -> Path | None:
     return None if os.access(path if path.exists() else path.parent, os.W_OK) else path
 
 
-def url(examined: Examined) -> str:
-    return str(examined.settings.database_url.get_secret_value())
+def url(context: Context) -> str:
+    return str(context.settings.database_url.get_secret_value())

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from kit.doctor.check import Examined, check
+from kit.doctor.check import Context, check
 
 NEAR = ("localhost", "127.0.0.1", "::1")
 
 
 @check(
     "RED001",
-    fix="Write rediss:// and a password into REDIS_URL.",
+    hint="Write rediss:// and a password into REDIS_URL.",
     docs="https://redis.io/docs/latest/operate/oss_and_stack/management/security/encryption/",
-    needs=("ENV001",),
+    requires=("ENV001",),
 )
-def encrypted(examined: Examined) -> Iterator[str]:
+def encrypted(context: Context) -> Iterator[str]:
     """What people say travels to Redis encrypted."""
-    url = urlsplit(examined.settings.redis_url.get_secret_value())
+    url = urlsplit(context.settings.redis_url.get_secret_value())
     private = url.hostname in NEAR or "." not in (url.hostname or "")  # this machine, or a network of containers
     if url.scheme == "redis" and not private:
         yield f"REDIS_URL reaches {url.hostname} without TLS: conversations are readable on the way."

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from kit.doctor.check import Examined, check
+from kit.doctor.check import Context, check
 
 
 @check(
     "TAC001",
-    fix="Write TAC_ANALYTICS_DISABLED=true, in lower case, or leave it out: agent serve sets it.",
+    hint="Write TAC_ANALYTICS_DISABLED=true, in lower case, or leave it out: agent serve sets it.",
     docs="https://github.com/twilio/twilio-agent-connect-python",
 )
-def telemetry(examined: Examined) -> Iterator[str]:
+def telemetry(context: Context) -> Iterator[str]:
     """TAC does not report how the agent is used."""
     given = os.environ.get("TAC_ANALYTICS_DISABLED", "true")
     if given != "true":

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from tests.kit.healthy_project import Patient, sick, well
+from tests.kit.healthy_project import HealthyProject, fails, passes
 
 
-def healthy(patient: Patient) -> None:
-    patient.patch.setattr("app.memory.database.checks.SEVERAL_WORKERS", False)
+def healthy(project: HealthyProject) -> None:
+    project.patch.setattr("app.registry.STORE.shared", False)
 
 
-@sick("DBM001")
-def a_file_for_several_workers(patient: Patient) -> None:
-    patient.patch.setattr("app.memory.database.checks.SEVERAL_WORKERS", True)
-    patient.patch.setenv("DATABASE_URL", "sqlite:///./memory.db")
+@fails("DBM001")
+def a_file_for_several_workers(project: HealthyProject) -> None:
+    project.patch.setattr("app.registry.STORE.shared", True)
+    project.patch.setenv("DATABASE_URL", "sqlite:///./memory.db")
 
 
-@well("DBM001")
-def a_file_for_one(patient: Patient) -> None:
-    patient.patch.setenv("DATABASE_URL", "sqlite:///./memory.db")
+@passes("DBM001")
+def a_file_for_one(project: HealthyProject) -> None:
+    project.patch.setenv("DATABASE_URL", "sqlite:///./memory.db")
 
 
-@sick("DBM002")
-def a_database_that_is_down(patient: Patient) -> None:
-    patient.patch.setenv("DATABASE_URL", "postgresql://agent:a-key-of-nobody@127.0.0.1:1/agent")
+@fails("DBM002")
+def a_database_that_is_down(project: HealthyProject) -> None:
+    project.patch.setenv("DATABASE_URL", "postgresql://agent:a-key-of-nobody@127.0.0.1:1/agent")
 
 
-@sick("DBM002")
-def a_folder_that_is_not_there(patient: Patient) -> None:
-    patient.patch.setenv("DATABASE_URL", "sqlite:///./nowhere/memory.db")
+@fails("DBM002")
+def a_folder_that_is_not_there(project: HealthyProject) -> None:
+    project.patch.setenv("DATABASE_URL", "sqlite:///./nowhere/memory.db")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.kit.healthy_project import Patient, sick, well
+from tests.kit.healthy_project import HealthyProject, fails, passes
 
 
-@sick("TAC001")
-def almost_off(patient: Patient) -> None:
-    patient.patch.setenv("TAC_ANALYTICS_DISABLED", "True")
+@fails("TAC001")
+def almost_off(project: HealthyProject) -> None:
+    project.patch.setenv("TAC_ANALYTICS_DISABLED", "True")
 
 
-@well("TAC001")
-def nothing_said(patient: Patient) -> None:
-    patient.patch.delenv("TAC_ANALYTICS_DISABLED", raising=False)
+@passes("TAC001")
+def nothing_said(project: HealthyProject) -> None:
+    project.patch.delenv("TAC_ANALYTICS_DISABLED", raising=False)

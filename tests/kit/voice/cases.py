@@ -1,0 +1,151 @@
+"""Calls that would be silent, and what looks like it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+
+from agent import phrases
+from app import config
+from app.voice import relay_attributes as speech
+from kit import defaults
+from tests.kit.healthy_project import HealthyProject, fails, passes
+
+
+@fails("TWI001", "TWI005")
+def an_empty_greeting(project: HealthyProject) -> None:
+    project.patch.setattr(phrases, "GREETING", "   ")
+
+
+@fails("TWI002")
+def a_websocket_elsewhere(project: HealthyProject) -> None:
+    project.patch.setattr("app.voice.checks_url", lambda settings: "wss://agent.example/elsewhere")
+
+
+@fails("TWI003")
+def no_word_at_the_end(project: HealthyProject) -> None:
+    project.patch.setattr("app.voice.connect_action.say", lambda text: text)
+
+
+@fails("TWI004")
+def a_voice_of_another_provider(project: HealthyProject) -> None:
+    foreign = "en-US-Chirp3-HD-Aoede" if config.TTS_PROVIDER == "Amazon" else "Joanna-Generative"
+    project.patch.setitem(config.LANGUAGES, speech.FIRST_LANGUAGE, foreign)
+
+
+@passes("TWI004")
+def a_voice_of_the_provider(project: HealthyProject) -> None:
+    project.patch.setattr(config, "LANGUAGES", {speech.FIRST_LANGUAGE: "Joanna-Generative", "en-US": None})
+    project.patch.setattr(config, "TTS_PROVIDER", "Amazon")
+
+
+@fails("TWI005")
+def markup_that_is_read_aloud(project: HealthyProject) -> None:
+    project.patch.setattr(phrases, "APOLOGY", "I am **so** sorry.")
+
+
+@fails("TWI005")
+def a_sentence_without_words(project: HealthyProject) -> None:
+    project.patch.setattr(phrases, "UNAVAILABLE", "")
+
+
+@passes("TWI005")
+def ordinary_punctuation(project: HealthyProject) -> None:
+    project.patch.setattr(phrases, "HOLD", "One moment, please: I'll look – it won't take long (really)!")
+
+
+def answered(project: HealthyProject, status: int) -> None:
+    def handshake(request: httpx2.Request) -> httpx2.Response | None:
+        return httpx2.Response(status) if "Upgrade" in request.headers else None
+
+    project.public.instead = handshake
+
+
+@fails("WSS001")
+def a_proxy_that_does_not_upgrade(project: HealthyProject) -> None:
+    answered(project, 426)
+
+
+@fails("WSS002")
+def a_proxy_that_changes_the_path(project: HealthyProject) -> None:
+    answered(project, 403)
+
+
+@fails("WSS003")
+def a_gateway_that_accepts_everybody(project: HealthyProject) -> None:
+    answered(project, 101)
+
+
+APPLICATION = "AP" + "1" * 32
+
+
+def healthy(project: HealthyProject) -> None:
+    number(project)["voice_url"] = f"{defaults.PUBLIC_URL}/twiml"
+
+
+def number(project: HealthyProject) -> dict[str, Any]:
+    known: dict[str, Any] = next(iter(project.simulated.numbers.known.values()))
+    return known
+
+
+@fails("NUM001", "MSG003")
+def no_number(project: HealthyProject) -> None:
+    project.simulated.numbers.known.clear()
+
+
+@fails("NUM002")
+def the_address_of_yesterday(project: HealthyProject) -> None:
+    number(project)["voice_url"] = "https://user:a-key-of-nobody@4f3a.ngrok-free.app/twiml?key=a-key-of-nobody"
+
+
+@fails("NUM002")
+def a_slash_too_much(project: HealthyProject) -> None:
+    number(project)["voice_url"] = f"{defaults.PUBLIC_URL}/twiml/"
+
+
+@passes("NUM002")
+def another_number_beside_it(project: HealthyProject) -> None:
+    project.simulated.numbers.add("+15005550002")
+
+
+@fails("NUM003")
+def calls_by_get(project: HealthyProject) -> None:
+    number(project)["voice_method"] = "GET"
+
+
+@fails("NUM004")
+def an_application_answers(project: HealthyProject) -> None:
+    number(project)["voice_application_sid"] = APPLICATION
+    project.simulated.numbers.applications[APPLICATION] = {"voice_url": "https://example.com/voice"}
+
+
+@passes("NUM004")
+def an_application_that_points_here(project: HealthyProject) -> None:
+    number(project).update(voice_application_sid=APPLICATION, voice_url="")
+    project.simulated.numbers.applications[APPLICATION] = {"voice_url": f"{defaults.PUBLIC_URL}/twiml"}
+
+
+@fails("NUM005")
+def a_trunk_takes_the_calls(project: HealthyProject) -> None:
+    number(project)["trunk_sid"] = "TK" + "1" * 32
+
+
+@fails("NUM006")
+def a_number_for_texts(project: HealthyProject) -> None:
+    number(project)["capabilities"] = {"voice": False, "sms": True}
+
+
+@fails("NUM006")
+def a_number_for_faxes(project: HealthyProject) -> None:
+    number(project)["voice_receive_mode"] = "fax"
+
+
+@fails("NUM007")
+def calls_are_processed_in_ireland(project: HealthyProject) -> None:
+    project.simulated.regions.known[defaults.CALLED] = "ie1"
+
+
+@passes("NUM007")
+def a_route_to_the_same_region(project: HealthyProject) -> None:
+    project.simulated.regions.known[defaults.CALLED] = "US1"
