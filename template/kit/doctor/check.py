@@ -134,8 +134,19 @@ class Context:
 
 
 def load_checks(modules: Iterable[str]) -> list[Check]:
-    """The checks of these modules, in their order. A module that cannot be imported becomes a check that fails."""
-    return [found for name in modules for found in _checks_of(name)]
+    """The checks of these modules, each after those that it requires. An import error becomes a check that fails."""
+    found = [check for name in modules for check in _checks_of(name)]
+    ordered: list[Check] = []
+
+    def place(check: Check) -> None:
+        for required in (each for each in found if each.code in check.requires and each not in ordered):
+            place(required)
+        if check not in ordered:
+            ordered.append(check)
+
+    for check in found:
+        place(check)
+    return ordered
 
 
 def _checks_of(name: str) -> list[Check]:

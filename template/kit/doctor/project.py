@@ -101,16 +101,16 @@ def owed(root: Path) -> Iterator[str]:
     """Names that app/ takes from the modules of agent/, and that those do not have."""
     for path in sorted((root / "app").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        modules = {name.strip() for names in IMPORT.findall(text) for name in names.split(",")}
-        for module in sorted(modules):
+        for name in {name.strip() for names in IMPORT.findall(text) for name in names.split(",")}:
+            module, _, alias = name.partition(" as ")
             try:
                 known = import_module(f"agent.{module}")
             except Exception as error:
                 yield f"agent/{module}.py cannot be imported: {type(error).__name__}: {error}"
                 return
-            for name in sorted(set(re.findall(rf"(?<![\w./\"']){module}\.([A-Za-z]\w*)", text))):
-                if not hasattr(known, name):
-                    yield f"agent/{module}.py has no {name}, which {path.relative_to(root)} takes from it."
+            for used in sorted(set(re.findall(rf"(?<![\w./\"']){alias or module}\.([A-Za-z]\w*)", text))):
+                if not hasattr(known, used):
+                    yield f"agent/{module}.py has no {used}, which {path.relative_to(root)} takes from it."
 
 
 @check("PRJ005", hint=ANEW, docs=UPDATES, requires=("PRJ001", "PRJ004"))

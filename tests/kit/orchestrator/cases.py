@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from app.orchestrator.checks import GROUPINGS
-from app.registry import CHANNELS
-from kit.defaults import settings
+from app.registry import CHANNELS, ProjectSettings
 from tests.kit.healthy_project import HealthyProject, fails, passes
+
+HAS_VOICE = any(channel.name == "voice" for channel in CHANNELS)
 
 
 def healthy(project: HealthyProject) -> None:
-    known: Any = settings()
-    project.simulated.conversation_configurations.add(
-        known.conversation_configuration_id, conversationGroupingType=GROUPINGS[0]
-    )
+    channels = configuration(project)["channelSettings"]
+    if HAS_VOICE:
+        channels["VOICE"] = {"statusTimeouts": {"inactive": 1, "closed": 5}}
 
 
 def configuration(project: HealthyProject) -> dict[str, Any]:
-    known: dict[str, Any] = next(iter(project.simulated.conversation_configurations.known.values()))
+    """The conversation configuration of the project, in the simulated account."""
+    configurations = project.simulated.conversation_configurations
+    if not configurations.known:
+        id = ProjectSettings.model_fields["conversation_configuration_id"].examples
+        configurations.add(id[0] if id else "", conversationGroupingType=GROUPINGS[0])
+    known: dict[str, Any] = next(iter(configurations.known.values()))
     return known
 
 
@@ -37,10 +42,7 @@ def another_grouping(project: HealthyProject) -> None:
     configuration(project)["conversationGroupingType"] = "GROUP_BY_NOTHING"
 
 
-if any(channel.name == "voice" for channel in CHANNELS):
-
-    def healthy(project: HealthyProject) -> None:
-        configuration(project)["channelSettings"]["VOICE"] = {"statusTimeouts": {"inactive": 1, "closed": 5}}
+if HAS_VOICE:
 
     @fails("CON001")
     def no_calls(project: HealthyProject) -> None:

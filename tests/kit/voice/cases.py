@@ -20,7 +20,7 @@ def an_empty_greeting(project: HealthyProject) -> None:
 
 @fails("TWI002")
 def a_websocket_elsewhere(project: HealthyProject) -> None:
-    project.patch.setattr("app.voice.checks_url", lambda settings: "wss://agent.example/elsewhere")
+    project.patch.setattr("app.voice.checks.websocket_url", lambda settings: "wss://agent.example/elsewhere")
 
 
 @fails("TWI003")
