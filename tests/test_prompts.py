@@ -74,7 +74,7 @@ def test_the_arrow_keys_choose(copy: Dial) -> None:
     terminal.finishes()
     chosen = {"path": "manual", "model_provider": "anthropic", "fallback_provider": "openai"}
     assert recorded(project) == record(chosen)
-    assert (project / "app" / "relay").is_dir()
+    assert (project / "app" / "voice" / "relay").is_dir()
 
 
 @pytest.mark.parametrize(("downs", "path", "runtime"), [(1, "aws", "strands"), (2, "azure", "agent_framework")])
@@ -87,7 +87,7 @@ def test_what_a_cloud_runs_is_asked_in_the_place_of_the_models(downs: int, path:
         terminal.types(*[DOWN] * (downs if question == "path" else 0), ENTER)
     terminal.finishes()
     assert recorded(project) == record({"path": path})
-    assert (project / "app" / f"{runtime}.py").is_file()
+    assert (project / "app" / "runtimes" / runtime).is_dir()
 
 
 def test_whoever_takes_no_calls_is_not_asked_who_carries_them(copy: Dial) -> None:
@@ -97,7 +97,7 @@ def test_whoever_takes_no_calls_is_not_asked_who_carries_them(copy: Dial) -> Non
         terminal.types(*[UP] * (question == "channels"), ENTER)  # the last of the choices
     terminal.finishes()
     assert recorded(project) == record({"channels": "messaging"})
-    assert not (project / "app" / "tac.py").exists()
+    assert not (project / "app" / "voice").exists()
 
 
 def test_a_refused_answer_is_explained_and_corrected_in_place(copy: Dial) -> None:

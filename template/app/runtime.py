@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
-from inspect import iscoroutinefunction
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import structlog
 from pydantic_ai import Tool
-from pydantic_ai import messages as m
 from pydantic_core import to_json
 
 from app.session import Session
@@ -22,7 +18,6 @@ from app.turn import Turn
 
 log = structlog.get_logger()
 
-Item = TypeVar("Item")
 
 TOOL_FAILED = "The tool failed ({}). Say plainly that this did not work, and offer another way."
 
@@ -85,28 +80,6 @@ def tool_of(function: Callable[..., Any]) -> Tool[Any]:
     return tool
 
 
-def start_record(turn: Turn, instructions: str) -> list[m.ModelMessage]:
-    """The record of a turn with its request; the runtime appends the other messages."""
-    record: list[m.ModelMessage] = [
-        m.ModelRequest([m.UserPromptPart(turn.user_text)], instructions=instructions, run_id=turn.run_id)
-    ]
-    turn.record = record
-    return record
-
-
-def as_text(result: Any) -> str:
-    """A tool's result as text for a model."""
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)
-
-
-async def with_timeout(limit: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call a tool's function; one that is not async runs in a thread. Raises TimeoutError after `limit` seconds."""
-    async with asyncio.timeout(limit):
-        if iscoroutinefunction(function):
-            return await function(*args, **kwargs)
-        return await asyncio.to_thread(function, *args, **kwargs)
-
-
 async def run_tool_safely(name: str, call: Awaitable[Any], unless: type[Exception] | tuple[()] = ()) -> Any:
     """The result of a tool, or a sentence for the model when it raised; `unless` is raised.
 
@@ -136,10 +109,6 @@ class ModelFailed(Exception):
     """A failure described by the runtime: its text quotes nothing of the conversation, and is logged."""
 
 
-class AnswerFailed(Exception):
-    """No model began to answer in time, or the one that began broke off."""
-
-
 def reason(error: BaseException) -> str:
     """Why a model failed, without what a provider may have quoted of the conversation."""
     if isinstance(error, ModelFailed):
@@ -147,44 +116,3 @@ def reason(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return ", ".join(reason(each) for each in error.exceptions)
     return " ".join([type(error).__name__, *([str(error.status_code)] if hasattr(error, "status_code") else [])])
-
-
-async def first_stream_to_begin(
-    streams: Sequence[tuple[str, Callable[[], AsyncGenerator[Item]]]],
-    deadline: float,
-    has_begun: Callable[[Item], bool],
-    *,
-    explain: Callable[[BaseException], str] = reason,
-    last_may_wait: bool = False,
-) -> AsyncGenerator[Item]:
-    """Yield the items of the first stream that begins within `deadline` seconds.
-
-    `streams` are names of models, each with a function that opens its stream, in order of preference. A stream has
-    begun with the first item for which `has_begun` is true: a token or a tool call. Earlier items are held back until
-    then. A stream that fails later is not replaced, since the caller has heard a part of it. `explain` describes an
-    error and quotes nothing; with `last_may_wait` the last stream has no deadline. Raises AnswerFailed.
-    """
-    failures = []
-    for number, (model, open_stream) in enumerate(streams, 1):
-        held: list[Item] = []
-        begun = False
-        try:
-            async with aclosing(open_stream()) as stream:
-                async with asyncio.timeout(None if last_may_wait and number == len(streams) else deadline):
-                    async for item in stream:
-                        held.append(item)
-                        if begun := has_begun(item):
-                            break
-                if not begun:
-                    raise ModelFailed("the stream ended before it began")
-                for item in held:
-                    yield item
-                async for item in stream:
-                    yield item
-                return
-        except Exception as error:
-            log.warning("model.failed", model=model, error=explain(error))
-            failures.append(explain(error))
-            if begun:
-                break
-    raise AnswerFailed(", ".join(failures))

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_ai import Tool
 
-from app.runtime import as_text, run_shielded, run_tool_safely, tool_of, with_timeout
+from app.runtime import run_shielded, run_tool_safely, tool_of
+from app.runtimes.streams import as_text, with_timeout
 from app.turn import Turn
 
 

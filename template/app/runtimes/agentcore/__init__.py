@@ -24,10 +24,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 
 from app.background import Background
-from app.runtime import Runtime, first_stream_to_begin, reason, start_record
+from app.runtime import Runtime, reason
 from app.runtimes.aws import missing_credentials, patience
 from app.runtimes.aws.messages import bedrock_messages, content_block, record_of
 from app.runtimes.remote_tool import RemoteTool
+from app.runtimes.streams import first_stream_to_begin, start_record
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_ai import messages as m
 
-from app.runtime import as_text
+from app.runtimes.streams import as_text
 
 NOBODY_SPOKE = "(The call has begun.)"
 

@@ -26,18 +26,10 @@ from botocore.config import Config
 from pydantic import Field, validate_call
 from pydantic_ai import messages as m
 
-from app.runtime import (
-    AnswerFailed,
-    Runtime,
-    as_text,
-    first_stream_to_begin,
-    run_shielded,
-    run_tool_safely,
-    start_record,
-    with_timeout,
-)
+from app.runtime import Runtime, run_shielded, run_tool_safely
 from app.runtimes.aws import AwsSettings, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages
+from app.runtimes.streams import AnswerFailed, as_text, first_stream_to_begin, start_record, with_timeout
 from app.session import Session
 from app.turn import Turn
 

@@ -22,9 +22,10 @@ from agent_framework import (
 )
 from pydantic_ai import messages as m
 
-from app.runtime import ModelFailed, Runtime, first_stream_to_begin, reason, start_record
+from app.runtime import ModelFailed, Runtime, reason
 from app.runtimes.microsoft_agents.messages import arguments_of, chat_messages, record_of
 from app.runtimes.remote_tool import RemoteTool
+from app.runtimes.streams import first_stream_to_begin, start_record
 from app.session import Session
 from app.turn import Turn
 

@@ -9,7 +9,7 @@ from typing import Any
 from agent_framework import ChatResponse, Content, Message
 from pydantic_ai import messages as m
 
-from app.runtime import as_text
+from app.runtimes.streams import as_text
 
 
 def chat_messages(history: Iterable[m.ModelMessage]) -> list[Message]:

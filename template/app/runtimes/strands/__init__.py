@@ -20,17 +20,10 @@ from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import config
-from app.runtime import (
-    Runtime,
-    as_text,
-    first_stream_to_begin,
-    run_shielded,
-    run_tool_safely,
-    start_record,
-    with_timeout,
-)
+from app.runtime import Runtime, run_shielded, run_tool_safely
 from app.runtimes.aws import AwsSettings, missing_credentials, patience
 from app.runtimes.aws.messages import bedrock_messages, record_of
+from app.runtimes.streams import as_text, first_stream_to_begin, start_record, with_timeout
 from app.session import Session
 from app.turn import Turn
 

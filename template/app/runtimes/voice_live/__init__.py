@@ -25,9 +25,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
 
-from app.runtime import ModelFailed, Runtime, as_text, first_stream_to_begin, reason, start_record
+from app.runtime import ModelFailed, Runtime, reason
 from app.runtimes.azure import AzureSettings, Identity, missing_key
 from app.runtimes.remote_tool import RemoteTool
+from app.runtimes.streams import as_text, first_stream_to_begin, start_record
 from app.session import Session
 from app.turn import Turn
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
-from app.runtime import AnswerFailed, first_stream_to_begin
+from app.runtimes.streams import AnswerFailed, first_stream_to_begin
 from kit.virtual_time import run
 
 Script = list[str | float | Exception]  # items, pauses in seconds, and a failure
