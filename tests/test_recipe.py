@@ -46,12 +46,16 @@ def insert(path: Path, anchor: str, text: str, before: bool = False) -> None:
     path.write_text(whole.replace(anchor, text + anchor if before else anchor + text), encoding="utf-8")
 
 
+def copied(template: Path, project: Path, *answers: str) -> None:
+    command = ["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD", *answers, str(template), str(project)]
+    subprocess.run(command, check=True)
+
+
 @pytest.fixture(scope="module")
 def project(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     place = tmp_path_factory.mktemp("recipe")
     template = commit(followed(shutil.copytree(folder, place / "template")))
-    copy = ["copier", "copy", "--quiet", "--defaults", "-d", "opening_hours=true", "--vcs-ref=HEAD", template]
-    subprocess.run([*copy, place / "project"], check=True)
+    copied(template, place / "project", "-d", "opening_hours=true")
     yield install(place / "project", "3.11")
 
 
@@ -62,7 +66,7 @@ def test_the_registry_lists_it_once(project: Path) -> None:
 
 def test_without_the_answer_nothing_of_it_is_there(project: Path, tmp_path: Path) -> None:
     template = project.parent / "template"
-    subprocess.run(["copier", "copy", "--quiet", "--defaults", "--vcs-ref=HEAD", template, tmp_path / "p"], check=True)
+    copied(template, tmp_path / "p")
     assert not (tmp_path / "p" / "app" / "opening_hours").exists()
     assert "opening_hours" not in (tmp_path / "p" / "app" / "features.py").read_text(encoding="utf-8")
 

@@ -89,22 +89,22 @@ async def talk(begin: Begin, failed_file: Path) -> Talk:
 
 
 @pytest.fixture
-def somebody(talk: Talk) -> Any:
+def party(talk: Talk) -> Any:
     """The simulated caller, or author of messages."""
     return talk.party
 
 
-async def happens(somebody: Any, **event: Any) -> None:
-    await somebody.account.happens(somebody, {"intelligence": event})
+async def happens(party: Any, **event: Any) -> None:
+    await party.account.happens(party, {"intelligence": event})
 
 
-def body_of(somebody: Any, **event: Any) -> dict[str, Any]:
-    body: dict[str, Any] = somebody.account.intelligence.rule_execution(somebody, event)
+def body_of(party: Any, **event: Any) -> dict[str, Any]:
+    body: dict[str, Any] = party.account.intelligence.rule_execution(party, event)
     return body
 
 
-async def sends(somebody: Any, body: dict[str, Any], token: str | None = "once") -> int:
-    return int((await somebody.account.intelligence.send(somebody, body, token)).status_code)
+async def sends(party: Any, body: dict[str, Any], token: str | None = "once") -> int:
+    return int((await party.account.intelligence.send(party, body, token)).status_code)
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -201,9 +201,9 @@ async def test_a_signal_reaches_its_session(talk: Talk, reactions: Recorder) -> 
     assert (signal.label, session.id, session.caller) == ("negative", (await talk.session()).id, defaults.CALLER)
 
 
-async def test_every_result_of_a_rule_is_a_signal(somebody: Any, reactions: Recorder) -> None:
+async def test_every_result_of_a_rule_is_a_signal(party: Any, reactions: Recorder) -> None:
     await happens(
-        somebody,
+        party,
         sentiment="positive",
         script_adherence={"failed": ["greeting"], "met": ["name"]},
         custom={"name": "Churn", "result": {"risk": 3}},
@@ -213,51 +213,51 @@ async def test_every_result_of_a_rule_is_a_signal(somebody: Any, reactions: Reco
     assert found["script_adherence"].failed == ["greeting"] and found["custom"].result == {"risk": 3}
 
 
-async def test_signals_keep_their_order(somebody: Any, reactions: Recorder) -> None:
+async def test_signals_keep_their_order(party: Any, reactions: Recorder) -> None:
     for label in ("positive", "neutral", "negative"):
-        assert await sends(somebody, body_of(somebody, sentiment=label), label) == 200
+        assert await sends(party, body_of(party, sentiment=label), label) == 200
     await until(lambda: len(reactions.seen) == 3)
     assert [signal.label for signal in reactions.signals] == ["positive", "neutral", "negative"]
 
 
-async def test_another_conversation_is_ignored(somebody: Any, reactions: Recorder, logged: Callable[[], str]) -> None:
-    await happens(somebody, sentiment="negative", conversation="other")
+async def test_another_conversation_is_ignored(party: Any, reactions: Recorder, logged: Callable[[], str]) -> None:
+    await happens(party, sentiment="negative", conversation="other")
     await until(lambda: "another conversation" in logged())
     await soon()
     assert reactions.seen == []
 
 
-async def test_another_configuration_is_ignored(somebody: Any, reactions: Recorder, logged: Callable[[], str]) -> None:
-    body = body_of(somebody, sentiment="negative")
+async def test_another_configuration_is_ignored(party: Any, reactions: Recorder, logged: Callable[[], str]) -> None:
+    body = body_of(party, sentiment="negative")
     body["intelligenceConfiguration"]["id"] = OTHER
-    assert await sends(somebody, body) == 200
+    assert await sends(party, body) == 200
     await until(lambda: "another configuration" in logged())
     await soon()
     assert reactions.seen == []
 
 
-async def test_a_repeated_webhook_is_ignored(somebody: Any, reactions: Recorder) -> None:
-    await happens(somebody, sentiment="negative", repeat=3)
+async def test_a_repeated_webhook_is_ignored(party: Any, reactions: Recorder) -> None:
+    await happens(party, sentiment="negative", repeat=3)
     assert len(reactions.seen) == 1
-    await happens(somebody, sentiment="negative")
+    await happens(party, sentiment="negative")
     assert len(reactions.seen) == 2
 
 
-async def test_a_repetition_without_a_token_is_detected(somebody: Any, reactions: Recorder) -> None:
-    first, second = body_of(somebody, sentiment="negative"), body_of(somebody, sentiment="negative")
+async def test_a_repetition_without_a_token_is_detected(party: Any, reactions: Recorder) -> None:
+    first, second = body_of(party, sentiment="negative"), body_of(party, sentiment="negative")
     for body in (first, first, second):
-        await sends(somebody, body, token=None)
+        await sends(party, body, token=None)
     await until(lambda: len(reactions.seen) == 2)
     await soon()
     assert len(reactions.seen) == 2
 
 
-async def test_only_twilio_can_send_signals(somebody: Any, reactions: Recorder) -> None:
-    content = json.dumps(body_of(somebody, sentiment="negative")).encode()
+async def test_only_twilio_can_send_signals(party: Any, reactions: Recorder) -> None:
+    content = json.dumps(body_of(party, sentiment="negative")).encode()
     async with httpx2.AsyncClient(verify=False, trust_env=False) as http:
         for headers in ({}, {"X-Twilio-Signature": "bm9ib2R5"}):
             answer = await http.post(
-                f"http://{somebody.address}{fake.PATH}",
+                f"http://{party.address}{fake.PATH}",
                 content=content,
                 headers={"Content-Type": "application/json", **headers},
             )
@@ -272,24 +272,24 @@ async def test_only_twilio_can_send_signals(somebody: Any, reactions: Recorder) 
     ids=["empty", "half", "wrong"],
 )
 async def test_an_invalid_payload_is_logged_without_its_values(
-    somebody: Any, body: dict[str, Any], logged: Callable[[], str]
+    party: Any, body: dict[str, Any], logged: Callable[[], str]
 ) -> None:
-    assert await sends(somebody, body) == 200
+    assert await sends(party, body) == 200
     await until(lambda: "signals.unreadable" in logged())
     assert "intelligenceConfiguration" in logged() and "Ada" not in logged()
 
 
-async def test_an_invalid_result_does_not_cost_the_others(somebody: Any, reactions: Recorder) -> None:
-    body = body_of(somebody, sentiment="negative")
+async def test_an_invalid_result_does_not_cost_the_others(party: Any, reactions: Recorder) -> None:
+    body = body_of(party, sentiment="negative")
     body["operatorResults"] = ["?", {"operator": None}, *body["operatorResults"]]
-    await sends(somebody, body)
+    await sends(party, body)
     await until(lambda: reactions.seen)
 
 
-async def test_a_signal_without_a_reaction_is_ignored(somebody: Any, reactions: Recorder) -> None:
+async def test_a_signal_without_a_reaction_is_ignored(party: Any, reactions: Recorder) -> None:
     del reactions.on_sentiment
-    await happens(somebody, sentiment="negative")
-    await happens(somebody, next_best_response="Offer a refund.")
+    await happens(party, sentiment="negative")
+    await happens(party, next_best_response="Offer a refund.")
     assert len(reactions.seen) == 1
 
 
@@ -332,11 +332,11 @@ def broken(signal: Signal, session: Session) -> Awaitable[None]:
     raise KeyError(session.caller)
 
 
-async def fail(somebody: Any, reactions: Recorder, **event: Any) -> None:
+async def fail(party: Any, reactions: Recorder, **event: Any) -> None:
     """Let the reaction to one event fail."""
     reactions.on_sentiment = broken
     with pytest.raises(ValueError, match="a reaction of agent/reactions.py failed"):
-        await happens(somebody, **event)
+        await happens(party, **event)
     reactions.on_sentiment = reactions.record
 
 
@@ -380,9 +380,9 @@ async def test_a_failed_signal_is_kept_and_replayed(
 
 
 async def test_a_signal_that_fails_again_is_kept_again(
-    failing: None, somebody: Any, reactions: Recorder, failed_file: Path
+    failing: None, party: Any, reactions: Recorder, failed_file: Path
 ) -> None:
-    await fail(somebody, reactions, sentiment="negative")
+    await fail(party, reactions, sentiment="negative")
     reactions.on_sentiment = broken
     code, said = await replayed()
     assert code == 1 and "FAIL sentiment" in said and "KeyError" in said and "1 of 1 failed again" in said
@@ -463,10 +463,10 @@ async def test_a_signal_is_kept_when_its_alert_fails(begin: Begin, reactions: Re
 
 
 async def test_an_alert_without_an_address_is_logged(
-    somebody: Any, reactions: Recorder, logged: Callable[[], str]
+    party: Any, reactions: Recorder, logged: Callable[[], str]
 ) -> None:
     reactions.on_sentiment = lambda signal, session: alert(session, "unhappy")
-    await happens(somebody, sentiment="negative")
+    await happens(party, sentiment="negative")
     assert '"alert"' in logged() and "unhappy" in logged()
 
 

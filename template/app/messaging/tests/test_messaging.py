@@ -43,15 +43,15 @@ def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.messaging.inbox.POLL_INTERVAL", 0.005)
 
 
-def sent(somebody: Texter) -> list[str]:
-    return [message["content"]["text"] for message in somebody.account.conversations.sent]
+def sent(customer: Texter) -> list[str]:
+    return [message["content"]["text"] for message in customer.account.conversations.sent]
 
 
-async def kept(somebody: Texter) -> Session:
+async def kept(customer: Texter) -> Session:
     """The conversation as the store has it."""
-    stored = await somebody.messaging.store.get(f"session:{somebody.conversation}")
+    stored = await customer.messaging.store.get(f"session:{customer.conversation}")
     assert stored
-    return load_session(somebody.conversation, json.loads(stored), somebody.messaging.now)
+    return load_session(customer.conversation, json.loads(stored), customer.messaging.now)
 
 
 def told(session: Session) -> list[str]:
@@ -67,9 +67,9 @@ def told(session: Session) -> list[str]:
 
 
 async def test_a_text_is_answered(reach: Reach) -> None:
-    somebody = await reach({"hears": "order", "says": "It arrives tomorrow."})
-    assert await somebody.texts("Where is my order?") == "It arrives tomorrow."
-    assert set(somebody.statuses) == {200}
+    customer = await reach({"hears": "order", "says": "It arrives tomorrow."})
+    assert await customer.texts("Where is my order?") == "It arrives tomorrow."
+    assert set(customer.statuses) == {200}
 
 
 async def test_the_model_knows_what_was_written_before(reach: Reach) -> None:
@@ -79,9 +79,9 @@ async def test_the_model_knows_what_was_written_before(reach: Reach) -> None:
         heard.append(messages)
         yield f"Answer {len(heard)}."
 
-    somebody = await reach(models=[played(FunctionModel(stream_function=stream))])
-    await somebody.texts("First")
-    await somebody.texts("Second")
+    customer = await reach(models=[played(FunctionModel(stream_function=stream))])
+    await customer.texts("First")
+    await customer.texts("Second")
     before = [str(part.content) for message in heard[1] for part in message.parts if hasattr(part, "content")]
     assert before == ["First", "Answer 1.", "Second"]
 
@@ -93,8 +93,8 @@ async def test_the_model_is_told_that_it_writes_and_never_picked_up_a_phone(reac
         instructions.append(info.instructions or "")
         yield "Yes."
 
-    somebody = await reach(models=[played(FunctionModel(stream_function=stream))])
-    await somebody.texts("Hello")
+    customer = await reach(models=[played(FunctionModel(stream_function=stream))])
+    await customer.texts("Hello")
     assert texts.WRITING in instructions[0]
     assert "You began with" not in instructions[0]
 
@@ -105,8 +105,8 @@ async def test_tools_know_who_writes(reach: Reach) -> None:
         session = this_session()
         return f"{session.caller} to {session.called} by {session.parameters['channel']} in {session.conversation_id}"
 
-    somebody = await reach({"calls": {"who": {}}}, tools=[who])
-    assert await somebody.texts("Me?") == f"{defaults.CALLER} to {defaults.CALLED} by SMS in {somebody.conversation}"
+    customer = await reach({"calls": {"who": {}}}, tools=[who])
+    assert await customer.texts("Me?") == f"{defaults.CALLER} to {defaults.CALLED} by SMS in {customer.conversation}"
 
 
 async def test_a_goodbye_does_not_fail(reach: Reach) -> None:
@@ -115,18 +115,18 @@ async def test_a_goodbye_does_not_fail(reach: Reach) -> None:
         await this_session().connection.end({"reasonCode": "done"})
         return "Goodbye!"
 
-    somebody = await reach({"calls": {"leave": {}}}, tools=[leave])
-    assert await somebody.texts("Bye") == "Goodbye!"
+    customer = await reach({"calls": {"leave": {}}}, tools=[leave])
+    assert await customer.texts("Bye") == "Goodbye!"
 
 
 async def test_a_long_answer_comes_in_several_messages(reach: Reach) -> None:
     sentence = "This is a sentence of some length. "
-    somebody = await reach({"says": sentence * 100})
-    await somebody.texts("Tell me everything")
-    await somebody.settles()
-    assert len(sent(somebody)) == 3
-    assert all(len(text) <= 1600 and text.endswith(".") for text in sent(somebody))
-    assert " ".join(sent(somebody)) == (sentence * 100).strip()
+    customer = await reach({"says": sentence * 100})
+    await customer.texts("Tell me everything")
+    await customer.settles()
+    assert len(sent(customer)) == 3
+    assert all(len(text) <= 1600 and text.endswith(".") for text in sent(customer))
+    assert " ".join(sent(customer)) == (sentence * 100).strip()
 
 
 @pytest.mark.parametrize(
@@ -144,31 +144,31 @@ def test_texts_are_split_where_it_hurts_least(text: str, expected: list[str]) ->
 
 
 async def test_a_picture_without_a_word_is_answered(reach: Reach) -> None:
-    somebody = await reach()
-    assert await somebody.texts(None) == texts.NO_MEDIA
-    assert await somebody.texts("An old map") == "Yes."
+    customer = await reach()
+    assert await customer.texts(None) == texts.NO_MEDIA
+    assert await customer.texts("An old map") == "Yes."
 
 
 @pytest.mark.parametrize("content", [None, {"type": "TEXT"}, {"type": "TEXT", "text": None}, {"type": "MEDIA"}])
 async def test_a_picture_may_come_in_any_shape(reach: Reach, content: Any) -> None:
-    somebody = await reach()
-    event = somebody.writes(None)
-    await somebody.posts({**event, "data": {**event["data"], "content": content}})
-    assert await somebody.reads() == texts.NO_MEDIA
+    customer = await reach()
+    event = customer.writes(None)
+    await customer.posts({**event, "data": {**event["data"], "content": content}})
+    assert await customer.reads() == texts.NO_MEDIA
 
 
 async def test_the_model_knows_of_a_picture_that_comes_with_words(reach: Reach) -> None:
-    somebody = await reach()
-    await somebody.posts(somebody.writes(None))
-    await somebody.posts(somebody.writes("What is this?"))
-    await somebody.settles()
-    assert sent(somebody) == ["Yes."]
-    assert told(await kept(somebody))[0] == f"What is this?\n{UNSEEN}"
+    customer = await reach()
+    await customer.posts(customer.writes(None))
+    await customer.posts(customer.writes("What is this?"))
+    await customer.settles()
+    assert sent(customer) == ["Yes."]
+    assert told(await kept(customer))[0] == f"What is this?\n{UNSEEN}"
 
 
 async def test_a_model_that_is_down_apologises(reach: Reach) -> None:
-    somebody = await reach({"fails": True})
-    assert await somebody.texts("Hello") == texts.APOLOGY
+    customer = await reach({"fails": True})
+    assert await customer.texts("Hello") == texts.APOLOGY
 
 
 async def test_nobody_is_asked_to_hold_in_writing(reach: Reach) -> None:
@@ -177,49 +177,49 @@ async def test_nobody_is_asked_to_hold_in_writing(reach: Reach) -> None:
         await asyncio.sleep(0.08)
         return "found"
 
-    somebody = await reach({"calls": {"slow": {}}}, tools=[slow], deadline=0.05)
-    assert await somebody.texts("Hello") == "found"
+    customer = await reach({"calls": {"slow": {}}}, tools=[slow], deadline=0.05)
+    assert await customer.texts("Hello") == "found"
 
 
 # --- not twice, in order, and together ---------------------------------------------------------------------------
 
 
 async def test_what_twilio_repeats_is_answered_once(reach: Reach) -> None:
-    somebody = await reach()
-    event = somebody.writes("Hello")
-    await somebody.posts(event, "token")
-    await somebody.posts(event, "token")
-    await somebody.settles()
-    await somebody.posts(event, "token")
-    await somebody.posts(event, "another token")  # by another status callback
-    await somebody.settles()
-    assert sent(somebody) == ["Yes."]
-    assert told(await kept(somebody)) == ["Hello", "Yes."]
-    assert somebody.statuses == [200] * 5  # and the answer, which came back
+    customer = await reach()
+    event = customer.writes("Hello")
+    await customer.posts(event, "token")
+    await customer.posts(event, "token")
+    await customer.settles()
+    await customer.posts(event, "token")
+    await customer.posts(event, "another token")  # by another status callback
+    await customer.settles()
+    assert sent(customer) == ["Yes."]
+    assert told(await kept(customer)) == ["Hello", "Yes."]
+    assert customer.statuses == [200] * 5  # and the answer, which came back
 
 
 async def test_two_thoughts_are_one_question_in_the_order_in_which_they_were_written(reach: Reach) -> None:
     rules = {"hears": "Where is\\nmy order", "says": "On its way."}, {"says": "Pardon?"}
-    somebody = await reach(*rules, text_pause=0.4)
-    first, second = somebody.writes("Where is"), somebody.writes("my order?")
-    await somebody.posts(second)
+    customer = await reach(*rules, text_pause=0.4)
+    first, second = customer.writes("Where is"), customer.writes("my order?")
+    await customer.posts(second)
     await asyncio.sleep(0.1)
-    await somebody.posts(first)
-    assert await somebody.reads() == "On its way."
-    await somebody.settles()
-    assert sent(somebody) == ["On its way."]
+    await customer.posts(first)
+    assert await customer.reads() == "On its way."
+    await customer.settles()
+    assert sent(customer) == ["On its way."]
 
 
 async def test_what_comes_during_an_answer_is_answered_after_it(reach: Reach) -> None:
-    somebody = await reach(
+    customer = await reach(
         {"hears": "first", "says": "One.", "delay": 0.2}, {"hears": "second", "says": "Two."}, {"says": "Three."}
     )
-    await somebody.posts(somebody.writes("first"))
+    await customer.posts(customer.writes("first"))
     await asyncio.sleep(0.15)
-    await somebody.posts(somebody.writes("second"))
-    await somebody.settles()
-    assert sent(somebody) == ["One.", "Two."]
-    assert told(await kept(somebody)) == ["first", "One.", "second", "Two."]
+    await customer.posts(customer.writes("second"))
+    await customer.settles()
+    assert sent(customer) == ["One.", "Two."]
+    assert told(await kept(customer)) == ["first", "One.", "second", "Two."]
 
 
 async def test_two_workers_share_a_conversation(reach: Reach) -> None:
@@ -240,68 +240,68 @@ async def test_a_worker_that_died_does_not_silence_a_conversation(
     reach: Reach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.messaging.inbox.LEASE", 0.1)
-    somebody = await reach()
-    event = somebody.writes("Hello")
-    await somebody.messaging.store.claim(f"answering:{somebody.conversation}", 0.1)
-    await somebody.posts(event)
-    assert await somebody.reads() == "Yes."
+    customer = await reach()
+    event = customer.writes("Hello")
+    await customer.messaging.store.claim(f"answering:{customer.conversation}", 0.1)
+    await customer.posts(event)
+    assert await customer.reads() == "Yes."
 
 
 async def test_a_long_answer_keeps_the_others_out(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.messaging.inbox.LEASE", 0.06)
-    somebody = await reach({"hears": "first", "says": "One.", "delay": 0.4}, {"says": "Two."})
-    await somebody.posts(somebody.writes("first"))
+    customer = await reach({"hears": "first", "says": "One.", "delay": 0.4}, {"says": "Two."})
+    await customer.posts(customer.writes("first"))
     await asyncio.sleep(0.1)
-    await somebody.posts(somebody.writes("second"))
-    await somebody.settles()
-    assert sent(somebody) == ["One.", "Two."]
+    await customer.posts(customer.writes("second"))
+    await customer.settles()
+    assert sent(customer) == ["One.", "Two."]
 
 
 # --- what is none of its business --------------------------------------------------------------------------------
 
 
 async def test_its_own_messages_are_not_answered(reach: Reach) -> None:
-    somebody = await reach()
-    await somebody.texts("Hello")
-    await somebody.settles()
-    assert len(somebody.statuses) == 2  # the answer has come back
-    assert sent(somebody) == ["Yes."]
+    customer = await reach()
+    await customer.texts("Hello")
+    await customer.settles()
+    assert len(customer.statuses) == 2  # the answer has come back
+    assert sent(customer) == ["Yes."]
 
 
 async def test_its_own_messages_are_none_of_a_human(reach: Reach) -> None:
-    """Twilio takes a number whose messages it captures for that of a human, unless somebody has said otherwise."""
-    somebody = await reach()
-    event = somebody.writes("Hello")
-    somebody.account.conversations.join(somebody.conversation, "HUMAN_AGENT", "SMS", defaults.CALLED)
-    await somebody.posts(event)
-    assert await somebody.reads() == "Yes."
-    await somebody.settles()
-    assert await somebody.texts("Again") == "Yes."
+    """Twilio takes a number whose messages it captures for that of a human, unless customer has said otherwise."""
+    customer = await reach()
+    event = customer.writes("Hello")
+    customer.account.conversations.join(customer.conversation, "HUMAN_AGENT", "SMS", defaults.CALLED)
+    await customer.posts(event)
+    assert await customer.reads() == "Yes."
+    await customer.settles()
+    assert await customer.texts("Again") == "Yes."
 
 
 async def test_an_agent_with_another_address_is_not_answered(reach: Reach) -> None:
-    somebody = await reach()
-    await somebody.texts("Hello")
-    event = somebody.writes("I am another agent")
-    agent = next(each for each in somebody.account.conversations.people[somebody.conversation] if "AI" in each["type"])
+    customer = await reach()
+    await customer.texts("Hello")
+    event = customer.writes("I am another agent")
+    agent = next(each for each in customer.account.conversations.people[customer.conversation] if "AI" in each["type"])
     author = {"address": "+15005550099", "channel": "SMS", "participantId": agent["id"]}
-    await somebody.posts({**event, "data": {**event["data"], "author": author}})
-    await somebody.settles()
-    assert sent(somebody) == ["Yes."]
+    await customer.posts({**event, "data": {**event["data"], "author": author}})
+    await customer.settles()
+    assert sent(customer) == ["Yes."]
 
 
 async def test_it_stays_silent_once_a_human_has_written(reach: Reach) -> None:
-    somebody = await reach()
-    await somebody.texts("Hello")
-    await somebody.human("I take over.")
-    await somebody.settles()
-    await somebody.posts(somebody.writes("Thank you"))
-    await somebody.settles()
-    assert sent(somebody) == ["Yes."]
-    assert somebody.messaging.counts["left to a human"] == 1
-    await somebody.closes()
-    await somebody.settles()
-    assert await somebody.texts("A new question") == "Yes."
+    customer = await reach()
+    await customer.texts("Hello")
+    await customer.human("I take over.")
+    await customer.settles()
+    await customer.posts(customer.writes("Thank you"))
+    await customer.settles()
+    assert sent(customer) == ["Yes."]
+    assert customer.messaging.counts["left to a human"] == 1
+    await customer.closes()
+    await customer.settles()
+    assert await customer.texts("A new question") == "Yes."
 
 
 @pytest.mark.parametrize(
@@ -314,82 +314,82 @@ async def test_it_stays_silent_once_a_human_has_written(reach: Reach) -> None:
     ],
 )
 async def test_other_events_are_ignored(reach: Reach, change: dict[str, Any]) -> None:
-    somebody = await reach()
-    event = somebody.writes("Hello")
-    await somebody.posts({**event, "data": {**event["data"], **change}})
-    await somebody.posts({**event, "eventType": "COMMUNICATION_UPDATED"})
-    await somebody.settles()
-    assert (sent(somebody), somebody.statuses) == ([], [200, 200])
+    customer = await reach()
+    event = customer.writes("Hello")
+    await customer.posts({**event, "data": {**event["data"], **change}})
+    await customer.posts({**event, "eventType": "COMMUNICATION_UPDATED"})
+    await customer.settles()
+    assert (sent(customer), customer.statuses) == ([], [200, 200])
 
 
 async def test_what_cannot_be_read_is_logged_without_what_it_says(reach: Reach, logged: Callable[[], str]) -> None:
-    somebody = await reach()
+    customer = await reach()
     for data in ({"id": "x", "author": {"channel": "SMS"}, "content": {"text": "secret"}}, ["secret"], None):
-        await somebody.posts({"eventType": "COMMUNICATION_CREATED", "data": data})
-    await somebody.settles()
-    assert somebody.statuses == [200] * 3
+        await customer.posts({"eventType": "COMMUNICATION_CREATED", "data": data})
+    await customer.settles()
+    assert customer.statuses == [200] * 3
     assert "author.address" in logged() and "secret" not in logged()
 
 
 async def test_who_writes_and_what_is_not_logged(reach: Reach, logged: Callable[[], str]) -> None:
-    somebody = await reach({"says": "A private answer."})
-    await somebody.texts("My private question")
-    somebody.account.conversations.refusals = [400]
-    await somebody.posts(somebody.writes("My private question"))
-    await somebody.settles()
+    customer = await reach({"says": "A private answer."})
+    await customer.texts("My private question")
+    customer.account.conversations.refusals = [400]
+    await customer.posts(customer.writes("My private question"))
+    await customer.settles()
     assert "text.answered" in logged() and "text.failed" in logged()
     assert "private" not in logged() and defaults.CALLER.lstrip("+") not in logged()
 
 
 async def test_a_webhook_that_twilio_has_not_signed_is_refused(reach: Reach) -> None:
-    somebody = await reach()
-    answer = await somebody._http.post("/webhooks/conversations", json=somebody.writes("Hello"))
-    await somebody.settles()
-    assert (answer.status_code, sent(somebody)) == (403, [])
+    customer = await reach()
+    answer = await customer._http.post("/webhooks/conversations", json=customer.writes("Hello"))
+    await customer.settles()
+    assert (answer.status_code, sent(customer)) == (403, [])
 
 
 # --- who is who, and how it goes out -----------------------------------------------------------------------------
 
 
-def people(somebody: Texter) -> dict[str, str]:
-    found = somebody.account.conversations.people[somebody.conversation]
+def people(customer: Texter) -> dict[str, str]:
+    found = customer.account.conversations.people[customer.conversation]
     return {each["addresses"][0]["address"]: each["type"] for each in found}
 
 
 async def test_the_agent_joins_the_conversation_once(reach: Reach) -> None:
-    somebody = await reach()
-    await somebody.texts("Hello")
-    await somebody.texts("Again")
-    assert people(somebody) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
+    customer = await reach()
+    await customer.texts("Hello")
+    await customer.texts("Again")
+    assert people(customer) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
 
 
 async def test_somebody_of_unknown_role_becomes_a_customer_with_a_profile(reach: Reach) -> None:
-    somebody = await reach()
-    somebody.account.conversations.roles[defaults.CALLER] = "UNKNOWN"
-    event = somebody.writes("Hello")
-    somebody.account.conversations.join(somebody.conversation, "UNKNOWN", "SMS", defaults.CALLED)
-    await somebody.posts(event)
-    await somebody.reads()
-    await somebody.settles()
-    assert people(somebody) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
-    profile = somebody.account.memory.of(defaults.CALLER)
-    assert profile and (await kept(somebody)).profile_id == profile.id
+    customer = await reach()
+    customer.account.conversations.roles[defaults.CALLER] = "UNKNOWN"
+    event = customer.writes("Hello")
+    customer.account.conversations.join(customer.conversation, "UNKNOWN", "SMS", defaults.CALLED)
+    await customer.posts(event)
+    await customer.reads()
+    await customer.settles()
+    assert people(customer) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
+    profile = customer.account.memory.of(defaults.CALLER)
+    assert profile and (await kept(customer)).profile_id == profile.id
 
 
 async def test_two_who_join_at_once_are_one(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
-    somebody = await reach()
-    event, look = somebody.writes("Hello"), somebody.messaging.outbox.people
+    customer = await reach()
+    event, look = customer.writes("Hello"), customer.messaging.outbox.people
 
     async def overtaken(conversation: str) -> Any:
         found = await look(conversation)
-        if defaults.CALLED not in people(somebody):
-            somebody.account.conversations.join(conversation, "AI_AGENT", "SMS", defaults.CALLED)
+        if defaults.CALLED not in people(customer):
+            customer.account.conversations.join(conversation, "AI_AGENT", "SMS", defaults.CALLED)
         return found
 
-    monkeypatch.setattr(somebody.messaging.outbox, "people", overtaken)
-    await somebody.posts(event)
-    assert await somebody.reads() == "Yes."
-    assert list(people(somebody)) == [defaults.CALLER, defaults.CALLED]
+    monkeypatch.setattr(customer.messaging.outbox, "people", overtaken)
+    await customer.posts(event)
+    assert await customer.reads() == "Yes."
+    assert list(people(customer)) == [defaults.CALLER, defaults.CALLED]
 
 
 @pytest.mark.parametrize(
@@ -403,12 +403,12 @@ async def test_two_who_join_at_once_are_one(reach: Reach, monkeypatch: pytest.Mo
 async def test_every_channel_is_answered(
     reach: Reach, channel: str, author: str, own: str, settings: dict[str, Any]
 ) -> None:
-    somebody = await reach(author=author, channel=channel, **settings)
-    assert await somebody.texts("Hello") == "Yes."
-    await somebody.settles()
-    assert people(somebody) == {author: "CUSTOMER", own: "AI_AGENT"}
-    assert (await kept(somebody)).caller == author.rpartition(":")[2]
-    assert sent(somebody) == ["Yes."]
+    customer = await reach(author=author, channel=channel, **settings)
+    assert await customer.texts("Hello") == "Yes."
+    await customer.settles()
+    assert people(customer) == {author: "CUSTOMER", own: "AI_AGENT"}
+    assert (await kept(customer)).caller == author.rpartition(":")[2]
+    assert sent(customer) == ["Yes."]
 
 
 @pytest.mark.parametrize(("author", "kind"), [("ada@example.com", "email"), ("ada-4711", "account_id")])
@@ -417,16 +417,16 @@ async def test_a_chat_tells_who_writes(reach: Reach, author: str, kind: str) -> 
         """Say who it is."""
         return this_session().parameters[kind]
 
-    somebody = await reach({"calls": {"who": {}}}, tools=[who], author=author, channel="CHAT")
-    assert await somebody.texts("Me?") == author
+    customer = await reach({"calls": {"who": {}}}, tools=[who], author=author, channel="CHAT")
+    assert await customer.texts("Me?") == author
 
 
 async def test_a_send_that_fails_is_tried_again(reach: Reach) -> None:
-    somebody = await reach()
-    somebody.account.conversations.refusals = [429, 503, 500]
-    assert await somebody.texts("Hello") == "Yes."
-    await somebody.settles()
-    assert sent(somebody) == ["Yes."]
+    customer = await reach()
+    customer.account.conversations.refusals = [429, 503, 500]
+    assert await customer.texts("Hello") == "Yes."
+    await customer.settles()
+    assert sent(customer) == ["Yes."]
 
 
 async def test_a_message_whose_receipt_is_late_is_not_sent_twice(
@@ -442,28 +442,28 @@ async def test_a_message_whose_receipt_is_late_is_not_sent_twice(
     account = SimulatedAccount()
     on_time = account.transport
     monkeypatch.setattr(account, "transport", Late())
-    somebody = await reach({"says": "Yes."}, account=account)
-    assert await somebody.texts("Hello") == "Yes."
-    await somebody.settles()
-    assert sent(somebody) == ["Yes."] and "text.unconfirmed" in logged()
-    assert told(await kept(somebody)) == ["Hello", "Yes."]
+    customer = await reach({"says": "Yes."}, account=account)
+    assert await customer.texts("Hello") == "Yes."
+    await customer.settles()
+    assert sent(customer) == ["Yes."] and "text.unconfirmed" in logged()
+    assert told(await kept(customer)) == ["Hello", "Yes."]
 
 
 @pytest.mark.parametrize(("refusals", "asked"), [([500] * 4, 4), ([400], 1)])
 async def test_a_send_that_cannot_be_done_is_logged_counted_and_not_remembered(
     reach: Reach, logged: Callable[[], str], refusals: list[int], asked: int
 ) -> None:
-    somebody = await reach({"hears": "Hello", "says": "Never read."}, {"says": "Yes."})
-    somebody.account.conversations.refusals = list(refusals)
-    await somebody.posts(somebody.writes("Hello"))
-    await somebody.settles()
-    actions = [each for each in somebody.account.conversations.requests if each.path.endswith("/Actions")]
+    customer = await reach({"hears": "Hello", "says": "Never read."}, {"says": "Yes."})
+    customer.account.conversations.refusals = list(refusals)
+    await customer.posts(customer.writes("Hello"))
+    await customer.settles()
+    actions = [each for each in customer.account.conversations.requests if each.path.endswith("/Actions")]
     assert len(actions) == asked
     assert '"status": 5' in logged() if asked > 1 else '"status": 4' in logged()
-    assert "text.failed" in logged() and somebody.messaging.counts["failed"] == 1
-    assert await somebody.texts("Still there?") == "Yes."
-    await somebody.settles()
-    assert told(await kept(somebody)) == ["Hello", "Still there?", "Yes."]
+    assert "text.failed" in logged() and customer.messaging.counts["failed"] == 1
+    assert await customer.texts("Still there?") == "Yes."
+    await customer.settles()
+    assert told(await kept(customer)) == ["Hello", "Still there?", "Yes."]
 
 
 # --- capabilities --------------------------------------------------------------------------------------------------
@@ -493,33 +493,33 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_capabilities_live_through_a_conversation_as_through_a_call(watched: None, reach: Reach) -> None:
-    somebody = await reach()
-    await somebody.texts("Hello")
-    await somebody.texts("Again")
-    await somebody.settles()
-    await somebody.closes()
-    await somebody.closes()
-    await somebody.settles()
+    customer = await reach()
+    await customer.texts("Hello")
+    await customer.texts("Again")
+    await customer.settles()
+    await customer.closes()
+    await customer.closes()
+    await customer.settles()
     assert seen == [f"start {defaults.CALLER}", "resume", "end after 4"]
 
 
 async def test_whoever_has_something_to_say_between_two_messages_can(reach: Reach) -> None:
-    somebody = await reach({"hears": "Again", "says": "A long answer.", "delay": 0.2}, {"says": "Yes."})
-    await somebody.texts("Hello")
-    await somebody.settles()
-    session = await kept(somebody)
-    await attach(session, somebody.messaging.services)
-    await somebody.posts(somebody.writes("Again"))
+    customer = await reach({"hears": "Again", "says": "A long answer.", "delay": 0.2}, {"says": "Yes."})
+    await customer.texts("Hello")
+    await customer.settles()
+    session = await kept(customer)
+    await attach(session, customer.messaging.services)
+    await customer.posts(customer.writes("Again"))
     await asyncio.sleep(0.1)
     await session.say("By the way.")  # not into what is being answered
-    await somebody.settles()
-    assert sent(somebody) == ["Yes.", "A long answer.", "By the way."]
-    assert told(await kept(somebody)) == ["Hello", "Yes.", "Again", "A long answer.", "By the way."]
-    await somebody.closes()
-    await somebody.settles()
+    await customer.settles()
+    assert sent(customer) == ["Yes.", "A long answer.", "By the way."]
+    assert told(await kept(customer)) == ["Hello", "Yes.", "Again", "A long answer.", "By the way."]
+    await customer.closes()
+    await customer.settles()
     with pytest.raises(NotSupported):
         await session.say("Too late.")
-    await attach(over := load_session(session.id, dump_session(session), session.now), somebody.messaging.services)
+    await attach(over := load_session(session.id, dump_session(session), session.now), customer.messaging.services)
     assert not over.connection.open
 
 
@@ -528,29 +528,29 @@ async def test_a_conversation_that_a_capability_gave_to_a_human_is_left_to_the_h
         async def is_with_human(self, session: Session) -> bool:
             return session.caller == defaults.CALLER
 
-    somebody = await reach(capabilities=[Human])
-    await somebody.posts(somebody.writes("Hello"))
-    await somebody.settles()
-    assert (sent(somebody), somebody.messaging.counts["left to a human"]) == ([], 1)
+    customer = await reach(capabilities=[Human])
+    await customer.posts(customer.writes("Hello"))
+    await customer.settles()
+    assert (sent(customer), customer.messaging.counts["left to a human"]) == ([], 1)
 
 
 async def test_a_conversation_that_was_closed_is_forgotten(reach: Reach) -> None:
-    somebody = await reach()
-    late = somebody.writes("Too late")
-    await somebody.texts("Hello")
-    await somebody.settles()
-    await somebody.closes()
-    await somebody.settles()
-    await somebody.posts(late)
-    await somebody.settles()
-    assert await somebody.messaging.store.get(f"session:{somebody.conversation}") == '"over"'
-    assert sent(somebody) == ["Yes."]
+    customer = await reach()
+    late = customer.writes("Too late")
+    await customer.texts("Hello")
+    await customer.settles()
+    await customer.closes()
+    await customer.settles()
+    await customer.posts(late)
+    await customer.settles()
+    assert await customer.messaging.store.get(f"session:{customer.conversation}") == '"over"'
+    assert sent(customer) == ["Yes."]
 
 
 async def test_the_end_of_a_call_is_not_one_of_ours(watched: None, reach: Reach) -> None:
-    somebody = await reach()
-    await somebody.posts({"eventType": "CONVERSATION_UPDATED", "data": {"id": "conv_1", "status": "CLOSED"}})
-    await somebody.settles()
+    customer = await reach()
+    await customer.posts({"eventType": "CONVERSATION_UPDATED", "data": {"id": "conv_1", "status": "CLOSED"}})
+    await customer.settles()
     assert seen == []
 
 
@@ -558,11 +558,11 @@ async def test_what_has_been_received_is_answered_before_the_server_stops() -> N
     account = SimulatedAccount()
     app = create_app(defaults.settings(), [scripted({"says": "Yes.", "delay": 0.3})], [], transport=account.transport)
     async with serve(app) as address:
-        somebody = Texter(app, address, account, defaults.CALLER, "SMS")
-        await somebody.posts(somebody.writes("Hello"))
+        customer = Texter(app, address, account, defaults.CALLER, "SMS")
+        await customer.posts(customer.writes("Hello"))
         account.conversations.subscriber = None
-    await somebody.aclose()
-    assert sent(somebody) == ["Yes."]
+    await customer.aclose()
+    assert sent(customer) == ["Yes."]
 
 
 # --- the simulated account, and the terminal ---------------------------------------------------------------------
@@ -571,28 +571,28 @@ async def test_what_has_been_received_is_answered_before_the_server_stops() -> N
 async def test_the_simulated_account_speaks_as_tac_reads_and_writes(reach: Reach) -> None:
     """Only where the project has TAC, whose models are what Twilio itself made of these shapes."""
     tac = pytest.importorskip("tac.models.conversation")
-    somebody = await reach()
-    await somebody.texts("Hello")
-    await somebody.settles()
-    conversations = somebody.account.conversations
+    customer = await reach()
+    await customer.texts("Hello")
+    await customer.settles()
+    conversations = customer.account.conversations
     for message in conversations.messages:
         tac.Communication.model_validate(message)
-    for person in conversations.people[somebody.conversation]:
+    for person in conversations.people[customer.conversation]:
         tac.ParticipantResponse.model_validate(person)
     asked = next(each for each in conversations.requests if each.path.endswith("/Actions"))
     tac.SendMessageActionRequest.model_validate(asked.body)
-    _, answer = await conversations.act(asked, somebody.conversation)
+    _, answer = await conversations.act(asked, customer.conversation)
     tac.ActionResponse.model_validate(answer)
 
 
 async def test_the_helper_library_reads_the_simulated_account(reach: Reach) -> None:
-    somebody = await reach()
-    await somebody.texts("Hello")
-    await somebody.settles()
-    outbox = somebody.messaging.outbox
-    customer, agent = (await outbox.people(somebody.conversation)).participants
-    assert (customer.type, customer.addresses[0]["address"]) == ("CUSTOMER", defaults.CALLER)
-    assert (agent.type, agent.conversation_id) == ("AI_AGENT", somebody.conversation)
+    customer = await reach()
+    await customer.texts("Hello")
+    await customer.settles()
+    outbox = customer.messaging.outbox
+    participant, agent = (await outbox.people(customer.conversation)).participants
+    assert (participant.type, participant.addresses[0]["address"]) == ("CUSTOMER", defaults.CALLER)
+    assert (agent.type, agent.conversation_id) == ("AI_AGENT", customer.conversation)
 
 
 def test_agent_text_answers_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -606,7 +606,7 @@ def test_agent_text_answers_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def outcome(path: Path, turns: str) -> list[str]:
-    """What becomes of somebody who writes."""
+    """What becomes of customer who writes."""
     file = path / "one.yml"
     file.write_text(
         f"given: {{channel: messaging}}\nmodel: [{{says: It is open.}}]\nturns: {turns}\n", encoding="utf-8"
@@ -639,11 +639,11 @@ async def test_a_message_without_an_answer_fails_a_scenario(tmp_path: Path, monk
 async def test_a_server_that_drains_finishes_its_answers() -> None:
     account = SimulatedAccount()
     async with serving({"says": "Yes.", "delay": 0.3}, account=account) as (server, address):
-        async with texter_on(server.config.app, address, account) as somebody:
-            await somebody.posts(somebody.writes("Hello"))
+        async with texter_on(server.config.app, address, account) as customer:
+            await customer.posts(customer.writes("Hello"))
             signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(0.01)
             assert await health(address) == (503, {"status": "draining", "active": 1})
             assert not server.should_exit
-            assert await somebody.reads() == "Yes."
+            assert await customer.reads() == "Yes."
         assert await stopping(server)

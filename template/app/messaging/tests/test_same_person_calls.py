@@ -36,8 +36,8 @@ async def test_whoever_calls_and_then_texts_is_known() -> None:
         async with caller_on(app, address, account=account) as call:
             await call.stays_silent(1000)
             await call.says("Hello")
-        somebody = Texter(app, address, account, defaults.CALLER, "SMS")
-        await somebody.texts("Hello again")
-        await somebody.settles()
-        await somebody.aclose()
+        customer = Texter(app, address, account, defaults.CALLER, "SMS")
+        await customer.texts("Hello again")
+        await customer.settles()
+        await customer.aclose()
     assert memory and ["Likes tea." in told for told in told_model] == [True, True]

@@ -102,56 +102,56 @@ def followed_up(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
-def escalation(somebody: Texter) -> Escalation:
-    return next(each for each in somebody.app.state.conversations.capabilities if isinstance(each, Escalation))
+def escalation(customer: Texter) -> Escalation:
+    return next(each for each in customer.app.state.conversations.capabilities if isinstance(each, Escalation))
 
 
-async def record(somebody: Texter) -> Record:
-    (conversation,) = {message["conversationId"] for message in somebody.account.conversations.messages}
-    found = await escalation(somebody).records.get(conversation)
+async def record(customer: Texter) -> Record:
+    (conversation,) = {message["conversationId"] for message in customer.account.conversations.messages}
+    found = await escalation(customer).records.get(conversation)
     assert found
     return found
 
 
-async def state(somebody: Texter) -> State:
-    return (await record(somebody)).state
+async def state(customer: Texter) -> State:
+    return (await record(customer)).state
 
 
-async def says(somebody: Texter, *texts: str) -> list[str]:
+async def says(customer: Texter, *texts: str) -> list[str]:
     """What is answered to each of `texts`, and what else is said until the app has nothing to do."""
     for text in texts:
-        await somebody.posts(somebody.writes(text))
-        await somebody.settles()
-    return somebody.unread()
+        await customer.posts(customer.writes(text))
+        await customer.settles()
+    return customer.unread()
 
 
-async def becomes(somebody: Texter, event: str) -> list[str]:
+async def becomes(customer: Texter, event: str) -> list[str]:
     """What is said after an event of TaskRouter."""
-    await somebody.account.flex.becomes(event)
-    await somebody.settles()
-    return somebody.unread()
+    await customer.account.flex.becomes(event)
+    await customer.settles()
+    return customer.unread()
 
 
-def tasks(somebody: Texter) -> list[dict[str, Any]]:
-    return list(somebody.account.taskrouter.tasks.values())
+def tasks(customer: Texter) -> list[dict[str, Any]]:
+    return list(customer.account.taskrouter.tasks.values())
 
 
-def attributes(somebody: Texter) -> dict[str, Any]:
+def attributes(customer: Texter) -> dict[str, Any]:
     """Those of the only task."""
-    (task,) = tasks(somebody)
+    (task,) = tasks(customer)
     return dict(json.loads(task["attributes"]))
 
 
-async def outside(somebody: Texter) -> Session:
+async def outside(customer: Texter) -> Session:
     """The conversation as a signal finds it, on whichever worker."""
-    found = await escalation(somebody).transfers[-1]._session(somebody.conversation)  # type: ignore[attr-defined]
+    found = await escalation(customer).transfers[-1]._session(customer.conversation)  # type: ignore[attr-defined]
     assert isinstance(found, Session)
     return found
 
 
-async def remembered(somebody: Texter) -> list[str]:
-    stored = await somebody.messaging.store.get(f"session:{somebody.conversation}")
-    session = load_session(somebody.conversation, json.loads(stored or ""), somebody.messaging.now)
+async def remembered(customer: Texter) -> list[str]:
+    stored = await customer.messaging.store.get(f"session:{customer.conversation}")
+    session = load_session(customer.conversation, json.loads(stored or ""), customer.messaging.now)
     parts = [part for message in session.history for part in message.parts]
     return [str(part.content) for part in parts if isinstance(part, m.UserPromptPart | m.TextPart)]
 
@@ -160,117 +160,117 @@ async def remembered(somebody: Texter) -> list[str]:
 
 
 async def test_whoever_asks_for_a_human_is_told_and_becomes_a_task(reach: Reach) -> None:
-    somebody = await reach()
-    assert await says(somebody, PLEASE) == [handoff.CONNECTING]
-    found = attributes(somebody)
+    customer = await reach()
+    assert await says(customer, PLEASE) == [handoff.CONNECTING]
+    found = attributes(customer)
     assert (found["channel"], found["reason_code"], found["summary"]) == ("sms", "billing_dispute", "Charged twice.")
-    assert found["conversation_id"] == somebody.conversation
-    assert await state(somebody) is State.QUEUED
-    assert await remembered(somebody) == [PLEASE, handoff.CONNECTING]
+    assert found["conversation_id"] == customer.conversation
+    assert await state(customer) is State.QUEUED
+    assert await remembered(customer) == [PLEASE, handoff.CONNECTING]
 
 
 async def test_the_task_says_who_should_take_it_and_for_how_long(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handoff, "routing", lambda session, reason: {"skills": ["gold"], "priority": 7, "vip": True})
-    somebody = await reach(queue_timeout=60, task_channel="sms")
-    await says(somebody, PLEASE)
-    (task,) = tasks(somebody)
+    customer = await reach(queue_timeout=60, task_channel="sms")
+    await says(customer, PLEASE)
+    (task,) = tasks(customer)
     assert (task["priority"], task["timeout"], task["task_channel_unique_name"]) == (7, 60, "sms")
     assert task["workflow_sid"] == defaults.settings().model_dump()["workflow_sid"]
-    assert (attributes(somebody)["skills"], attributes(somebody)["vip"]) == (["gold"], True)
+    assert (attributes(customer)["skills"], attributes(customer)["vip"]) == (["gold"], True)
 
 
 async def test_what_the_model_said_before_stands_before_in_one_message(reach: Reach) -> None:
-    somebody = await reach({"says": "Let me see. ", "calls": {"transfer_to_human": {}}, "then": "Never said."})
-    (told,) = await says(somebody, PLEASE)
+    customer = await reach({"says": "Let me see. ", "calls": {"transfer_to_human": {}}, "then": "Never said."})
+    (told,) = await says(customer, PLEASE)
     assert told.split() == f"Let me see. {handoff.CONNECTING}".split()
 
 
 async def test_a_sensitive_topic_does_not_wait_for_the_model(reach: Reach) -> None:
-    somebody = await reach({"hangs": True})
-    assert await says(somebody, f"I must say {handoff.SENSITIVE[0].upper()} today") == [handoff.CONNECTING]
-    assert (attributes(somebody)["reason_code"], attributes(somebody)["summary"]) == ("sensitive_topic", "")
+    customer = await reach({"hangs": True})
+    assert await says(customer, f"I must say {handoff.SENSITIVE[0].upper()} today") == [handoff.CONNECTING]
+    assert (attributes(customer)["reason_code"], attributes(customer)["summary"]) == ("sensitive_topic", "")
 
 
 async def test_failures_in_a_row_bring_a_human(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handoff, "FAILURES", 2)
-    somebody = await reach({"fails": True})
-    assert await says(somebody, "One", "Two", "Three") == [texts.APOLOGY, texts.APOLOGY, handoff.CONNECTING]
-    assert attributes(somebody)["reason_code"] == "repeated_failure"
+    customer = await reach({"fails": True})
+    assert await says(customer, "One", "Two", "Three") == [texts.APOLOGY, texts.APOLOGY, handoff.CONNECTING]
+    assert attributes(customer)["reason_code"] == "repeated_failure"
 
 
 async def test_a_flex_that_is_slow_holds_up_no_words(reach: Reach) -> None:
     """Also where a hook of two seconds would not wait for it."""
-    somebody = await reach({"hangs": True}, timeouts=Timeouts(hook=0.1))
-    somebody.account.flex.fault = Fault(delay=0.4)
-    await somebody.posts(somebody.writes(handoff.SENSITIVE[0]))
-    assert await somebody.reads() == handoff.CONNECTING
-    assert tasks(somebody) == []
-    await somebody.settles()
-    assert (len(tasks(somebody)), await state(somebody)) == (1, State.QUEUED)
+    customer = await reach({"hangs": True}, timeouts=Timeouts(hook=0.1))
+    customer.account.flex.fault = Fault(delay=0.4)
+    await customer.posts(customer.writes(handoff.SENSITIVE[0]))
+    assert await customer.reads() == handoff.CONNECTING
+    assert tasks(customer) == []
+    await customer.settles()
+    assert (len(tasks(customer)), await state(customer)) == (1, State.QUEUED)
 
 
 async def test_words_that_cannot_be_sent_do_not_keep_a_human_away(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, "Hello")
-    somebody.account.conversations.refusals = [400]
-    session = await outside(somebody)
+    customer = await reach()
+    await says(customer, "Hello")
+    customer.account.conversations.refusals = [400]
+    session = await outside(customer)
     assert await session.escalate("falling_sentiment")
-    await somebody.settles()
-    assert (len(tasks(somebody)), await state(somebody)) == (1, State.QUEUED)
+    await customer.settles()
+    assert (len(tasks(customer)), await state(customer)) == (1, State.QUEUED)
 
 
 # --- who is silent when ---------------------------------------------------------------------------------------------
 
 
 async def test_who_waits_is_told_once_that_somebody_is_coming(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    assert await says(somebody, "Hello?", "Anybody?", PLEASE) == [handoff.WAITING_IN_WRITING]
-    assert len(tasks(somebody)) == 1
-    assert somebody.messaging.counts == {"received": 4, "answered": 2, "left to a human": 2}
-    assert (await remembered(somebody))[-2:] == ["Anybody?", PLEASE]  # what the agent knows if nobody comes
+    customer = await reach()
+    await says(customer, PLEASE)
+    assert await says(customer, "Hello?", "Anybody?", PLEASE) == [handoff.WAITING_IN_WRITING]
+    assert len(tasks(customer)) == 1
+    assert customer.messaging.counts == {"received": 4, "answered": 2, "left to a human": 2}
+    assert (await remembered(customer))[-2:] == ["Anybody?", PLEASE]  # what the agent knows if nobody comes
 
 
 async def test_the_agent_is_silent_when_a_human_has_accepted(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    assert await becomes(somebody, "accepted") == []
-    assert await state(somebody) is State.ACCEPTED
-    assert await says(somebody, "Hello", handoff.SENSITIVE[0], PLEASE) == []
-    await somebody.posts(somebody.writes(None))  # a picture, which the agent could not see
-    await somebody.settles()
-    assert somebody.unread() == []
-    assert (len(tasks(somebody)), somebody.messaging.counts["left to a human"]) == (1, 4)
+    customer = await reach()
+    await says(customer, PLEASE)
+    assert await becomes(customer, "accepted") == []
+    assert await state(customer) is State.ACCEPTED
+    assert await says(customer, "Hello", handoff.SENSITIVE[0], PLEASE) == []
+    await customer.posts(customer.writes(None))  # a picture, which the agent could not see
+    await customer.settles()
+    assert customer.unread() == []
+    assert (len(tasks(customer)), customer.messaging.counts["left to a human"]) == (1, 4)
 
 
 async def test_when_the_human_has_finished_the_next_conversation_is_the_agents(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    await becomes(somebody, "accepted")
-    assert await becomes(somebody, "completed") == []
-    assert await state(somebody) is State.COMPLETED
-    assert await says(somebody, "A new question") == ["Yes."]
-    assert len(somebody.account.conversations.known) == 2
+    customer = await reach()
+    await says(customer, PLEASE)
+    await becomes(customer, "accepted")
+    assert await becomes(customer, "completed") == []
+    assert await state(customer) is State.COMPLETED
+    assert await says(customer, "A new question") == ["Yes."]
+    assert len(customer.account.conversations.known) == 2
 
 
 async def test_a_conversation_that_cannot_be_closed_stays_the_humans(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    await becomes(somebody, "accepted")
-    somebody.account.conversations.fault = Fault(status=500, times=1)
-    await becomes(somebody, "completed")
-    assert await says(somebody, "Thank you") == []
+    customer = await reach()
+    await says(customer, PLEASE)
+    await becomes(customer, "accepted")
+    customer.account.conversations.fault = Fault(status=500, times=1)
+    await becomes(customer, "completed")
+    assert await says(customer, "Thank you") == []
 
 
 async def test_whoever_asks_before_the_server_stops_becomes_a_task() -> None:
     account = SimulatedAccount()
     app = create_app(defaults.settings(), [scripted({**ASKS, "delay": 0.3})], [], transport=account.transport)
     async with serve(app) as address:
-        somebody = Texter(app, address, account, defaults.CALLER, "SMS")
+        customer = Texter(app, address, account, defaults.CALLER, "SMS")
         account.flex.fault = Fault(delay=0.2)
-        await somebody.posts(somebody.writes(PLEASE))
+        await customer.posts(customer.writes(PLEASE))
         account.conversations.subscriber = account.flex.subscriber = None
-    await somebody.aclose()
+    await customer.aclose()
     assert [message["content"]["text"] for message in account.conversations.sent] == [handoff.CONNECTING]
     assert len(account.taskrouter.tasks) == 1
 
@@ -283,8 +283,8 @@ async def test_a_human_may_take_days(reach: Reach) -> None:
             kept[key.partition(":")[0]] = seconds
             await super().put(key, value, seconds)
 
-    somebody = await reach(store=Noting())
-    await says(somebody, PLEASE)
+    customer = await reach(store=Noting())
+    await says(customer, PLEASE)
     assert kept["escalation"] >= kept["session"] > 6 * 24 * 3600
 
 
@@ -304,63 +304,63 @@ async def test_another_worker_is_silent_too(reach: Reach) -> None:
 async def test_when_nobody_comes_the_customer_is_told_and_the_agent_goes_on(
     reach: Reach, followed_up: list[Any]
 ) -> None:
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    assert await becomes(somebody, "nobody") == [NOBODY]
-    found = await record(somebody)
+    customer = await reach()
+    await says(customer, PLEASE)
+    assert await becomes(customer, "nobody") == [NOBODY]
+    found = await record(customer)
     assert (found.state, found.way_out) == (State.TIMED_OUT, "callback")
     ((caller, task, recording),) = followed_up
     assert (caller, task["reason_code"], recording) == (defaults.CALLER, "billing_dispute", None)
-    assert await says(somebody, "And now?") == ["Yes."]
-    assert await remembered(somebody) == [PLEASE, handoff.CONNECTING, NOBODY, "And now?", "Yes."]
+    assert await says(customer, "And now?") == ["Yes."]
+    assert await remembered(customer) == [PLEASE, handoff.CONNECTING, NOBODY, "And now?", "Yes."]
 
 
 async def test_a_human_can_be_asked_for_again(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    (first,) = tasks(somebody)
-    await becomes(somebody, "nobody")
-    assert await says(somebody, PLEASE, "Hello?") == [handoff.CONNECTING, handoff.WAITING_IN_WRITING]
-    await somebody.account.flex.send(first, "task.canceled")  # late, and about the first time
-    await somebody.settles()
-    assert (somebody.unread(), await state(somebody)) == ([], State.QUEUED)
-    await becomes(somebody, "accepted")
-    assert await state(somebody) is State.ACCEPTED
+    customer = await reach()
+    await says(customer, PLEASE)
+    (first,) = tasks(customer)
+    await becomes(customer, "nobody")
+    assert await says(customer, PLEASE, "Hello?") == [handoff.CONNECTING, handoff.WAITING_IN_WRITING]
+    await customer.account.flex.send(first, "task.canceled")  # late, and about the first time
+    await customer.settles()
+    assert (customer.unread(), await state(customer)) == ([], State.QUEUED)
+    await becomes(customer, "accepted")
+    assert await state(customer) is State.ACCEPTED
 
 
 @pytest.mark.parametrize("status", [400, 401, 500])
 async def test_when_flex_refuses_the_customer_is_told_and_nothing_is_lost(
     reach: Reach, followed_up: list[Any], logged: Callable[[], str], status: int
 ) -> None:
-    somebody = await reach()
-    somebody.account.flex.fault = Fault(status=status)
-    assert await says(somebody, PLEASE) == [handoff.CONNECTING, NOBODY]
-    assert len(somebody.account.flex.requests) == 1  # whether it has done it is not certain: never twice
-    assert (await state(somebody), len(followed_up)) == (State.NOBODY_AVAILABLE, 1)
-    assert await says(somebody, "And now?") == ["Yes."]
+    customer = await reach()
+    customer.account.flex.fault = Fault(status=status)
+    assert await says(customer, PLEASE) == [handoff.CONNECTING, NOBODY]
+    assert len(customer.account.flex.requests) == 1  # whether it has done it is not certain: never twice
+    assert (await state(customer), len(followed_up)) == (State.NOBODY_AVAILABLE, 1)
+    assert await says(customer, "And now?") == ["Yes."]
     assert "interaction.failed" in logged() and f'"status": {status}' in logged()
 
 
 async def test_a_flex_that_has_too_much_to_do_is_asked_again(reach: Reach) -> None:
-    somebody = await reach()
-    somebody.account.flex.fault = Fault(status=429, times=2)
-    assert await says(somebody, PLEASE) == [handoff.CONNECTING]
-    assert len(tasks(somebody)) == 1
+    customer = await reach()
+    customer.account.flex.fault = Fault(status=429, times=2)
+    assert await says(customer, PLEASE) == [handoff.CONNECTING]
+    assert len(tasks(customer)) == 1
 
 
 async def test_a_task_that_was_made_without_an_answer_counts(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
-    somebody = await reach()
-    flex, create = somebody.account.flex, somebody.account.flex.answer
+    customer = await reach()
+    flex, create = customer.account.flex, customer.account.flex.answer
 
     async def cut_off(request: Any) -> Any:
         await create(request)
         raise httpx2.ReadTimeout("no answer")
 
     monkeypatch.setattr(flex, "answer", cut_off)
-    assert await says(somebody, PLEASE) == [handoff.CONNECTING]
-    assert await state(somebody) is State.QUEUED
-    await becomes(somebody, "accepted")
-    assert await says(somebody, "Hello") == []
+    assert await says(customer, PLEASE) == [handoff.CONNECTING]
+    assert await state(customer) is State.QUEUED
+    await becomes(customer, "accepted")
+    assert await says(customer, "Hello") == []
 
 
 async def test_without_events_nobody_waits_for_ever(
@@ -369,32 +369,32 @@ async def test_without_events_nobody_waits_for_ever(
     clock = [datetime(2026, 3, 2, 10, 0, tzinfo=UTC)]
     account = SimulatedAccount()
     account.given({"taskrouter": {"repeats": 0}})
-    somebody = await reach(account=account, now=lambda: clock[0], queue_timeout=60)
-    await says(somebody, PLEASE)
+    customer = await reach(account=account, now=lambda: clock[0], queue_timeout=60)
+    await says(customer, PLEASE)
     clock[0] += timedelta(seconds=119)
-    assert await says(somebody, "Hello?") == [handoff.WAITING_IN_WRITING]
+    assert await says(customer, "Hello?") == [handoff.WAITING_IN_WRITING]
     clock[0] += timedelta(seconds=2)
-    assert await says(somebody, "Hello?") == ["Yes.", NOBODY]
-    assert (await state(somebody), len(followed_up)) == (State.TIMED_OUT, 1)
+    assert await says(customer, "Hello?") == ["Yes.", NOBODY]
+    assert (await state(customer), len(followed_up)) == (State.TIMED_OUT, 1)
     assert "escalation.no_events" in logged()
 
 
 async def test_a_human_who_talks_for_long_is_not_interrupted(reach: Reach) -> None:
     clock = [datetime(2026, 3, 2, 10, 0, tzinfo=UTC)]
-    somebody = await reach(now=lambda: clock[0])
-    await says(somebody, PLEASE)
-    await becomes(somebody, "accepted")
+    customer = await reach(now=lambda: clock[0])
+    await says(customer, PLEASE)
+    await becomes(customer, "accepted")
     clock[0] += timedelta(hours=2)
-    assert await says(somebody, "Hello?") == []
+    assert await says(customer, "Hello?") == []
 
 
 async def test_whoever_stops_writing_has_abandoned_it(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    await somebody.closes()
-    await somebody.settles()
-    assert await state(somebody) is State.ABANDONED
-    assert await becomes(somebody, "nobody") == []
+    customer = await reach()
+    await says(customer, PLEASE)
+    await customer.closes()
+    await customer.settles()
+    assert await state(customer) is State.ABANDONED
+    assert await becomes(customer, "nobody") == []
 
 
 async def test_a_follow_up_that_fails_costs_no_words(
@@ -404,36 +404,36 @@ async def test_a_follow_up_that_fails_costs_no_words(
         raise RuntimeError("the ticket system is down")
 
     monkeypatch.setattr(handoff, "follow_up", follow_up)
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    assert await becomes(somebody, "nobody") == [NOBODY]
+    customer = await reach()
+    await says(customer, PLEASE)
+    assert await becomes(customer, "nobody") == [NOBODY]
     assert "handoff.follow_up_failed" in logged()
 
 
-async def begun(somebody: Texter, state: State) -> Record:
+async def begun(customer: Texter, state: State) -> Record:
     """An escalation whose worker has died: no interaction has been made."""
-    await says(somebody, "Hello")
-    payload = Payload(channel="sms", conversation_id=somebody.conversation, reason_code="caller_asked")
+    await says(customer, "Hello")
+    payload = Payload(channel="sms", conversation_id=customer.conversation, reason_code="caller_asked")
     found = Record(payload=payload, state=state, since=datetime.now(UTC))
-    await escalation(somebody).records.put(somebody.conversation, found)
+    await escalation(customer).records.put(customer.conversation, found)
     return found
 
 
 @pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
 async def test_whoever_began_it_and_died_is_replaced(reach: Reach, where: State) -> None:
-    somebody = await reach()
-    found = await begun(somebody, where)
-    assert await says(somebody, "Are you there?") == [handoff.WAITING_IN_WRITING]
-    assert (attributes(somebody)["escalation_id"], await state(somebody)) == (found.id, State.QUEUED)
+    customer = await reach()
+    found = await begun(customer, where)
+    assert await says(customer, "Are you there?") == [handoff.WAITING_IN_WRITING]
+    assert (attributes(customer)["escalation_id"], await state(customer)) == (found.id, State.QUEUED)
 
 
 @pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
 async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, where: State) -> None:
-    somebody = await reach()
-    await begun(somebody, where)
-    somebody.account.flex.fault = Fault(status=400)
-    assert await says(somebody, "Are you there?", "And now?") == [handoff.WAITING_IN_WRITING, NOBODY, "Yes."]
-    assert await state(somebody) is State.NOBODY_AVAILABLE
+    customer = await reach()
+    await begun(customer, where)
+    customer.account.flex.fault = Fault(status=400)
+    assert await says(customer, "Are you there?", "And now?") == [handoff.WAITING_IN_WRITING, NOBODY, "Yes."]
+    assert await state(customer) is State.NOBODY_AVAILABLE
 
 
 # --- once -----------------------------------------------------------------------------------------------------------
@@ -442,23 +442,23 @@ async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, w
 async def test_everything_may_come_twice(reach: Reach, followed_up: list[Any]) -> None:
     account = SimulatedAccount()
     account.given({"taskrouter": {"repeats": 2}})
-    somebody = await reach(account=account)
-    event = somebody.writes(PLEASE)
-    await somebody.posts(event, "token")
-    await somebody.posts(event, "token")
-    await somebody.settles()
-    assert (somebody.unread(), len(tasks(somebody))) == ([handoff.CONNECTING], 1)
-    assert await becomes(somebody, "nobody") == [NOBODY]
+    customer = await reach(account=account)
+    event = customer.writes(PLEASE)
+    await customer.posts(event, "token")
+    await customer.posts(event, "token")
+    await customer.settles()
+    assert (customer.unread(), len(tasks(customer))) == ([handoff.CONNECTING], 1)
+    assert await becomes(customer, "nobody") == [NOBODY]
     assert len(followed_up) == 1
 
 
 async def test_two_signals_are_one_transfer(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, "Hello")
-    sessions = [await outside(somebody) for _ in range(2)]
+    customer = await reach()
+    await says(customer, "Hello")
+    sessions = [await outside(customer) for _ in range(2)]
     assert all(await asyncio.gather(*(session.escalate("falling_sentiment") for session in sessions)))
-    await somebody.settles()
-    assert (somebody.unread(), len(tasks(somebody))) == ([handoff.CONNECTING], 1)
+    await customer.settles()
+    assert (customer.unread(), len(tasks(customer))) == ([handoff.CONNECTING], 1)
 
 
 async def test_one_escalation_begins_where_none_is_under_way() -> None:
@@ -475,56 +475,56 @@ async def test_one_escalation_begins_where_none_is_under_way() -> None:
 
 
 async def test_a_signal_brings_a_human_between_two_messages(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, "Hello")
-    session = await outside(somebody)
+    customer = await reach()
+    await says(customer, "Hello")
+    session = await outside(customer)
     assert await session.escalate("falling_sentiment", "The customer is angry.")
-    await somebody.settles()
-    assert somebody.unread() == [handoff.CONNECTING]
-    assert attributes(somebody)["reason_code"] == "falling_sentiment"
-    assert await remembered(somebody) == ["Hello", "Yes.", handoff.CONNECTING]
+    await customer.settles()
+    assert customer.unread() == [handoff.CONNECTING]
+    assert attributes(customer)["reason_code"] == "falling_sentiment"
+    assert await remembered(customer) == ["Hello", "Yes.", handoff.CONNECTING]
 
 
 async def test_a_signal_lets_the_agent_finish(reach: Reach) -> None:
-    somebody = await reach({"hears": "Hello", "says": "Yes."}, {"says": "A long story.", "delay": 0.2})
-    await says(somebody, "Hello")
-    await somebody.posts(somebody.writes("Tell me"))
+    customer = await reach({"hears": "Hello", "says": "Yes."}, {"says": "A long story.", "delay": 0.2})
+    await says(customer, "Hello")
+    await customer.posts(customer.writes("Tell me"))
     await asyncio.sleep(0.1)
-    assert await (await outside(somebody)).escalate("falling_sentiment")
-    await somebody.settles()
-    assert somebody.unread() == ["A long story.", handoff.CONNECTING]
+    assert await (await outside(customer)).escalate("falling_sentiment")
+    await customer.settles()
+    assert customer.unread() == ["A long story.", handoff.CONNECTING]
 
 
 async def test_what_intelligence_finds_in_writing_brings_a_human(reach: Reach) -> None:
     """Only where the project has level 3."""
     pytest.importorskip("app.intelligence")
-    somebody = await reach()
-    await says(somebody, "Hello")
+    customer = await reach()
+    await says(customer, "Hello")
     configuration = {"id": defaults.settings().model_dump()["intelligence_configuration_id"]}
     for number in range(2):
         found = {"id": f"R{number}", "operator": {"displayName": "Sentiment"}, "result": {"label": "negative"}}
         body = {
-            "conversationId": somebody.conversation,
+            "conversationId": customer.conversation,
             "intelligenceConfiguration": configuration,
             "operatorResults": [found],
         }
-        await somebody.posts(body, f"token {number}", "/webhooks/intelligence")
+        await customer.posts(body, f"token {number}", "/webhooks/intelligence")
         await asyncio.sleep(0.1)
-    await somebody.settles()
-    assert somebody.unread() == [handoff.CONNECTING]
-    assert attributes(somebody)["reason_code"] == "falling_sentiment"
+    await customer.settles()
+    assert customer.unread() == [handoff.CONNECTING]
+    assert attributes(customer)["reason_code"] == "falling_sentiment"
 
 
 async def test_a_signal_for_a_conversation_that_is_over_is_refused(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, "Hello")
-    session = await outside(somebody)
-    await somebody.closes()
-    await somebody.settles()
-    assert await escalation(somebody).transfers[-1]._session(somebody.conversation) is None  # type: ignore[attr-defined]
+    customer = await reach()
+    await says(customer, "Hello")
+    session = await outside(customer)
+    await customer.closes()
+    await customer.settles()
+    assert await escalation(customer).transfers[-1]._session(customer.conversation) is None  # type: ignore[attr-defined]
     with pytest.raises(Exception, match="say"):
         await session.say("Hello?")
-    assert tasks(somebody) == []
+    assert tasks(customer) == []
 
 
 async def test_words_of_your_own_tools_may_bring_a_human(reach: Reach) -> None:
@@ -532,9 +532,9 @@ async def test_words_of_your_own_tools_may_bring_a_human(reach: Reach) -> None:
         """Give up."""
         return str(await this_session().escalate("gave_up"))
 
-    somebody = await reach({"calls": {"give_up": {}}}, tools=[give_up])
-    assert await says(somebody, "Hello") == [handoff.CONNECTING]
-    assert attributes(somebody)["reason_code"] == "gave_up"
+    customer = await reach({"calls": {"give_up": {}}}, tools=[give_up])
+    assert await says(customer, "Hello") == [handoff.CONNECTING]
+    assert attributes(customer)["reason_code"] == "gave_up"
 
 
 # --- beside calls ---------------------------------------------------------------------------------------------------
@@ -549,35 +549,35 @@ async def test_a_call_and_a_conversation_in_writing_do_not_mix(reach: Reach, mon
         """The end of the call would close it."""
 
     monkeypatch.setattr("app.orchestrator.Orchestrator.on_end", stays_open)
-    somebody = await reach()
-    records = escalation(somebody).records
-    await says(somebody, "Hello")
-    address = str(somebody._http.base_url.netloc.decode())
-    async with caller_on(somebody.app, address, account=somebody.account) as call:
-        call.session.conversation_id = somebody.account.conversations.messages[0]["conversationId"]
+    customer = await reach()
+    records = escalation(customer).records
+    await says(customer, "Hello")
+    address = str(customer._http.base_url.netloc.decode())
+    async with caller_on(customer.app, address, account=customer.account) as call:
+        call.session.conversation_id = customer.account.conversations.messages[0]["conversationId"]
         await call.says(PLEASE)
         await call.over()
-        assert await says(somebody, "Hello") == ["Yes."]
-        somebody.account.flex.subscriber = somebody.post_form
-        await says(somebody, PLEASE)
+        assert await says(customer, "Hello") == ["Yes."]
+        customer.account.flex.subscriber = customer.post_form
+        await says(customer, PLEASE)
         await call.account.happens(call, {"taskrouter": "accepted"})
-        await somebody.settles()
-        assert await state(somebody) is State.QUEUED
-        assert await becomes(somebody, "nobody") == [NOBODY]
+        await customer.settles()
+        assert await state(customer) is State.QUEUED
+        assert await becomes(customer, "nobody") == [NOBODY]
         of_the_call = await records.get(call.sid)
         assert of_the_call and of_the_call.state is State.ACCEPTED
-        assert await says(somebody, "Hello") == ["Yes."]
+        assert await says(customer, "Hello") == ["Yes."]
         await call.account.happens(call, {"taskrouter": "completed"})
     assert records.counts["voice completed"] == records.counts["sms timed_out"] == 1
 
 
 async def test_a_conversation_that_is_a_calls_too_is_not_closed_under_it(reach: Reach) -> None:
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    await somebody.messaging.store.put(f"conversation:{somebody.conversation}", "CA1", 60)
-    await becomes(somebody, "accepted")
-    await becomes(somebody, "completed")
-    assert somebody.account.conversations.known[somebody.conversation]["status"] == "ACTIVE"
+    customer = await reach()
+    await says(customer, PLEASE)
+    await customer.messaging.store.put(f"conversation:{customer.conversation}", "CA1", 60)
+    await becomes(customer, "accepted")
+    await becomes(customer, "completed")
+    assert customer.account.conversations.known[customer.conversation]["status"] == "ACTIVE"
 
 
 # --- what Flex is told ----------------------------------------------------------------------------------------------
@@ -635,11 +635,11 @@ def test_what_came_over_the_bridge_goes_on_in_its_own_conversation(channel: str)
 async def test_every_channel_leads_to_a_human(
     reach: Reach, channel: str, author: str, settings: dict[str, Any]
 ) -> None:
-    somebody = await reach(author=author, channel=channel, **settings)
-    assert await says(somebody, PLEASE) == [handoff.CONNECTING]
-    assert attributes(somebody)["channel"] == channel.lower()
-    assert await becomes(somebody, "nobody") == [NOBODY]
-    assert await says(somebody, "Hello") == ["Yes."]
+    customer = await reach(author=author, channel=channel, **settings)
+    assert await says(customer, PLEASE) == [handoff.CONNECTING]
+    assert attributes(customer)["channel"] == channel.lower()
+    assert await becomes(customer, "nobody") == [NOBODY]
+    assert await says(customer, "Hello") == ["Yes."]
 
 
 async def test_the_fake_answers_in_the_helper_librarys_words() -> None:
@@ -689,12 +689,12 @@ def test_an_interaction_that_flex_would_refuse_is_refused(channel: dict[str, Any
 
 
 async def test_it_is_counted_and_logged_without_who_and_what(reach: Reach, logged: Callable[[], str]) -> None:
-    somebody = await reach()
-    await says(somebody, PLEASE)
-    await becomes(somebody, "nobody")
-    somebody.account.flex.fault = Fault(status=400)
-    await says(somebody, PLEASE)
-    reached = {name: count for name, count in escalation(somebody).counts.items() if name.startswith("sms")}
+    customer = await reach()
+    await says(customer, PLEASE)
+    await becomes(customer, "nobody")
+    customer.account.flex.fault = Fault(status=400)
+    await says(customer, PLEASE)
+    reached = {name: count for name, count in escalation(customer).counts.items() if name.startswith("sms")}
     assert reached == {
         "sms requested": 2,
         "sms briefing": 2,
