@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 
 PACKAGES = ("agent", "app", "kit", "tests")
 CONVENTIONAL = {"checks", "resources", "commands", "fake"}
@@ -27,6 +28,8 @@ def problems(files: Mapping[str, bytes]) -> list[str]:
     found += [
         f"{module} is not used" for module in sorted(modules) if not (module in used or is_entry(module, modules))
     ]
+    found += circles({module: text for module, text in modules.items() if module.startswith("app.")})
+    found += [f"{module} imports for types only" for module, text in modules.items() if only_for_types(module, text)]
     text = "\n".join(sources.values())
     for name in sources:
         if name.startswith("agent/") and not name.endswith(".py") and name.removeprefix("agent/") not in text:
@@ -61,3 +64,30 @@ def is_entry(module: str, modules: Mapping[str, str]) -> bool:
     conventional = parts[-1] in CONVENTIONAL or parts[-2:-1] == ["checks"]
     holds_an_entry = any(other.startswith(f"{module}.") and is_entry(other, modules) for other in modules)
     return "tests" in parts or parts[0] == "kit" or conventional or module in STARTED or holds_an_entry
+
+
+def circles(modules: Mapping[str, str]) -> list[str]:
+    """Modules that import each other when they are loaded."""
+    graph = {
+        module: {name for name in loaded(text) if name in modules and name != module}
+        for module, text in modules.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [f"a circle of imports: {' -> '.join(error.args[1])}"]
+    return []
+
+
+def loaded(text: str) -> Iterator[str]:
+    """The modules that the top level of a module imports, and those of names that may be modules."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def only_for_types(module: str, text: str) -> bool:
+    return module.startswith("app.") and "TYPE_CHECKING" in text

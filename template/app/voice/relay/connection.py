@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 from fastapi import WebSocket, WebSocketDisconnect
 
+import app.voice.relay.frames as frames
 from app import config
 from app.session import Session
 from app.voice import PhoneConnection
 from app.voice.calls import CallRefused, Calls
-from app.voice.relay import frames
 
 log = structlog.get_logger()
 
