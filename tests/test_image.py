@@ -52,8 +52,12 @@ def image(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pyte
     for command in re.findall(r"^RUN uv (sync .+)$", (project / "Dockerfile").read_text(encoding="utf-8"), re.M):
         uv = [sys.executable, "-m", "uv", *command.split(), "--quiet", "--python", sys.executable]
         subprocess.run(uv, cwd=build, env=environment, check=True)
-    shutil.rmtree(build)
     (project.parent / "srv").mkdir()
+    dockerfile = (project / "Dockerfile").read_text(encoding="utf-8")
+    for source, target in re.findall(r"^COPY --from=build /srv/(\S+) /srv/(\S+)$", dockerfile, re.M):
+        if source != ".venv":
+            shutil.copy(build / source, project.parent / "srv" / target)
+    shutil.rmtree(build)
     yield project.parent
 
 

@@ -1,4 +1,4 @@
-"""`python -m app.health`: exit with 0 when the server on this machine answers. The container's health check."""
+"""Exit with 0 when the server on this machine answers: the health check of the container, which runs it as a script."""
 
 from __future__ import annotations
 
