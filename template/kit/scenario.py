@@ -69,7 +69,12 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
                     raise ScenarioError(f"{path}: given.{name}: {error}") from None
             async with driver.begins(app, address, given, account, pace, watch) as conversation:
                 for number, step in enumerate(scenario.turns, start=1):
-                    reply = await conversation.takes(step)
+                    try:
+                        reply = await conversation.takes(step)
+                    except ValueError as error:
+                        if step.twilio is None:
+                            raise
+                        raise ScenarioError(f"{path}: turn {number}: twilio: {error}") from None
                     if reply.first is not None:
                         result.first_ms.append(reply.first)
                     failures = check_reply(step.expect, reply, await conversation.session(), driver.phrases)

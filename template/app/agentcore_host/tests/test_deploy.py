@@ -113,7 +113,7 @@ def test_it_listens_where_agentcore_knocks() -> None:
     assert ENVIRONMENT["PORT"] == "8080"
     assert "EXPOSE 8080\n" in DOCKERFILE and " PORT=8080\n" in DOCKERFILE
     assert FIELDS["HOST"].default == "0.0.0.0"
-    assert 'CMD ["agent", "host"]' in DOCKERFILE
+    assert 'CMD ["python", "-m", "app", "host"]' in DOCKERFILE
 
 
 def test_the_image_is_for_the_processor_of_agentcore() -> None:

@@ -384,7 +384,7 @@ def test_what_is_deployed_alone_needs_nothing_of_the_server() -> None:
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         names = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
         names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-        assert not {name.partition(".")[0] for name in names} & {"agent", "agent_runtime", "app", "ops", "sim"}
+        assert not {name.partition(".")[0] for name in names} & {"agent", "agent_runtime", "app", "kit"}
 
 
 # --- tools ----------------------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ async def test_it_is_healthy_when_the_app_says_so(web: Web) -> None:
     targets = only("ElasticLoadBalancingV2::TargetGroup")
     answer = await web.http.get(targets["HealthCheckPath"])
     assert str(answer.status_code) == targets["Matcher"]["HttpCode"]
-    assert CONTAINER["HealthCheck"]["Command"] == ["CMD", "python", "-m", "app.health"]
+    assert CONTAINER["HealthCheck"]["Command"] == ["CMD", "python", "health.py"]
 
 
 def test_no_silence_is_too_long_for_the_load_balancer() -> None:
