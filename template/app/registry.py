@@ -14,6 +14,10 @@ from app.features import FEATURES
 from app.runtime import Runtime
 from app.store import Store
 
+for feature in FEATURES:
+    if FEATURES.count(feature) > 1:
+        raise ValueError(f"app/features.py or agent/__init__.py lists {feature.__name__} twice: remove one.")
+
 CHANNELS: list[type[Channel]] = [feature for feature in FEATURES if issubclass(feature, Channel)]
 CAPABILITIES: list[type[Capability]] = [feature for feature in FEATURES if issubclass(feature, Capability)]
 (RUNTIME,) = [feature for feature in FEATURES if issubclass(feature, Runtime)]

@@ -206,7 +206,7 @@ async def handshake(context: Context, signature: str) -> int:
 
 CONFIGURE = "https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"
 HOME = "us1"
-POINT = "Point the number at PUBLIC_URL/twiml with HTTP POST; README.md says how, under Connect a number."
+POINT = "Point the number at PUBLIC_URL/twiml with HTTP POST; docs/operate.md says how, under Connect a number."
 
 
 @check(

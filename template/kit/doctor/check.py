@@ -23,7 +23,7 @@ Run = Callable[["Context"], Iterator[str] | AsyncIterator[str]]
 
 @dataclass(frozen=True)
 class Check:
-    """`look` yields a symptom, in one line, for everything that is wrong. `live` asks the network, and changes nothing.
+    """`run` yields one line for each problem. A `live` check sends requests over the network, and changes nothing.
 
     It is left out when one of `needs` has found something.
     """
@@ -158,7 +158,7 @@ def _checks_of(name: str) -> list[Check]:
             Check(
                 "DOC001",
                 "The checks of this project can be read.",
-                "Look at the named module, or take an unedited one: git checkout ops app.",
+                "Look at the named module, or take an unedited one: git checkout kit app.",
                 "https://docs.python.org/3/reference/import.html",
                 lambda _: iter([symptom]),
             )

@@ -75,7 +75,9 @@ class FlexTransfer(Transfer):
         late = record.since is not None and session.now() - record.since > self.longest_wait
         if late and record.state not in WITH_A_HUMAN:
             log.error(
-                "escalation.no_events", call=session.id, hint="the workspace needs its event callback; see README"
+                "escalation.no_events",
+                call=session.id,
+                hint="the workspace needs its event callback; see docs/develop.md",
             )
             await self._no_worker(session.id, record, State.TIMED_OUT)
             return None
