@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 
 # What `make demo` renders, and the call that you watch there.
 DEMO := build/demo
-DEMO_SCENARIO := scenarios/barge-in.yml
+DEMO_SCENARIO := scenarios/call-barge-in.yml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo new test matrix lint bench newest
