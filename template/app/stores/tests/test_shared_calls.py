@@ -1,0 +1,16 @@
+"""Calls on several workers that share a store in this process: the floor for every other shared store."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.stores.tests.shared_store_calls import EveryWorker
+from app.voice.tests.test_calls import Shared, nothing_ended
+
+__all__ = ["nothing_ended"]  # a fixture
+
+
+class TestShared(EveryWorker):
+    @pytest.fixture
+    def store(self) -> Shared:
+        return Shared()
