@@ -1,8 +1,8 @@
-"""This project inside Amazon Bedrock AgentCore: the contract of its runtimes around the app as it is.
+"""The server inside Amazon Bedrock AgentCore (`python -m app host`): its HTTP contract, around the app as it is.
 
-AgentCore gives each session a microVM of its own and lets nobody in but `lambda_proxy/` (POST /invocations, a webhook
-in an envelope) and Twilio, at an address that it has signed (/ws). It passes on no header of Twilio's, so the WebSocket
-comes unsigned. This signs it, since the app believes Twilio alone: serve this nowhere else.
+AgentCore runs each session in its own microVM. Requests come from `lambda_proxy/` only (POST /invocations, a webhook in
+an envelope), and WebSockets from Twilio, at a presigned URL (/ws). AgentCore forwards no header of Twilio's, so the
+WebSocket arrives without a signature. This host adds it, since the app requires one: never serve it anywhere else.
 
 Source: https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-http-protocol-contract.html
 """
@@ -42,44 +42,43 @@ class Envelope(BaseModel):
 
 
 class AgentCoreHost(Starlette):
-    """`app` behind /ping, /invocations and /ws; it starts and stops with this. /healthz is the app's own."""
+    """`app` behind /ping, /invocations and /ws. It starts and stops with this host; /healthz is the app's own."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        webhooks = Webhooks(app)
-
-        async def ping(request: Request) -> JSONResponse:
-            """A busy session is not ended for being idle: during a call no request may come."""
-            busy = app.state.conversations.active or webhooks.working
-            status = "HealthyBusy" if busy else "Healthy"
-            return JSONResponse({"status": status, "time_of_last_update": int(time.time())})
-
-        async def invocation(request: Request) -> JSONResponse:
-            try:
-                envelope = Envelope.model_validate_json(await request.body())
-            except ValidationError:
-                log.error("envelope.malformed", hint="lambda_proxy/ and this project must be of the same version")
-                return JSONResponse({"error": "Not an envelope."}, 400)
-            return JSONResponse(await webhooks.answer(envelope))
-
-        @asynccontextmanager
-        async def lifespan(host: Starlette) -> AsyncGenerator[None]:
-            async with app.router.lifespan_context(app):
-                yield
-
+        self.app = app
+        self.webhooks = Webhooks(app)
         super().__init__(
             routes=[
-                Route("/ping", ping),
-                Route("/invocations", invocation, methods=["POST"]),
+                Route("/ping", self.ping),
+                Route("/invocations", self.invocation, methods=["POST"]),
                 Route("/healthz", app),
-                WebSocketRoute("/ws", OwnSignature(app, settings)),
+                WebSocketRoute("/ws", SignedWebSocket(app, settings)),
             ],
-            lifespan=lifespan,
+            lifespan=self.run_app,
         )
         self.state.conversations = app.state.conversations
 
+    async def ping(self, request: Request) -> JSONResponse:
+        """Busy during a call, or AgentCore would end the session as idle: a call may bring no request for long."""
+        busy = self.state.conversations.active or self.webhooks.running
+        return JSONResponse({"status": "HealthyBusy" if busy else "Healthy", "time_of_last_update": int(time.time())})
 
-class OwnSignature:
-    """The WebSocket as Twilio would have signed it for the public URL. The query is that of AWS."""
+    async def invocation(self, request: Request) -> JSONResponse:
+        try:
+            envelope = Envelope.model_validate_json(await request.body())
+        except ValidationError:
+            log.error("envelope.malformed", hint="lambda_proxy/ and this project must be of the same version")
+            return JSONResponse({"error": "Not an envelope."}, 400)
+        return JSONResponse(await self.webhooks.answer(envelope))
+
+    @asynccontextmanager
+    async def run_app(self, host: Starlette) -> AsyncGenerator[None]:
+        async with self.app.router.lifespan_context(self.app):
+            yield
+
+
+class SignedWebSocket:
+    """Adds the signature that Twilio would send for the public URL, and drops the query, which AWS has signed."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
@@ -94,18 +93,18 @@ class OwnSignature:
 
 
 class Webhooks:
-    """Hands webhooks to the app in this process. `working` holds those that it still works on."""
+    """Passes webhooks to the app in this process. `running` are the requests that the app has not finished."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.working: set[asyncio.Task[None]] = set()
+        self.running: set[asyncio.Task[None]] = set()
 
     async def answer(self, envelope: Envelope) -> dict[str, Any]:
-        """The answer as soon as it is complete: what the app does afterwards, nobody waits for."""
+        """Status, content type and body (base64), as soon as the body is complete. Background tasks run on."""
         messages: asyncio.Queue[Message | None] = asyncio.Queue()
         task = asyncio.create_task(self._run(scope_of(envelope), base64.b64decode(envelope.body), messages))
-        self.working.add(task)
-        task.add_done_callback(self.working.discard)
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
         status, content_type, body, more = 500, "text/plain", b"", True
         while more and (message := await messages.get()):
             if message["type"] == "http.response.start":
@@ -128,7 +127,7 @@ class Webhooks:
         try:
             await self.app(scope, receive, send)
         except Exception:
-            log.exception("webhook.failed", path=scope["path"])  # the app has answered
+            log.exception("webhook.failed", path=scope["path"])  # the app has sent its answer
         finally:
             messages.put_nowait(None)
 

@@ -1,4 +1,4 @@
-"""`agent host`: the server as Amazon Bedrock AgentCore starts it."""
+"""`python -m app host`: the server as Amazon Bedrock AgentCore starts it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 
 
 def host() -> None:
-    """Answer inside AgentCore, and nowhere else: the WebSocket trusts whoever gets through to it."""
+    """Serve inside AgentCore. Nowhere else: this server accepts WebSockets without a signature of Twilio's."""
     from app.agentcore_host import AgentCoreHost
     from app.environment import load, refused
     from app.main import create_app
@@ -20,7 +20,10 @@ def host() -> None:
 
 
 def read_secret() -> None:
-    """Take what the environment lacks from the secret of AWS Secrets Manager that SECRET_ARN names, if it names one."""
+    """Set environment variables from the JSON object in the secret SECRET_ARN, if it is set. A variable that is set wins.
+
+    Raises SettingsError when AWS Secrets Manager does not return one.
+    """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -31,8 +34,8 @@ def read_secret() -> None:
         return
     try:
         client = boto3.client("secretsmanager", region_name=arn.split(":")[3])
-        held = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
-        for name, value in held.items():
+        secret = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
+        for name, value in secret.items():
             os.environ.setdefault(name, str(value))
     except (BotoCoreError, ClientError, ValueError, AttributeError, IndexError) as error:
         raise SettingsError(
