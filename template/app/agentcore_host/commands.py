@@ -20,7 +20,7 @@ def host() -> None:
 
 
 def read_secret() -> None:
-    """Set environment variables from the JSON object in the secret SECRET_ARN, if it is set. A variable that is set wins.
+    """Set variables that the environment lacks from the JSON object in the secret SECRET_ARN, when that is set.
 
     Raises SettingsError when AWS Secrets Manager does not return one.
     """

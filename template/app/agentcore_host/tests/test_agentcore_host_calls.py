@@ -62,7 +62,7 @@ class Chain:
         """What the function answers to a signed form. It is not asynchronous, so it has a thread."""
         return await asyncio.to_thread(handler.answer, proxy.form(path, {**CALL, **fields}), None)
 
-    async def model_names(self, path: str, **fields: str) -> twiml.Document:
+    async def asks(self, path: str, **fields: str) -> twiml.Document:
         answer = await self.webhook(path, **fields)
         assert answer["headers"]["content-type"].startswith("application/xml")
         return twiml.read(answer["body"])
@@ -199,7 +199,7 @@ async def test_a_defect_of_the_app_is_spoken(chain: Chain, monkeypatch: pytest.M
     async def broken(*args: Any) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(chain.host.state.conversations, "find", broken)  # type: ignore[attr-defined]
+    monkeypatch.setattr(calls_of(chain.host), "find", broken)  # type: ignore[attr-defined]
     after = await chain.asks("/connect-action", CallStatus="in-progress", SessionStatus="ended")
     assert after.said == phrases.UNAVAILABLE
 
@@ -218,9 +218,9 @@ async def test_nobody_waits_for_what_the_app_does_afterwards() -> None:
     envelope = Envelope(method="POST", path="/webhooks/taskrouter", query="", headers={}, body=body)
     async with asyncio.timeout(10):
         assert (await webhooks.answer(envelope))["status"] == 204
-    assert webhooks.working  # so the session counts as busy
+    assert webhooks.running  # so the session counts as busy
     done.set()
-    await asyncio.gather(*webhooks.working)
+    await asyncio.gather(*webhooks.running)
 
 
 def test_the_secret_becomes_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

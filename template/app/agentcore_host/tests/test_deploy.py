@@ -109,7 +109,7 @@ def test_the_server_takes_these_settings(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_it_listens_where_agentcore_knocks() -> None:
-    """Port 8080, on every address, as `agent host`."""
+    """Port 8080, on every address, as `python -m app host`."""
     assert ENVIRONMENT["PORT"] == "8080"
     assert "EXPOSE 8080\n" in DOCKERFILE and " PORT=8080\n" in DOCKERFILE
     assert FIELDS["HOST"].default == "0.0.0.0"

@@ -299,7 +299,7 @@ async def test_nobody_waits_while_http_does(dial: Dial, monkeypatch: pytest.Monk
 async def frames(payload: Any, rule: dict[str, Any]) -> list[dict[str, Any]]:
     scripts: list[FunctionModel] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kit.scripted_model.play", scripts.append)
+        patch.setattr("kit.scripted_model.played", scripts.append)
         scripted(rule)
     return [frame async for frame in deployed.answer(payload, Model(scripts[0]))]
 
@@ -494,9 +494,9 @@ async def test_a_call_that_comes_back_keeps_its_socket() -> None:
     agentcore = AgentCore([model], 5.0)
     await agentcore.warm_up()
     session = Session("CA1", defaults.CALLER, defaults.CALLED, "en-US", now=lambda: datetime.now(UTC))
-    agentcore.begin(session)
+    agentcore.on_connect(session)
     await until(lambda: model.sockets)
-    agentcore.begin(session)
+    agentcore.on_connect(session)
     await asyncio.sleep(0.05)
     assert len(model.sockets) == 1
     await agentcore.close()
