@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import tempfile
 import threading
 import warnings
@@ -41,8 +43,12 @@ def postgresql() -> Iterator[str]:
             running = server.get_server(directory / "data", cleanup_mode="delete")
         except Exception as error:
             pytest.skip(f"the packaged PostgreSQL server does not start here: {type(error).__name__}")
+    pid = running.get_pid()
     yield running.get_uri()
-    running.cleanup()
+    try:
+        running.cleanup()
+    except PermissionError:  # root's server runs as another user, and another test run closed a parent folder to it
+        os.kill(pid, signal.SIGINT)
     shutil.rmtree(directory, ignore_errors=True)
 
 
