@@ -41,6 +41,9 @@ class EveryWorker:
         async with serve(other) as address:
             moves(call, other, address)
             await call.drops()
+            async with asyncio.timeout(10):
+                while await first.sessions.owner(call.sid) == first.sessions.worker:
+                    await asyncio.sleep(0.01)  # the other worker has yet to save the call
             await expires(first, call.sid)
             assert first.get(call.sid) is None and ended == []
             assert (await call.says("And I like tea")).text == "Yes."
