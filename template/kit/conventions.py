@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.registry import RUNTIME, folders, modules
+from kit.ordering import after_required
 from kit.talk import command
 
 
@@ -27,17 +28,7 @@ def resources() -> list[type[Any]]:
 
     found = [resource for module in modules("resources") for resource in getattr(module, "RESOURCES", [])]
     found.append(Number)
-    ordered: list[type[Any]] = []
-
-    def add(resource: type[Any]) -> None:
-        for required in [each for each in found if each.kind in resource.requires]:
-            add(required)
-        if resource not in ordered:
-            ordered.append(resource)
-
-    for resource in found:
-        add(resource)
-    return ordered
+    return after_required(found, lambda resource, other: other.kind in resource.requires)
 
 
 def setup_channels() -> list[type[Any]]:

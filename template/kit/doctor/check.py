@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from kit.ordering import after_required
+
 T = TypeVar("T")
 
 CHECK_TIMEOUT = 60.0  # seconds
@@ -25,7 +27,7 @@ Run = Callable[["Context"], Iterator[str] | AsyncIterator[str]]
 class Check:
     """`run` yields one line for each problem. A `live` check sends requests over the network, and changes nothing.
 
-    It is left out when one of `needs` has found something.
+    It is left out when one of the checks that it `requires` has found a problem.
     """
 
     code: str
@@ -120,7 +122,7 @@ class Context:
         """The answer to a question that several checks have."""
         if ask not in self._answers:
             self._answers[ask] = asyncio.ensure_future(ask(self))
-        answer: T = await asyncio.shield(self._answers[ask])  # whoever gives up leaves it to the others
+        answer: T = await asyncio.shield(self._answers[ask])  # a check that times out cancels its own wait only
         return answer
 
     async def close(self) -> None:
@@ -136,17 +138,7 @@ class Context:
 def load_checks(modules: Iterable[str]) -> list[Check]:
     """The checks of these modules, each after those that it requires. An import error becomes a check that fails."""
     found = [check for name in modules for check in _checks_of(name)]
-    ordered: list[Check] = []
-
-    def place(check: Check) -> None:
-        for required in (each for each in found if each.code in check.requires and each not in ordered):
-            place(required)
-        if check not in ordered:
-            ordered.append(check)
-
-    for check in found:
-        place(check)
-    return ordered
+    return after_required(found, lambda check, other: other.code in check.requires)
 
 
 def _checks_of(name: str) -> list[Check]:
