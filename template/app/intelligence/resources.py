@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 from app import config
 from app.intelligence.payload import TWILIO_OPERATORS
 from app.orchestrator.resources import ConversationConfiguration
-from kit.setup.api import ApiError, Record, SetupError
+from kit.setup.api import Record, SetupError
 from kit.setup.resource import UNKNOWN_UNTIL_APPLY, Proof, Resource, Step
 from kit.setup.verify import webhook_proofs
 
@@ -270,16 +270,10 @@ REPLACED: list[type[Resource]] = [IntelligenceConfiguration, CustomOperator]
 
 async def replace(resource: Resource, id: str) -> str:
     """Create the resource again. IntelligenceLink deletes the old one if setup created it."""
+    wanted = await resource.wanted(None)
     journal, key = resource.setup.journal, resource.key
     journal.update(key, replaced=[*journal.entry(key).get("replaced", []), id], pending={"replaces": id})
-    try:
-        made = await resource.create(await resource.wanted(None))
-    except ApiError as refused:
-        if refused.status < 500:
-            journal.discard_pending(key)
-        raise
-    journal.record_created(key, made)
-    return made
+    return await resource.create_and_record(wanted)
 
 
 def matches(record: Record, wanted: Record) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kit.setup.api import ApiError
 from kit.setup.plan import resources
 from kit.setup.resource import Resource, SetupContext, Step, variables
 
@@ -36,14 +35,7 @@ async def _do(setup: SetupContext, step: Step) -> str:
     if step.record is None:
         pending = entry.get("pending", {})
         journal.update(key, pending={"name": setup.name, **({} if "statusUrl" in pending else pending)})
-        try:
-            id = await resource.create(step.wanted)
-        except ApiError as refused:
-            if refused.status < 500:
-                journal.discard_pending(key)
-            raise
-        journal.record_created(key, id)
-        return id
+        return await resource.create_and_record(step.wanted)
     id = resource.id_of(step.record)
     if resource.resumed_id == id:  # created by an earlier run that ended before it was recorded
         journal.record_created(key, id)

@@ -13,7 +13,7 @@ import httpx2
 
 from app import config
 from app.registry import ProjectSettings
-from kit.setup.api import Api, OperationFailed, Record, SetupError, SetupSettings
+from kit.setup.api import Api, ApiError, OperationFailed, Record, SetupError, SetupSettings
 from kit.setup.env_file import EnvFile
 from kit.setup.journal import Journal
 
@@ -222,6 +222,17 @@ class Resource:
             if record := await self.search():
                 return record
         return None
+
+    async def create_and_record(self, wanted: Record) -> str:
+        """Returns the id. A request that was rejected leaves no pending creation; one whose result is unknown does."""
+        try:
+            id = await self.create(wanted)
+        except ApiError as refused:
+            if refused.status < 500:
+                self.setup.journal.discard_pending(self.key)
+            raise
+        self.setup.journal.record_created(self.key, id)
+        return id
 
     def id_from_operation(self, operation: Record) -> str:
         """The id in a completed operation."""
