@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,6 +22,7 @@ def build_app(
     models: Sequence[Any] = (),
     tools: Sequence[Callable[..., Any]] = (),
     account: SimulatedAccount | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
     store: Store | None = None,
     capabilities: Sequence[type[Capability]] | None = None,
     timeouts: Timeouts | None = None,
@@ -35,6 +37,7 @@ def build_app(
         settings(**changes),
         models or scripts,
         tools,
+        now=now,
         store=store,
         transport=(account or SimulatedAccount()).transport,
         capabilities=capabilities,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import httpx2
 import pytest
@@ -26,7 +25,7 @@ from app.escalation.state import Record, Records, State
 from app.main import create_app
 from app.session import Session, this_session
 from app.session_store import load_session
-from app.store import InProcess, Store
+from app.store import InProcess
 from app.twilio_api import twilio_client
 from kit import cli, defaults
 from kit.local_server import serve
@@ -36,7 +35,8 @@ from kit.simulated_twilio.account import SimulatedAccount
 from kit.simulated_twilio.flex import wrong
 from kit.simulated_twilio.product import Fault, identifier
 from kit.simulated_twilio.taskrouter import WORKSPACE
-from kit.texter import Texter, texter
+from kit.text_fixtures import Reach
+from kit.texter import Texter
 
 ASKS = {"hears": "person", "calls": {"transfer_to_human": {"reason": "Billing dispute", "summary": "Charged twice."}}}
 YES = {"hears": "", "says": "Yes."}
@@ -44,43 +44,14 @@ NOBODY = f"{handoff.NOBODY} {handoff.LATER}"
 PLEASE = "A person, please"
 
 
-class Reach(Protocol):
-    async def __call__(
-        self,
-        *rules: dict[str, Any],
-        account: SimulatedAccount | None = None,
-        store: Store | None = None,
-        tools: Sequence[Callable[..., Any]] = (),
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        author: str = defaults.CALLER,
-        channel: str = "SMS",
-        **settings: Any,
-    ) -> Texter: ...
-
-
 @pytest.fixture
-async def reach() -> AsyncGenerator[Reach]:
-    """Somebody who writes to an agent that brings a human when asked for a person."""
-    async with AsyncExitStack() as stack:
+def reach(reach: Reach) -> Reach:
+    """A customer of an agent that transfers to a human when asked for a person."""
 
-        async def begin(
-            *rules: dict[str, Any],
-            account: SimulatedAccount | None = None,
-            store: Store | None = None,
-            tools: Sequence[Callable[..., Any]] = (),
-            now: Callable[[], datetime] = lambda: datetime.now(UTC),
-            author: str = defaults.CALLER,
-            channel: str = "SMS",
-            **settings: Any,
-        ) -> Texter:
-            account = account or SimulatedAccount()
-            model = scripted(*(rules or (ASKS, YES)))
-            app = create_app(
-                defaults.settings(**settings), [model], tools, now=now, store=store, transport=account.transport
-            )
-            return await stack.enter_async_context(texter(app, account, author=author, channel=channel))
+    async def begin(*rules: dict[str, Any], **options: Any) -> Texter:
+        return await reach(*(rules or (ASKS, YES)), **options)
 
-        yield begin
+    return begin
 
 
 @pytest.fixture(autouse=True)
