@@ -23,7 +23,7 @@ from app.runtimes.microsoft_agents.base import Tokens
 from app.runtimes.microsoft_agents.messages import chat_messages
 from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
 from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, reasoning, response, text, tool_call
-from app.session import Session, this_session
+from app.session import this_session
 from kit import defaults
 from kit.caller import Call
 from kit.conventions import played
@@ -32,15 +32,10 @@ from kit.voice_fixtures import Dial
 ENDPOINT = "https://example.openai.azure.com"
 
 
-def session_of(call: Call) -> Session:
-    assert call.session
-    return call.session
-
-
 async def three_more_turns(call: Call) -> None:
     for number in ("one", "two", "three"):
         assert (await call.says(number)).text == "Yes."
-    reject_like_azure(chat_messages(session_of(call).history))
+    reject_like_azure(chat_messages(call.session.history))
 
 
 # --- a conversation ---------------------------------------------------------------------------------------------------
@@ -66,7 +61,7 @@ async def test_the_history_is_right_after_an_interruption(dial: Dial) -> None:
     await call.begins("Tell me a story")
     assert "Once upon" in await call.interrupts(after="Once upon")
     await three_more_turns(call)
-    assert [part.content for part in session_of(call).history[1].parts] == ["Once upon"]
+    assert [part.content for part in call.session.history[1].parts] == ["Once upon"]
 
 
 async def test_the_history_is_right_after_an_interruption_before_the_first_token(dial: Dial) -> None:
@@ -92,7 +87,7 @@ async def test_a_running_tool_finishes_after_an_interruption_and_its_result_is_k
     await call.interrupts()
     await asyncio.wait_for(done.wait(), 5)
     await three_more_turns(call)
-    assert "found" in str(session_of(call).history)
+    assert "found" in str(call.session.history)
 
 
 # --- tools ------------------------------------------------------------------------------------------------------------
@@ -187,7 +182,7 @@ def azure(*apis: ResponsesAPI, **settings: Any) -> list[Any]:
 async def test_a_request_has_the_heard_history_and_stores_nothing(dial: Dial) -> None:
     api = ResponsesAPI(text("From ", "Azure."))
     call = await dial(models=azure(api), tools=[count])
-    session_of(call).guidance.append("The caller likes tea.")
+    call.session.guidance.append("The caller likes tea.")
     assert (await call.says("Hello")).text == "From Azure."
     await call.says("And now?")
     request, body = api.requests[-1], api.bodies[-1]
@@ -216,7 +211,7 @@ async def test_every_history_is_a_valid_request(dial: Dial) -> None:
     api = ResponsesAPI(text("Yes."))
     call = await dial(models=azure(api))
     use = m.ToolCallPart("look_up", {"order": 7}, "use-1")
-    session_of(call).history = [
+    call.session.history = [
         m.ModelResponse([m.TextPart("Are you there?")]),
         m.ModelRequest.user_text_prompt("Look up"),
         m.ModelResponse([m.TextPart(" "), m.TextPart("One moment."), use]),
@@ -237,7 +232,7 @@ async def test_the_result_of_a_tool_is_sent_with_the_reasoning_before_it(dial: D
     replayed = [item["type"] for item in api.bodies[1]["input"][-3:]]
     assert replayed == ["reasoning", "function_call", "function_call_output"]
     assert api.bodies[1]["input"][-3]["encrypted_content"] == "sealed"
-    turn = session_of(call).turn
+    turn = call.session.turn
     assert turn and [type(message).__name__ for message in turn.record] == [
         *["ModelRequest", "ModelResponse"] * 2,
     ]

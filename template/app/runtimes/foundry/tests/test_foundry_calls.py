@@ -24,7 +24,6 @@ from app.runtimes.foundry.prompt_agent import PromptAgent
 from app.runtimes.microsoft_agents.messages import chat_messages
 from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
 from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, reasoning, response, text, tool_call
-from app.session import Session
 from kit import cli, defaults
 from kit.caller import Call
 from kit.plugin import silence_logs
@@ -58,11 +57,6 @@ def foundry(*apis: ResponsesAPI, **settings: Any) -> list[Any]:
     return clients
 
 
-def session_of(call: Call) -> Session:
-    assert call.session
-    return call.session
-
-
 async def count(number: int) -> str:
     return f"{number} cups"
 
@@ -70,7 +64,7 @@ async def count(number: int) -> str:
 async def three_more_turns(call: Call) -> None:
     for number in ("one", "two", "three"):
         assert (await call.says(number)).text == "Yes."
-    reject_like_azure(chat_messages(session_of(call).history))
+    reject_like_azure(chat_messages(call.session.history))
 
 
 # --- a conversation ---------------------------------------------------------------------------------------------------
@@ -108,7 +102,7 @@ async def test_a_running_tool_finishes_after_an_interruption_and_its_result_is_k
     await call.interrupts()
     await asyncio.wait_for(done.wait(), 5)
     await three_more_turns(call)
-    assert "found" in str(session_of(call).history)
+    assert "found" in str(call.session.history)
 
 
 async def test_the_agent_gets_the_error_of_a_tool_without_its_text(dial: Dial) -> None:
@@ -127,7 +121,7 @@ async def test_the_agent_gets_the_error_of_a_tool_without_its_text(dial: Dial) -
 async def test_a_request_holds_only_what_the_service_accepts(dial: Dial, logged: Callable[[], str]) -> None:
     api = ResponsesAPI(text("Yes."))
     call = await dial(models=foundry(api), tools=[count])
-    session_of(call).guidance.append("The caller likes tea.")
+    call.session.guidance.append("The caller likes tea.")
     await call.says("Hello")
     request, body = api.requests[0], api.bodies[0]
     assert str(request.url) == f"{PROJECT}/openai/v1/responses"
@@ -149,7 +143,7 @@ async def test_the_result_of_a_tool_is_sent_without_reasoning(dial: Dial) -> Non
     assert (returned["type"], returned["call_id"], returned["output"]) == ("function_call_output", "call_1", "2 cups")
     assert "reasoning" not in json.dumps(api.bodies[1]) and "fc_1" not in json.dumps(api.bodies[1])
     assert api.bodies[1]["structured_inputs"] == api.bodies[0]["structured_inputs"]
-    turn = session_of(call).turn
+    turn = call.session.turn
     assert turn and isinstance(turn.record[1], m.ModelResponse) and turn.record[1].model_name == "first"
 
 

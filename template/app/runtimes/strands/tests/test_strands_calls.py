@@ -17,7 +17,7 @@ from app import config
 from app.runtimes.aws.messages import bedrock_messages
 from app.runtimes.aws.scripted_strands import refuse_like_bedrock
 from app.runtimes.strands import Strands
-from app.session import Session, this_session
+from app.session import this_session
 from kit import defaults
 from kit.caller import Call
 from kit.voice_fixtures import Dial
@@ -35,7 +35,7 @@ async def test_the_conversation_stays_in_step_after_an_interruption(dial: Dial) 
     await call.begins("Tell me a story")
     assert "Once upon" in await call.interrupts(after="Once upon")
     await three_more_turns(call)
-    refuse_like_bedrock(bedrock_messages(session_of(call).history))
+    refuse_like_bedrock(bedrock_messages(call.session.history))
 
 
 async def test_the_conversation_stays_in_step_when_nobody_had_answered_yet(dial: Dial) -> None:
@@ -61,17 +61,12 @@ async def test_the_conversation_stays_in_step_when_a_tool_was_at_work(dial: Dial
     await call.interrupts()
     await done.wait()
     await three_more_turns(call)
-    assert "found" in str(bedrock_messages(session_of(call).history))
-
-
-def session_of(call: Call) -> Session:
-    assert call.session
-    return call.session
+    assert "found" in str(bedrock_messages(call.session.history))
 
 
 async def test_what_the_agent_says_by_itself_does_not_break_the_alternation(dial: Dial) -> None:
     call = await dial({"says": "Yes."})
-    await session_of(call).say("Are you still there?")
+    await call.session.say("Are you still there?")
     while not call.remarks:
         await asyncio.sleep(0.01)
     await three_more_turns(call)
@@ -183,7 +178,7 @@ async def test_bedrock_accepts_every_history(dial: Dial) -> None:
     """Of a tool, an interruption and a word of the agent's own."""
     asked: list[dict[str, Any]] = []
     call = await dial(models=bedrock(asked), tools=[])
-    session = session_of(call)
+    session = call.session
     use = m.ToolCallPart("look_up", {"order": 7}, "use-1")
     session.history = [
         m.ModelResponse([m.TextPart("Are you there?")]),
@@ -199,7 +194,7 @@ async def test_bedrock_accepts_every_history(dial: Dial) -> None:
 async def test_what_is_known_goes_into_the_system_prompt_and_not_into_a_turn(dial: Dial) -> None:
     asked: list[dict[str, Any]] = []
     call = await dial(models=bedrock(asked))
-    session_of(call).guidance.append("The caller likes tea.")
+    call.session.guidance.append("The caller likes tea.")
     await call.says("Hello")
     body = asked[0]["body"].decode()
     assert len(asked) == 1
