@@ -1,21 +1,20 @@
-"""What outlives a request: conversations that go on, tokens that were seen, messages for another worker."""
+"""The store: values, claimed keys and queues that outlive a request, each with an expiry in seconds."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from abc import ABC, abstractmethod
 
 from app.settings import Settings
 
-SWEEP = 1000  # keys from which on the expired are looked for
+SWEEP = 1000  # keys; with more than these, expired ones are removed
 
 
 class Store(ABC):
-    """Keys and text values, each for so many seconds. No method raises because the store is down."""
+    """Text values and queues by key, each kept for a number of seconds. No method raises because the store is down."""
 
     settings: type[Settings] = Settings
-    shared = False  # whether other workers see the same
+    shared = False  # True: other workers see the same keys
 
     @classmethod
     def build(cls, settings: Settings) -> Store:
@@ -29,26 +28,26 @@ class Store(ABC):
 
     @abstractmethod
     async def claim(self, key: str, seconds: float) -> bool:
-        """True for whoever asks first: a webhook that Twilio repeats, a conversation that goes on."""
+        """True for the first claim of a key in `seconds`, on any worker: Twilio repeats webhooks."""
 
     @abstractmethod
     async def release(self, key: str) -> None:
-        """Give back what was claimed, before it expires."""
+        """End a claim before it expires."""
 
     @abstractmethod
     async def push(self, key: str, value: str, seconds: float) -> None:
-        """Add to a queue, which is another thing than the value of that key. It is kept for `seconds` at least."""
+        """Add to the queue of that key, which is not its value. Kept for at least `seconds`."""
 
     @abstractmethod
     async def pop(self, key: str, wait: float) -> str | None:
-        """Take the oldest value of a queue, or None when none comes within `wait` seconds."""
+        """Remove and return the oldest value of a queue, or None when none comes within `wait` seconds."""
 
     async def close(self) -> None:  # noqa: B027 (optional)
-        """Let go of connections."""
+        """Close connections."""
 
 
 class InProcess(Store):
-    """Enough for one worker."""
+    """The store of one worker, in its memory. It expires by the clock of the event loop, which tests control."""
 
     def __init__(self) -> None:
         self._values: dict[str, tuple[str, float]] = {}
@@ -58,10 +57,10 @@ class InProcess(Store):
 
     async def get(self, key: str) -> str | None:
         value, until = self._values.get(key, (None, 0.0))
-        return value if time.monotonic() < until else None
+        return value if now() < until else None
 
     async def put(self, key: str, value: str, seconds: float) -> None:
-        self._values[key] = (value, time.monotonic() + seconds)
+        self._values[key] = (value, now() + seconds)
         self._sweep()
 
     async def claim(self, key: str, seconds: float) -> bool:
@@ -74,7 +73,7 @@ class InProcess(Store):
         self._values.pop(key, None)
 
     async def push(self, key: str, value: str, seconds: float) -> None:
-        self._queues.setdefault(key, []).append((value, time.monotonic() + seconds))
+        self._queues.setdefault(key, []).append((value, now() + seconds))
         self._sweep()
         async with self._pushed:
             self._pushed.notify_all()
@@ -94,15 +93,18 @@ class InProcess(Store):
             value, until = queue.pop(0)
             if not queue:
                 del self._queues[key]
-            if time.monotonic() < until:
+            if now() < until:
                 return value
         return None
 
     def _sweep(self) -> None:
-        """Forget what has expired, once there are many keys."""
+        """Remove expired keys, once there are many."""
         if len(self._values) + len(self._queues) <= self._sweep_at:
             return
-        now = time.monotonic()
-        self._values = {key: kept for key, kept in self._values.items() if now < kept[1]}
-        self._queues = {key: queue for key, queue in self._queues.items() if now < queue[-1][1]}
+        self._values = {key: kept for key, kept in self._values.items() if now() < kept[1]}
+        self._queues = {key: queue for key, queue in self._queues.items() if now() < queue[-1][1]}
         self._sweep_at = max(SWEEP, 2 * (len(self._values) + len(self._queues)))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()

@@ -11,6 +11,7 @@ os.environ["AZURE_CONFIG_DIR"] = os.devnull  # no credentials of Azure
 os.environ["AZURE_TOKEN_CREDENTIALS"] = os.environ["AZURE_CLIENT_ID"] = os.environ["AZURE_FEDERATED_TOKEN_FILE"] = ""
 os.environ["IDENTITY_ENDPOINT"] = ""
 
+import asyncio
 import io
 import logging
 import subprocess
@@ -39,6 +40,7 @@ from kit.network_guard import offline
 from kit.scenario import last_instructions, text_of_history
 from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.virtual_time import VirtualTimeLoop
 
 pytest_plugins = ["kit.voice_fixtures", "kit.text_fixtures", "kit.testing"]
 
@@ -188,11 +190,16 @@ async def address() -> AsyncGenerator[str]:
         yield address
 
 
-# --- processes ------------------------------------------------------------------------------------
+# --- markers --------------------------------------------------------------------------------------
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "process(script): the Python script that the fixture `process` runs")
+    config.addinivalue_line("markers", "virtual_time: an async test whose clock jumps to the next timer; no sockets")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"loop": VirtualTimeLoop if item.get_closest_marker("virtual_time") else asyncio.new_event_loop}
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every store does, whichever the project has."""
+"""Behaviour of every store, and of the one in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.store import InProcess, Store
 
 
 class EveryStore:
-    """The tests that every store has to pass. `elsewhere` is what another worker has."""
+    """The tests that every store has to pass. `elsewhere` is the store of another worker."""
 
     @pytest.fixture
     def store(self) -> Any:
@@ -22,9 +22,7 @@ class EveryStore:
     def elsewhere(self, store: Store) -> Any:
         return store
 
-    # --- values, tokens and queues ------------------------------------------------------------------------
-
-    async def test_a_value_is_there_until_it_expires(self, store: Store, elsewhere: Store) -> None:
+    async def test_a_value_is_kept_until_it_expires(self, store: Store, elsewhere: Store) -> None:
         await store.put("a", "1", 60)
         await store.put("b", "2", 0.5)
         assert (await elsewhere.get("b"), await store.get("a"), await store.get("c")) == ("2", "1", None)
@@ -46,7 +44,7 @@ class EveryStore:
         await asyncio.sleep(0.1)
         assert await elsewhere.claim("token", 60)
 
-    async def test_a_token_that_is_given_back_can_be_claimed_again(self, store: Store, elsewhere: Store) -> None:
+    async def test_a_released_token_can_be_claimed_again(self, store: Store, elsewhere: Store) -> None:
         assert await store.claim("token", 60) and not await elsewhere.claim("token", 60)
         await store.release("token")
         assert await elsewhere.claim("token", 60) and not await store.claim("token", 60)
@@ -56,7 +54,7 @@ class EveryStore:
             await elsewhere.push("queue", value, 60)
         assert [await store.pop("queue", 1) for _ in range(3)] == ["1", "2", "3"]
 
-    async def test_a_queue_wakes_who_waits(self, store: Store, elsewhere: Store) -> None:
+    async def test_a_push_wakes_the_pop_that_waits(self, store: Store, elsewhere: Store) -> None:
         another = asyncio.create_task(store.pop("another", 5))
         waiting = asyncio.create_task(store.pop("queue", 5))
         await asyncio.sleep(0.01)
@@ -64,19 +62,19 @@ class EveryStore:
         assert await asyncio.wait_for(waiting, 1) == "1"
         another.cancel()
 
-    async def test_two_who_wait_get_one_each(self, store: Store, elsewhere: Store) -> None:
+    async def test_two_waiting_pops_get_one_value_each(self, store: Store, elsewhere: Store) -> None:
         waiting = [asyncio.create_task(each.pop("queue", 1)) for each in (store, elsewhere)]
         await asyncio.sleep(0.01)
         for value in ("1", "2"):
             await store.push("queue", value, 60)
         assert sorted(await asyncio.gather(*waiting)) == ["1", "2"]
 
-    async def test_an_empty_queue_gives_nothing(self, store: Store) -> None:
+    async def test_a_pop_of_an_empty_queue_returns_none(self, store: Store) -> None:
         assert await store.pop("queue", 0.05) is None
         await store.push("queue", "1", 60)
         assert await store.pop("another", 0.05) is None
 
-    async def test_who_does_not_wait_gets_what_is_there(self, store: Store) -> None:
+    async def test_a_pop_without_wait_returns_only_a_value_that_is_queued(self, store: Store) -> None:
         await store.push("queue", "1", 60)
         async with asyncio.timeout(0.5):
             assert [await store.pop("queue", 0), await store.pop("queue", 0)] == ["1", None]
@@ -92,13 +90,14 @@ class EveryStore:
         assert (await store.get("same"), await store.pop("same", 0)) == ("value", "queued")
 
 
+@pytest.mark.virtual_time
 class TestInProcess(EveryStore):
     @pytest.fixture
     def store(self) -> InProcess:
         return InProcess()
 
     @pytest.mark.parametrize("keep", ["put", "push"])
-    async def test_what_has_expired_is_forgotten(self, store: InProcess, monkeypatch: Any, keep: str) -> None:
+    async def test_expired_keys_are_removed(self, store: InProcess, monkeypatch: Any, keep: str) -> None:
         monkeypatch.setattr("app.store.SWEEP", 10)
         store = InProcess()
         fill: Callable[[str, str, float], Awaitable[None]] = getattr(store, keep)
