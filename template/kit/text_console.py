@@ -22,13 +22,13 @@ from kit.texter import Texter, texter
 HELP = """\
 /photo         send a picture without a word
 /human Hello   a human agent writes, and accepts the conversation first if it waits for one
-/nobody        a human was asked for, and none comes
+/no_worker     a human was asked for, and no worker accepts
 /done          a human was asked for, came and has finished
 /close         Twilio closes the conversation after a time without messages
 /quit          put the phone away, like Ctrl-D"""
 
 
-EVENTS = {"/nobody": "nobody", "/done": "completed"}  # the next event of the task
+EVENTS = {"/no_worker": "no_worker", "/done": "completed"}  # the next event of the task
 
 
 async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
@@ -97,7 +97,7 @@ async def answers(customer: Texter, terminal: Terminal) -> None:
         terminal.agent(text, took)
     for made in list(customer.account.flex.interactions.values())[tasks:]:
         task = json.loads(made["routing"]["properties"]["attributes"])
-        terminal.note(f"-> Flex ({task['channel']}): {task['reason_code']}. /human Hello accepts, /nobody does not.")
+        terminal.note(f"-> Flex ({task['channel']}): {task['reason_code']}. /human Hello accepts, /no_worker does not.")
     if not unread:
         terminal.note("The agent does not answer.")
 

@@ -1,7 +1,7 @@
 """The state machine of an escalation, and its records in the store.
 
     requested -> briefing -> queued -> accepted -> completed
-    and from any state before accepted: timed_out, nobody_available, abandoned
+    and from any state before accepted: timed_out, no_worker_available, abandoned
 
 Twilio's callbacks arrive in any order, more than once and at any worker: the state is in the store, and only moves
 forward.
@@ -39,11 +39,11 @@ class State(StrEnum):
     ACCEPTED = "accepted"  # a worker has the call; the agent is silent from here on
     COMPLETED = "completed"
     TIMED_OUT = "timed_out"  # no worker accepted in time
-    NOBODY_AVAILABLE = "nobody_available"  # the queue is full or broken
+    NO_WORKER_AVAILABLE = "no_worker_available"  # the queue is full or broken
     ABANDONED = "abandoned"  # the caller hung up first
 
 
-FINAL_STATES = {State.COMPLETED, State.TIMED_OUT, State.NOBODY_AVAILABLE, State.ABANDONED}
+FINAL_STATES = {State.COMPLETED, State.TIMED_OUT, State.NO_WORKER_AVAILABLE, State.ABANDONED}
 NEXT: dict[State, set[State]] = {
     State.REQUESTED: {State.BRIEFING, State.QUEUED, *FINAL_STATES},
     State.BRIEFING: {State.QUEUED, State.ACCEPTED, *FINAL_STATES},

@@ -88,7 +88,7 @@ class Flex(Product):
         return next((each for each in reversed(tasks) if each["assignment_status"] in ("pending", "assigned")), None)
 
     async def becomes(self, event: str) -> None:
-        """The latest task is accepted, completed, or cancelled by its timeout (`nobody`).
+        """The latest task is accepted, completed, or cancelled by its timeout (`no_worker`).
 
         Raises ValueError without a task.
         """
@@ -105,8 +105,8 @@ class Flex(Product):
         sent = customer.account.conversations.sent
         count = len(sent)
         await self.becomes(event)
-        if event == "nobody":
-            await wait_until(lambda: len(sent) > count, "nobody comes, and the customer is not told")
+        if event == "no_worker":
+            await wait_until(lambda: len(sent) > count, "no worker accepts, and the customer is not told")
 
     async def send(self, task: dict[str, Any], *events: str) -> None:
         """Send event callbacks of a task."""

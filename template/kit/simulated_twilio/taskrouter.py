@@ -25,7 +25,7 @@ FOREVER = 14 * 24 * 3600  # seconds that a call without a timeout waits in a que
 OUTCOMES: dict[str, tuple[str, list[str], dict[str, str]]] = {
     "accepted": ("assigned", ["reservation.accepted"], {"WorkerName": "Alice"}),
     "completed": ("completed", ["reservation.completed", "task.completed"], {}),
-    "nobody": ("canceled", ["workflow.timeout", "task.canceled"], {"TaskCanceledReason": TTL}),
+    "no_worker": ("canceled", ["workflow.timeout", "task.canceled"], {"TaskCanceledReason": TTL}),
     "hangup": ("canceled", ["task.canceled"], {"TaskCanceledReason": "hangup"}),
 }
 # Of a call in a queue: the QueueResult, when it leaves at once.
@@ -106,7 +106,7 @@ class TaskRouter(Product):
     # --- calls in a queue -------------------------------------------------------------------------------------------
 
     async def happens(self, call: Call, event: Any) -> None:
-        """A call in a queue is accepted, completed, or left by `nobody`, `queue_full`, `error` or `hangup`."""
+        """A call in a queue is accepted, completed, or left by `no_worker`, `queue_full`, `error` or `hangup`."""
         if event not in (known := [*OUTCOMES, "queue_full", "error"]):
             raise ValueError(f"a task cannot be {event!r}; it can be {', '.join(known)}")
         if getattr(call, "queue", None) is None:
@@ -115,7 +115,7 @@ class TaskRouter(Product):
             tasks = self.tasks.values()
             task = next(each for each in tasks if json.loads(each["attributes"]).get("call_sid") == call.sid)
             call.problems += await self.settle(task, event, call.post_form)
-        if event == "nobody":
+        if event == "no_worker":
             await self._leave_by_wait_url(call)
         elif event in QUEUE_RESULTS:
             call.ended_by = {"completed": "human", "hangup": "caller"}.get(event, call.ended_by)
@@ -137,7 +137,7 @@ class TaskRouter(Product):
         waited = str((queue and queue.timeout) or FOREVER)
         document = queue and queue.wait_url and await call.fetch(queue.wait_url, QueueTime=waited)
         if not document or "Leave" not in document.verbs:
-            call.problems.append("nobody comes, and the caller waits for ever: the wait URL does not say <Leave>")
+            call.problems.append("no worker accepts, and the caller waits for ever: the wait URL does not say <Leave>")
             return
         await self._leave(call, "leave")
 

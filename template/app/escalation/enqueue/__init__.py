@@ -26,7 +26,7 @@ from app.webhook import signed_body
 
 log = structlog.get_logger()
 
-# QueueResult -> state; any other is nobody_available. Source: https://www.twilio.com/docs/voice/twiml/enqueue
+# QueueResult -> state; any other is no_worker_available. Source: https://www.twilio.com/docs/voice/twiml/enqueue
 RESULTS = {
     "bridged": State.COMPLETED,
     "redirected-from-bridged": State.COMPLETED,
@@ -113,14 +113,14 @@ class EnqueueTransfer(Transfer):
         fields = await self.form(request)
         call_sid, result = str(fields.get("CallSid", "")), str(fields.get("QueueResult", ""))
         gone = fields.get("CallStatus", "in-progress") != "in-progress"
-        state = RESULTS.get(result, State.ABANDONED if gone else State.NOBODY_AVAILABLE)
+        state = RESULTS.get(result, State.ABANDONED if gone else State.NO_WORKER_AVAILABLE)
         record = await self.records.move(call_sid, state)
         if gone or state is State.ABANDONED:
             return answer(twiml.nothing())
         redirected = result == "redirected" and record and record.state in (State.ACCEPTED, State.COMPLETED)
         if state is State.COMPLETED or redirected:
             return answer(twiml.goodbye(phrases.GOODBYE))
-        log.warning("escalation.nobody", call=call_sid, result=result)
+        log.warning("escalation.no_worker", call=call_sid, result=result)
         voicemail = handoff.WAY_OUT == "voicemail"
         record = await self.records.note(call_sid, way_out="voicemail" if voicemail else "callback")
         return answer(

@@ -27,13 +27,13 @@ def heard(context: Context) -> Iterator[str]:
     for name, document in {
         "CONNECTING": twiml.enqueue(settings.public_url, settings.workflow_sid, Payload(reason_code="x"), 60),
         "WAITING": twiml.wait(),
-        "NOBODY": twiml.no_worker(settings.public_url),
+        "NO_WORKER": twiml.no_worker(settings.public_url),
     }.items():
         try:
             read(document)
         except TwimlError as error:
             yield f"agent/handoff.py, {name}: {str(error).splitlines()[0]}"
-    for name in ("CONNECTING", "WAITING", "NOBODY", "MESSAGE", "CALL_BACK"):
+    for name in ("CONNECTING", "WAITING", "NO_WORKER", "MESSAGE", "CALL_BACK"):
         if not getattr(handoff, name).strip():
             yield f"{name} of agent/handoff.py is empty: in that moment callers hear nothing."
     if handoff.MUSIC and not handoff.MUSIC.startswith("https://"):

@@ -54,7 +54,7 @@ def leave() -> str:
 def no_worker(public_url: str) -> str:
     """Say that no worker is available, and offer the WAY_OUT of agent/handoff.py."""
     response = VoiceResponse()
-    response.say(handoff.NOBODY, language=LANGUAGE)
+    response.say(handoff.NO_WORKER, language=LANGUAGE)
     if handoff.WAY_OUT == "voicemail":
         response.say(handoff.MESSAGE, language=LANGUAGE)
         action = f"{public_url}/escalation/voicemail"

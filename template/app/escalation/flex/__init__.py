@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 # Orchestrator's channel -> Flex's. Flex has none for RCS: the human writes an SMS to the same phone, from the number.
 CHANNELS = {"SMS": "sms", "WHATSAPP": "whatsapp", "RCS": "sms", "CHAT": "chat"}
-WITHOUT_HUMAN = {State.TIMED_OUT, State.NOBODY_AVAILABLE, State.ABANDONED}  # the agent answers again
+WITHOUT_HUMAN = {State.TIMED_OUT, State.NO_WORKER_AVAILABLE, State.ABANDONED}  # the agent answers again
 WITH_A_HUMAN = {State.ACCEPTED, State.COMPLETED}
 RETRY_DELAYS = (1.0, 3.0)  # seconds before each further attempt, after a 429
 EVENT_WAIT = 3.0  # seconds for an event to show that a request without a response created a task
@@ -111,7 +111,7 @@ class FlexTransfer(Transfer):
         return record is not None and record.state in WITH_A_HUMAN
 
     async def on_event(self, id: str, record: Record) -> None:
-        if record.state in (State.TIMED_OUT, State.NOBODY_AVAILABLE):
+        if record.state in (State.TIMED_OUT, State.NO_WORKER_AVAILABLE):
             await self._no_worker(id, record, record.state)
         elif record.state is State.COMPLETED and await self.store.claim(f"finished:{record.id}", KEPT_IN_WRITING):
             self.working.start(self._close(id))
@@ -140,7 +140,7 @@ class FlexTransfer(Transfer):
                 known = await self.records.get(session.id)
                 if known and known.state is not State.BRIEFING:  # an event of its task has come
                     return
-            await self._no_worker(session.id, record, State.NOBODY_AVAILABLE)
+            await self._no_worker(session.id, record, State.NO_WORKER_AVAILABLE)
             return
         await self.records.move(session.id, State.QUEUED, record.id)
 
@@ -187,15 +187,15 @@ class FlexTransfer(Transfer):
     async def _no_worker(self, id: str, record: Record, state: State) -> None:
         """Record that no worker came, and tell the customer, once for each escalation."""
         await self.records.move(id, state, record.id)
-        if await self.store.claim(f"nobody:{record.id}", KEPT_IN_WRITING):
+        if await self.store.claim(f"no-worker:{record.id}", KEPT_IN_WRITING):
             self.working.start(self._tell_customer(id))
 
     async def _tell_customer(self, id: str) -> None:
-        log.warning("escalation.nobody", call=id)
+        log.warning("escalation.no_worker", call=id)
         session, record = await self._session(id), await self.records.note(id, way_out="callback")
         try:
             if session and session.connection.open:
-                await session.say(f"{handoff.NOBODY} {handoff.LATER}")
+                await session.say(f"{handoff.NO_WORKER} {handoff.LATER}")
         except Exception as error:
             log.error("escalation.not_told", call=id, error=type(error).__name__)
         await follow_up(id, session.caller if session else "", record, None)

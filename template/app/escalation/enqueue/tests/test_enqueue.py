@@ -301,8 +301,8 @@ class Broken(InProcess):
 async def test_a_store_that_hangs_costs_no_transfer(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.escalation.state.STORE_TIMEOUT", 0.01)
     call = await transferred(dial, Broken())
-    await call.account.happens(call, {"taskrouter": "nobody"})
-    assert call.task and handoff.NOBODY in call.farewell
+    await call.account.happens(call, {"taskrouter": "no_worker"})
+    assert call.task and handoff.NO_WORKER in call.farewell
 
 
 async def test_another_worker_can_put_the_caller_in_the_queue(store: Store) -> None:
@@ -378,7 +378,7 @@ async def test_a_human_accepts_and_completes(dial: Dial, store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("event", "state"),
-    [("nobody", State.TIMED_OUT), ("queue_full", State.NOBODY_AVAILABLE), ("error", State.NOBODY_AVAILABLE)],
+    [("no_worker", State.TIMED_OUT), ("queue_full", State.NO_WORKER_AVAILABLE), ("error", State.NO_WORKER_AVAILABLE)],
 )
 async def test_when_nobody_comes_the_caller_can_leave_a_message(
     dial: Dial, store: Store, monkeypatch: pytest.MonkeyPatch, event: str, state: State
@@ -395,7 +395,7 @@ async def test_when_nobody_comes_the_caller_can_leave_a_message(
     record = await becomes(store, call.sid, state)
     assert (record.way_out, str(record.recording)[:23]) == ("voicemail", "https://api.twilio.com/")
     assert call.farewell.endswith(f"{handoff.CALL_BACK} {phrases.GOODBYE}")
-    assert f"{handoff.NOBODY} {handoff.MESSAGE}" in call.farewell
+    assert f"{handoff.NO_WORKER} {handoff.MESSAGE}" in call.farewell
     ((caller, task, recording),) = told
     assert (caller, task["reason_code"], recording) == (defaults.CALLER, "billing_dispute", record.recording)
 
@@ -412,8 +412,8 @@ async def test_when_nobody_comes_a_call_back_can_be_promised(
     monkeypatch.setattr(handoff, "follow_up", follow_up)
     monkeypatch.setattr(handoff, "WAY_OUT", "callback")
     call = await transferred(dial, store)
-    await call.account.happens(call, {"taskrouter": "nobody"})
-    assert call.farewell.endswith(f"{handoff.NOBODY} {handoff.CALL_BACK}")
+    await call.account.happens(call, {"taskrouter": "no_worker"})
+    assert call.farewell.endswith(f"{handoff.NO_WORKER} {handoff.CALL_BACK}")
     assert (await becomes(store, call.sid, State.TIMED_OUT)).way_out == "callback"
     assert [caller for caller, *_ in told] == [defaults.CALLER]
 
@@ -424,7 +424,7 @@ async def test_a_queue_that_is_full_is_said_at_once(dial: Dial) -> None:
     call = await dial(ASKS, account=account)
     await call.says("A person, please")
     await call.over()
-    assert handoff.NOBODY in call.farewell and handoff.WAITING not in call.farewell
+    assert handoff.NO_WORKER in call.farewell and handoff.WAITING not in call.farewell
 
 
 async def test_a_caller_who_hangs_up_in_the_queue_has_abandoned_it(dial: Dial, store: Store) -> None:
@@ -521,7 +521,7 @@ async def test_after_the_queue_there_are_always_words(desk: Desk, state: State |
         await desk.stands(state)
     document = await desk.asked("/escalation/after", QueueResult=result)
     taken = result == "redirected" and state in (State.ACCEPTED, State.COMPLETED)
-    assert document.said.startswith(phrases.GOODBYE if taken else handoff.NOBODY)
+    assert document.said.startswith(phrases.GOODBYE if taken else handoff.NO_WORKER)
 
 
 @pytest.mark.parametrize("result", ["bridged", "redirected-from-bridged"])
@@ -590,7 +590,7 @@ async def test_without_flex_the_worker_is_rung(desk: Desk) -> None:
 
 async def test_nothing_personal_is_logged(dial: Dial, logged: Callable[[], str], store: Store) -> None:
     call = await transferred(dial, store)
-    await call.account.happens(call, {"taskrouter": "nobody"})
+    await call.account.happens(call, {"taskrouter": "no_worker"})
     await becomes(store, call.sid, State.TIMED_OUT)
     assert "queued" in logged() and not [said for said in (defaults.CALLER, "Charged", "twice") if said in logged()]
 
@@ -847,7 +847,7 @@ async def test_what_cannot_happen_to_a_task_is_an_error(dial: Dial) -> None:
 async def test_a_caller_who_is_never_let_go_is_a_problem(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     call = await transferred(dial)
     monkeypatch.setattr("app.escalation.enqueue.twiml.leave", answers.wait)
-    await call.account.happens(call, {"taskrouter": "nobody"})
+    await call.account.happens(call, {"taskrouter": "no_worker"})
     assert "waits for ever" in call.problems.pop()
 
 

@@ -40,7 +40,7 @@ from kit.texter import Texter
 
 ASKS = {"hears": "person", "calls": {"transfer_to_human": {"reason": "Billing dispute", "summary": "Charged twice."}}}
 YES = {"hears": "", "says": "Yes."}
-NOBODY = f"{handoff.NOBODY} {handoff.LATER}"
+NO_WORKER = f"{handoff.NO_WORKER} {handoff.LATER}"
 PLEASE = "A person, please"
 
 
@@ -277,20 +277,20 @@ async def test_when_nobody_comes_the_customer_is_told_and_the_agent_goes_on(
 ) -> None:
     customer = await reach()
     await says(customer, PLEASE)
-    assert await becomes(customer, "nobody") == [NOBODY]
+    assert await becomes(customer, "no_worker") == [NO_WORKER]
     found = await record(customer)
     assert (found.state, found.way_out) == (State.TIMED_OUT, "callback")
     ((caller, task, recording),) = followed_up
     assert (caller, task["reason_code"], recording) == (defaults.CALLER, "billing_dispute", None)
     assert await says(customer, "And now?") == ["Yes."]
-    assert await remembered(customer) == [PLEASE, handoff.CONNECTING, NOBODY, "And now?", "Yes."]
+    assert await remembered(customer) == [PLEASE, handoff.CONNECTING, NO_WORKER, "And now?", "Yes."]
 
 
 async def test_a_human_can_be_asked_for_again(reach: Reach) -> None:
     customer = await reach()
     await says(customer, PLEASE)
     (first,) = tasks(customer)
-    await becomes(customer, "nobody")
+    await becomes(customer, "no_worker")
     assert await says(customer, PLEASE, "Hello?") == [handoff.CONNECTING, handoff.WAITING_IN_WRITING]
     await customer.account.flex.send(first, "task.canceled")  # late, and about the first time
     await customer.settles()
@@ -305,9 +305,9 @@ async def test_when_flex_refuses_the_customer_is_told_and_nothing_is_lost(
 ) -> None:
     customer = await reach()
     customer.account.flex.fault = Fault(status=status)
-    assert await says(customer, PLEASE) == [handoff.CONNECTING, NOBODY]
+    assert await says(customer, PLEASE) == [handoff.CONNECTING, NO_WORKER]
     assert len(customer.account.flex.requests) == 1  # whether it has done it is not certain: never twice
-    assert (await state(customer), len(followed_up)) == (State.NOBODY_AVAILABLE, 1)
+    assert (await state(customer), len(followed_up)) == (State.NO_WORKER_AVAILABLE, 1)
     assert await says(customer, "And now?") == ["Yes."]
     assert "interaction.failed" in logged() and f'"status": {status}' in logged()
 
@@ -345,7 +345,7 @@ async def test_without_events_nobody_waits_for_ever(
     clock[0] += timedelta(seconds=119)
     assert await says(customer, "Hello?") == [handoff.WAITING_IN_WRITING]
     clock[0] += timedelta(seconds=2)
-    assert await says(customer, "Hello?") == ["Yes.", NOBODY]
+    assert await says(customer, "Hello?") == ["Yes.", NO_WORKER]
     assert (await state(customer), len(followed_up)) == (State.TIMED_OUT, 1)
     assert "escalation.no_events" in logged()
 
@@ -365,7 +365,7 @@ async def test_whoever_stops_writing_has_abandoned_it(reach: Reach) -> None:
     await customer.closes()
     await customer.settles()
     assert await state(customer) is State.ABANDONED
-    assert await becomes(customer, "nobody") == []
+    assert await becomes(customer, "no_worker") == []
 
 
 async def test_a_follow_up_that_fails_costs_no_words(
@@ -377,7 +377,7 @@ async def test_a_follow_up_that_fails_costs_no_words(
     monkeypatch.setattr(handoff, "follow_up", follow_up)
     customer = await reach()
     await says(customer, PLEASE)
-    assert await becomes(customer, "nobody") == [NOBODY]
+    assert await becomes(customer, "no_worker") == [NO_WORKER]
     assert "handoff.follow_up_failed" in logged()
 
 
@@ -403,8 +403,8 @@ async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, w
     customer = await reach()
     await begun(customer, where)
     customer.account.flex.fault = Fault(status=400)
-    assert await says(customer, "Are you there?", "And now?") == [handoff.WAITING_IN_WRITING, NOBODY, "Yes."]
-    assert await state(customer) is State.NOBODY_AVAILABLE
+    assert await says(customer, "Are you there?", "And now?") == [handoff.WAITING_IN_WRITING, NO_WORKER, "Yes."]
+    assert await state(customer) is State.NO_WORKER_AVAILABLE
 
 
 # --- once -----------------------------------------------------------------------------------------------------------
@@ -419,7 +419,7 @@ async def test_everything_may_come_twice(reach: Reach, followed_up: list[Any]) -
     await customer.posts(event, "token")
     await customer.settles()
     assert (customer.unread(), len(tasks(customer))) == ([handoff.CONNECTING], 1)
-    assert await becomes(customer, "nobody") == [NOBODY]
+    assert await becomes(customer, "no_worker") == [NO_WORKER]
     assert len(followed_up) == 1
 
 
@@ -534,7 +534,7 @@ async def test_a_call_and_a_conversation_in_writing_do_not_mix(reach: Reach, mon
         await call.account.happens(call, {"taskrouter": "accepted"})
         await customer.settles()
         assert await state(customer) is State.QUEUED
-        assert await becomes(customer, "nobody") == [NOBODY]
+        assert await becomes(customer, "no_worker") == [NO_WORKER]
         of_the_call = await records.get(call.sid)
         assert of_the_call and of_the_call.state is State.ACCEPTED
         assert await says(customer, "Hello") == ["Yes."]
@@ -609,7 +609,7 @@ async def test_every_channel_leads_to_a_human(
     customer = await reach(author=author, channel=channel, **settings)
     assert await says(customer, PLEASE) == [handoff.CONNECTING]
     assert attributes(customer)["channel"] == channel.lower()
-    assert await becomes(customer, "nobody") == [NOBODY]
+    assert await becomes(customer, "no_worker") == [NO_WORKER]
     assert await says(customer, "Hello") == ["Yes."]
 
 
@@ -662,7 +662,7 @@ def test_an_interaction_that_flex_would_refuse_is_refused(channel: dict[str, Any
 async def test_it_is_counted_and_logged_without_who_and_what(reach: Reach, logged: Callable[[], str]) -> None:
     customer = await reach()
     await says(customer, PLEASE)
-    await becomes(customer, "nobody")
+    await becomes(customer, "no_worker")
     customer.account.flex.fault = Fault(status=400)
     await says(customer, PLEASE)
     reached = {name: count for name, count in escalation(customer).counts.items() if name.startswith("sms")}
@@ -671,7 +671,7 @@ async def test_it_is_counted_and_logged_without_who_and_what(reach: Reach, logge
         "sms briefing": 2,
         "sms queued": 1,
         "sms timed_out": 1,
-        "sms nobody_available": 1,
+        "sms no_worker_available": 1,
     }
     assert '"channel": "sms"' in logged() and "interaction.failed" in logged()
     log = "\n".join(line for line in logged().splitlines() if "follow_up" not in line)
@@ -687,10 +687,10 @@ async def test_what_cannot_become_of_a_task_is_an_error() -> None:
 
 def test_agent_text_shows_the_handover(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kit.scripted_model.WORD_DELAY", 0.0)
-    typed = "A human, please\nHello?\n/human I take over\nThanks\n/done\nA human\n/nobody\nAnd now?\n/quit\n"
+    typed = "A human, please\nHello?\n/human I take over\nThanks\n/done\nA human\n/no_worker\nAnd now?\n/quit\n"
     result = CliRunner().invoke(cli.app, ["text", "--script"], input=typed)
     silence_logs()
     assert result.exit_code == 0, result.output
     assert result.output.count("-> Flex (sms): caller_asked") == 2 and "TaskRouter: accepted" in result.output
-    assert handoff.WAITING_IN_WRITING in result.output and NOBODY in result.output
+    assert handoff.WAITING_IN_WRITING in result.output and NO_WORKER in result.output
     assert 'I heard "Thanks"' not in result.output and 'I heard "And now?"' in result.output
