@@ -8,24 +8,38 @@ Twilio does not offer that (November 2026). Calls are transferred by `enqueue/`,
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from fastapi import APIRouter
+import structlog
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from pydantic_ai import messages as m
+from starlette.background import BackgroundTask
 
 from agent import handoff
 from app.capability import Capability, Services
-from app.escalation.payload import Payload
-from app.escalation.state import Record, Records
-from app.escalation.transfer import Transfer
-from app.escalation.turns import is_in_turn, wait_until_idle
-from app.escalation.webhooks import routes
+from app.escalation.record import CALL_TTL, Payload, Record, Records, State
+from app.escalation.transfer import Transfer, is_in_turn, wait_until_idle
 from app.runtime import TOOL_FAILED
 from app.session import Action, Session
 from app.settings import Settings
+from app.webhook import signed_body
+
+log = structlog.get_logger()
+
+# EventType -> state. Source: https://www.twilio.com/docs/taskrouter/api/event/reference
+EVENTS = {
+    "task.created": State.QUEUED,
+    "task-queue.entered": State.QUEUED,
+    "reservation.accepted": State.ACCEPTED,
+    "reservation.completed": State.COMPLETED,
+    "task.completed": State.COMPLETED,
+    "workflow.timeout": State.TIMED_OUT,
+    "task.canceled": State.TIMED_OUT,
+}
 
 
 class EscalationSettings(Settings):
@@ -52,7 +66,8 @@ class Escalation(Capability):
         self.store = services.store
         self.records = Records(services.store)
         self.transfers: list[Transfer] = [kind(services, self.records) for kind in services.parts_of(Transfer)]
-        self._events: set[asyncio.Task[None]] = set()
+        self._form = signed_body(services.settings)
+        self._events: set[asyncio.Task[Any]] = set()  # requests of TaskRouter in progress
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -63,12 +78,13 @@ class Escalation(Capability):
         return self.records.counts
 
     @property
-    def working(self) -> set[asyncio.Task[None]]:
+    def working(self) -> set[asyncio.Task[Any]]:
         """Background tasks."""
         return self._events.union(*(transfer.working for transfer in self.transfers))
 
     def routes(self) -> APIRouter:
-        router = routes(self.options, self.records, self.store, self.transfers, self._events)
+        router = APIRouter()
+        router.add_api_route("/webhooks/taskrouter", self.event, methods=["POST"])
         for transfer in self.transfers:
             router.include_router(transfer.routes())
         return router
@@ -138,6 +154,48 @@ class Escalation(Capability):
             if record != await transfer.begun(session):  # another escalation has replaced it
                 return True
         return await transfer.hand_over(session, record)
+
+    # --- TaskRouter's events, about calls and conversations in writing ------------------------------------------
+
+    async def event(self, request: Request) -> Response:
+        """Responds 204 before the event is handled: TaskRouter waits 15 seconds."""
+        fields = await self._form(request)
+        task: Any = asyncio.current_task()
+        self._events.add(task)
+        return Response(status_code=204, background=BackgroundTask(self._finish_event, task, fields))
+
+    async def _finish_event(self, task: asyncio.Task[Any], fields: Mapping[str, str]) -> None:
+        try:
+            await self._handle_event(fields)
+        finally:
+            self._events.discard(task)
+
+    async def _handle_event(self, fields: Mapping[str, str]) -> None:
+        """A call's task has `call_sid`, that of a conversation in writing `conversation_id` and `escalation_id`."""
+        state, task = EVENTS.get(fields.get("EventType", "")), task_of(fields)
+        id = task.get("call_sid") or task.get("conversation_id")
+        if state is None or not id:
+            return
+        if (sid := fields.get("Sid")) and not await self.store.claim(f"taskrouter:{sid}", CALL_TTL):
+            return
+        if fields.get("EventType") == "task.canceled" and fields.get("TaskCanceledReason", "").lower() == "hangup":
+            state = State.ABANDONED
+        record = await self.records.move(str(id), state, task.get("escalation_id"))
+        for transfer in self.transfers:
+            if record and transfer.spoken == (record.payload.channel == "voice"):
+                await transfer.on_event(str(id), record)
+
+
+def task_of(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The task attributes in an event, {} when they are not a JSON object."""
+    try:
+        attributes = json.loads(fields.get("TaskAttributes") or "{}")
+    except ValueError:
+        attributes = None
+    if not isinstance(attributes, dict):
+        log.warning("taskrouter.malformed", event_type=fields.get("EventType"))
+        return {}
+    return attributes
 
 
 def failures(history: Sequence[m.ModelMessage], apology: str) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 
 from twilio.base.exceptions import TwilioRestException
 
+from app.escalation import EVENTS
 from app.escalation.resources import read
 from app.escalation.routing import RoutingError, load, workflow
-from app.escalation.webhooks import EVENTS
 from kit.doctor.check import Context, check, listed, masked, shown
 
 WORKFLOWS = "https://www.twilio.com/docs/taskrouter/workflow-configuration"

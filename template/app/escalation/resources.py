@@ -6,8 +6,8 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from app.escalation import EVENTS
 from app.escalation.routing import Routing, RoutingError, load, workflow
-from app.escalation.webhooks import EVENTS
 from app.registry import CHANNELS
 from kit.setup.api import Record, SetupError
 from kit.setup.resource import UNKNOWN_UNTIL_APPLY, Proof, Resource, SetupContext

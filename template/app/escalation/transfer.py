@@ -1,25 +1,33 @@
-"""Transfer: the operations of an escalation that differ between calls and conversations in writing."""
+"""Transfer: the operations of an escalation that differ between calls and conversations in writing.
+
+Below it: text that a transfer appends to the turn in progress, after the model's text.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from fastapi import APIRouter
+from pydantic_ai import messages as m
 
 from agent import handoff
 from app.background import Background
 from app.capability import Services
-from app.escalation.state import Record, Records, State
-from app.escalation.turns import cancel_model, is_in_turn, speak_in_turn
-from app.session import Session
+from app.connection import Connection
+from app.escalation.record import Record, Records, State
+from app.session import Session, this_session
 from app.settings import Settings
+from app.turn import Turn
 
 log = structlog.get_logger()
 
 CONNECTING = 60  # seconds from a worker's acceptance until the worker is connected
+TURN_TIMEOUT = 30.0  # seconds that an escalation from outside a turn waits for the turn to end
+FLUSH_TIMEOUT = 1.0  # seconds
 
 
 class Transfer(ABC):
@@ -98,3 +106,48 @@ async def follow_up(call_sid: str, caller: str, record: Record | None, recording
         await handoff.follow_up(caller, record.payload.attributes() if record else {}, recording)
     except Exception:
         log.exception("handoff.follow_up_failed", call=call_sid)
+
+
+def is_in_turn(session: Session) -> bool:
+    """Whether this code runs in a turn of `session`: in a tool or in `context`. A signal runs outside."""
+    try:
+        return this_session() is session
+    except LookupError:
+        return False
+
+
+async def speak_in_turn(session: Session, turn: Turn, text: str) -> None:
+    """Append `text` to the agent's reply."""
+    await flushed(turn, session.connection.hold)
+    added = f" {text}" if turn.spoken_text else text
+    turn.spoken_text += added
+    await session.connection.append_to_turn(added)
+
+
+def cancel_model(turn: Turn | None) -> None:
+    """Cancel the model's run, from a tool or a hook of its turn."""
+    if turn and turn.task:
+        turn.stopped = True
+        turn.task.cancel()
+
+
+async def wait_until_idle(connection: Connection) -> None:
+    """Wait until no turn is open, at most TURN_TIMEOUT."""
+    try:
+        async with asyncio.timeout(TURN_TIMEOUT):
+            while connection.turn_is_open:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        log.warning("escalation.turn_is_long")
+
+
+async def flushed(turn: Turn, hold: str) -> None:
+    """Wait until the text that the model wrote before its tool call is sent. `hold` is the phrase for a pause."""
+    parts = [part for message in turn.messages for part in message.parts]
+    length = sum(len(part.content) for part in parts if isinstance(part, m.TextPart))
+    try:
+        async with asyncio.timeout(FLUSH_TIMEOUT):
+            while len(turn.spoken_text.replace(f"{hold} ", "") if hold else turn.spoken_text) < length:
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        log.warning("escalation.words_are_late")

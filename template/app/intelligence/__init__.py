@@ -7,7 +7,6 @@ in the store is between them.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import time
@@ -25,17 +24,19 @@ from agent import reactions as own_reactions
 from app.background import Background
 from app.capability import Capability, Services, attach
 from app.connection import NotSupported
-from app.intelligence.mailbox import Mailbox
-from app.intelligence.payload import Execution, Result, signal_of
+from app.intelligence.payload import Execution, Result, invalid_fields, parse, signal_of, token_of
 from app.intelligence.reactions import CANNOT_WRITE, REACTION_TIMEOUT, FailedSignals, Reactions, record_of, session_of
 from app.session import Action, Session
 from app.settings import Settings
 from app.signals import SIGNALS, AnySignal
+from app.store import Store
 from app.webhook import signed_body
 
 log = structlog.get_logger()
 
 DAY = 24 * 3600  # seconds
+SIGNAL_TTL = 4 * 3600.0  # seconds that a signal may wait
+LISTENER_TTL = 45.0  # seconds after the last `listen`; longer than a call may be disconnected
 
 
 class IntelligenceSettings(Settings):
@@ -274,23 +275,31 @@ class Intelligence(Capability):
         return session
 
 
-def parse(body: Mapping[str, Any]) -> tuple[Execution, list[Result]]:
-    """Raises ValidationError when the body is no rule execution. An invalid result is logged and left out."""
-    execution = Execution.model_validate(body)
-    results = []
-    for raw in execution.operator_results:
-        try:
-            results.append(Result.model_validate(raw))
-        except ValidationError as errors:
-            log.error("signals.unreadable", fields=invalid_fields(errors))
-    return execution, results
+class Mailbox:
+    """A mailbox for each session: the worker that receives a signal delivers it, the worker of the call takes it.
 
+    Each signal is taken by one worker only.
 
-def invalid_fields(errors: ValidationError) -> str:
-    """The paths of the invalid fields. Their values are not logged."""
-    return ", ".join(".".join(map(str, error["loc"])) or "the whole" for error in errors.errors())
+    No signal stays behind: a worker that delivers checks for a listener afterwards, and a worker that stops listening
+    drains the mailbox afterwards.
+    """
 
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
-def token_of(ids: list[str]) -> str:
-    """An idempotency token for a webhook without one, from its result ids. Empty when there are none."""
-    return hashlib.sha256(",".join(sorted(ids)).encode()).hexdigest() if any(ids) else ""
+    async def deliver(self, session_id: str, text: str) -> None:
+        await self.store.push(f"signals:{session_id}", text, SIGNAL_TTL)
+
+    async def take(self, session_id: str, wait: float) -> str | None:
+        """The oldest signal, or None when none comes within `wait` seconds."""
+        return await self.store.pop(f"signals:{session_id}", wait)
+
+    async def listen(self, session_id: str) -> None:
+        """Renew the mark that a worker takes the signals of this conversation."""
+        await self.store.put(f"listening:{session_id}", "yes", LISTENER_TTL)
+
+    async def leave(self, session_id: str) -> None:
+        await self.store.put(f"listening:{session_id}", "no", LISTENER_TTL)
+
+    async def has_listener(self, session_id: str) -> bool:
+        return await self.store.get(f"listening:{session_id}") == "yes"

@@ -6,13 +6,18 @@ They differ: a name is `displayName` or `friendlyName`, and each optional field 
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from app.signals import AnySignal, Custom, NextBestResponse, ScriptAdherence, Sentiment, Summary
+
+log = structlog.get_logger()
 
 # The same in every account. Source: https://github.com/twilio/ai, skills/twilio/twilio-conversation-intelligence
 TWILIO_OPERATORS = {
@@ -68,6 +73,28 @@ class Execution(Payload):
     conversation_id: str | None = None
     intelligence_configuration: Configuration
     operator_results: list[Any]
+
+
+def parse(body: Mapping[str, Any]) -> tuple[Execution, list[Result]]:
+    """Raises ValidationError when the body is no rule execution. An invalid result is logged and left out."""
+    execution = Execution.model_validate(body)
+    results = []
+    for raw in execution.operator_results:
+        try:
+            results.append(Result.model_validate(raw))
+        except ValidationError as errors:
+            log.error("signals.unreadable", fields=invalid_fields(errors))
+    return execution, results
+
+
+def invalid_fields(errors: ValidationError) -> str:
+    """The paths of the invalid fields. Their values are not logged."""
+    return ", ".join(".".join(map(str, error["loc"])) or "the whole" for error in errors.errors())
+
+
+def token_of(ids: list[str]) -> str:
+    """An idempotency token for a webhook without one, from its result ids. Empty when there are none."""
+    return hashlib.sha256(",".join(sorted(ids)).encode()).hexdigest() if any(ids) else ""
 
 
 def signal_of(result: Result) -> AnySignal:

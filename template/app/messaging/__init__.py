@@ -23,9 +23,8 @@ from app.brain import Brain
 from app.capability import Capability, Services, attach, run_hooks
 from app.channel import Channel
 from app.connection import Connection, NotSupported
-from app.messaging.inbox import Inbox
+from app.messaging.inbox import Change, Inbox, Message, bare
 from app.messaging.outbox import BetweenTurns, Outbox, TextConnection
-from app.messaging.payload import Change, Message, bare
 from app.session import Session
 from app.session_store import ENDED
 from app.twilio_api import OrchestratorSettings, twilio_client

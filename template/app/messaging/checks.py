@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from app.messaging.payload import bare
+from app.messaging.inbox import bare
 from app.orchestrator.checks import configuration
 from kit.doctor.check import Context, check, listed, masked, shown
 

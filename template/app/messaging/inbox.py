@@ -1,19 +1,82 @@
-"""Queue of unanswered messages, by conversation. Any server may receive a message; one at a time answers."""
+"""Incoming messages: webhook payloads of Conversation Orchestrator, and a queue and a lock for each conversation.
+
+Any server may receive a message; one at a time answers. The payload models have only the fields that are read. Sources:
+https://www.twilio.com/docs/conversations/orchestrator/webhooks, tac.models.conversation of twilio-agent-connect 2.5.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
-from app.messaging.payload import Message
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
 from app.store import Store
 
-KEPT = 24 * 3600.0  # seconds that an unanswered message is stored
+MESSAGE_TTL = 24 * 3600.0  # seconds that an unanswered message is stored
 LEASE = 30.0  # seconds after which another server may answer, when the one that holds the lock has died
 POLL_INTERVAL = 0.1  # seconds between two attempts to get the lock
 POP_TIMEOUT = 0.02  # seconds to wait for a message
 CLOSED = ""  # queued instead of a message: Twilio has closed the conversation
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class Author(Part):
+    """`address` is E.164 with SMS, and has a prefix such as `whatsapp:` elsewhere; chat has names."""
+
+    address: str
+    channel: str
+    participant_id: str | None = None
+
+
+class Content(Part):
+    """TRANSCRIPTION is speech. A picture comes without `text`."""
+
+    type: str = "TEXT"
+    text: str | None = None
+
+
+class Message(Part):
+    """The data of COMMUNICATION_CREATED. `channel_id` names the thread of a chat."""
+
+    id: str
+    conversation_id: str
+    author: Author
+    content: Content | None = None
+    channel_id: str | None = None
+    created_at: str | None = None
+
+    @property
+    def text(self) -> str:
+        return (self.content and self.content.text or "").strip()
+
+    @property
+    def written(self) -> datetime:
+        """The time of writing, EARLIEST when it cannot be parsed."""
+        try:
+            at = datetime.fromisoformat(self.created_at or "")
+        except ValueError:
+            return EARLIEST
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+class Change(Part):
+    """The data of CONVERSATION_UPDATED. There is no event for an end: CLOSED is a status."""
+
+    id: str
+    status: str | None = None
+
+
+def bare(address: str) -> str:
+    """An address without its channel prefix: +15005550006 for `whatsapp:+15005550006`."""
+    return address.removeprefix("whatsapp:").removeprefix("rcs:")
 
 
 class Inbox:
@@ -26,7 +89,7 @@ class Inbox:
     async def put(self, conversation_id: str, message: Message | None) -> None:
         """Queue a message; None stands for the end of the conversation."""
         text = message.model_dump_json(by_alias=True) if message else CLOSED
-        await self.store.push(f"inbox:{conversation_id}", text, KEPT)
+        await self.store.push(f"inbox:{conversation_id}", text, MESSAGE_TTL)
 
     async def take(self, conversation_id: str) -> tuple[list[Message], bool]:
         """The queued messages and those that arrive within the pause, by time of writing; and whether it has closed.

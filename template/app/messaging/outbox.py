@@ -17,7 +17,7 @@ from twilio.rest.conversations.v2.participant import ParticipantInstance, Partic
 
 from agent import texts
 from app.connection import Connection
-from app.messaging.payload import Message, bare
+from app.messaging.inbox import Message, bare
 from app.session import Session
 from app.twilio_api import list_all
 

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
+from app.escalation import EVENTS
 from app.escalation.routing import load, workflow
-from app.escalation.webhooks import EVENTS
 from kit.defaults import PUBLIC_URL, settings
 from kit.simulated_twilio.taskrouter import WORKSPACE
 from tests.kit.healthy_project import HealthyProject, fails, passes

@@ -9,8 +9,7 @@ import httpx2
 import pytest
 from dotenv import dotenv_values
 
-from app.orchestrator.memory_store import MemoryStore
-from app.orchestrator.resources import ConversationConfiguration
+from app.orchestrator.resources import ConversationConfiguration, MemoryStore
 from kit.setup.api import SetupError
 from kit.setup.plan import plan
 from kit.setup.resource import variables

@@ -5,6 +5,7 @@ The call cannot return to the agent: Twilio does not offer that (November 2026).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,15 +14,15 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.background import BackgroundTask
+from twilio.twiml.voice_response import VoiceResponse
 
 from agent import handoff, phrases
 from app.capability import Services
-from app.escalation.enqueue import twiml
-from app.escalation.payload import Payload
-from app.escalation.state import FINAL_STATES, Record, Records, State
+from app.escalation import task_of
+from app.escalation.record import FINAL_STATES, Payload, Record, Records, State
 from app.escalation.transfer import CONNECTING, Transfer, follow_up
-from app.escalation.webhooks import task_of
 from app.session import Session
+from app.voice.relay_attributes import FIRST_LANGUAGE
 from app.webhook import signed_body
 
 log = structlog.get_logger()
@@ -34,6 +35,12 @@ RESULTS = {
     "leave": State.TIMED_OUT,
     "timeout": State.TIMED_OUT,
 }
+LANGUAGE = "en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE
+ANNOUNCEMENT_PAUSE = (
+    15  # seconds between two announcements: a caller leaves the queue at most so late after its timeout
+)
+MAX_VOICEMAIL = 120  # seconds
+VOICEMAIL_SILENCE = 5  # seconds of silence that end a voicemail
 BEFORE_THE_QUEUE = (State.REQUESTED, State.BRIEFING)
 
 
@@ -76,7 +83,7 @@ class EnqueueTransfer(Transfer):
         if record is None:  # the store does not have it
             await self.records.put(session.id, record := Record(payload=payload, state=State.QUEUED))
         session.state["escalation"] = record.model_dump(mode="json")
-        return twiml.enqueue(
+        return enqueue_twiml(
             self.options.public_url, self.options.workflow_sid, payload, timeout=self.options.queue_timeout
         )
 
@@ -107,7 +114,7 @@ class EnqueueTransfer(Transfer):
         if not over and waited.isdecimal() and int(waited) >= longest_wait:
             await self.records.move(call_sid, State.TIMED_OUT)
             over = True
-        return answer(twiml.leave() if over else twiml.wait())
+        return respond(leave_twiml() if over else wait_twiml())
 
     async def after(self, request: Request) -> Response:
         fields = await self.form(request)
@@ -116,22 +123,22 @@ class EnqueueTransfer(Transfer):
         state = RESULTS.get(result, State.ABANDONED if gone else State.NO_WORKER_AVAILABLE)
         record = await self.records.move(call_sid, state)
         if gone or state is State.ABANDONED:
-            return answer(twiml.nothing())
+            return respond(empty_twiml())
         redirected = result == "redirected" and record and record.state in (State.ACCEPTED, State.COMPLETED)
         if state is State.COMPLETED or redirected:
-            return answer(twiml.goodbye(phrases.GOODBYE))
+            return respond(goodbye_twiml(phrases.GOODBYE))
         log.warning("escalation.no_worker", call=call_sid, result=result)
         voicemail = handoff.WAY_OUT == "voicemail"
         record = await self.records.note(call_sid, way_out="voicemail" if voicemail else "callback")
-        return answer(
-            twiml.no_worker(self.options.public_url), None if voicemail else call_follow_up(fields, record, None)
+        return respond(
+            no_worker_twiml(self.options.public_url), None if voicemail else call_follow_up(fields, record, None)
         )
 
     async def voicemail(self, request: Request) -> Response:
         fields = await self.form(request)
         call_sid, recording = str(fields.get("CallSid", "")), str(fields.get("RecordingUrl", "")) or None
         record = await self.records.note(call_sid, recording=recording)
-        return answer(twiml.goodbye(handoff.CALL_BACK, phrases.GOODBYE), call_follow_up(fields, record, recording))
+        return respond(goodbye_twiml(handoff.CALL_BACK, phrases.GOODBYE), call_follow_up(fields, record, recording))
 
     async def assignment(self, request: Request) -> Response:
         """Without Flex: connect the caller to the worker's `contact_uri`. TaskRouter waits 5 seconds."""
@@ -139,10 +146,76 @@ class EnqueueTransfer(Transfer):
         return JSONResponse({"instruction": "dequeue", **({"from": called} if called else {})})
 
 
-def answer(text: str, background: BackgroundTask | None = None) -> Response:
-    return Response(text, media_type="application/xml", background=background)
+def respond(twiml: str, background: BackgroundTask | None = None) -> Response:
+    return Response(twiml, media_type="application/xml", background=background)
 
 
 def call_follow_up(fields: Mapping[str, str], record: Record | None, recording: str | None) -> BackgroundTask:
     """Call `follow_up` of agent/handoff.py after the response."""
     return BackgroundTask(follow_up, fields.get("CallSid", ""), fields.get("From", ""), record, recording)
+
+
+# --- TwiML: every document speaks, connects or ends the call -----------------------------------------------------
+
+
+def enqueue_twiml(public_url: str, workflow_sid: str, payload: Payload, timeout: int) -> str:
+    """Put the caller in the queue of a workflow. TaskRouter cancels the task after `timeout` seconds."""
+    response = VoiceResponse()
+    queue = response.enqueue(
+        None,
+        workflow_sid=workflow_sid,
+        wait_url=f"{public_url}/escalation/wait",
+        action=f"{public_url}/escalation/after",
+    )
+    attributes = json.dumps(payload.attributes(), ensure_ascii=False)
+    queue.task(attributes, priority=payload.routing_hints.priority, timeout=timeout)
+    return str(response)
+
+
+def wait_twiml() -> str:
+    """The announcement of the queue, then music or a pause. Twilio requests it again at its end."""
+    response = VoiceResponse()
+    response.say(handoff.WAITING, language=LANGUAGE)
+    if handoff.MUSIC:
+        response.play(handoff.MUSIC)
+    else:
+        response.pause(length=ANNOUNCEMENT_PAUSE)
+    return str(response)
+
+
+def leave_twiml() -> str:
+    """Take the caller out of the queue. A cancelled task does not: the caller would wait on.
+
+    Source: https://www.twilio.com/docs/taskrouter/task-evaluation
+    """
+    response = VoiceResponse()
+    response.leave()
+    return str(response)
+
+
+def no_worker_twiml(public_url: str) -> str:
+    """Say that no worker is available, and offer the WAY_OUT of agent/handoff.py."""
+    response = VoiceResponse()
+    response.say(handoff.NO_WORKER, language=LANGUAGE)
+    if handoff.WAY_OUT == "voicemail":
+        response.say(handoff.MESSAGE, language=LANGUAGE)
+        action = f"{public_url}/escalation/voicemail"
+        response.record(action=action, max_length=MAX_VOICEMAIL, timeout=VOICEMAIL_SILENCE, play_beep=True)
+        response.say(phrases.GOODBYE, language=LANGUAGE)  # when the caller recorded no message
+    else:
+        response.say(handoff.CALL_BACK, language=LANGUAGE)
+    response.hangup()
+    return str(response)
+
+
+def goodbye_twiml(*sentences: str) -> str:
+    response = VoiceResponse()
+    for sentence in sentences:
+        response.say(sentence, language=LANGUAGE)
+    response.hangup()
+    return str(response)
+
+
+def empty_twiml() -> str:
+    """For a caller who has hung up."""
+    return str(VoiceResponse())

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 from agent import handoff
 from app.escalation.checks import WEBHOOK, found
-from app.escalation.enqueue import twiml
-from app.escalation.payload import Payload
+from app.escalation.enqueue import enqueue_twiml, no_worker_twiml, wait_twiml
+from app.escalation.record import Payload
 from app.escalation.resources import FLEX
 from kit.doctor.check import Context, check, shown
 from kit.twiml import TwimlError, read
@@ -25,9 +25,9 @@ def heard(context: Context) -> Iterator[str]:
     """Whoever waits for a human hears something, and something else when nobody comes."""
     settings = context.settings
     for name, document in {
-        "CONNECTING": twiml.enqueue(settings.public_url, settings.workflow_sid, Payload(reason_code="x"), 60),
-        "WAITING": twiml.wait(),
-        "NO_WORKER": twiml.no_worker(settings.public_url),
+        "CONNECTING": enqueue_twiml(settings.public_url, settings.workflow_sid, Payload(reason_code="x"), 60),
+        "WAITING": wait_twiml(),
+        "NO_WORKER": no_worker_twiml(settings.public_url),
     }.items():
         try:
             read(document)

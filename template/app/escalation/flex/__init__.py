@@ -22,9 +22,8 @@ from twilio.rest.conversations.v2.conversation import ConversationList
 
 from agent import handoff
 from app.capability import Services, attach
-from app.escalation.state import KEPT_IN_WRITING, Record, Records, State
-from app.escalation.transfer import CONNECTING, Transfer, follow_up
-from app.escalation.turns import cancel_model, is_in_turn, speak_in_turn
+from app.escalation.record import TEXT_TTL, Record, Records, State
+from app.escalation.transfer import CONNECTING, Transfer, cancel_model, follow_up, is_in_turn, speak_in_turn
 from app.messaging import MessagingSettings
 from app.session import Session
 from app.session_store import ENDED
@@ -92,7 +91,7 @@ class FlexTransfer(Transfer):
     async def leave(self, session: Session, record: Record) -> None:
         """Create the Interaction in the background, since Flex may need more time than a hook has. Only once: a second
         request would create a second task."""
-        if await self.store.claim(f"interaction:{record.id}", KEPT_IN_WRITING):
+        if await self.store.claim(f"interaction:{record.id}", TEXT_TTL):
             self.working.start(self._interact(session, record))
 
     async def again(self, session: Session, record: Record) -> None:
@@ -102,7 +101,7 @@ class FlexTransfer(Transfer):
             await self.keep(session, record)
         if record.state not in WITH_A_HUMAN:
             await self.leave(session, record)  # no effect when it is done
-            if turn and await self.store.claim(f"reassured:{record.id}", KEPT_IN_WRITING):
+            if turn and await self.store.claim(f"reassured:{record.id}", TEXT_TTL):
                 await speak_in_turn(session, turn, handoff.WAITING_IN_WRITING)
         cancel_model(turn)
 
@@ -113,7 +112,7 @@ class FlexTransfer(Transfer):
     async def on_event(self, id: str, record: Record) -> None:
         if record.state in (State.TIMED_OUT, State.NO_WORKER_AVAILABLE):
             await self._no_worker(id, record, record.state)
-        elif record.state is State.COMPLETED and await self.store.claim(f"finished:{record.id}", KEPT_IN_WRITING):
+        elif record.state is State.COMPLETED and await self.store.claim(f"finished:{record.id}", TEXT_TTL):
             self.working.start(self._close(id))
 
     async def on_end(self, session: Session) -> None:
@@ -187,7 +186,7 @@ class FlexTransfer(Transfer):
     async def _no_worker(self, id: str, record: Record, state: State) -> None:
         """Record that no worker came, and tell the customer, once for each escalation."""
         await self.records.move(id, state, record.id)
-        if await self.store.claim(f"no-worker:{record.id}", KEPT_IN_WRITING):
+        if await self.store.claim(f"no-worker:{record.id}", TEXT_TTL):
             self.working.start(self._tell_customer(id))
 
     async def _tell_customer(self, id: str) -> None:

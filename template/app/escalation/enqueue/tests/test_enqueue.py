@@ -19,10 +19,9 @@ from twilio.rest.taskrouter.v1.workspace.workflow import WorkflowInstance
 from agent import handoff, phrases
 from app.connection import Connection
 from app.escalation import failures, routing
-from app.escalation.enqueue import twiml as answers
-from app.escalation.payload import SUMMARY, Payload, redact
-from app.escalation.state import FINAL_STATES, Record, Records, State
-from app.escalation.turns import flushed
+from app.escalation.enqueue import wait_twiml
+from app.escalation.record import FINAL_STATES, MAX_SUMMARY, Payload, Record, Records, State, redact
+from app.escalation.transfer import flushed
 from app.main import create_app
 from app.runtime import TOOL_FAILED
 from app.session import Session
@@ -299,7 +298,7 @@ class Broken(InProcess):
 
 
 async def test_a_store_that_hangs_costs_no_transfer(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.escalation.state.STORE_TIMEOUT", 0.01)
+    monkeypatch.setattr("app.escalation.record.STORE_TIMEOUT", 0.01)
     call = await transferred(dial, Broken())
     await call.account.happens(call, {"taskrouter": "no_worker"})
     assert call.task and handoff.NO_WORKER in call.farewell
@@ -627,7 +626,7 @@ def test_other_numbers_are_told(text: str) -> None:
 
 
 def test_a_summary_has_an_end() -> None:
-    assert len(Payload(reason_code="x", summary="long " * 1000).summary) == SUMMARY
+    assert len(Payload(reason_code="x", summary="long " * 1000).summary) == MAX_SUMMARY
 
 
 def test_a_reason_can_stand_in_an_expression() -> None:
@@ -846,7 +845,7 @@ async def test_what_cannot_happen_to_a_task_is_an_error(dial: Dial) -> None:
 
 async def test_a_caller_who_is_never_let_go_is_a_problem(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     call = await transferred(dial)
-    monkeypatch.setattr("app.escalation.enqueue.twiml.leave", answers.wait)
+    monkeypatch.setattr("app.escalation.enqueue.leave_twiml", wait_twiml)
     await call.account.happens(call, {"taskrouter": "no_worker"})
     assert "waits for ever" in call.problems.pop()
 

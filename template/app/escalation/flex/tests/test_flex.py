@@ -20,8 +20,7 @@ from agent import handoff, texts
 from app.capability import Timeouts
 from app.escalation import Escalation
 from app.escalation.flex import channel_of
-from app.escalation.payload import Payload
-from app.escalation.state import Record, Records, State
+from app.escalation.record import Payload, Record, Records, State
 from app.main import create_app
 from app.session import Session, this_session
 from app.session_store import load_session

@@ -1,0 +1,242 @@
+"""An escalation: the payload for the human, the state machine, and the records in the store.
+
+The payload is typed, versioned and bounded, without card or social security numbers. The states:
+
+    requested -> briefing -> queued -> accepted -> completed
+    and from any state before accepted: timed_out, no_worker_available, abandoned
+
+Twilio's callbacks arrive in any order, more than once and at any worker: the state is in the store, and only moves
+forward.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Container
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+from weakref import WeakValueDictionary
+
+import structlog
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from agent import handoff
+from app.session import Session
+from app.store import Store
+
+log = structlog.get_logger()
+
+MAX_SUMMARY = 400  # characters: an attribute of a task, not a transcript
+CARD_LIKE = re.compile(r"\d(?:[ .-]?\d){12,}")
+SSN = re.compile(r"\b(?!000|666|9)\d{3}[ .-]?(?!00)\d{2}[ .-]?(?!0000)\d{4}\b")
+CALL_TTL = 24 * 3600  # seconds that the record of a call is stored
+TEXT_TTL = 7 * CALL_TTL  # seconds, for a conversation in writing: customers answer days later
+BEGIN_TTL = 5.0  # seconds that a server may hold the claim to begin an escalation
+STORE_TIMEOUT = 0.5  # seconds for one read or write; a transfer goes on without the store
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of a card number."""
+    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
+    return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
+
+
+def redact(text: str) -> str:
+    """`text` without digits that may be a card or a social security number. The human can ask for a lost number."""
+
+    def replace_card(found: re.Match[str]) -> str:
+        digits = re.sub(r"\D", "", found.group())
+        parts = (digits[start : start + size] for size in range(13, 20) for start in range(len(digits) - size + 1))
+        return "[card number]" if any(map(luhn, parts)) else found.group()
+
+    return SSN.sub("[social security number]", CARD_LIKE.sub(replace_card, text))
+
+
+def shortened(value: Any) -> str:
+    """Redacted, on one line, at most MAX_SUMMARY characters."""
+    text = " ".join(redact(str(value)).split())
+    return text if len(text) <= MAX_SUMMARY else f"{text[: MAX_SUMMARY - 1]}…"
+
+
+def to_code(value: Any) -> str:
+    """A reason in lower case and underscores, so that TaskRouter can compare it."""
+    return re.sub(r"[^a-z0-9]+", "_", redact(str(value)).lower()).strip("_")[:64] or "unspecified"
+
+
+Skill = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Hints(Strict):
+    """Selects the worker. A higher `priority` goes first."""
+
+    skills: list[Skill] = Field([], max_length=8)
+    language: str | None = Field(None, max_length=16)
+    priority: int = Field(0, ge=0, le=1000)
+    vip: bool = False
+
+
+class Payload(Strict):
+    """Version 1. The handoff data of a call, the attributes of a task, and part of the record."""
+
+    version: Literal[1] = 1
+    channel: Literal["voice", "sms", "whatsapp", "rcs", "chat"] = "voice"
+    conversation_id: str | None = Field(None, max_length=64)
+    profile_id: str | None = Field(None, max_length=64)
+    reason_code: Annotated[str, BeforeValidator(to_code)]
+    routing_hints: Hints = Hints()
+    summary: Annotated[str, BeforeValidator(shortened)] = ""
+
+    @classmethod
+    def of(cls, session: Session, reason_code: str, summary: str) -> Payload:
+        """Never raises: the routing of agent/handoff.py is left out when it is invalid."""
+        reason_code = to_code(reason_code)
+        hints = Hints()
+        try:
+            hints = Hints(**{"language": language(session), **handoff.routing(session, reason_code)})
+        except (ValidationError, TypeError) as error:
+            log.error("handoff.routing_ignored", call=session.id, error=type(error).__name__)
+        except Exception:
+            log.exception("handoff.routing_ignored", call=session.id)
+        channel: Any = "voice" if session.connection.spoken else session.parameters["channel"].lower()
+        return cls(
+            channel=channel,
+            conversation_id=session.conversation_id,
+            profile_id=session.profile_id,
+            reason_code=reason_code,
+            routing_hints=hints,
+            summary=summary,
+        )
+
+    def attributes(self) -> dict[str, Any]:
+        """Task attributes, flat for TaskRouter's expressions; it adds `call_sid`, `from` and `to` for a call."""
+        attributes = self.model_dump(exclude_none=True)
+        hints = attributes.pop("routing_hints")
+        return {**attributes, **hints}
+
+
+def language(session: Session) -> str | None:
+    return None if session.language == "multi" else session.language
+
+
+class State(StrEnum):
+    REQUESTED = "requested"
+    BRIEFING = "briefing"  # the agent is telling the caller
+    QUEUED = "queued"
+    ACCEPTED = "accepted"  # a worker has the call; the agent is silent from here on
+    COMPLETED = "completed"
+    TIMED_OUT = "timed_out"  # no worker accepted in time
+    NO_WORKER_AVAILABLE = "no_worker_available"  # the queue is full or broken
+    ABANDONED = "abandoned"  # the caller hung up first
+
+
+FINAL_STATES = {State.COMPLETED, State.TIMED_OUT, State.NO_WORKER_AVAILABLE, State.ABANDONED}
+NEXT: dict[State, set[State]] = {
+    State.REQUESTED: {State.BRIEFING, State.QUEUED, *FINAL_STATES},
+    State.BRIEFING: {State.QUEUED, State.ACCEPTED, *FINAL_STATES},
+    State.QUEUED: {State.ACCEPTED, *FINAL_STATES},
+    State.ACCEPTED: {State.COMPLETED, State.ABANDONED},
+}
+
+
+class Record(BaseModel):
+    """One escalation; a conversation in writing may have several in sequence. `since` is its start (UTC).
+
+    `way_out` is the caller's alternative when no worker accepts, `recording` the URL of a voicemail.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    id: str = Field(default_factory=lambda: uuid4().hex)
+    since: datetime | None = None
+    payload: Payload
+    state: State = State.REQUESTED
+    way_out: Literal["voicemail", "callback"] | None = None
+    recording: str | None = None
+
+    def may_become(self, state: State) -> bool:
+        return state in NEXT.get(self.state, set())
+
+
+class Records:
+    """Escalations by CallSid, or by conversation id in writing, shared by all servers. When the store is slow or fails,
+    the record is lost and the call goes on.
+
+    `counts` is the number of escalations that reached each state in this process, by "<channel> <state>".
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.counts: Counter[str] = Counter()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def _lock_of(self, call_sid: str) -> asyncio.Lock:
+        """A lock for each call, so that a slow store delays only that call."""
+        return self._locks.setdefault(call_sid, asyncio.Lock())
+
+    async def get(self, call_sid: str) -> Record | None:
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT):
+                text = await self.store.get(f"escalation:{call_sid}")
+            return Record.model_validate_json(text) if text else None
+        except (TimeoutError, ValidationError) as error:
+            log.error("escalation.unreadable", call=call_sid, error=type(error).__name__)
+            return None
+
+    async def put(self, call_sid: str, record: Record) -> None:
+        seconds = CALL_TTL if record.payload.channel == "voice" else TEXT_TTL
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT):
+                await self.store.put(f"escalation:{call_sid}", record.model_dump_json(), seconds)
+        except TimeoutError:
+            log.error("escalation.not_saved", call=call_sid, state=record.state)
+
+    async def reached(self, call_sid: str, record: Record) -> None:
+        """Save an escalation in its new state, count and log it."""
+        await self.put(call_sid, record)
+        self.counts[f"{record.payload.channel} {record.state}"] += 1
+        log.info("escalation", call=call_sid, channel=record.payload.channel, state=record.state)
+
+    async def begin(self, call_sid: str, record: Record, over: Container[State]) -> bool:
+        """Save a new escalation. False when one exists whose state is not in `over`."""
+        key = f"escalation-begins:{call_sid}"
+        if not await self.store.claim(key, BEGIN_TTL):
+            return False
+        try:
+            known = await self.get(call_sid)
+            if known and known.state not in over:
+                return False
+            await self.reached(call_sid, record)
+            return True
+        finally:
+            await self.store.release(key)
+
+    async def move(self, call_sid: str, state: State, id: str | None = None) -> Record | None:
+        """Move the escalation of a call to `state`, if its present state allows that. None when there is no record, or
+        its id is not `id`."""
+        async with self._lock_of(call_sid):
+            record = await self.get(call_sid)
+            if record is None or (id and id != record.id):
+                log.warning("escalation.unknown", call=call_sid, state=state)
+                return None
+            if record.may_become(state):
+                record.state = state
+                await self.reached(call_sid, record)
+            return record
+
+    async def note(self, call_sid: str, **fields: Any) -> Record | None:
+        """Add `way_out` or `recording`."""
+        async with self._lock_of(call_sid):
+            record = await self.get(call_sid)
+            if record:
+                record = record.model_copy(update=fields)
+                await self.put(call_sid, record)
+            return record
