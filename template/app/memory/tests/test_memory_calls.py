@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from functools import partial
 
 import pytest
-from pydantic_ai.messages import ModelRequest
+from pydantic_ai.messages import ModelMessage, ModelRequest
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from app.connection import Connection
 from app.memory import Memory
@@ -14,7 +16,9 @@ from app.memory.tests.test_memory import ADA, BOB, DictBackend, backend
 from app.store import InProcess
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
+from kit.conventions import played
 from kit.local_server import serve
+from kit.simulated_twilio.account import SimulatedAccount
 from kit.voice_fixtures import Dial
 
 __all__ = ["backend"]  # a fixture
@@ -121,3 +125,26 @@ async def test_no_request_is_sent_before_the_server_starts_or_after_it_stops(bac
     await calls_of(app).end("CA2")
     await asyncio.sleep(0.01)
     assert backend.requests == ["on_end"]  # CA1, when the server stops
+
+
+async def test_a_caller_is_recognised_when_writing(backend: DictBackend) -> None:
+    pytest.importorskip("app.messaging")
+    from kit.texter import Texter
+
+    backend.observations[ADA] = ["Likes tea."]
+    account, instructions = SimulatedAccount(), list[str]()
+
+    async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
+        instructions.append(info.instructions or "")
+        yield "Yes."
+
+    model = played(FunctionModel(stream_function=stream))
+    app = build_app(models=[model], account=account, capabilities=[backend.capability()])
+    async with serve(app) as address:
+        async with caller_on(app, address, account=account) as call:
+            await call.says("Hello")
+        customer = Texter(app, address, account, ADA, "SMS")
+        await customer.texts("Hello again")
+        await customer.settles()
+        await customer.aclose()
+    assert ["Likes tea." in each for each in instructions] == [True, True]

@@ -17,6 +17,7 @@ from kit.agent_app import build_app
 from kit.caller import Call, calls_of
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.simulated_twilio.conversations import VISIBLE_AFTER
+from kit.simulated_twilio.memory import EXTRACTED_AFTER
 from kit.simulated_twilio.product import Fault
 from kit.voice_fixtures import Dial
 
@@ -31,6 +32,10 @@ class FastOrchestrator(Orchestrator):
 
 class PatientOrchestrator(FastOrchestrator):
     lookup_delays = (0.01,) * 1000
+
+
+class ImpatientOrchestrator(FastOrchestrator):
+    shutdown_timeout = 0
 
 
 @pytest.fixture
@@ -99,7 +104,7 @@ async def test_a_conversation_that_is_never_found_is_logged_and_the_call_goes_on
 
 async def test_an_answer_does_not_wait_for_the_lookup(start: Dial, account: SimulatedAccount) -> None:
     account.conversations.fault = Fault(delay=600)
-    call = await start(YES)
+    call = await start(YES, capabilities=[ImpatientOrchestrator])
     assert (await call.says("Hello")).text == "Yes."
     (orchestrator,) = call.app.state.conversations.capabilities
     assert call.sid in orchestrator.linking
@@ -135,7 +140,7 @@ async def test_closing_is_repeated_after_an_error(start: Dial, account: Simulate
 
 
 async def test_the_end_does_not_wait_for_the_closing(start: Dial, account: SimulatedAccount) -> None:
-    call = await start(YES)
+    call = await start(YES, capabilities=[ImpatientOrchestrator])
     await until(lambda: call.session.conversation_id)
     account.conversations.fault = Fault(delay=600)
     await call.hangs_up()
@@ -173,3 +178,21 @@ async def test_a_resumed_call_without_a_conversation_is_linked(
     account.conversations.fault = Fault()
     await call.drops()
     await until(lambda: call.session.conversation_id)
+
+
+async def test_memories_are_extracted_from_the_closed_conversation(dial: Dial, account: SimulatedAccount) -> None:
+    pytest.importorskip("app.memory.twilio")
+    from app.memory import Memory
+
+    start = partial(dial, YES, account=account, capabilities=[FastOrchestrator, Memory])
+    account.given({"memory": {"extracts": {defaults.CALLER: ["Is moving to Berlin."]}}})
+    first = await start()
+    await first.says("I am moving to Berlin")
+    await first.hangs_up()
+    await until(lambda: (ada := account.memory.of(defaults.CALLER)) and ada.items["observations"])
+    account.clock.advance(EXTRACTED_AFTER)
+    second = await start()
+    await second.says("Hello")
+    assert "Is moving to Berlin." in str(second.session.turn.messages[0].instructions)
+    customer = account.memory.of(defaults.CALLER)
+    assert customer and second.session.profile_id == customer.id
