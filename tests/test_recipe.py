@@ -28,12 +28,10 @@ def followed(template: Path) -> Path:
         path = template / place if place.startswith(("copier", "template")) else template / "template" / place
         if block["part"] == "known":
             insert(path, "{% set known = [", f"{body.strip()} ")
-        elif block["part"] == "_exclude":
-            insert(path, "    {% set absent = {\n", textwrap.indent(body, "      "))
         elif place == "copier.yml":
             insert(path, "# --- Computed ", f"{body}\n", before=True)
         elif place.endswith("features.py.jinja"):
-            insert(path, "] | selectattr(0) | list %}\n", textwrap.indent(body, "    "), before=True)
+            insert(path, "] %}\n", textwrap.indent(body, "    "), before=True)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(body, encoding="utf-8")

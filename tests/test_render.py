@@ -120,9 +120,10 @@ compiled = functools.cache(ENVIRONMENT.from_string)
 
 @functools.cache
 def names_in(source: str) -> set[str]:
-    """What a template needs to know, and those that it includes."""
+    """The names that a template reads, and those of the templates that it includes or imports from."""
     tree = ENVIRONMENT.parse(source)
-    included = [str(getattr(include.template, "value", "")) for include in tree.find_all(nodes.Include)]
+    other = tree.find_all((nodes.Include, nodes.FromImport))
+    included = [str(getattr(node.template, "value", "")) for node in other]
     return meta.find_undeclared_variables(tree).union(*(names_in((ROOT / name).read_text()) for name in included))
 
 
@@ -149,9 +150,12 @@ class Computed(dict[str, Any]):
 
 @functools.cache
 def bringing(emitted: str) -> set[str]:
-    """The computed names in `_exclude` that decide whether a project has a file."""
-    lines = [line for entry in CONFIG["_exclude"] for line in entry.splitlines() if ": " in line]
-    deciding = [line for line in lines if emitted.startswith(line.strip().partition(":")[0].strip("'"))]
+    """The computed names, in `_exclude` and in the registry, that decide whether a project has a file."""
+    registry = (TEMPLATE / "app" / "features.py.jinja").read_text(encoding="utf-8")
+    lines = [line for entry in [*CONFIG["_exclude"], registry] for line in entry.splitlines()]
+    rows = [(path[1].replace(".", "/"), line) for line in lines if (path := re.search(r"'(app\.[\w.]+)'", line))]
+    rows += [(path[1], line) for line in lines if (path := re.match(r" +'([\w./*-]+)': ", line))]
+    deciding = [line for path, line in rows if emitted.startswith(path)]
     return names_in("{{ [" + ",".join(re.findall(r"has_\w+|needs_\w+", " ".join(deciding))) + "] }}") & QUESTIONS.keys()
 
 

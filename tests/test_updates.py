@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from jinja2 import StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 
 from tests.conftest import Render, Update, commit, files, git, recorded
 from tests.questionnaire import CONFIG, DEFAULTS, Answers, changes, record
+from tests.test_render import ENVIRONMENT
 
 OWN = ("agent/", "scenarios/", "tests/", "README.md")
 FURTHER: list[tuple[Answers, Answers]] = [
@@ -182,7 +182,7 @@ def test_the_edits_of_a_first_week_survive_every_switch(
 @pytest.mark.parametrize("entry", CONFIG["_exclude"], ids=str.strip)
 def test_the_manifest_needs_no_answer(entry: str) -> None:
     """An update renders the new manifest with the old answers, which know nothing of a new question."""
-    strict = SandboxedEnvironment(**{**CONFIG["_envops"], "undefined": StrictUndefined})
+    strict = ENVIRONMENT.overlay(undefined=StrictUndefined)
     strict.from_string(entry).render()
 
 
