@@ -1,4 +1,4 @@
-"""What the questions and the templates cost: generating the default project, beside copying its files as they are.
+"""The cost of questions and templates: generating the default project, beside copying its files as they are.
 
 The rival is Copier itself with the rendered files as a template that asks nothing and renders nothing. Runs alternate,
 so that a busy machine slows both. Exits with 1 when generating takes more than LIMIT times as long as copying.

@@ -60,7 +60,7 @@ def no_memory() -> App:
 
 
 def tac(mode: str) -> App:
-    """What TAC offers by itself: its memory goes into the prompt of the same brain."""
+    """TAC's own memory, in the prompt of the same brain."""
     simulated, app = account(), FastAPI()
     answer_httpx(simulated)
     agent = TAC(

@@ -156,7 +156,7 @@ def update(quick: pytest.MonkeyPatch) -> Update:
 
 @pytest.fixture
 def note(record_property: Callable[[str, object], None]) -> Note:
-    """Say something in the summary at the end of the run."""
+    """Print a line in the summary at the end of the run."""
     return lambda text: record_property("note", text)
 
 

@@ -24,7 +24,7 @@ from tac_microsoft import AgentFrameworkConnector  # noqa: E402
 
 CONFIGURATION = {
     "id": "conv_configuration_" + "0" * 26,
-    "displayName": "nobody",
+    "displayName": "simulated",
     "description": "",
     "conversationGroupingType": "GROUP_BY_PROFILE",
     "memoryStoreId": "mem_store_" + "0" * 26,
@@ -52,9 +52,9 @@ async def main() -> str:
     BaseAPIClient._get_client = lambda _: httpx.AsyncClient(transport=transport)
     config = TACConfig(
         account_sid="AC" + "0" * 32,
-        auth_token="nobody's",
+        auth_token="simulated",
         api_key="SK" + "0" * 32,
-        api_secret="nobody's",
+        api_secret="simulated",
         phone_number="+15005550001",
         voice_public_domain="agent.example",
         conversation_configuration_id=CONFIGURATION["id"],

@@ -60,7 +60,7 @@ def newer(project: Path) -> Iterator[str]:
 
 
 def report(answers: Answers) -> Iterator[str]:
-    """What is to be done for one kind of project, a line for each."""
+    """The tasks for one kind of project, one line each."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
         copier.run_copy(str(ROOT), project, data=answers, defaults=True, quiet=True, vcs_ref="HEAD")
@@ -93,7 +93,7 @@ def unneeded(guard: Answers, project: Path, when: str) -> Iterator[str]:
 
 
 def connector() -> Iterator[str]:
-    """What the connector that the path on Azure does without answers by now, if anything."""
+    """A line when the stock connector, which the Azure path does not use, answers by now, or cannot be tried."""
     packages = ["twilio-agent-connect-microsoft", "twilio-agent-connect[server]", "agent-framework-core"]
     needed = [f"--with={package}" for package in packages]
     script = str(ROOT / "tests" / "microsoft_connector.py")

@@ -1,4 +1,4 @@
-"""A wall between a command and the network, as thick as this machine allows.
+"""Cut a command off from the network, as far as this machine allows.
 
 Inside `unshare -rn` there is no network but loopback, for any program. Where a machine forbids that, a guard in every
 Python process refuses instead (tests/guard/sitecustomize.py); it stands in both cases and writes down what it refused.
@@ -32,14 +32,14 @@ def can_unshare() -> bool:
 
 
 def wall() -> str:
-    """What keeps commands offline on this machine, for the test report."""
+    """How commands are kept offline on this machine, for the test report."""
     return "unshare -rn, and a guard in Python" if can_unshare() else "a guard in Python (unshare -rn is refused here)"
 
 
 def offline(command: list[str], log: Path, guard_only: bool = False) -> tuple[list[str], dict[str, str]]:
     """`command` and its environment behind the wall. What the guard refuses, it appends to `log`.
 
-    A namespace makes everybody root, and some servers refuse to run as root: they need `guard_only`.
+    A namespace makes every user root, and some servers refuse to run as root: they need `guard_only`.
     """
     guarded = {"PYTHONPATH": str(GUARD), "NETWORK_GUARD_LOG": str(log)}
     return [*(UNSHARED if can_unshare() and not guard_only else []), *command], {**os.environ, **guarded}

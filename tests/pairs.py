@@ -62,7 +62,7 @@ def pairs(answers: Answers) -> set[Pair]:
 
 
 def every_pair() -> set[Pair]:
-    """Whatever two answers some valid combination holds."""
+    """Every pair of answers that occurs in a valid combination."""
     together: set[Pair] = set()
     for (one, first), (two, second) in itertools.combinations(options().items(), 2):
         for a, b in itertools.product(first, second):
@@ -72,7 +72,7 @@ def every_pair() -> set[Pair]:
 
 
 def covering(shuffled: Random) -> list[Answers]:
-    """Greedy: a row starts with a pair that is missing, and takes, answer by answer, what brings most other ones."""
+    """Greedy: a row starts with a pair that is missing, and takes the answers that add most missing pairs."""
     offered, missing, rows = options(), every_pair(), list[Answers]()
     while missing:
         start = dict(shuffled.choice(sorted(tuple(sorted(pair)) for pair in missing)))
@@ -94,14 +94,14 @@ def pairwise() -> list[Answers]:
 
 
 def shape(answers: Answers) -> set[tuple[str, str]]:
-    """What most decides which files a project has. Other answers differ in a runtime, in a package, in words."""
+    """The answers that decide most about the files of a project. Others change a runtime, a package or phrases."""
     names = ["level", "channels", "memory_backend", "session_store"]
     climbed = {("climbed", answers["path"])} if answers["level"] != "1" else set()
     return climbed | {(name, str(answers[name])) for name in names}
 
 
 def each_shape_once(rows: Iterable[Answers]) -> list[Answers]:
-    """The first few of `rows` in which all occurs that the default project of no path has."""
+    """The first rows that together have every answer that the default projects have not."""
     left, kept = list(rows), list[Answers]()
     missing = set().union(*map(shape, left)).difference(*(shape(DEFAULTS | {"path": path}) for path in choices("path")))
     while missing:

@@ -13,7 +13,7 @@ STARTED = {"app.__main__", "app.health"}
 
 
 def problems(files: Mapping[str, bytes]) -> list[str]:
-    """What is wrong with the files of a project, by path. `agent_runtime/` and `lambda_proxy/` stand alone."""
+    """The faults of a project's files, by path. `agent_runtime/` and `lambda_proxy/` stand alone."""
     sources = {name: body.decode() for name, body in files.items() if name.split("/")[0] in PACKAGES}
     modules = {module_name(name): text for name, text in sources.items() if name.endswith(".py")}
     found: list[str] = []

@@ -1,4 +1,4 @@
-"""What copier.yml asks, read from the file itself, so that a new question or choice is tested from its first day."""
+"""The questions of copier.yml, read from the file, so that a new question or choice is tested at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LANGUAGES: dict[str, Answers] = QUESTIONS["language_table"]["default"]
 
 
 def choices(question: str) -> list[Any]:
-    """What may be answered to a question with choices or with yes and no."""
+    """The possible answers to a question with choices, or to a yes-no question."""
     offered = ASKED[question].get("choices", [True, False])
     values = offered.values() if isinstance(offered, dict) else offered
     return [value["value"] if isinstance(value, dict) else value for value in values]
@@ -50,7 +50,7 @@ def asked(answers: Answers) -> Answers:
 
 
 def record(answers: Answers) -> Answers:
-    """What a project that was copied with `answers` remembers."""
+    """The recorded answers of a project that was copied with `answers`."""
     return asked(DEFAULTS | answers)
 
 
@@ -115,7 +115,7 @@ def serves(stt: str, tts: str, code: str) -> bool:
 
 
 def changes() -> list[Answers]:
-    """One other answer to each question: what a switch may be turned to, away from the defaults."""
+    """One answer to each question that differs from its default."""
     texts: list[Answers] = [
         {"project_name": "Front Desk"},
         {"description": "Books appointments."},

@@ -42,7 +42,7 @@ def compile_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def parse_once(patch: pytest.MonkeyPatch) -> None:
-    """Most of the rest is YAML: copier.yml is parsed anew for each render."""
+    """Most of the rest is parsing copier.yml again for each render."""
     load = copier._template.load_template_config
     pickled = remember(
         lambda path, quiet=False: pickle.dumps(load(path, quiet)),

@@ -1,4 +1,4 @@
-"""Benchmarks reach into the projects that they measure: nobody else would notice that they have come apart."""
+"""The benchmarks still run in current projects, within their limits."""
 
 from __future__ import annotations
 

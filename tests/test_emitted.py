@@ -22,7 +22,7 @@ UV = uv.find_uv_bin()
 
 
 def install(project: Path, python: str) -> Path:
-    """What the README says first. Packages come from uv's cache where it has them."""
+    """Install as the README says. Packages come from uv's cache where it has them."""
     commit(project)
     sync = [UV, "sync", "--quiet", "--all-groups", "--python", interpreter(python) or python]
     done = subprocess.run(sync, cwd=project, capture_output=True, encoding="utf-8")
@@ -40,7 +40,7 @@ def run_offline(project: Path, command: str, guard_only: bool = False) -> str:
 
 
 def grouped(path: str) -> object:
-    """One process installs the project, and the same one tests it."""
+    """The same worker installs a project and tests it."""
     return pytest.param(path, marks=pytest.mark.xdist_group(path))
 
 

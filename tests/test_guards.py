@@ -1,4 +1,4 @@
-"""A guard that could be taken away without a red test would be lost one day, or kept for ever."""
+"""Each guard of guards.yml can be taken away, and a test goes red without it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = list({str(guard["answers"]): guard["answers"] for guard in GUARDS}.value
 
 
 def without(guard: Answers, project: Path) -> None:
-    """Take the guard away."""
+    """Remove the guard from the project."""
     path = project / guard["file"]
     text = path.read_text(encoding="utf-8")
     assert text.count(guard["remove"]) == 1, f"{guard['remove']!r} must stand once in {guard['file']}"

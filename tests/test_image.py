@@ -1,4 +1,4 @@
-"""What the Dockerfile says is done here without an engine: install, serve, answer the health check, stop."""
+"""The instructions of the Dockerfile, followed without Docker: install, serve, answer the health check, stop."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def image(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pyte
 
 
 def copied(project: Path, build: Path) -> Path:
-    """What `COPY . .` brings: all but the lines of .dockerignore."""
+    """The files that `COPY . .` copies: all but those of .dockerignore."""
     ignored = GitIgnoreSpec.from_lines((project / ".dockerignore").read_text(encoding="utf-8").splitlines())
     for path in project.rglob("*"):
         name = path.relative_to(project).as_posix()
@@ -81,7 +81,7 @@ def test_the_image_has_the_server_and_nothing_of_the_workbench(image: Path) -> N
     assert not (image / "venv" / "bin" / "agent").exists()
 
 
-def test_a_linter_has_nothing_to_say_of_the_dockerfiles(render: Render, tmp_path: Path) -> None:
+def test_the_dockerfiles_are_linted(render: Render, tmp_path: Path) -> None:
     project = render(tmp_path / "project", path="aws", aws_runtime="agentcore")
     dockerfiles = sorted(project.rglob("Dockerfile*"))
     assert project / "Dockerfile" in dockerfiles
@@ -114,7 +114,7 @@ def test_the_image_serves_is_healthy_and_stops(image: Path) -> None:
             server.kill()
 
 
-def test_the_image_runs_as_nobody_in_particular_and_has_no_secret(image: Path) -> None:
+def test_the_image_runs_without_root_and_has_no_secret(image: Path) -> None:
     dockerfile = (image / "project" / "Dockerfile").read_text(encoding="utf-8")
     last_stage = dockerfile.rsplit("FROM ", 1)[1]
     assert re.search(r"^USER (?!root)\w+$", last_stage, re.M)

@@ -51,7 +51,7 @@ def command(level: str) -> list[str]:
 
 
 def climb(project: Path, mine: dict[str, bytes]) -> Iterator[str]:
-    """Take every rung, and leave the project as its owner would: looked at and committed."""
+    """Update to every level, and commit each."""
     for level in CLIMB:
         done = subprocess.run(command(level), cwd=project, capture_output=True, encoding="utf-8")
         assert done.returncode == 0, done.stderr

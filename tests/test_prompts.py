@@ -1,4 +1,4 @@
-"""The questionnaire as a person meets it: the real command on a terminal of its own."""
+"""The prompts of the real command, in a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENTER, DOWN, UP, ERASE = "\r", "\x1b[B", "\x1b[A", "\x15"
 
 
 class Terminal:
-    """What a person sees, and what they type."""
+    """The terminal: text on the screen, and keys."""
 
     def __init__(self, *command: str) -> None:
         self.process = pexpect.spawn(
@@ -55,7 +55,7 @@ def copy(folder: Path, tmp_path: Path) -> Dial:
     return lambda: (Terminal("copy", str(folder), str(tmp_path / "project")), tmp_path / "project")
 
 
-def test_enter_all_the_way_takes_the_defaults(copy: Dial) -> None:
+def test_enter_at_every_prompt_takes_the_defaults(copy: Dial) -> None:
     terminal, project = copy()
     assert len(PROMPTS) <= 10
     for question in PROMPTS:
@@ -78,7 +78,7 @@ def test_the_arrow_keys_choose(copy: Dial) -> None:
 
 
 @pytest.mark.parametrize(("downs", "path", "runtime"), [(1, "aws", "strands"), (2, "azure", "agent_framework")])
-def test_what_a_cloud_runs_is_asked_in_the_place_of_the_models(downs: int, path: str, runtime: str, copy: Dial) -> None:
+def test_a_cloud_path_asks_for_its_runtime(downs: int, path: str, runtime: str, copy: Dial) -> None:
     terminal, project = copy()
     asked = [name for name in ASKED if ASKED[name].get("ask", True) and is_asked(name, DEFAULTS | {"path": path})]
     assert f"{path}_runtime" in asked and "model_provider" not in asked
@@ -90,7 +90,7 @@ def test_what_a_cloud_runs_is_asked_in_the_place_of_the_models(downs: int, path:
     assert (project / "app" / "runtimes" / runtime).is_dir()
 
 
-def test_whoever_takes_no_calls_is_not_asked_who_carries_them(copy: Dial) -> None:
+def test_the_path_is_not_asked_without_calls(copy: Dial) -> None:
     terminal, project = copy()
     for question in [name for name in PROMPTS if name != "path"]:
         terminal.asks(question)
@@ -113,7 +113,7 @@ def test_a_refused_answer_is_explained_and_corrected_in_place(copy: Dial) -> Non
     assert recorded(project) == record({"project_name": "Front Desk"})
 
 
-def test_a_choice_that_does_not_fit_says_why_and_cannot_be_taken(copy: Dial) -> None:
+def test_a_disabled_choice_shows_the_reason(copy: Dial) -> None:
     terminal, project = copy()
     for question in PROMPTS:
         terminal.asks(question)
@@ -140,10 +140,10 @@ def test_a_choice_that_does_not_fit_says_why_and_cannot_be_taken(copy: Dial) -> 
         pytest.param("tts_provider", "Google", {"languages": "multi"}, marks=pytest.mark.matrix),
     ],
 )
-def test_a_prompt_refuses_what_recorded_answers_cannot_go_with(
+def test_a_prompt_refuses_a_choice_that_contradicts_a_recorded_answer(
     question: str, other: str, given: Answers, create: Render, update: Update, tmp_path: Path
 ) -> None:
-    """In the words in which `-d` is refused. Copier would reset those recorded answers in silence."""
+    """With the message that `-d` gets. Copier would reset those recorded answers without a message."""
     project = create(tmp_path / "project", **given)
     with pytest.raises(ValueError) as refused:
         update(project, **{question: other})

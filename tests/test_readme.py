@@ -1,4 +1,4 @@
-"""The README of the template does what it says."""
+"""Every command of the template's README works."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def clone(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.xdist_group("clone")
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md"])
-def test_a_page_does_what_it_says(name: str, clone: Path, note: Note) -> None:
+def test_every_command_of_a_page_works(name: str, clone: Path, note: Note) -> None:
     forever = [block.body for block in blocks(clone / name) if not block.reason and "make test" in block.body]
     assert not forever, "mark `make test` as not run: it runs this very test"
     skipped = run(clone / name, clone)

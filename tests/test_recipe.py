@@ -21,7 +21,7 @@ BLOCK = re.compile(
 
 
 def followed(template: Path) -> Path:
-    """Do what the page says to a copy of the template."""
+    """Apply the steps of the page to a copy of the template."""
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for block in BLOCK.finditer(page):
         place, body = block["place"], textwrap.dedent(block["body"])

@@ -1,4 +1,4 @@
-"""Every rule of copier.yml refuses what it is for, in one line with the way out, and nothing beside it."""
+"""Every rule of copier.yml refuses the answers that it is for, in one line with the fix, and no others."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def providers(stt: str, tts: str, *codes: str) -> Answers:
 
 
 def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
-    """What is refused, what the message has to name, and the nearest that is not refused."""
+    """Refused answers, the words that the message must have, and the nearest answers that are accepted."""
     for provider in PROVIDERS:
         other = next(name for name in PROVIDERS if name != provider)
         yield (
@@ -143,7 +143,7 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
             yield f"{name} of level {level}", decided, [f"{name}=true needs level=custom"], custom | {name: True}
     english = {"languages": ["en-US"]}
     for name, languages, fragment in [
-        ("a language that nobody confirmed", ["tlh"], f"languages=tlh is not confirmed for ConversationRelay ({DOCS})"),
+        ("a language that is not confirmed", ["tlh"], f"languages=tlh is not confirmed for ConversationRelay ({DOCS})"),
         ("a language in the wrong case", ["en-us"], "Take one of en-US"),
         ("a language after a good one", ["en-US", "tlh"], "languages=tlh"),
         ("a language twice", ["en-US", "es-MX", "en-US"], "languages=en-US stands twice. Name each language once."),
@@ -176,7 +176,7 @@ ENUMERATED = [name for name, details in ASKED.items() if "choices" in details]
 
 
 def refusal(render: Render, project: Path, **answers: Any) -> str:
-    """The reason for which the answers are refused. Nothing of the project is there after it."""
+    """The message that refuses the answers. No file of the project is left."""
     with pytest.raises(ValueError) as refused:
         render(project, **answers)
     assert not project.exists()
@@ -184,7 +184,7 @@ def refusal(render: Render, project: Path, **answers: Any) -> str:
 
 
 @pytest.mark.parametrize(("wrong", "named", "near"), RULES.values(), ids=RULES)
-def test_a_rule_refuses_and_spares_the_nearest(
+def test_a_rule_refuses_and_accepts_the_nearest_answers(
     wrong: Answers, named: list[str], near: Answers, render: Render, tmp_path: Path
 ) -> None:
     reason = refusal(render, tmp_path / "refused", **wrong)
@@ -211,7 +211,7 @@ def test_the_known_options_are_the_questions() -> None:
 
 
 @pytest.mark.parametrize("option", ["projectname", "modelprovider", "tier", *sorted(COMPUTED)])
-def test_an_option_that_nobody_asks_for_is_refused(option: str, folder: Path, tmp_path: Path) -> None:
+def test_an_unknown_option_is_refused(option: str, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"Unknown option: {option}. Known options: project_name, .*python_version"):
         copier.run_copy(str(folder), tmp_path / "project", {option: True}, defaults=True, quiet=True)
     assert not (tmp_path / "project").exists()
@@ -273,10 +273,10 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
 
 
 @pytest.mark.parametrize(("given", "change", "named"), BREAKING_CHANGES)
-def test_an_update_never_resets_a_recorded_answer_in_silence(
+def test_an_update_never_resets_a_recorded_answer_without_a_message(
     given: Answers, change: Answers, named: str, create: Render, update: Update, tmp_path: Path
 ) -> None:
-    """Copier drops a recorded answer that has become invalid, and takes the default: a validator has to be faster."""
+    """Copier replaces a recorded answer that has become invalid by the default: a validator must refuse before that."""
     project = create(tmp_path / "project", **given)
     before = files(project)
     with pytest.raises(ValueError) as refused:

@@ -64,7 +64,7 @@ def expected_files(answers: Answers) -> set[str]:
 
 
 def parse(name: str, body: bytes) -> Any:
-    """What a tool would make of the file; raises where it would."""
+    """The file as its tool parses it; raises when it does not parse."""
     text = body.decode()
     match Path(name):
         case Path(suffix=".toml"):
@@ -81,7 +81,7 @@ def parse(name: str, body: bytes) -> Any:
 
 
 def check(distinct: Path, config: Path) -> None:
-    """Parse, lint and look through every file in `distinct`, with the ruff settings of an emitted project."""
+    """Parse and lint every file in `distinct`, with the ruff settings of an emitted project."""
     for path in distinct.rglob("*"):
         if path.is_file():
             body = path.read_bytes()
@@ -122,7 +122,7 @@ compiled = functools.cache(ENVIRONMENT.from_string)
 def names_in(source: str) -> set[str]:
     """The names that a template reads, and those of the templates that it includes or imports from."""
     tree = ENVIRONMENT.parse(source)
-    other = tree.find_all((nodes.Include, nodes.FromImport))
+    other = [*tree.find_all(nodes.Include), *tree.find_all(nodes.FromImport)]
     included = [str(getattr(node.template, "value", "")) for node in other]
     return meta.find_undeclared_variables(tree).union(*(names_in((ROOT / name).read_text()) for name in included))
 
@@ -164,7 +164,7 @@ WORDS = {"model_provider", "fallback_provider", "stt_provider", "tts_provider", 
 
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if "answers_file" not in name])
 def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: Path) -> None:
-    """Each file with every answer that it depends on; what only fills in a word, beside the defaults of the rest."""
+    """Each file with every combination of answers that it depends on; those that only change a word, one at a time."""
     source = (ROOT / "template" / name).read_text(encoding="utf-8")
     template, names = ENVIRONMENT.from_string(source), names_in(source)
     emitted, distinct = name.removesuffix(".jinja"), tmp_path / "distinct"
@@ -201,14 +201,14 @@ def test_every_file_belongs_to_an_answer(path: str, folder: Path, tmp_path: Path
 @pytest.mark.parametrize("python", choices("python_version"))
 @pytest.mark.parametrize("path", choices("path"))
 def test_every_file_is_clean_for_every_python(path: str, python: str, render: Render, tmp_path: Path) -> None:
-    """Ruff has other wishes for other versions, and formats differently too."""
+    """Ruff's rules and format depend on the Python version."""
     project = render(tmp_path / "project", path=path, python_version=python)
     assert files(project).keys() == expected_files({"path": path})
     check(project, project / "pyproject.toml")
 
 
 def test_caches_in_a_clone_stay_there(folder: Path, tmp_path: Path) -> None:
-    """Whoever works on the template leaves such things in it."""
+    """Caches in a plain folder that is used as the template."""
     clone = shutil.copytree(folder, tmp_path / "clone")
     for name in ["app/__pycache__/main.pyc", ".ruff_cache/x", "tests/.pytest_cache/x", ".venv/bin/python", ".DS_Store"]:
         stray = clone / "template" / name

@@ -19,7 +19,7 @@ def test_nothing_in_the_template_asks_for_trust() -> None:
 
 @pytest.mark.parametrize("path", choices("path"))
 def test_copy_and_update_stay_on_this_machine(path: str, repository: Path, tmp_path: Path, note: Note) -> None:
-    """The real commands, without `--trust`, behind a wall that also holds git and everything else they start."""
+    """The real commands without `--trust`, cut off from the network together with the processes that they start."""
     project, log = tmp_path / "project", tmp_path / "refused"
     other = next(choice for choice in choices("path") if choice != path)
 

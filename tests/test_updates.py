@@ -1,4 +1,4 @@
-"""An update to other answers leads where a fresh copy leads, and leaves alone what is the user's.
+"""An update to other answers gives the files of a fresh copy, and does not touch the user's files.
 
 The user's zone is written once: an update brings files there and takes its own away again, but it
 changes none.
@@ -65,7 +65,7 @@ def marked(slow: Callable[[Answers, set[str]], bool]) -> list[Any]:
 
 
 def restored(before: Answers, after: Answers) -> Answers:
-    """The answers that lead back."""
+    """The answers that undo the switch."""
     start, end = record(before), record(before | after)
     return {name: value for name, value in start.items() if name in after or name not in end}
 
@@ -79,7 +79,7 @@ def machinery(tree: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def assert_clean(project: Path) -> None:
-    """No conflict, in no form that Copier gives it."""
+    """No conflict marker, no .rej file, no unmerged path."""
     assert not list(project.rglob("*.rej"))
     assert not [name for name, body in files(project).items() if b"<<<<<<< " in body or b">>>>>>> " in body]
     assert "U" not in {line[:2].strip() for line in git(project, "status", "--porcelain").splitlines()}
@@ -126,7 +126,7 @@ def test_a_switch_and_back_equal_fresh_copies(
 
 
 def edited(project: Path) -> dict[str, bytes]:
-    """What people do to a project in their first week. Returns the files that are theirs alone."""
+    """The edits of a first week. Returns the files that only the user changes."""
     pyproject = project / "pyproject.toml"
     text = pyproject.read_text()
     for anchor, package in {"dependencies = [\n": "phonenumbers>=9,<10", "dev = [\n": "hypothesis>=6,<7"}.items():
@@ -180,13 +180,13 @@ def test_the_edits_of_a_first_week_survive_every_switch(
 
 
 @pytest.mark.parametrize("entry", CONFIG["_exclude"], ids=str.strip)
-def test_the_manifest_needs_no_answer(entry: str) -> None:
-    """An update renders the new manifest with the old answers, which know nothing of a new question."""
+def test_exclude_needs_no_answer(entry: str) -> None:
+    """An update renders the new `_exclude` with the old answers, in which a new question is undefined."""
     strict = ENVIRONMENT.overlay(undefined=StrictUndefined)
     strict.from_string(entry).render()
 
 
-def test_what_the_user_deleted_from_the_machinery_stays_deleted(create: Render, update: Update, tmp_path: Path) -> None:
+def test_a_deleted_file_of_the_template_stays_deleted(create: Render, update: Update, tmp_path: Path) -> None:
     project = create(tmp_path / "project")
     (project / "Dockerfile").unlink()
     commit(project)

@@ -1,4 +1,4 @@
-"""Name and description are free text: they arrive whole wherever they go, and break nothing there."""
+"""Name and description are free text: every file has them unchanged and stays valid."""
 
 from __future__ import annotations
 
