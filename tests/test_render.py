@@ -122,8 +122,9 @@ compiled = functools.cache(ENVIRONMENT.from_string)
 def names_in(source: str) -> set[str]:
     """The names that a template reads, and those of the templates that it includes or imports from."""
     tree = ENVIRONMENT.parse(source)
-    other = [*tree.find_all(nodes.Include), *tree.find_all(nodes.FromImport)]
-    included = [str(getattr(node.template, "value", "")) for node in other]
+    names = [node.template for node in tree.find_all(nodes.Include)]
+    names += [node.template for node in tree.find_all(nodes.FromImport)]
+    included = [str(getattr(name, "value", "")) for name in names]
     return meta.find_undeclared_variables(tree).union(*(names_in((ROOT / name).read_text()) for name in included))
 
 
