@@ -65,7 +65,7 @@ class MessagingSettings(OrchestratorSettings):
         alias="AGENT_TEXT_PAUSE",
         ge=0,
         le=30,
-        examples=[0.05],
+        examples=[0.0],
         description="Write how many seconds to wait for more messages before answering, 0 to 30.",
     )
 

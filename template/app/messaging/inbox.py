@@ -19,7 +19,6 @@ from app.store import Store
 MESSAGE_TTL = 24 * 3600.0  # seconds that an unanswered message is stored
 LEASE = 30.0  # seconds after which another server may answer, when the one that holds the lock has died
 POLL_INTERVAL = 0.1  # seconds between two attempts to get the lock
-POP_TIMEOUT = 0.02  # seconds to wait for a message
 CLOSED = ""  # queued instead of a message: Twilio has closed the conversation
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -108,7 +107,7 @@ class Inbox:
         return sorted(messages, key=lambda message: message.written), CLOSED in taken
 
     async def _oldest(self, conversation_id: str) -> str | None:
-        return await self.store.pop(f"inbox:{conversation_id}", POP_TIMEOUT)
+        return await self.store.pop(f"inbox:{conversation_id}", 0)
 
     @asynccontextmanager
     async def turn(self, conversation_id: str) -> AsyncGenerator[None]:

@@ -20,12 +20,14 @@ from app.capability import Capability, attach
 from app.connection import NotSupported
 from app.main import create_app
 from app.messaging import UNSEEN
+from app.messaging.inbox import LEASE, Inbox, Message
 from app.messaging.outbox import parts
 from app.session import Session, this_session
 from app.session_store import dump_session, load_session
 from app.store import InProcess
 from app.tests.test_server import health, serving, stopping
 from kit import cli, defaults
+from kit.activity import wait_until
 from kit.conventions import played
 from kit.local_server import serve
 from kit.plugin import silence_logs
@@ -43,18 +45,37 @@ def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.messaging.inbox.POLL_INTERVAL", 0.005)
 
 
+class HeldModel:
+    """A model that replies in the order of `replies` while `answers` is set. A request sets `asked`."""
+
+    def __init__(self, *replies: str) -> None:
+        self.replies = list(replies)
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+        self.models = [played(FunctionModel(stream_function=self._stream))]
+
+    async def _stream(self, messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
+        self.asked.set()
+        await self.answers.wait()
+        yield self.replies.pop(0)
+
+
 def sent(customer: Texter) -> list[str]:
     return [message["content"]["text"] for message in customer.account.conversations.sent]
 
 
-async def kept(customer: Texter) -> Session:
-    """The conversation as the store has it."""
-    stored = await customer.messaging.store.get(f"session:{customer.conversation}")
-    assert stored
-    return load_session(customer.conversation, json.loads(stored), customer.messaging.now)
+async def stored(customer: Texter) -> Session:
+    """The session in the store."""
+    text = await customer.messaging.store.get(f"session:{customer.conversation}")
+    assert text
+    return load_session(customer.conversation, json.loads(text), customer.messaging.now)
 
 
-def told(session: Session) -> list[str]:
+async def received(customer: Texter, count: int) -> None:
+    """Wait until so many messages are queued. The webhook responds before that."""
+    await wait_until(lambda: customer.messaging.counts["received"] == count, "a message was not received")
+
+
+def texts_of(session: Session) -> list[str]:
     return [
         str(part.content)
         for message in session.history
@@ -157,13 +178,16 @@ async def test_a_picture_may_come_in_any_shape(reach: Reach, content: Any) -> No
     assert await customer.reads() == texts.NO_MEDIA
 
 
-async def test_the_model_knows_of_a_picture_that_comes_with_words(reach: Reach) -> None:
+async def test_the_model_is_told_of_a_picture_with_a_text(reach: Reach) -> None:
     customer = await reach()
-    await customer.posts(customer.writes(None))
-    await customer.posts(customer.writes("What is this?"))
+    picture, question = customer.writes(None), customer.writes("What is this?")
+    async with customer.messaging.inbox.turn(customer.conversation):  # both arrive before the answer begins
+        await customer.posts(picture)
+        await customer.posts(question)
+        await received(customer, 2)
     await customer.settles()
     assert sent(customer) == ["Yes."]
-    assert told(await kept(customer))[0] == f"What is this?\n{UNSEEN}"
+    assert texts_of(await stored(customer))[0] == f"What is this?\n{UNSEEN}"
 
 
 async def test_a_model_that_is_down_apologises(reach: Reach) -> None:
@@ -174,7 +198,7 @@ async def test_a_model_that_is_down_apologises(reach: Reach) -> None:
 async def test_nobody_is_asked_to_hold_in_writing(reach: Reach) -> None:
     async def slow() -> str:
         """Look something up."""
-        await asyncio.sleep(0.08)
+        await asyncio.sleep(0.06)
         return "found"
 
     customer = await reach({"calls": {"slow": {}}}, tools=[slow], deadline=0.05)
@@ -194,67 +218,95 @@ async def test_what_twilio_repeats_is_answered_once(reach: Reach) -> None:
     await customer.posts(event, "another token")  # by another status callback
     await customer.settles()
     assert sent(customer) == ["Yes."]
-    assert told(await kept(customer)) == ["Hello", "Yes."]
+    assert texts_of(await stored(customer)) == ["Hello", "Yes."]
     assert customer.statuses == [200] * 5  # and the answer, which came back
 
 
-async def test_two_thoughts_are_one_question_in_the_order_in_which_they_were_written(reach: Reach) -> None:
-    rules = {"hears": "Where is\\nmy order", "says": "On its way."}, {"says": "Pardon?"}
-    customer = await reach(*rules, text_pause=0.4)
+async def test_messages_that_wait_are_one_question_in_the_order_of_writing(reach: Reach) -> None:
+    customer = await reach({"hears": "Where is\\nmy order", "says": "On its way."}, {"says": "Pardon?"})
     first, second = customer.writes("Where is"), customer.writes("my order?")
-    await customer.posts(second)
-    await asyncio.sleep(0.1)
-    await customer.posts(first)
+    async with customer.messaging.inbox.turn(customer.conversation):
+        await customer.posts(second)
+        await received(customer, 1)
+        await customer.posts(first)
+        await received(customer, 2)
     assert await customer.reads() == "On its way."
     await customer.settles()
     assert sent(customer) == ["On its way."]
 
 
-async def test_what_comes_during_an_answer_is_answered_after_it(reach: Reach) -> None:
-    customer = await reach(
-        {"hears": "first", "says": "One.", "delay": 0.2}, {"hears": "second", "says": "Two."}, {"says": "Three."}
-    )
+def message(text: str) -> Message:
+    author = {"address": defaults.CALLER, "channel": "SMS"}
+    return Message.model_validate({"id": text, "conversationId": "conv_1", "author": author, "content": {"text": text}})
+
+
+@pytest.mark.virtual_time
+async def test_a_message_within_the_pause_is_taken_with_the_first() -> None:
+    inbox = Inbox(InProcess(), pause=1.0)
+    await inbox.put("conv_1", message("Where is"))
+    taking = asyncio.create_task(inbox.take("conv_1"))
+    await asyncio.sleep(0.9)
+    await inbox.put("conv_1", message("my order?"))
+    messages, closed = await taking
+    assert ([each.text for each in messages], closed) == (["Where is", "my order?"], False)
+    await inbox.put("conv_1", message("Hello?"))
+    await inbox.put("conv_1", None)
+    messages, closed = await inbox.take("conv_1")
+    assert ([each.text for each in messages], closed) == (["Hello?"], True)
+    assert await inbox.take("conv_1") == ([], False)
+
+
+async def test_a_message_during_an_answer_is_answered_after_it(reach: Reach) -> None:
+    model = HeldModel("One.", "Two.", "Three.")
+    customer = await reach(models=model.models)
     await customer.posts(customer.writes("first"))
-    await asyncio.sleep(0.15)
+    await model.asked.wait()
     await customer.posts(customer.writes("second"))
+    await received(customer, 2)
+    model.answers.set()
     await customer.settles()
     assert sent(customer) == ["One.", "Two."]
-    assert told(await kept(customer)) == ["first", "One.", "second", "Two."]
+    assert texts_of(await stored(customer)) == ["first", "One.", "second", "Two."]
 
 
 async def test_two_workers_share_a_conversation(reach: Reach) -> None:
-    account, store = SimulatedAccount(), InProcess()
-    rules = {"hears": "first", "says": "One.", "delay": 0.2}, {"says": "Two."}
-    one = await reach(*rules, account=account, store=store)
-    other = await reach(*rules, account=account, store=store)
+    account, store, model = SimulatedAccount(), InProcess(), HeldModel("One.", "Two.")
+    one = await reach(models=model.models, account=account, store=store)
+    other = await reach(models=model.models, account=account, store=store)
     await one.posts(one.writes("first"))
-    await asyncio.sleep(0.1)
+    await model.asked.wait()
     await other.posts(other.writes("second"))
+    await received(other, 1)
+    model.answers.set()
     await one.settles()
     await other.settles()
     assert sent(one) == ["One.", "Two."]
-    assert told(await kept(other)) == ["first", "One.", "second", "Two."]
+    assert texts_of(await stored(other)) == ["first", "One.", "second", "Two."]
 
 
-async def test_a_worker_that_died_does_not_silence_a_conversation(
-    reach: Reach, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.messaging.inbox.LEASE", 0.1)
-    customer = await reach()
-    event = customer.writes("Hello")
-    await customer.messaging.store.claim(f"answering:{customer.conversation}", 0.1)
-    await customer.posts(event)
-    assert await customer.reads() == "Yes."
+@pytest.mark.virtual_time
+async def test_the_lock_of_a_worker_that_died_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.messaging.inbox.POLL_INTERVAL", 1.0)
+    store, clock = InProcess(), asyncio.get_running_loop().time
+    await store.claim("answering:conv_1", LEASE)  # by that worker
+    async with Inbox(store, pause=0).turn("conv_1"):
+        assert LEASE <= clock() <= LEASE + 1
 
 
-async def test_a_long_answer_keeps_the_others_out(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.messaging.inbox.LEASE", 0.06)
-    customer = await reach({"hears": "first", "says": "One.", "delay": 0.4}, {"says": "Two."})
-    await customer.posts(customer.writes("first"))
-    await asyncio.sleep(0.1)
-    await customer.posts(customer.writes("second"))
-    await customer.settles()
-    assert sent(customer) == ["One.", "Two."]
+@pytest.mark.virtual_time
+async def test_the_lock_is_held_during_a_long_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.messaging.inbox.POLL_INTERVAL", 1.0)
+    inbox, entered = Inbox(InProcess(), pause=0), asyncio.Event()
+
+    async def enter() -> None:
+        async with inbox.turn("conv_1"):
+            entered.set()
+
+    async with inbox.turn("conv_1"):
+        waiting = asyncio.create_task(enter())
+        await asyncio.sleep(3 * LEASE)
+        assert not entered.is_set()
+    await waiting
 
 
 # --- what is none of its business --------------------------------------------------------------------------------
@@ -373,7 +425,7 @@ async def test_somebody_of_unknown_role_becomes_a_customer_with_a_profile(reach:
     await customer.settles()
     assert people(customer) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
     profile = customer.account.memory.of(defaults.CALLER)
-    assert profile and (await kept(customer)).profile_id == profile.id
+    assert profile and (await stored(customer)).profile_id == profile.id
 
 
 async def test_two_who_join_at_once_are_one(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,7 +459,7 @@ async def test_every_channel_is_answered(
     assert await customer.texts("Hello") == "Yes."
     await customer.settles()
     assert people(customer) == {author: "CUSTOMER", own: "AI_AGENT"}
-    assert (await kept(customer)).caller == author.rpartition(":")[2]
+    assert (await stored(customer)).caller == author.rpartition(":")[2]
     assert sent(customer) == ["Yes."]
 
 
@@ -446,7 +498,7 @@ async def test_a_message_whose_receipt_is_late_is_not_sent_twice(
     assert await customer.texts("Hello") == "Yes."
     await customer.settles()
     assert sent(customer) == ["Yes."] and "text.unconfirmed" in logged()
-    assert told(await kept(customer)) == ["Hello", "Yes."]
+    assert texts_of(await stored(customer)) == ["Hello", "Yes."]
 
 
 @pytest.mark.parametrize(("refusals", "asked"), [([500] * 4, 4), ([400], 1)])
@@ -463,7 +515,7 @@ async def test_a_send_that_cannot_be_done_is_logged_counted_and_not_remembered(
     assert "text.failed" in logged() and customer.messaging.counts["failed"] == 1
     assert await customer.texts("Still there?") == "Yes."
     await customer.settles()
-    assert told(await kept(customer)) == ["Hello", "Still there?", "Yes."]
+    assert texts_of(await stored(customer)) == ["Hello", "Still there?", "Yes."]
 
 
 # --- capabilities --------------------------------------------------------------------------------------------------
@@ -504,17 +556,24 @@ async def test_capabilities_live_through_a_conversation_as_through_a_call(watche
 
 
 async def test_whoever_has_something_to_say_between_two_messages_can(reach: Reach) -> None:
-    customer = await reach({"hears": "Again", "says": "A long answer.", "delay": 0.2}, {"says": "Yes."})
+    model = HeldModel("Yes.", "A long answer.")
+    model.answers.set()
+    customer = await reach(models=model.models)
     await customer.texts("Hello")
     await customer.settles()
-    session = await kept(customer)
+    session = await stored(customer)
     await attach(session, customer.messaging.services)
+    model.asked.clear()
+    model.answers.clear()
     await customer.posts(customer.writes("Again"))
-    await asyncio.sleep(0.1)
-    await session.say("By the way.")  # not into what is being answered
+    await model.asked.wait()
+    saying = asyncio.create_task(session.say("By the way."))  # not into the reply in progress
+    await asyncio.sleep(0)
+    model.answers.set()
+    await saying
     await customer.settles()
     assert sent(customer) == ["Yes.", "A long answer.", "By the way."]
-    assert told(await kept(customer)) == ["Hello", "Yes.", "Again", "A long answer.", "By the way."]
+    assert texts_of(await stored(customer)) == ["Hello", "Yes.", "Again", "A long answer.", "By the way."]
     await customer.closes()
     await customer.settles()
     with pytest.raises(NotSupported):
@@ -556,7 +615,7 @@ async def test_the_end_of_a_call_is_not_one_of_ours(watched: None, reach: Reach)
 
 async def test_what_has_been_received_is_answered_before_the_server_stops() -> None:
     account = SimulatedAccount()
-    app = create_app(defaults.settings(), [scripted({"says": "Yes.", "delay": 0.3})], [], transport=account.transport)
+    app = create_app(defaults.settings(), [scripted({"says": "Yes.", "delay": 0.05})], [], transport=account.transport)
     async with serve(app) as address:
         customer = Texter(app, address, account, defaults.CALLER, "SMS")
         await customer.posts(customer.writes("Hello"))
@@ -638,12 +697,14 @@ async def test_a_message_without_an_answer_fails_a_scenario(tmp_path: Path, monk
 
 async def test_a_server_that_drains_finishes_its_answers() -> None:
     account = SimulatedAccount()
-    async with serving({"says": "Yes.", "delay": 0.3}, account=account) as (server, address):
+    async with serving({"says": "Yes."}, account=account) as (server, address):
         async with texter_on(server.config.app, address, account) as customer:
-            await customer.posts(customer.writes("Hello"))
-            signal.raise_signal(signal.SIGTERM)
-            await asyncio.sleep(0.01)
-            assert await health(address) == (503, {"status": "draining", "active": 1})
-            assert not server.should_exit
+            event = customer.writes("Hello")
+            async with customer.messaging.inbox.turn(customer.conversation):  # delays the reply
+                await customer.posts(event)
+                signal.raise_signal(signal.SIGTERM)
+                await asyncio.sleep(0.01)
+                assert await health(address) == (503, {"status": "draining", "active": 1})
+                assert not server.should_exit
             assert await customer.reads() == "Yes."
         assert await stopping(server)

@@ -17,16 +17,17 @@ from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
 from typer.testing import CliRunner
 
 from agent import handoff, texts
-from app.capability import Timeouts
 from app.escalation import Escalation
 from app.escalation.flex import channel_of
 from app.escalation.record import Payload, Record, Records, State
 from app.main import create_app
+from app.messaging.tests.test_messaging import HeldModel
 from app.session import Session, this_session
 from app.session_store import load_session
 from app.store import InProcess
 from app.twilio_api import twilio_client
 from kit import cli, defaults
+from kit.activity import outcomes, wait_until
 from kit.local_server import serve
 from kit.plugin import silence_logs
 from kit.scripted_model import scripted
@@ -58,7 +59,7 @@ def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.messaging.outbox.RETRY_DELAYS", (0.0, 0.0, 0.0))
     monkeypatch.setattr("app.messaging.inbox.POLL_INTERVAL", 0.005)
     monkeypatch.setattr("app.escalation.flex.RETRY_DELAYS", (0.0, 0.0))
-    monkeypatch.setattr("app.escalation.flex.EVENT_WAIT", 0.1)
+    monkeypatch.setattr("app.escalation.flex.EVENT_WAIT", 0.0)
 
 
 @pytest.fixture
@@ -168,13 +169,19 @@ async def test_failures_in_a_row_bring_a_human(reach: Reach, monkeypatch: pytest
     assert attributes(customer)["reason_code"] == "repeated_failure"
 
 
-async def test_a_flex_that_is_slow_holds_up_no_words(reach: Reach) -> None:
-    """Also where a hook of two seconds would not wait for it."""
-    customer = await reach({"hangs": True}, timeouts=Timeouts(hook=0.1))
-    customer.account.flex.fault = Fault(delay=0.4)
+async def test_a_slow_flex_does_not_delay_the_reply(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    customer = await reach({"hangs": True})
+    answer, answers = customer.account.flex.answer, asyncio.Event()
+
+    async def answer_later(request: Any) -> Any:
+        await answers.wait()
+        return await answer(request)
+
+    monkeypatch.setattr(customer.account.flex, "answer", answer_later)
     await customer.posts(customer.writes(handoff.SENSITIVE[0]))
     assert await customer.reads() == handoff.CONNECTING
     assert tasks(customer) == []
+    answers.set()
     await customer.settles()
     assert (len(tasks(customer)), await state(customer)) == (1, State.QUEUED)
 
@@ -234,10 +241,10 @@ async def test_a_conversation_that_cannot_be_closed_stays_the_humans(reach: Reac
 
 async def test_whoever_asks_before_the_server_stops_becomes_a_task() -> None:
     account = SimulatedAccount()
-    app = create_app(defaults.settings(), [scripted({**ASKS, "delay": 0.3})], [], transport=account.transport)
+    app = create_app(defaults.settings(), [scripted({**ASKS, "delay": 0.05})], [], transport=account.transport)
     async with serve(app) as address:
         customer = Texter(app, address, account, defaults.CALLER, "SMS")
-        account.flex.fault = Fault(delay=0.2)
+        account.flex.fault = Fault(delay=0.05)
         await customer.posts(customer.writes(PLEASE))
         account.conversations.subscriber = account.flex.subscriber = None
     await customer.aclose()
@@ -324,6 +331,8 @@ async def test_a_task_that_was_made_without_an_answer_counts(reach: Reach, monke
 
     async def cut_off(request: Any) -> Any:
         await create(request)
+        while await state(customer) is not State.QUEUED:  # an event of the task has arrived
+            await asyncio.sleep(0.002)
         raise httpx2.ReadTimeout("no answer")
 
     monkeypatch.setattr(flex, "answer", cut_off)
@@ -456,11 +465,18 @@ async def test_a_signal_brings_a_human_between_two_messages(reach: Reach) -> Non
 
 
 async def test_a_signal_lets_the_agent_finish(reach: Reach) -> None:
-    customer = await reach({"hears": "Hello", "says": "Yes."}, {"says": "A long story.", "delay": 0.2})
+    model = HeldModel("Yes.", "A long story.")
+    model.answers.set()
+    customer = await reach(models=model.models)
     await says(customer, "Hello")
+    model.asked.clear()
+    model.answers.clear()
     await customer.posts(customer.writes("Tell me"))
-    await asyncio.sleep(0.1)
-    assert await (await outside(customer)).escalate("falling_sentiment")
+    await model.asked.wait()
+    escalating = asyncio.create_task((await outside(customer)).escalate("falling_sentiment"))
+    await wait_until(lambda: escalation(customer).counts["sms requested"], "no escalation has begun")
+    model.answers.set()
+    assert await escalating
     await customer.settles()
     assert customer.unread() == ["A long story.", handoff.CONNECTING]
 
@@ -479,7 +495,7 @@ async def test_what_intelligence_finds_in_writing_brings_a_human(reach: Reach) -
             "operatorResults": [found],
         }
         await customer.posts(body, f"token {number}", "/webhooks/intelligence")
-        await asyncio.sleep(0.1)
+        await wait_until(lambda id=found["id"]: outcomes(customer.app, id), "the result was not handled")  # type: ignore[misc]
     await customer.settles()
     assert customer.unread() == [handoff.CONNECTING]
     assert attributes(customer)["reason_code"] == "falling_sentiment"
