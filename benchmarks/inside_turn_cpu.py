@@ -22,8 +22,8 @@ from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import connect
 
 from agent import tools
-from app.loader import load_prompt
 from app.log import configure_logging
+from app.registry import load_prompt
 from app.voice.tac import PublicAddress
 from kit import defaults
 from kit.agent_app import build_app

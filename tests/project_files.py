@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 PACKAGES = ("agent", "app", "kit", "tests")
 CONVENTIONAL = {"checks", "resources", "commands", "fake"}
 # Modules that are started by name, not imported.
-STARTED = {"app.__main__", "app.health"}
+STARTED = {"app.__main__"}
 
 
 def problems(files: Mapping[str, bytes]) -> list[str]:

@@ -53,10 +53,6 @@ def image(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pyte
         uv = [sys.executable, "-m", "uv", *command.split(), "--quiet", "--python", sys.executable]
         subprocess.run(uv, cwd=build, env=environment, check=True)
     (project.parent / "srv").mkdir()
-    dockerfile = (project / "Dockerfile").read_text(encoding="utf-8")
-    for source, target in re.findall(r"^COPY --from=build /srv/(\S+) /srv/(\S+)$", dockerfile, re.M):
-        if source != ".venv":
-            shutil.copy(build / source, project.parent / "srv" / target)
     shutil.rmtree(build)
     yield project.parent
 

@@ -25,7 +25,7 @@ def environment() -> None:
 def serve() -> None:
     """Answer calls and messages. Exits with 2 when a setting is missing or wrong."""
     from app.environment import load, refused
-    from app.serve import serve
+    from app.main import serve
 
     with refused("Nothing was started."):
         serve(load())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, Self, runtime_checkable
@@ -165,3 +165,21 @@ def merge_settings(*parts: type[Settings]) -> type[Settings]:
         part for part in dict.fromkeys(parts) if not any(part is not more and issubclass(more, part) for more in parts)
     ]
     return create_model("ProjectSettings", __base__=tuple(own) or (Settings,))
+
+
+class Background(set[asyncio.Task[None]]):
+    """Tasks that run in the background. The event loop keeps only weak references, so a task could be collected."""
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self.add(task)
+        task.add_done_callback(self.discard)
+
+    async def finish(self, limit: float) -> int:
+        """Wait up to `limit` seconds, then cancel. Returns how many tasks were cancelled."""
+        if not self:
+            return 0
+        _, late = await asyncio.wait(self, timeout=limit)
+        for task in late:
+            task.cancel()
+        return len(late)

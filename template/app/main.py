@@ -1,23 +1,31 @@
-"""The wiring, top to bottom: settings → store → capabilities → brain → channels."""
+"""Build the server, from top to bottom: settings → store → capabilities → brain → channels. Serve and drain it."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any
 
 import httpx2
+import structlog
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
 
 from app import registry
 from app.brain import Brain
 from app.capability import Capability, Services, Timeouts, run_hooks
 from app.channel import Conversations
-from app.loader import load_prompt, load_tools
+from app.log import configure_logging
 from app.settings import Settings
 from app.store import Store
+
+log = structlog.get_logger()
 
 
 def create_app(
@@ -41,7 +49,8 @@ def create_app(
     wanted = registry.CAPABILITIES if capabilities is None else capabilities
     services.capabilities = [capability.build(services) for capability in wanted]
     runtime = registry.RUNTIME.build(settings, models)
-    brain = Brain(runtime, load_prompt(), load_tools() if tools is None else tools, services, settings.deadline)
+    tools = registry.load_tools() if tools is None else tools
+    brain = Brain(runtime, registry.load_prompt(), tools, services, settings.deadline)
     channels = [channel.build(services, brain) for channel in registry.CHANNELS]
     services.channels = channels
 
@@ -72,3 +81,53 @@ async def health(request: Request) -> JSONResponse:
     conversations: Conversations = request.app.state.conversations
     status = "draining" if conversations.draining else "ok"
     return JSONResponse({"status": status, "active": conversations.active}, 503 if conversations.draining else 200)
+
+
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM, waits up to `drain` seconds for conversations in progress; Uvicorn alone closes every connection.
+
+    Meanwhile `/healthz` answers 503, so that a load balancer sends new calls elsewhere. A second signal stops at once.
+    """
+
+    def __init__(self, app: Starlette, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, host=settings.host, port=settings.port, log_config=None, access_log=False, ws="websockets-sansio"
+            )
+        )
+        self.conversations = app.state.conversations
+        self.drain = settings.drain
+        self.draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.conversations.draining:
+            super().handle_exit(sig, frame)
+        else:
+            self.conversations.draining = True
+            asyncio.get_running_loop().call_soon_threadsafe(self._start_draining)
+
+    def _start_draining(self) -> None:
+        self.draining = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        log.info("server.draining", active=self.conversations.active, seconds=self.drain)
+        try:
+            async with asyncio.timeout(self.drain):
+                while self.conversations.active:
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            log.warning("server.cut_off", active=self.conversations.active)
+        self.should_exit = True
+
+
+def serve(settings: Settings, build: Callable[[], Starlette] | None = None) -> None:
+    """Serve the app, or what `build` makes of it, until a signal comes.
+
+    Exits with 1 when the port is taken or the app does not start.
+    """
+    configure_logging(settings.log_level)
+    server = DrainingServer(build() if build else create_app(settings), settings)
+    try:
+        server.run()
+    except SystemExit:  # uvicorn's 3, which it has explained in the log
+        sys.exit(1)

@@ -1,13 +1,17 @@
-"""What the classes of `app/features.py` are: by their base class a channel, the runtime, the store or a capability."""
+"""Read `app/features.py`: classes by their base class, and their folders. Read prompt and tools of `agent/`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import agent
+from agent import tools
 from app.capability import Capability, merge_settings
 from app.channel import Channel
 from app.features import FEATURES
@@ -48,3 +52,14 @@ def modules(name: str) -> Iterator[ModuleType]:
     for folder in folders():
         if find_spec(f"{folder}.{name}"):
             yield import_module(f"{folder}.{name}")
+
+
+def load_prompt() -> str:
+    """The text of `agent/prompt.md`."""
+    return Path(str(agent.__file__)).with_name("prompt.md").read_text(encoding="utf-8")
+
+
+def load_tools() -> list[Callable[..., Any]]:
+    """Every public function that `agent/tools.py` defines."""
+    functions = inspect.getmembers(tools, inspect.isfunction)
+    return [tool for name, tool in functions if not name.startswith("_") and tool.__module__ == tools.__name__]

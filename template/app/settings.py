@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     auth_token: SecretStr = Field(
         alias="TWILIO_AUTH_TOKEN",
         min_length=1,
-        examples=["an-auth-token-of-nobody"],
+        examples=["example-auth-token"],
         description="Copy the Auth Token from the Twilio Console's start page. An API key secret does not work here.",
     )
     public_url: str = Field(

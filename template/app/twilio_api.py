@@ -1,19 +1,17 @@
-"""Twilio's REST APIs through its helper library, over httpx."""
+"""Client of Twilio's REST APIs, its settings, and whole lists."""
 
 from __future__ import annotations
 
-import logging
-from functools import cache
 from typing import Any
 
 import httpx2
 from pydantic import Field, SecretStr
 from twilio.base.exceptions import TwilioException, TwilioRestException
-from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
 from app.settings import Settings
+from app.twilio_http import Http
 
 
 class ApiSettings(Settings):
@@ -28,7 +26,7 @@ class ApiSettings(Settings):
     api_secret: SecretStr = Field(
         alias="TWILIO_API_SECRET",
         min_length=1,
-        examples=["an-api-secret-of-nobody"],
+        examples=["example-api-secret"],
         description="Copy the secret that the Console shows once, when it creates the API key.",
     )
 
@@ -40,51 +38,6 @@ class OrchestratorSettings(ApiSettings):
         examples=["conv_configuration_" + "0" * 26],
         description="Copy the id of your conversation configuration (conv_configuration_ and 26 characters).",
     )
-
-
-class Http(AsyncHttpClient):  # type: ignore[misc]
-    """Sends the helper library's requests with httpx, since its own asynchronous client sends JSON bodies as forms.
-
-    Drop when twilio > 9.13 passes tests/kit/test_twilio_api.py of the template without it.
-    """
-
-    def __init__(self, transport: httpx2.AsyncBaseTransport | None, timeout: float) -> None:
-        super().__init__(logging.getLogger("twilio"), True, timeout)
-        self.client = httpx2.AsyncClient(verify=_ssl_context(), transport=transport, timeout=timeout)
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        params: Any = None,
-        data: Any = None,
-        headers: Any = None,
-        auth: Any = None,
-        timeout: float | None = None,  # noqa: ASYNC109 (the signature is the library's)
-        allow_redirects: bool = False,
-    ) -> Response:
-        json = (headers or {}).get("Content-Type") == "application/json"
-        response = await self.client.request(
-            method,
-            url,
-            params=params,
-            json=data if json else None,
-            data=None if json else data,
-            headers={name: value for name, value in (headers or {}).items() if isinstance(value, str)},
-            auth=auth,
-            timeout=timeout or self.timeout,
-            follow_redirects=True,  # 308: two profiles were merged
-        )
-        return Response(response.status_code, response.text, response.headers)
-
-    async def close(self) -> None:
-        await self.client.aclose()
-
-
-@cache
-def _ssl_context() -> Any:
-    """One for all clients: it takes 20 ms to load the certificates."""
-    return httpx2.create_ssl_context()
 
 
 def twilio_client(
@@ -103,7 +56,7 @@ async def list_all(resource: Any, **filters: Any) -> list[Any]:
     """All records of a list resource. Raises TwilioRestException.
 
     The library's `list_async` requests the second page synchronously, which fails.
-    Drop when twilio > 9.13 passes tests/kit/test_twilio_api.py of the template without it.
+    Drop when twilio > 9.13 passes tests/kit/orchestrator/test_twilio_api.py of the template without it.
     """
     page = await _fetch_page(resource, **filters)
     records = list(page)

@@ -59,11 +59,12 @@ def givens() -> dict[str, Callable[..., Awaitable[None]]]:
 
 
 def played(script: Any) -> Any:
-    """A scripted model as the runtime of this project uses it: through the real client of its provider."""
-    return import_module(f"{RUNTIME.__module__}.fake").played(script)
+    """A scripted model as the runtime of this project uses it: where it has a fake, through the provider's client."""
+    fake = f"{RUNTIME.__module__}.fake"
+    return import_module(fake).played(script) if find_spec(fake) else script
 
 
 def scenario_files() -> list[Path]:
     """The scenarios of the folders."""
-    packages = [Path(str(import_module(folder).__file__)).parent for folder in folders()]
+    packages = [Path(path) for folder in folders() for path in import_module(folder).__path__]
     return [path for package in packages for path in sorted(package.glob("scenarios/*.yml"))]

@@ -10,7 +10,7 @@ import pytest
 
 from app.config import FIRST_LANGUAGE
 from app.connection import Connection
-from app.loader import load_prompt, load_tools
+from app.registry import load_prompt, load_tools
 from app.session import Session, set_session
 from kit import defaults
 from kit.conventions import drivers

@@ -68,7 +68,7 @@ async def test_what_is_wrong_is_found_and_nothing_else(
     found = {finding.code for finding in report.findings}
     assert code in found and found <= codes, said(report)
     assert "could not be checked" not in said(report)
-    for told in (defaults.AUTH_TOKEN, defaults.CALLED, "a-key-of-nobody", "an-api-secret-of-nobody"):
+    for told in (defaults.AUTH_TOKEN, defaults.CALLED, "a-key-of-nobody", "example-api-secret"):
         assert told not in str(report)
 
 

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
-from app.twilio_api import Http
+from app.twilio_http import Http
 from kit import defaults
 from kit.cli import app as cli
 from kit.setup import command, env_file

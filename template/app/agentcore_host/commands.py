@@ -10,8 +10,7 @@ def host() -> None:
     """Serve inside AgentCore. Nowhere else: this server accepts WebSockets without a signature of Twilio's."""
     from app.agentcore_host import AgentCoreHost
     from app.environment import load, refused
-    from app.main import create_app
-    from app.serve import serve
+    from app.main import create_app, serve
 
     with refused("Nothing was started."):
         read_secret()

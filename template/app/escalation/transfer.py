@@ -15,8 +15,7 @@ from fastapi import APIRouter
 from pydantic_ai import messages as m
 
 from agent import handoff
-from app.background import Background
-from app.capability import Services
+from app.capability import Background, Services
 from app.connection import Connection
 from app.escalation.record import Record, Records, State
 from app.session import Session, this_session

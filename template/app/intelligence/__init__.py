@@ -21,8 +21,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field, ValidationError
 
 from agent import reactions as own_reactions
-from app.background import Background
-from app.capability import Capability, Services, attach
+from app.capability import Background, Capability, Services, attach
 from app.connection import NotSupported
 from app.intelligence.payload import Execution, Result, invalid_fields, parse, signal_of, token_of
 from app.intelligence.reactions import CANNOT_WRITE, REACTION_TIMEOUT, FailedSignals, Reactions, record_of, session_of

@@ -16,8 +16,7 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
-from app.background import Background
-from app.capability import Capability, Services
+from app.capability import Background, Capability, Services
 from app.memory.backend import Backend, Identity, Item, Memories, MemorySettings, identity_of
 from app.session import Action, Session
 

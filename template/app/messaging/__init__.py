@@ -18,9 +18,8 @@ from pydantic_ai.messages import ModelResponse, TextPart
 
 from agent import texts
 from app import config
-from app.background import Background
 from app.brain import Brain
-from app.capability import Capability, Services, attach, run_hooks
+from app.capability import Background, Capability, Services, attach, run_hooks
 from app.channel import Channel
 from app.connection import Connection, NotSupported
 from app.messaging.inbox import Change, Inbox, Message, bare

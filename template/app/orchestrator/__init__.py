@@ -10,8 +10,7 @@ import structlog
 from twilio.rest import Client
 from twilio.rest.conversations.v2.conversation import ConversationList
 
-from app.background import Background
-from app.capability import Capability, Services
+from app.capability import Background, Capability, Services
 from app.session import Session
 from app.store import Store
 from app.twilio_api import OrchestratorSettings, list_all, twilio_client

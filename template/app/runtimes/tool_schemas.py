@@ -10,9 +10,8 @@ from typing import Any
 import httpx2
 
 from app.capability import Capability, Services, run_hooks
-from app.loader import load_tools
 from app.log import configure_logging
-from app.registry import CAPABILITIES, PARTS, ProjectSettings
+from app.registry import CAPABILITIES, PARTS, ProjectSettings, load_tools
 from app.session import Session
 from app.store import InProcess
 

@@ -1,4 +1,4 @@
-"""The server: health, shutdown, and what stays inside: API, numbers, words, secrets."""
+"""The server: scenarios, health, shutdown, and what is not shown or logged: API, numbers, words, secrets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,12 +15,20 @@ import pytest
 import structlog
 
 from app.environment import SettingsError, load
-from app.main import create_app
-from app.serve import DrainingServer, serve
+from app.main import DrainingServer, create_app, serve
 from kit import defaults
+from kit.conventions import scenario_files
 from kit.plugin import Begin, Web
+from kit.scenario import play
+from kit.scenario_file import load as load_scenario
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
+
+
+@pytest.mark.parametrize("path", scenario_files(), ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+async def test_scenario_of_the_server(path: Path) -> None:
+    assert load_scenario(path).given.tools == "sample"  # agent/tools.py may have others
+    assert (await play(path)).failures == []
 
 
 async def health(address: str) -> tuple[int, Any]:
@@ -79,7 +88,7 @@ async def test_a_server_with_nothing_to_do_stops_at_once() -> None:
 
 
 def test_a_port_that_is_taken_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.serve.configure_logging", lambda level: None)
+    monkeypatch.setattr("app.main.configure_logging", lambda level: None)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as exit:
         serve(defaults.settings(host="127.0.0.1", port=taken.getsockname()[1], model="test", fallback_model="test"))
     assert exit.value.code == 1

@@ -126,7 +126,7 @@ def test_no_problem_shows_a_secret(valid: pytest.MonkeyPatch) -> None:
 
 def test_serve_refuses_a_wrong_environment_and_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Settings] = []
-    monkeypatch.setattr("app.serve.serve", started.append)
+    monkeypatch.setattr("app.main.serve", started.append)
     result = CliRunner().invoke(cli.app, ["serve"])
     assert (result.exit_code, started) == (2, [])
 
@@ -141,7 +141,7 @@ def test_serve_prints_every_problem(valid: pytest.MonkeyPatch) -> None:
 
 def test_serve_starts_with_the_environment_that_it_has_read(valid: pytest.MonkeyPatch) -> None:
     started: list[Settings] = []
-    valid.setattr("app.serve.serve", started.append)
+    valid.setattr("app.main.serve", started.append)
     valid.setenv("PORT", "8123")
     result = CliRunner().invoke(cli.app, ["serve"])
     assert result.exit_code == 0
@@ -150,7 +150,7 @@ def test_serve_starts_with_the_environment_that_it_has_read(valid: pytest.Monkey
 
 def test_serve_reads_the_env_file_of_the_project(valid: pytest.MonkeyPatch, tmp_path: Path) -> None:
     started: list[Settings] = []
-    valid.setattr("app.serve.serve", started.append)
+    valid.setattr("app.main.serve", started.append)
     valid.setattr("os.environ", dict(os.environ))  # what the file sets must not outlive the test
     valid.delenv("PUBLIC_URL")
     (tmp_path / ".env").write_text("PUBLIC_URL=https://from.file\nTWILIO_ACCOUNT_SID=lost\n")

@@ -14,9 +14,8 @@ import structlog
 
 from agent import phrases
 from app import config
-from app.background import Background
 from app.brain import Brain
-from app.capability import Capability, Services, attach, run_hooks
+from app.capability import Background, Capability, Services, attach, run_hooks
 from app.connection import Connection
 from app.session import Session
 from app.session_store import ENDED, Ended

@@ -106,7 +106,7 @@ class Context:
         """A client of Twilio with the Auth Token, which every project has."""
         from twilio.rest import Client
 
-        from app.twilio_api import Http
+        from app.twilio_http import Http
 
         token = self.settings.auth_token.get_secret_value()
         return Client(self.settings.account_sid, token, http_client=Http(self.transport, REQUEST_TIMEOUT))
@@ -114,9 +114,13 @@ class Context:
     @cached_property
     def twilio(self) -> Any:
         """A client of Twilio with the project's API key."""
-        from app.twilio_api import twilio_client
+        from twilio.rest import Client
 
-        return twilio_client(self.settings, self.transport, REQUEST_TIMEOUT)
+        from app.twilio_http import Http
+
+        key, secret = self.settings.api_key, self.settings.api_secret.get_secret_value()
+        http = Http(self.transport, REQUEST_TIMEOUT)
+        return Client(key, secret, self.settings.account_sid, http_client=http)
 
     async def cached(self, ask: Callable[[Context], Awaitable[T]]) -> T:
         """The answer to a question that several checks have."""

@@ -15,7 +15,7 @@ import httpx2
 from pydantic import Field, SecretStr
 
 from app.settings import Settings
-from app.twilio_api import Http
+from app.twilio_http import Http
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before another try
 POLL = 1.0  # seconds between two polls of an operation

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from app.background import Background
+from app.capability import Background
 from kit.activity import is_busy, wait_until
 from kit.defaults import ACCOUNT_SID, Problem, settings
 from kit.simulated_twilio.memory import Memory

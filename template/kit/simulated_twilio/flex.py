@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 
-from app.background import Background
+from app.capability import Background
 from kit.activity import wait_until
 from kit.simulated_twilio.product import Answer, BadRequest, Product, Request, get, route, sid
 from kit.simulated_twilio.taskrouter import OUTCOMES, WORKSPACE, Post, TaskRouter

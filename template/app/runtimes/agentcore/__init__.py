@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 
-from app.background import Background
+from app.capability import Background
 from app.runtime import Runtime, reason
 from app.runtimes.aws import missing_credentials, patience
 from app.runtimes.aws.messages import bedrock_messages, content_block, record_of

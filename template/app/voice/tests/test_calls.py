@@ -158,9 +158,8 @@ RULES = [STORY, {"hears": "", "says": "Yes."}]
 
 
 PROCESS = f"""
-from app.main import create_app
 from app.log import configure_logging
-from app.serve import DrainingServer
+from app.main import DrainingServer, create_app
 from kit import defaults
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.scripted_model import scripted

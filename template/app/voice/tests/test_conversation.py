@@ -14,8 +14,8 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from agent import phrases
 from app import config
 from app.connection import Connection
-from app.loader import load_prompt
 from app.main import create_app
+from app.registry import load_prompt
 from app.session import this_session
 from app.tests.test_capability import TWO, Hanging, nothing_seen, seen
 from app.tests.test_failures import BROKEN

@@ -22,8 +22,8 @@ from typer.testing import CliRunner
 
 from agent import phrases
 from app.environment import SettingsError, load
-from app.loader import load_tools
 from app.main import create_app
+from app.registry import load_tools
 from app.runtimes.bedrock_agents import BedrockAgents, Reply, Wanted, connected
 from app.runtimes.bedrock_agents.commands import function_schema
 from app.runtimes.bedrock_agents.fake import Played, event, played
