@@ -1,4 +1,4 @@
-"""What a capability may do to a conversation, shown with one that belongs to nobody."""
+"""Hooks of a capability: order, context, tools, routes, and errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ seen: list[str] = []
 
 
 class Watching(Capability):
-    """Notes every hook as it is called."""
+    """Records every hook as it is called."""
 
     name = "first"
 
@@ -64,7 +64,7 @@ class Second(Watching):
 
 
 class Broken(Capability):
-    """Raises wherever it can."""
+    """Every hook raises."""
 
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         raise RuntimeError("tools")
@@ -87,28 +87,17 @@ def nothing_seen() -> None:
     seen.clear()
 
 
-async def test_hooks_are_called_in_the_order_in_which_a_conversation_lives(begin: Begin) -> None:
+async def test_hooks_are_called_in_order_and_the_context_reaches_the_model(begin: Begin) -> None:
     talk = await begin({"says": "Yes."}, capabilities=TWO)
     await talk.says("Hello")
+    for name in ("first", "second"):
+        assert f"{name} knows that they like tea." in await talk.told()
     await talk.ends()
-    assert seen == [
-        "first.on_start",
-        "second.on_start",
-        "first.context Hello",
-        "second.context Hello",
-        "first.on_end after 2 messages",
-        "second.on_end after 2 messages",
-    ]
+    hooks = ("on_start", "context Hello", "on_end after 2 messages")
+    assert seen == [f"{name}.{hook}" for hook in hooks for name in ("first", "second")]
 
 
-async def test_context_reaches_the_model(begin: Begin) -> None:
-    talk = await begin({"says": "Yes."}, capabilities=TWO)
-    await talk.says("Hello")
-    assert "first knows that they like tea." in await talk.told()
-    assert "second knows that they like tea." in await talk.told()
-
-
-async def test_a_tool_reaches_the_model_and_knows_who_it_is(begin: Begin) -> None:
+async def test_a_tool_of_a_capability_reaches_the_model_and_knows_the_session(begin: Begin) -> None:
     talk = await begin({"calls": {"caller_is_second": {}}}, capabilities=TWO)
     reply = await talk.says("Who am I?")
     assert (reply.tools, reply.text) == (["caller_is_second"], f"second knows {defaults.CALLER}")
@@ -123,15 +112,20 @@ async def test_tools_of_a_capability_stand_beside_your_own(begin: Begin) -> None
     assert sorted((await talk.says("Both")).tools) == ["caller_is_first", "own"]
 
 
-async def test_a_conversation_goes_on_when_a_hook_raises(begin: Begin) -> None:
+async def test_a_conversation_goes_on_when_a_hook_raises_and_each_is_logged(
+    begin: Begin, logged: Callable[[], str]
+) -> None:
     talk = await begin({"calls": {"caller_is_first": {}}}, capabilities=[Broken, Watching])
     assert (await talk.says("Who am I?")).text == f"first knows {defaults.CALLER}"
     await talk.ends()
     assert seen == ["first.on_start", "first.context Who am I?", "first.on_end after 4 messages"]
+    failed = [json.loads(line) for line in logged().splitlines() if "capability.failed" in line]
+    assert [each["hook"] for each in failed] == ["on_start", "tools", "context", "on_end"]
+    assert {each["capability"] for each in failed} == {"Broken"}
 
 
 class Hanging(Capability):
-    """Takes forever wherever it can."""
+    """Hooks that never return."""
 
     async def on_start(self, session: Session) -> None:
         await asyncio.Event().wait()
@@ -145,15 +139,6 @@ async def test_a_conversation_goes_on_when_a_hook_hangs(begin: Begin, logged: Ca
     talk = await begin({"says": "Yes."}, capabilities=[Hanging], timeouts=Timeouts(hook=0.05))
     assert (await talk.says("Hello")).text == "Yes."
     assert logged().count("capability.failed") == 2
-
-
-async def test_a_hook_that_raises_is_logged(begin: Begin, logged: Callable[[], str]) -> None:
-    talk = await begin({"says": "Yes."}, capabilities=[Broken, Watching])
-    await talk.says("Hello")
-    await talk.ends()
-    failed = [line for line in logged().splitlines() if "capability.failed" in line]
-    assert [json.loads(line)["hook"] for line in failed] == ["on_start", "tools", "context", "on_end"]
-    assert {json.loads(line)["capability"] for line in failed} == {"Broken"}
 
 
 async def test_routes_are_mounted() -> None:

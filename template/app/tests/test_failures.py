@@ -1,4 +1,4 @@
-"""A model or a tool that fails: the other party gets words, in time, and never the reason."""
+"""A model or a tool that fails: the reply has text, in time, and never the text of the error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from kit import defaults
 from kit.conventions import played
 from kit.plugin import Begin
 from kit.scripted_model import ModelDown, last_exchange, tool_calls
-from kit.virtual_time import run
 
 BROKEN = {
     "an error": {"fails": True},
@@ -32,33 +31,22 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("rule", BROKEN.values(), ids=BROKEN.keys())
-async def test_a_broken_model_is_apologised_for(begin: Begin, rule: dict[str, Any]) -> None:
-    talk = await begin(rule, deadline=0.1)
-    assert talk.apology in (await talk.says("Hello")).text
-
-
-@pytest.mark.parametrize("rule", BROKEN.values(), ids=BROKEN.keys())
-async def test_the_turn_after_a_broken_one_works(begin: Begin, rule: dict[str, Any]) -> None:
-    talk = await begin({"hears": "first", **rule}, {"hears": "second", "says": "Yes."}, deadline=0.3)
-    await talk.says("first")
+async def test_a_broken_model_is_apologised_for_and_the_next_turn_works(begin: Begin, rule: dict[str, Any]) -> None:
+    talk = await begin({"hears": "first", **rule}, {"hears": "second", "says": "Yes."}, deadline=0.2)
+    assert talk.apology in (await talk.says("first")).text
     assert (await talk.says("second")).text.endswith("Yes.")
 
 
-async def test_a_reply_that_breaks_off_ends_in_an_apology(begin: Begin) -> None:
-    talk = await begin({"says": "One two", "breaks_off": True})
-    assert (await talk.says("Count")).text == f"One two {talk.apology}"
-
-
-async def test_a_reply_that_breaks_off_is_remembered_with_the_apology(begin: Begin) -> None:
+async def test_a_reply_that_breaks_off_ends_in_an_apology_and_is_remembered_with_it(begin: Begin) -> None:
     talk = await begin({"hears": "Count", "says": "One two", "breaks_off": True}, {"hears": "", "says": "Yes."})
-    await talk.says("Count")
+    assert (await talk.says("Count")).text == f"One two {talk.apology}"
     await talk.says("Again")
     assert f"One two {talk.apology}".lower() in await talk.heard()
 
 
 @pytest.mark.parametrize("rule", [{"fails": True}, {"hangs": True}], ids=["error", "no answer"])
 async def test_the_second_model_answers_when_the_first_does_not(begin: Begin, rule: dict[str, Any]) -> None:
-    talk = await begin(rule, fallback=[{"says": "From the second."}], deadline=0.1)
+    talk = await begin(rule, fallback=[{"says": "From the second."}], deadline=0.2)
     reply = await talk.says("Hello")
     assert reply.text.endswith("From the second.") and talk.apology not in reply.text
 
@@ -87,31 +75,27 @@ async def test_a_tool_runs_once_when_the_first_model_fails_after_it(begin: Begin
             raise ModelDown
         yield tool_calls({"book": {"order": "4711"}})
 
-    models = [played(FunctionModel(stream_function=fails_after_the_tool)), *second_model("It is {result}.")]
+    async def repeats_the_result(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        yield f"It is {' '.join(last_exchange(messages)[1])}."
+
+    models = [played(FunctionModel(stream_function=stream)) for stream in (fails_after_the_tool, repeats_the_result)]
     talk = await begin(models=models, tools=[book])
     reply = await talk.says("Book 4711")
     assert (ran, reply.text) == (["4711"], "It is booked.")
 
 
-def second_model(then: str) -> list[Any]:
-    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-        yield then.replace("{result}", " ".join(last_exchange(messages)[1]))
-
-    return [played(FunctionModel(stream_function=stream))]
-
-
 def find(function: str, limit: int) -> str:
-    """Look something up. Its arguments are called what the app may call its own."""
+    """Look something up. Its arguments have names that a function of the app may have too."""
     return f"{limit} of {function}"
 
 
-async def later(function: str, limit: int) -> str:
+async def find_later(function: str, limit: int) -> str:
     """Look something up."""
     return find(function, limit)
 
 
-@pytest.mark.parametrize("tool", [find, later])
-async def test_a_tool_gets_its_arguments_whatever_they_are_called(begin: Begin, tool: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("tool", [find, find_later])
+async def test_a_tool_gets_its_arguments_under_any_names(begin: Begin, tool: Callable[..., Any]) -> None:
     talk = await begin({"calls": {tool.__name__: {"function": "brakes", "limit": 2}}, "then": "{result}"}, tools=[tool])
     assert (await talk.says("Find brakes")).text == "2 of brakes"
 
@@ -128,33 +112,25 @@ async def breaks_later() -> str:
 
 
 @pytest.mark.parametrize("tool", [breaks, breaks_later])
-async def test_a_tool_that_raises_is_reported_to_the_model_as_a_sentence(
-    begin: Begin, tool: Callable[..., Any]
+async def test_a_tool_that_raises_reaches_the_model_as_a_sentence_without_the_error_text(
+    begin: Begin, logged: Callable[[], str], tool: Callable[..., Any]
 ) -> None:
     talk = await begin({"calls": {tool.__name__: {}}, "then": "It said: {result}"}, tools=[tool])
     reply = await talk.says("Look it up")
     assert reply.text.startswith("It said: The tool failed (RuntimeError).")
-
-
-@pytest.mark.parametrize("tool", [breaks, breaks_later])
-async def test_what_a_tool_raises_is_neither_spoken_nor_logged(
-    begin: Begin, logged: Callable[[], str], tool: Callable[..., Any]
-) -> None:
-    talk = await begin({"calls": {tool.__name__: {}}}, tools=[tool])
-    reply = await talk.says("Look it up")
     log = logged()
     assert "tool.failed" in log and tool.__name__ in log
     assert "swordfish" not in reply.text + log
 
 
-def something() -> Any:
+def not_json() -> Any:
     """Look something up."""
     return object()
 
 
-async def test_a_tool_that_returns_what_nobody_can_read_costs_no_later_turn(begin: Begin) -> None:
+async def test_a_result_that_is_no_json_counts_as_an_error_and_the_next_turn_works(begin: Begin) -> None:
     talk = await begin(
-        {"hears": "look", "calls": {"something": {}}, "then": "It said: {result}"}, {"says": "Yes."}, tools=[something]
+        {"hears": "look", "calls": {"not_json": {}}, "then": "It said: {result}"}, {"says": "Yes."}, tools=[not_json]
     )
     assert (await talk.says("Look it up")).text.startswith("It said: The tool failed (")
     assert (await talk.says("Hello")).text == "Yes."
@@ -166,9 +142,6 @@ async def test_a_model_error_is_logged_without_its_text(begin: Begin, logged: Ca
     log = logged()
     assert "model.failed" in log and "ModelDown" in log
     assert "scripted failure" not in log
-
-
-# --- deadlines, in virtual time -----------------------------------------------------------------------------------
 
 
 class Hanging(Runtime):
@@ -185,28 +158,21 @@ class Hanging(Runtime):
         await asyncio.Event().wait()
 
 
-def timed(runtime: Runtime, hold: str) -> list[tuple[float, str]]:
-    """The tokens of a turn, each with the second at which it came. The deadline is 5 seconds."""
-
-    async def listen() -> list[tuple[float, str]]:
-        clock = asyncio.get_running_loop().time
-        services = Services(defaults.settings(), InProcess(), lambda: datetime.now(UTC))
-        session = Session("CA1", "", "", "en-US", services.now)
-        session.connection.hold, session.connection.apology = hold, "Sorry."
-        tokens = Brain(runtime, "Be brief.", [], services, deadline=5.0).reply(session, "Hello")
-        return [(clock(), token) async for token in tokens]
-
-    return run(listen())
+HOLD = "One moment."
+SCHEDULES = {  # of a model with a deadline of 5 seconds: the second at which each token of the reply comes
+    "silent": ((), HOLD, [(5.0, "One moment. "), (25.0, " Sorry.")]),
+    "silent in writing": ((), "", [(20.0, "Sorry.")]),
+    "silent after two": (("1 ", "2 "), HOLD, [(0.0, "1 "), (0.0, "2 "), (5.0, "One moment. "), (25.0, " Sorry.")]),
+}
 
 
-def test_a_silent_model_gets_a_filler_at_the_deadline_and_an_apology_after_four_more() -> None:
-    assert timed(Hanging(), "One moment.") == [(5.0, "One moment. "), (25.0, " Sorry.")]
-
-
-def test_in_writing_there_is_no_filler() -> None:
-    assert timed(Hanging(), "") == [(20.0, "Sorry.")]
-
-
-def test_a_model_that_stops_in_the_middle_is_given_up() -> None:
-    assert timed(Hanging("One ", "two "), "One moment.")[:2] == [(0.0, "One "), (0.0, "two ")]
-    assert timed(Hanging("One ", "two "), "One moment.")[2:] == [(5.0, "One moment. "), (25.0, " Sorry.")]
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(("tokens", "hold", "schedule"), SCHEDULES.values(), ids=SCHEDULES.keys())
+async def test_a_model_that_is_silent_gets_a_filler_and_then_an_apology(
+    tokens: Any, hold: str, schedule: list[tuple[float, str]]
+) -> None:
+    services = Services(defaults.settings(), InProcess(), lambda: datetime.now(UTC))
+    session = Session("CA1", "", "", "en-US", services.now)
+    session.connection.hold, session.connection.apology = hold, "Sorry."
+    reply = Brain(Hanging(*tokens), "Be brief.", [], services, deadline=5.0).reply(session, "Hello")
+    assert [(asyncio.get_running_loop().time(), token) async for token in reply] == schedule

@@ -1,4 +1,4 @@
-"""A wrong environment is refused in one go, each line with its fix; and nothing happens before it is read."""
+"""Every problem of an environment is reported at once, each with its fix; importing the app reads nothing."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from kit import cli, defaults
 
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
 SHAPED = {
-    "AZURE_OPENAI_ENDPOINT": "https://nobody.openai.azure.com",
+    "AZURE_OPENAI_ENDPOINT": "https://example.openai.azure.com",
     "AZURE_TOKEN_CREDENTIALS": "prod",
-    "AZURE_VOICE_LIVE_ENDPOINT": "https://nobody.services.ai.azure.com",
-    "FOUNDRY_PROJECT_ENDPOINT": "https://nobody.services.ai.azure.com/api/projects/one",
+    "AZURE_VOICE_LIVE_ENDPOINT": "https://example.services.ai.azure.com",
+    "FOUNDRY_PROJECT_ENDPOINT": "https://example.services.ai.azure.com/api/projects/one",
 }
-"""Of what a model needs, what is no secret and has a shape of its own."""
+"""Variables of models that are no secrets, with values of the right form."""
 FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.values()}
 VALID = {
     **{name: str(field.examples[0]) for name, field in FIELDS.items() if field.is_required() and field.examples},
@@ -36,7 +36,7 @@ VALID = {
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable and no .env of whoever runs the tests."""
+    """No variable and no .env of the machine that runs the tests."""
     for name in (*FIELDS, *KEYS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -44,7 +44,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def valid(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that will do; the test changes it."""
+    """A complete environment; the test changes it."""
     for name, value in VALID.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
@@ -70,14 +70,11 @@ def test_a_complete_environment_is_taken(valid: pytest.MonkeyPatch) -> None:
     assert settings.auth_token.get_secret_value() == defaults.AUTH_TOKEN
 
 
-def test_everything_that_is_missing_is_named_at_once() -> None:
+def test_every_missing_variable_is_named_at_once_with_its_fix() -> None:
     missing = [problem.split()[0] for problem in problems()]
     needed = [name for name in KEYS if name in str(missing)]
     assert missing == [*(name for name, field in FIELDS.items() if field.is_required()), *needed]
     assert set(needed) == set(KEYS)
-
-
-def test_every_problem_says_what_to_do() -> None:
     for problem in problems():
         assert re.fullmatch(r"[A-Z_]+ is missing\. [A-Z].{20,}\.?", problem)
 
@@ -121,46 +118,38 @@ def test_no_problem_shows_a_secret(valid: pytest.MonkeyPatch) -> None:
     assert defaults.AUTH_TOKEN not in shown and "a-key-that-is-secret" not in shown
 
 
-# --- the command ---------------------------------------------------------------------------------------------
-
-
-def test_serve_refuses_a_wrong_environment_and_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings of the servers that `agent serve` starts; none of them runs."""
     started: list[Settings] = []
     monkeypatch.setattr("app.main.serve", started.append)
-    result = CliRunner().invoke(cli.app, ["serve"])
-    assert (result.exit_code, started) == (2, [])
+    return started
 
 
-def test_serve_prints_every_problem(valid: pytest.MonkeyPatch) -> None:
+def test_serve_prints_every_problem_and_starts_nothing(valid: pytest.MonkeyPatch, started: list[Settings]) -> None:
     valid.delenv("TWILIO_AUTH_TOKEN")
     valid.setenv("PORT", "http")
     result = CliRunner().invoke(cli.app, ["serve"])
+    assert (result.exit_code, started) == (2, [])
     assert "TWILIO_AUTH_TOKEN is missing" in result.stderr and "PORT is 'http'" in result.stderr
     assert "Nothing was started" in result.stderr
 
 
-def test_serve_starts_with_the_environment_that_it_has_read(valid: pytest.MonkeyPatch) -> None:
-    started: list[Settings] = []
-    valid.setattr("app.main.serve", started.append)
-    valid.setenv("PORT", "8123")
-    result = CliRunner().invoke(cli.app, ["serve"])
-    assert result.exit_code == 0
-    assert [settings.port for settings in started] == [8123]
-
-
-def test_serve_reads_the_env_file_of_the_project(valid: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    started: list[Settings] = []
-    valid.setattr("app.main.serve", started.append)
+def test_serve_starts_with_the_environment_and_the_env_file(
+    valid: pytest.MonkeyPatch, started: list[Settings], tmp_path: Path
+) -> None:
     valid.setattr("os.environ", dict(os.environ))  # what the file sets must not outlive the test
+    valid.setenv("PORT", "8123")
     valid.delenv("PUBLIC_URL")
     (tmp_path / ".env").write_text("PUBLIC_URL=https://from.file\nTWILIO_ACCOUNT_SID=lost\n")
     assert CliRunner().invoke(cli.app, ["serve"]).exit_code == 0
-    assert [(settings.public_url, settings.account_sid) for settings in started] == [
-        ("https://from.file", defaults.ACCOUNT_SID)
-    ]
+    (settings,) = started
+    assert (settings.port, settings.public_url, settings.account_sid) == (
+        8123,
+        "https://from.file",
+        defaults.ACCOUNT_SID,
+    )
 
-
-# --- before anything is read ---------------------------------------------------------------------------------
 
 WATCHED_IMPORT = """
 import json, sys
@@ -180,7 +169,7 @@ print(json.dumps(seen))
 
 
 @pytest.mark.process(WATCHED_IMPORT)
-def test_importing_the_app_does_nothing_and_needs_nothing(process: subprocess.Popen[str]) -> None:
+def test_importing_the_app_opens_no_connection_and_reads_no_settings(process: subprocess.Popen[str]) -> None:
     output, _ = process.communicate(timeout=60)
     assert (process.returncode, output) == (0, "[]\n")
 

@@ -1,4 +1,4 @@
-"""Models of any provider: which are asked, and what is said of a name or a key that is wrong."""
+"""Models of any provider: their names, and errors for a wrong name or a missing key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
 
 @pytest.fixture(autouse=True)
 def without_keys(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment that will do, for models that need no key."""
+    """A complete environment, for models that need no key."""
     environment.setenv("AGENT_MODEL", "test")
     environment.setenv("AGENT_FALLBACK_MODEL", "test")
     return environment
@@ -25,7 +25,7 @@ def without_keys(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     [
         ("AGENT_MODEL", "gpt"),
         ("AGENT_MODEL", "opnai:gpt-6-luna"),
-        ("AGENT_MODEL", "nobody:knows:this"),
+        ("AGENT_MODEL", "two:colons:here"),
         ("AGENT_FALLBACK_MODEL", "gpt"),
     ],
 )
