@@ -28,6 +28,7 @@ from kit.simulated_twilio.product import (
 LOOKUP, RECALL, EXPANSION = 0.9, 0.04, 3.0  # seconds; EXPANSION when a model has to write the query
 READABLE_AFTER = 1.0  # seconds after the response to a write
 EXTRACTED_AFTER = 2.5  # seconds after a conversation has been closed
+OWN_STORE = getattr(settings(), "memory_store_id", None)  # of the project, active from the start
 FIELDS = {"callers", "extracts"}
 CALLER_FIELDS = {"traits", "observations", "summaries"}
 PROFILES = "/v1/Stores/{store}/Profiles"
@@ -205,8 +206,7 @@ class Memory(Product):
     async def _store(self, store: str, delay: float = 0.0) -> None:
         """Wait for `delay` seconds. Raises NotFound without an active store."""
         await self.clock.sleep(delay)
-        ours = store == getattr(settings(), "memory_store_id", None)
-        if not ours and not (self.stores and self.stores.active(store)):
+        if store != OWN_STORE and not (self.stores and self.stores.active(store)):
             raise ApiError(404, "the memory store does not exist (520041)")
 
     def _profile(self, id: str) -> Profile:

@@ -154,12 +154,18 @@ def not_listening_after_end() -> list[type[Capability]]:
     return with_intelligence(listen_after_end=0.0, listen_interval=0.01)
 
 
+async def hangs_up(call: Call) -> None:
+    """Hang up, and wait until no worker listens for signals of the call."""
+    await call.hangs_up()
+    intelligence = next(each for each in call.app.state.conversations.capabilities if isinstance(each, Intelligence))
+    await until(lambda: not intelligence._listeners)
+
+
 async def test_a_late_signal_has_the_session_of_its_call(dial: Dial, reactions: Recorder) -> None:
     store = InProcess()
     call = await dial(YES, store=store, capabilities=not_listening_after_end())
     call.session.profile_id, call.session.state["sentiment"] = "mem_profile_1", "neutral"
-    await call.hangs_up()
-    await soon()
+    await hangs_up(call)
     async with another_worker(store) as address:
         await sends_to(address, call, body_of(call, summary="Wants a refund."))
         await until(lambda: reactions.seen)
@@ -177,8 +183,7 @@ async def test_late_signals_see_the_state_of_earlier_ones(dial: Dial, reactions:
         reactions.seen.append((signal, session))
 
     reactions.on_sentiment = count
-    await call.hangs_up()
-    await soon()
+    await hangs_up(call)
     await happens(call, sentiment="negative")
     await happens(call, sentiment="negative")
     assert [session.state["count"] for _, session in reactions.seen] == [1, 2]
@@ -204,8 +209,7 @@ def summaries(reactions: Recorder, monkeypatch: pytest.MonkeyPatch) -> list[tupl
 async def test_a_late_summary_is_saved_on_another_worker(summaries: list[tuple[str, str]], dial: Dial) -> None:
     store = InProcess()
     call = await dial(YES, store=store, capabilities=not_listening_after_end())
-    await call.hangs_up()
-    await soon()
+    await hangs_up(call)
     async with another_worker(store) as address:
         await sends_to(address, call, body_of(call, summary="Wants a refund."))
         await until(lambda: summaries)
@@ -214,7 +218,7 @@ async def test_a_late_summary_is_saved_on_another_worker(summaries: list[tuple[s
 
 async def test_signals_in_the_mailbox_are_handled_when_the_server_stops(reactions: Recorder) -> None:
     async def slow(signal: Signal, session: Session) -> None:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.01)
         await reactions.record(signal, session)
 
     reactions.on_sentiment = slow
@@ -250,13 +254,19 @@ async def test_a_signal_is_kept_when_its_reaction_raises(
 
 
 async def test_a_signal_is_kept_when_its_reaction_is_cancelled(reactions: Recorder, failed_file: Path) -> None:
-    reactions.on_sentiment = lambda signal, session: asyncio.Event().wait()
+    started = asyncio.Event()
+
+    async def hang(signal: Signal, session: Session) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    reactions.on_sentiment = hang
     account = SimulatedAccount()
-    capabilities = with_intelligence(shutdown_timeout=0.05)
+    capabilities = with_intelligence(shutdown_timeout=0.0)
     app = build_app(YES, account=account, capabilities=capabilities, failed_signals=failed_file)
     async with dial_app(app, account=account) as call:
         await sends(call, body_of(call, sentiment="negative"))
-        await soon()
+        await started.wait()
     assert "the server stopped" in text(failed_file)
 
 

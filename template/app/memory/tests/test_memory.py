@@ -117,22 +117,25 @@ async def test_the_first_answer_has_the_memories(backend: DictBackend, start: Be
     assert memory_of(talk).counts == {"started": 1, "found": 1}
 
 
-async def test_the_first_answer_waits_for_a_slow_backend_within_the_budget(backend: DictBackend, start: Begin) -> None:
-    backend.observations[ADA] = ["Prefers tea."]
+@pytest.mark.virtual_time
+async def test_the_first_answer_waits_for_a_slow_backend_within_the_budget(backend: DictBackend) -> None:
+    settings: Any = defaults.settings(memory_budget=0.3)
+    memory, session, clock = Memory(backend, settings), new_session(), asyncio.get_running_loop().time
     backend.answers.clear()
-    talk = await start({"says": "Yes."}, memory_budget=0.1)
-    reply = await talk.says("Hello")
-    assert reply.text == "Yes." and reply.first and reply.first >= 100
-    assert "Prefers tea." not in await talk.told() and memory_of(talk).counts["late"] == 1
-    backend.answers.set()
+    await memory.open()
+    await memory.on_start(session)
+    assert await memory.context(session, "Hello") is None
+    assert (clock(), memory.counts["late"]) == (0.3, 1)
+    assert await memory.context(session, "Are you there?") is None
+    assert (clock(), memory.counts["late"]) == (0.3, 1)
+    await memory.close()
 
 
 async def test_a_later_answer_has_late_memories_and_does_not_wait(backend: DictBackend, start: Begin) -> None:
     backend.observations[ADA] = ["Prefers tea."]
     backend.answers.clear()
-    talk = await start({"says": "Yes."}, memory_budget=0.05)
-    await talk.says("Hello")
-    await talk.says("Are you there?")
+    talk = await start({"says": "Yes."}, memory_budget=0.01)
+    assert (await talk.says("Hello")).text == (await talk.says("Are you there?")).text == "Yes."
     assert memory_of(talk).counts["late"] == 1 and "Prefers tea." not in await talk.told()
     backend.answers.set()
     await lookup_done(talk)
@@ -154,7 +157,7 @@ async def test_an_error_of_the_backend_is_counted_and_the_conversation_goes_on(
 
 async def test_a_lookup_ends_after_its_timeout(backend: DictBackend, begin: Begin) -> None:
     backend.answers.clear()
-    memory = backend.capability(lookup_timeout=0.05)
+    memory = backend.capability(lookup_timeout=0.01)
     talk = await begin({"says": "Yes."}, capabilities=[memory], memory_budget=0)
     await talk.says("Hello")
     await lookup_done(talk)
@@ -235,7 +238,7 @@ async def test_a_tool_returns_in_time_when_the_backend_hangs(backend: DictBacken
     talk = await begin(
         {"hears": "pet", "calls": {"recall": {"query": "dog"}}},
         {"calls": {"remember": {"fact": "Tea."}}},
-        capabilities=[backend.capability(request_timeout=0.05)],
+        capabilities=[backend.capability(request_timeout=0.01)],
         memory_budget=0,
     )
     assert "does not answer" in (await talk.says("What is my pet?")).text
@@ -333,7 +336,7 @@ async def test_the_end_does_not_wait_for_the_backend(backend: DictBackend, start
     backend.answers.set()
     async with asyncio.timeout(10):
         while not backend.ended:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.002)
     assert backend.ended == [ADA] and memory_of(talk).lookups == {}
 
 

@@ -57,9 +57,9 @@ async def transferred(dial: Dial, store: Store | None = None, account: Simulated
 
 async def becomes(store: Store, call_sid: str, state: State) -> Record:
     """The record of a call, once it has reached `state`: events are worked on after they have been answered."""
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         while (record := await Records(store).get(call_sid)) is None or record.state is not state:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.002)
     return record
 
 
@@ -106,6 +106,7 @@ async def test_what_the_model_said_before_stands_before(dial: Dial) -> None:
     assert turn.text.split() == f"{'Let me see. ' * 100} {handoff.CONNECTING}".split()
 
 
+@pytest.mark.virtual_time
 async def test_the_last_words_wait_for_those_before() -> None:
     turn = Turn("A person, please")
     turn.record = [ModelResponse([TextPart("Let me see.")], run_id=turn.run_id)]
@@ -113,7 +114,7 @@ async def test_the_last_words_wait_for_those_before() -> None:
     await asyncio.sleep(0.01)
     assert not waiting.done()
     turn.spoken_text = f"{phrases.HOLD} Let me see."
-    await asyncio.wait_for(waiting, 0.5)
+    await asyncio.wait_for(waiting, 0.1)
 
 
 async def test_the_model_is_not_asked_again(dial: Dial) -> None:
@@ -214,7 +215,7 @@ async def test_a_signal_reaches_a_call_that_came_back(dial: Dial) -> None:
     call = await dial(YES)
     call.session.actions.clear()  # as on another worker
     await call.drops()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(10):
         while not call.session.actions:
             await asyncio.sleep(0.005)
     assert await call.session.escalate("falling_sentiment")
@@ -283,7 +284,7 @@ async def test_a_call_that_has_left_does_not_come_back_to_the_agent(dial: Dial) 
     await call.account.happens(call, {"taskrouter": "accepted"})
     socket = await websocket(call.address)
     await socket.send(setup(call.sid))
-    await asyncio.wait_for(socket.wait_closed(), 1)
+    await asyncio.wait_for(socket.wait_closed(), 10)
     assert call.app.state.conversations.active == 0
 
 
@@ -341,6 +342,7 @@ async def test_who_is_transferred_by_another_worker_stays_in_the_queue(
     assert after.queue and waiting.verbs[0] == "Say"
 
 
+@pytest.mark.virtual_time
 async def test_a_store_that_is_slow_for_others_costs_no_transfer() -> None:
     app = create_app(defaults.settings(), [scripted(YES)], [], store=Broken(), transport=SimulatedAccount().transport)
     await calls_of(app).start(CALL, caller=defaults.CALLER, called=defaults.CALLED, connection=Connection())
