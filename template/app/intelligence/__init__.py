@@ -220,7 +220,7 @@ class Intelligence(Capability):
 
     async def _drain(self, session: Session) -> None:
         """React to every signal in the mailbox of a session that no worker serves."""
-        while (text := await self.mailbox.take(session.id, 0.01)) is not None:
+        while (text := await self.mailbox.take(session.id, 0)) is not None:
             if text:
                 await self._react(text, session)
 
