@@ -26,6 +26,8 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
     ({"model_provider": "azure"}, {"model_provider": "bedrock", "fallback_provider": "openai"}),
     ({"fallback_provider": "google"}, {"fallback_provider": "azure", "path": "manual"}),
+    ({"model_provider": "google", "fallback_provider": "openai"}, {"path": "azure"}),
+    ({"path": "manual", "model_provider": "bedrock", "fallback_provider": "openai"}, {"path": "aws"}),
     ({"path": "manual", "languages": ["zh-HK"], "tts_provider": "Google"}, {"tts_provider": "Amazon"}),
     ({"level": "1", "path": "manual"}, {"level": "2"}),
     ({"level": "2"}, {"level": "3"}),
