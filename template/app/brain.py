@@ -95,11 +95,11 @@ class Brain:
         return session.tools
 
     async def _instructions(self, session: Session, text: str) -> str:
-        known = await self._hooks(Capability.context, session, text)
+        contexts = await self._hooks(Capability.context, session, text)
         now = f"It is {session.now():%A, %d %B %Y, %H:%M} UTC."
         greeting = f"You began with: {session.greeting}" if session.greeting else None
         channel = session.connection.instructions
-        return "\n\n".join(filter(None, [self.prompt, greeting, channel, *known, *session.guidance, now]))
+        return "\n\n".join(filter(None, [self.prompt, greeting, channel, *contexts, *session.guidance, now]))
 
     async def _hooks(self, hook: Callable[..., Any], *args: Any) -> list[Any]:
         return await run_hooks(self.capabilities, hook, *args, timeout=self.services.timeouts.hook)

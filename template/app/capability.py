@@ -1,4 +1,4 @@
-"""The hooks of a capability. `main.py`, the brain and the channels call every registered one; none is named there."""
+"""Hooks of a capability, and the services that it is built from. `main.py`, the brain and the channels call them."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Channel(ABC):
 
 
 class Conversations:
-    """Every conversation of this server. `draining` is True once the server has been told to stop."""
+    """Every conversation of this server. `draining` is True after the first signal to stop."""
 
     def __init__(self, channels: Sequence[Channel], capabilities: Sequence[Capability]) -> None:
         self.channels = channels

@@ -46,8 +46,8 @@ def create_app(
     settings = settings or registry.ProjectSettings()
     store = store or registry.STORE.build(settings)
     services = Services(settings, store, now, transport, timeouts or Timeouts(), registry.PARTS)
-    wanted = registry.CAPABILITIES if capabilities is None else capabilities
-    services.capabilities = [capability.build(services) for capability in wanted]
+    classes = registry.CAPABILITIES if capabilities is None else capabilities
+    services.capabilities = [capability.build(services) for capability in classes]
     runtime = registry.RUNTIME.build(settings, models)
     tools = registry.load_tools() if tools is None else tools
     brain = Brain(runtime, registry.load_prompt(), tools, services, settings.deadline)

@@ -55,12 +55,12 @@ class SessionStore:
         return saved if saved is None or saved is ENDED else str(saved.get("worker", ""))
 
     async def save(self, session: Session, seconds: float) -> None:
-        """Keep the session for so many seconds."""
+        """Keep the session for that many seconds."""
         saved = {**dump_session(session), "worker": self.worker}
         await self.store.put(key(session.id), json.dumps(saved), seconds)
 
     async def end(self, id: str, seconds: float) -> None:
-        """Let nobody open the session again, for so many seconds."""
+        """Make `load` return ENDED for this session, for that many seconds."""
         await self.store.put(key(id), json.dumps(ENDED.value), seconds)
 
     async def _read(self, id: str) -> Mapping[str, Any] | Ended | None:
