@@ -63,5 +63,6 @@ class Turn:
     def tool_outcome(self, call: m.ToolCallPart) -> m.ToolReturnPart:
         """The result of a tool that an interruption found running; most have finished by now."""
         task = self.tools.get(call.tool_call_id)
-        has_result = task and task.done() and not task.cancelled() and not task.exception()
-        return m.ToolReturnPart(call.tool_name, task.result() if task and has_result else TOOL_UNFINISHED, call.tool_call_id)
+        returned = task and task.done() and not task.cancelled() and not task.exception()
+        content = task.result() if task and returned else TOOL_UNFINISHED
+        return m.ToolReturnPart(call.tool_name, content, call.tool_call_id)
