@@ -88,7 +88,3 @@ app.command(context_settings=PASSED_ON)(selftest)
 for command in (serve, scenario, doctor, *commands()):
     app.command()(command)
 app.add_typer(setup, name="setup")
-
-
-def main() -> None:
-    app()

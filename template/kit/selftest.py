@@ -15,7 +15,15 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 IN_PARALLEL = ["-n", "auto", "--maxprocesses", "4"]
 WITH_PACKAGES = ["uv", "run", "--group", "selftest"]
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+
+@app.callback()
+def agent() -> None:
+    """`agent` with this command alone, which needs nothing of the app."""
+
+
+@app.command(context_settings=PASSED_ON)
 def selftest(context: typer.Context) -> None:
     """Run the tests of app/ in parallel. Further arguments go to pytest, as in `agent selftest app/voice -x`."""
     paths = [] if any(Path(each.partition("::")[0]).exists() for each in context.args) else ["app"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -38,11 +39,45 @@ class Terminal:
 
 
 @asynccontextmanager
-async def piped() -> AsyncGenerator[AsyncIterator[str]]:
-    """Lines of stdin that is no terminal."""
+async def typed_lines(
+    prompt: str, last: str, is_over: Callable[[], bool] = lambda: False, **options: Any
+) -> AsyncGenerator[AsyncIterator[str]]:
+    """Lines from the keyboard, then `last` for Ctrl-D; or lines of stdin that is no terminal.
+
+    `options` are those of `PromptSession`.
+    """
+    if not sys.stdin.isatty():
+        yield _piped()
+        return
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.patch_stdout import patch_stdout
+
+    entered: asyncio.Queue[str] = asyncio.Queue()
+
+    async def enter() -> None:
+        session: PromptSession[str] = PromptSession(erase_when_done=True, **options)
+        try:
+            while True:
+                entered.put_nowait((await session.prompt_async(prompt)).strip())
+        except (EOFError, KeyboardInterrupt):
+            entered.put_nowait(last)
 
     async def lines() -> AsyncIterator[str]:
-        while text := await asyncio.to_thread(sys.stdin.readline):
-            yield text.strip()
+        while not is_over():
+            if entered.empty():
+                await asyncio.sleep(0.05)
+            else:
+                yield entered.get_nowait()
 
-    yield lines()
+    with patch_stdout(raw=True):
+        entering = asyncio.create_task(enter())
+        try:
+            yield lines()
+        finally:
+            entering.cancel()
+            await asyncio.wait([entering])
+
+
+async def _piped() -> AsyncIterator[str]:
+    while text := await asyncio.to_thread(sys.stdin.readline):
+        yield text.strip()

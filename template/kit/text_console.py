@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
-
-from prompt_toolkit import PromptSession
-from prompt_toolkit.patch_stdout import patch_stdout
 
 from app.main import create_app
 from kit import defaults
 from kit.network_guard import offline
 from kit.simulated_twilio.account import SimulatedAccount
-from kit.terminal import Terminal, piped
+from kit.terminal import Terminal, typed_lines
 from kit.texter import Texter, texter
 
 HELP = """\
@@ -26,8 +22,6 @@ HELP = """\
 /done          a human was asked for, came and has finished
 /close         Twilio closes the conversation after a time without messages
 /quit          put the phone away, like Ctrl-D"""
-
-
 EVENTS = {"/no_worker": "no_worker", "/done": "completed"}  # the next event of the task
 
 
@@ -42,7 +36,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
             account = SimulatedAccount()
             app = create_app(defaults.settings(), models, transport=account.transport)
             customer = await stack.enter_async_context(texter(app, account))
-            async with typed() if sys.stdin.isatty() else piped() as lines:
+            async with typed_lines("customer  ", "/quit") as lines:
                 async for text in lines:
                     if text == "/quit":
                         break
@@ -100,17 +94,3 @@ async def answers(customer: Texter, terminal: Terminal) -> None:
         terminal.note(f"-> Flex ({task['channel']}): {task['reason_code']}. /human Hello accepts, /no_worker does not.")
     if not unread:
         terminal.note("The agent does not answer.")
-
-
-@asynccontextmanager
-async def typed() -> AsyncGenerator[AsyncIterator[str]]:
-    """Lines from the keyboard."""
-
-    async def lines() -> AsyncIterator[str]:
-        session: PromptSession[str] = PromptSession(erase_when_done=True)
-        with suppress(EOFError, KeyboardInterrupt):
-            while True:
-                yield (await session.prompt_async("customer  ")).strip()
-
-    with patch_stdout(raw=True):
-        yield lines()

@@ -7,19 +7,16 @@ import os
 import re
 import statistics
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
-
-from prompt_toolkit import PromptSession
-from prompt_toolkit.patch_stdout import patch_stdout
 
 from app.main import create_app
 from kit import defaults
 from kit.caller import Call, CallProblem, CallTurn, dial_app
 from kit.network_guard import offline
 from kit.simulated_twilio.account import SimulatedAccount
-from kit.terminal import Terminal, piped
+from kit.terminal import Terminal, typed_lines
 
 HELP = """\
 To type while the agent speaks is to speak over it. Also:
@@ -102,7 +99,9 @@ class TerminalCall:
         self.reply: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        async with typed(self.call, self.over) if self.interactive else piped() as lines:
+        async with typed_lines(
+            "     you  ", "/hangup", self.over, bottom_toolbar=self.toolbar, refresh_interval=0.1
+        ) as lines:
             async for text in lines:
                 if not (self.interactive or text.startswith("/interrupt")):
                     await self.catch_up()
@@ -111,6 +110,12 @@ class TerminalCall:
                 await self.obey(text)
         if self.reply:
             await self.reply
+
+    def toolbar(self) -> str:
+        """The text as it is spoken."""
+        width = os.get_terminal_size().columns - 12
+        heard = self.call.playback.heard()[-width:]
+        return f"   agent  {heard}" if self.call.playback.remaining > 0 else "          Your turn. Ctrl-D hangs up."
 
     async def catch_up(self) -> None:
         """A pipe is faster than speech: hear the reply to its end first."""
@@ -222,37 +227,3 @@ async def wait_until_spoken(call: Call) -> None:
     """Wait until the text that the agent has sent so far has been spoken."""
     while (remaining := call.playback.remaining) > 0:
         await asyncio.sleep(min(0.05, remaining))
-
-
-@asynccontextmanager
-async def typed(call: Call, over: Callable[[], bool]) -> AsyncGenerator[AsyncIterator[str]]:
-    """Lines from the keyboard. The toolbar shows the text as it is spoken."""
-    entered: asyncio.Queue[str] = asyncio.Queue()
-
-    def toolbar() -> str:
-        width = os.get_terminal_size().columns - 12
-        heard = call.playback.heard()[-width:]
-        return f"   agent  {heard}" if call.playback.remaining > 0 else "          Your turn. Ctrl-D hangs up."
-
-    async def enter() -> None:
-        session: PromptSession[str] = PromptSession(bottom_toolbar=toolbar, refresh_interval=0.1, erase_when_done=True)
-        try:
-            while True:
-                entered.put_nowait((await session.prompt_async("     you  ")).strip())
-        except (EOFError, KeyboardInterrupt):
-            entered.put_nowait("/hangup")
-
-    async def lines() -> AsyncIterator[str]:
-        while not over():
-            if entered.empty():
-                await asyncio.sleep(0.05)
-            else:
-                yield entered.get_nowait()
-
-    with patch_stdout(raw=True):
-        entering = asyncio.create_task(enter())
-        try:
-            yield lines()
-        finally:
-            entering.cancel()
-            await asyncio.wait([entering])

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -18,7 +20,7 @@ from typer.testing import CliRunner
 from app import config
 from app.__main__ import app as server
 from app.registry import modules
-from kit import cli
+from kit import cli, start_pytest
 from kit.conventions import commands
 from kit.plugin import silence_logs
 
@@ -177,6 +179,33 @@ def test_the_tests_do_not_see_the_environment_file(started: list[list[str]]) -> 
     assert "OF_THIS_PROJECT" not in os.environ
     run("scenario")
     assert os.environ["OF_THIS_PROJECT"] == "1"
+
+
+ALONE = """
+import sys
+from kit.__main__ import main
+
+sys.argv = ["agent", "selftest", "--help"]
+try:
+    main()
+finally:
+    assert "app" not in sys.modules and "pytest" not in sys.modules
+"""
+
+
+@pytest.mark.process(ALONE)
+def test_the_command_starts_without_the_app(process: subprocess.Popen[str]) -> None:
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "agent selftest" in output
+
+
+@pytest.mark.parametrize(("numprocesses", "loaded"), [(None, ["kit.plugin"]), (2, [])])
+def test_the_process_that_distributes_tests_loads_no_fixtures(numprocesses: int | None, loaded: list[str]) -> None:
+    imported: list[str] = []
+    plugins = SimpleNamespace(import_plugin=imported.append)
+    config: Any = SimpleNamespace(getoption=lambda *_: numprocesses, pluginmanager=plugins)
+    start_pytest.pytest_configure(config)
+    assert imported == loaded
 
 
 # --- agent ------------------------------------------------------------------------------------------------------------
