@@ -106,7 +106,7 @@ class Talk:
     async def session(self) -> Session:
         return await self.driver.session()
 
-    async def told(self) -> str:
+    async def instructions(self) -> str:
         """The instructions of the model's last request."""
         return last_instructions(await self.session())
 

@@ -91,7 +91,7 @@ async def test_hooks_are_called_in_order_and_the_context_reaches_the_model(begin
     talk = await begin({"says": "Yes."}, capabilities=TWO)
     await talk.says("Hello")
     for name in ("first", "second"):
-        assert f"{name} knows that they like tea." in await talk.told()
+        assert f"{name} knows that they like tea." in await talk.instructions()
     await talk.ends()
     hooks = ("on_start", "context Hello", "on_end after 2 messages")
     assert seen == [f"{name}.{hook}" for hook in hooks for name in ("first", "second")]

@@ -498,7 +498,7 @@ async def test_state_and_guidance_of_a_reaction_are_used_in_the_next_turn(
     await happens(talk.party, next_best_response="Offer a refund.")
     await happens(talk.party, custom={"name": "Own", "result": 1})
     assert (await talk.says("Which flags?")).text == "flag 0"
-    assert "Offer a refund." in await talk.told()
+    assert "Offer a refund." in await talk.instructions()
     await happens(talk.party, custom={"name": "Own", "result": 2})
     assert (await talk.says("Which flags?")).text == "flag 0, flag 1"
     assert await talk.heard() and "hello" in await talk.heard()

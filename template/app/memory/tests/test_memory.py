@@ -113,7 +113,7 @@ async def test_the_first_answer_has_the_memories(backend: DictBackend, start: Be
     backend.observations[ADA] = ["Prefers tea."]
     talk = await start({"says": "Yes."})
     await talk.says("Hello")
-    assert "- Prefers tea." in await talk.told()
+    assert "- Prefers tea." in await talk.instructions()
     assert memory_of(talk).counts == {"started": 1, "found": 1}
 
 
@@ -136,11 +136,11 @@ async def test_a_later_answer_has_late_memories_and_does_not_wait(backend: DictB
     backend.answers.clear()
     talk = await start({"says": "Yes."}, memory_budget=0.01)
     assert (await talk.says("Hello")).text == (await talk.says("Are you there?")).text == "Yes."
-    assert memory_of(talk).counts["late"] == 1 and "Prefers tea." not in await talk.told()
+    assert memory_of(talk).counts["late"] == 1 and "Prefers tea." not in await talk.instructions()
     backend.answers.set()
     await lookup_done(talk)
     await talk.says("And now?")
-    assert "Prefers tea." in await talk.told()
+    assert "Prefers tea." in await talk.instructions()
 
 
 @pytest.mark.parametrize("error", [ConnectionError("+15005550006 drinks tea"), ValueError("tea"), TimeoutError()])
@@ -218,7 +218,7 @@ async def test_a_remembered_fact_is_known_in_the_next_conversation(backend: Dict
     await talk.ends()
     again = await start({"says": "Yes."})
     await again.says("Hello")
-    assert "Prefers tea." in await again.told()
+    assert "Prefers tea." in await again.instructions()
 
 
 async def test_the_model_can_recall_by_a_query(backend: DictBackend, start: Begin) -> None:
