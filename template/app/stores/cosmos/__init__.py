@@ -40,15 +40,15 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from app.runtimes.azure import AzureSettings, default_credential
 from app.store import InProcess, Store
-from app.stores.shared import ALONE, ANSWER, LISTEN, Down, SharedStore, milliseconds
+from app.stores.shared import ALONE, LISTEN_TIMEOUT, REQUEST_TIMEOUT, Down, SharedStore, milliseconds
 
 log = structlog.get_logger()
 
-CONNECT_TIMEOUT = 4.0  # seconds for token, account and container; callers wait for it no longer than ANSWER
+CONNECT_TIMEOUT = 4.0  # seconds for token, account and container; callers wait for it no longer than REQUEST_TIMEOUT
 FIRST_POLL = 0.05  # seconds between the first polls of an empty queue
 MAX_POLL = 0.8  # seconds between later polls: Cosmos DB notifies no reader, and charges for each request
 CLAIM_ATTEMPTS = 5  # for a key that exists for a write and not for a read
-RETRY_WINDOW = LISTEN + ANSWER  # seconds in which the client may repeat a change: no caller waits longer
+RETRY_WINDOW = LISTEN_TIMEOUT + REQUEST_TIMEOUT  # seconds in which the client may repeat a change
 MAX_TAKEN = 10  # entries of a queue's list of taken messages: more than others take before a change is repeated
 MAX_BYTES = 1_900_000  # an item of Cosmos DB may have 2 MB
 NO_CONTAINER = 1003  # sub-status of a 404: the database or the container is missing
@@ -103,8 +103,8 @@ class CosmosStore(SharedStore):
         self.client = CosmosClient(
             endpoint,
             credential,
-            connection_timeout=ANSWER,
-            read_timeout=ANSWER,
+            connection_timeout=REQUEST_TIMEOUT,
+            read_timeout=REQUEST_TIMEOUT,
             retry_total=1,
             retry_throttle_total=3,
             no_response_on_write=True,

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from app.runtimes.aws import AwsSettings
 from app.store import InProcess, Store
-from app.stores.shared import ALONE, ANSWER, Down, SharedStore, milliseconds
+from app.stores.shared import ALONE, REQUEST_TIMEOUT, Down, SharedStore, milliseconds
 
 log = structlog.get_logger()
 
@@ -62,8 +62,8 @@ class DynamoDBStore(SharedStore):
             "dynamodb",
             region_name=region,
             config=Config(
-                connect_timeout=ANSWER,
-                read_timeout=ANSWER,
+                connect_timeout=REQUEST_TIMEOUT,
+                read_timeout=REQUEST_TIMEOUT,
                 retries={"total_max_attempts": 2, "mode": "standard"},
                 max_pool_connections=THREADS,
             ),

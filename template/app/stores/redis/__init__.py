@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from app.settings import Settings
 from app.store import InProcess, Store
-from app.stores.shared import ALONE, ANSWER, SharedStore, milliseconds
+from app.stores.shared import ALONE, REQUEST_TIMEOUT, SharedStore, milliseconds
 
 # A pop that waits occupies its connection, and every live conversation may have one. redis-py stops at 100 unless told;
 # the real limit is the server's `maxclients`, 10000 by default, for all workers together.
@@ -31,7 +31,7 @@ def client(url: str) -> Redis:
         decode_responses=True,
         max_connections=CONNECTIONS,
         socket_timeout=None,
-        socket_connect_timeout=ANSWER,
+        socket_connect_timeout=REQUEST_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
     )
     pool: Any = redis.connection_pool
@@ -104,7 +104,7 @@ class RedisStore(SharedStore):
     async def reach(self) -> object:
         return await self.redis.ping()
 
-    async def _let_go(self) -> None:
+    async def _disconnect(self) -> None:
         await self.redis.connection_pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:

@@ -73,8 +73,6 @@ class Identity:
 class OnCosmos:
     """The fixtures of every shared store."""
 
-    grace = 1.0
-
     @pytest.fixture
     async def server(self) -> AsyncGenerator[CosmosServer]:
         server = CosmosServer(KEY)
@@ -335,7 +333,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
     async def test_a_worker_that_starts_during_an_outage_uses_the_store_afterwards(
         self, broken: CosmosServer, connect: Callable[..., CosmosStore], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("app.stores.shared.PAUSE", 0.1)
+        monkeypatch.setattr("app.stores.shared.OUTAGE_PAUSE", 0.1)
         store = connect(broken)
         await store.put("a", "1", 60)
         broken.start()
@@ -420,13 +418,13 @@ class TestIdentity(OnCosmos):
     async def test_a_slow_first_token_does_not_delay_the_caller(
         self, server: CosmosServer, connect: Callable[..., CosmosStore], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("app.stores.shared.ANSWER", 0.2)
-        monkeypatch.setattr("app.stores.shared.PAUSE", 0.1)
+        monkeypatch.setattr("app.stores.shared.REQUEST_TIMEOUT", 0.2)
+        monkeypatch.setattr("app.stores.shared.OUTAGE_PAUSE", 0.1)
         identity = Identity("a-token", ready=False)
         store = connect(server, identity)
         await store.put("a", "1", 60)
         assert server.items() == []
-        monkeypatch.setattr("app.stores.shared.ANSWER", 1.0)
+        monkeypatch.setattr("app.stores.shared.REQUEST_TIMEOUT", 1.0)
         identity.ready.set()
         async with asyncio.timeout(10):
             while not server.items():
@@ -448,7 +446,7 @@ class TestIdentity(OnCosmos):
         monkeypatch: pytest.MonkeyPatch,
         logged: Callable[[], str],
     ) -> None:
-        monkeypatch.setattr("app.stores.shared.ANSWER", 0.1)
+        monkeypatch.setattr("app.stores.shared.REQUEST_TIMEOUT", 0.1)
         identity = Identity(None, ready=False)
         store = connect(server, identity)
         await store.put("a", "1", 60)

@@ -139,8 +139,6 @@ class Server(Table):
 class OnDynamoDB:
     """The fixtures of every shared store."""
 
-    grace = 1.0
-
     @pytest.fixture
     async def server(self, aws: Any) -> AsyncGenerator[Server]:
         server = Server(aws)
