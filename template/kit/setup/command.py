@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import re
@@ -10,13 +11,22 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
-if TYPE_CHECKING:
-    from kit.setup.api import SetupSettings
-    from kit.setup.resource import SetupContext, Step
+from app.environment import SettingsError, refused
+from app.log import configure_logging
+from kit.setup.api import Api, SetupError, SetupSettings
+from kit.setup.apply import apply
+from kit.setup.env_file import EnvFile
+from kit.setup.journal import FILE, Journal
+from kit.setup.plan import plan
+from kit.setup.resource import Choices, SetupContext, Step
+from kit.setup.simulated import simulated_setup
+from kit.setup.undo import undo
+from kit.setup.verify import verify
 
 MAX_VALUE_LENGTH = 200  # characters of a value that is shown
 DONE = "Done. Start `agent serve` with this .env, then run `agent setup verify`."
@@ -29,86 +39,78 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Simulated = Annotated[
     bool, typer.Option("--simulated", help="With an account that is simulated, and forgotten afterwards.")
 ]
-Number = Annotated[str, typer.Option(help="The phone number, as in +15005550001; one that the account has.")]
-Name = Annotated[str, typer.Option(help="Name of new resources: small letters, digits and hyphens.")]
-Store = Annotated[str, typer.Option(help="An existing memory store (mem_store_...).")]
-Configuration = Annotated[str, typer.Option(help="An existing conversation configuration.")]
-Intelligence = Annotated[str, typer.Option(help="An existing intelligence configuration.")]
-Operator = Annotated[str, typer.Option(help="The operator of your own, by id.")]
-Workspace = Annotated[str, typer.Option(help="An existing workspace, by SID or name, or 'a new one'.")]
-Grouping = Annotated[str, typer.Option(help="conversationGroupingType of a new conversation configuration. For ever.")]
+FLAGS = {  # option of plan and apply, also `flag` of a resource: its help
+    "number": "The phone number, as in +15005550001; one that the account has.",
+    "name": "Name of new resources: small letters, digits and hyphens.",
+    "store": "An existing memory store (mem_store_...).",
+    "configuration": "An existing conversation configuration.",
+    "intelligence": "An existing intelligence configuration.",
+    "operator": "The operator of your own, by id.",
+    "workspace": "An existing workspace, by SID or name, or 'a new one'.",
+    "grouping": "conversationGroupingType of a new conversation configuration. For ever.",
+}
+
+
+def with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of FLAGS. Its parameter `flags` has those that were given."""
+
+    def run(**options: Any) -> None:
+        flags = {name: value for name in FLAGS if (value := options.pop(name, ""))}
+        name = flags.get("name", "agent")
+        if not re.fullmatch("[a-z0-9][a-z0-9-]{0,31}", name):
+            typer.secho(f"--name: {name!r} must have 1 to 32 small letters, digits and hyphens.", fg="red", err=True)
+            raise typer.Exit(2)
+        command(flags=flags, **options)
+
+    known = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [each for each in known if each.name != "flags"]
+    for name, text in FLAGS.items():
+        option = Annotated[str, typer.Option(help=text)]
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default="", annotation=option))
+    described: Any = run  # typer reads signature, annotations, name and docstring
+    described.__signature__ = inspect.Signature(parameters)
+    described.__annotations__ = {each.name: each.annotation for each in parameters}
+    described.__name__, described.__doc__ = command.__name__, command.__doc__
+    return run
 
 
 @setup.callback(invoke_without_command=True)
+@with_flags
 def default(
-    context: typer.Context,
-    as_json: Json = False,
-    simulated: Simulated = False,
-    number: Number = "",
-    name: Name = "",
-    store: Store = "",
-    configuration: Configuration = "",
-    intelligence: Intelligence = "",
-    operator: Operator = "",
-    workspace: Workspace = "",
-    grouping: Grouping = "",
+    context: typer.Context, flags: Mapping[str, str], as_json: Json = False, simulated: Simulated = False
 ) -> None:
     """Without a subcommand: plan."""
-    given = (as_json, simulated, number, name, store, configuration, intelligence, operator, workspace, grouping)
     if context.invoked_subcommand is None:
-        plan(*given)
-    elif any(given):  # typer would drop them, --simulated too
+        show_plan(flags, as_json, simulated)
+    elif flags or as_json or simulated:  # typer would drop them, --simulated too
         typer.secho(f"Write the options after {context.invoked_subcommand}. Nothing was changed.", fg="red", err=True)
         raise typer.Exit(2)
 
 
-@setup.command()
-def plan(
-    as_json: Json = False,
-    simulated: Simulated = False,
-    number: Number = "",
-    name: Name = "",
-    store: Store = "",
-    configuration: Configuration = "",
-    intelligence: Intelligence = "",
-    operator: Operator = "",
-    workspace: Workspace = "",
-    grouping: Grouping = "",
-) -> None:
+@setup.command("plan")
+@with_flags
+def plan_command(flags: Mapping[str, str], as_json: Json = False, simulated: Simulated = False) -> None:
     """Show the resources that apply would create and change. Changes nothing."""
-    given = flag_values(number, name, store, configuration, intelligence, operator, workspace, grouping)
+    show_plan(flags, as_json, simulated)
 
+
+def show_plan(flags: Mapping[str, str], as_json: bool, simulated: bool) -> None:
     async def work(own: SetupContext) -> int:
-        from kit.setup.plan import plan
-
         steps = await plan(own)
         typer.echo(json.dumps(as_record(own, steps), indent=2) if as_json else "\n".join(as_text(own, steps)))
         return 0
 
-    run(work, given, simulated, quiet=as_json)
+    run(work, flags, simulated, quiet=as_json)
 
 
-@setup.command()
-def apply(
-    as_json: Json = False,
-    yes: Yes = False,
-    simulated: Simulated = False,
-    number: Number = "",
-    name: Name = "",
-    store: Store = "",
-    configuration: Configuration = "",
-    intelligence: Intelligence = "",
-    operator: Operator = "",
-    workspace: Workspace = "",
-    grouping: Grouping = "",
+@setup.command("apply")
+@with_flags
+def apply_command(
+    flags: Mapping[str, str], as_json: Json = False, yes: Yes = False, simulated: Simulated = False
 ) -> None:
     """Create and change the resources, after a typed yes. Can be run again at any time; resumes when interrupted."""
-    given = flag_values(number, name, store, configuration, intelligence, operator, workspace, grouping)
 
     async def work(own: SetupContext) -> int:
-        from kit.setup.apply import apply
-        from kit.setup.plan import plan
-
         steps = await plan(own)
         if not as_json:
             typer.echo("\n".join(as_text(own, steps)))
@@ -122,24 +124,21 @@ def apply(
             typer.echo(APPLIED_SIMULATED if simulated else DONE)
         return 0
 
-    run(work, given, simulated, quiet=as_json)
+    run(work, flags, simulated, quiet=as_json)
 
 
-@setup.command()
-def verify(as_json: Json = False, simulated: Simulated = False) -> None:
+@setup.command("verify")
+def verify_command(as_json: Json = False, simulated: Simulated = False) -> None:
     """Prove the chain from end to end, while `agent serve` runs. Exits with 1 when a link is broken."""
 
     async def work(own: SetupContext) -> int:
-        from kit.setup.apply import apply
-        from kit.setup.verify import verify
-
         if simulated:
             await apply(own, say_nothing)
         checks = await verify(own)
         ok = all(check.ok for check in checks)
         if as_json:
-            told = [vars(check) for check in checks]
-            typer.echo(json.dumps({"account": own.settings.account_sid, "ok": ok, "checks": told}, indent=2))
+            proofs = [vars(check) for check in checks]
+            typer.echo(json.dumps({"account": own.settings.account_sid, "ok": ok, "checks": proofs}, indent=2))
             return 0 if ok else 1
         for check in checks:
             mark, color = ("ok  ", "green") if check.ok else ("FAIL", "red")
@@ -152,14 +151,11 @@ def verify(as_json: Json = False, simulated: Simulated = False) -> None:
     run(work, {}, simulated, quiet=as_json)
 
 
-@setup.command()
-def undo(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) -> None:
+@setup.command("undo")
+def undo_command(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) -> None:
     """Restore changed fields and delete created resources, in reverse order; a memory store with its contents."""
 
     async def work(own: SetupContext) -> int:
-        from kit.setup.apply import apply
-        from kit.setup.undo import undo
-
         if simulated:
             await apply(own, say_nothing)
         journal = own.journal
@@ -175,9 +171,9 @@ def undo(as_json: Json = False, yes: Yes = False, simulated: Simulated = False) 
                 typer.echo(f"  ~ restore {key}: {', '.join(entry['before'])}")
         if not (yes or simulated) and not confirmed("Take it back? What is deleted is gone.", as_json):
             return 1
-        told = await undo(own, say_nothing if as_json else say)
+        steps = await undo(own, say_nothing if as_json else say)
         if as_json:
-            typer.echo(json.dumps({"account": own.settings.account_sid, "steps": told}, indent=2))
+            typer.echo(json.dumps({"account": own.settings.account_sid, "steps": steps}, indent=2))
         return 0
 
     run(work, {}, simulated, quiet=as_json)
@@ -190,10 +186,6 @@ def run(
     work: Callable[[SetupContext], Coroutine[Any, Any, int]], given: Mapping[str, str], simulated: bool, quiet: bool
 ) -> None:
     """Run a command. Exit code 1: Twilio rejected a request; 2: a flag or setting is wrong."""
-    from app.environment import refused
-    from app.log import configure_logging
-    from kit.setup.api import SetupError
-    from kit.setup.simulated import simulated_setup
 
     async def with_account() -> int:
         async with simulated_setup(given) if simulated else account_setup(given, quiet) as own:
@@ -211,11 +203,6 @@ def run(
 
 @asynccontextmanager
 async def account_setup(given: Mapping[str, str], quiet: bool) -> AsyncIterator[SetupContext]:
-    from kit.setup.api import Api
-    from kit.setup.env_file import EnvFile
-    from kit.setup.journal import FILE, Journal
-    from kit.setup.resource import Choices, SetupContext
-
     settings = load()
     journal = Journal(Path(FILE), settings.account_sid)
     asked = None if quiet or not is_interactive() else ask
@@ -229,11 +216,6 @@ async def account_setup(given: Mapping[str, str], quiet: bool) -> AsyncIterator[
 
 def load() -> SetupSettings:
     """Settings of setup: credentials of the account and PUBLIC_URL. Raises SettingsError."""
-    from pydantic import ValidationError
-
-    from app.environment import SettingsError
-    from kit.setup.api import SetupSettings
-
     try:
         return SetupSettings()
     except ValidationError as errors:
@@ -247,38 +229,9 @@ def load() -> SetupSettings:
     )
 
 
-def flag_values(
-    number: str,
-    name: str,
-    store: str,
-    configuration: str,
-    intelligence: str,
-    operator: str,
-    workspace: str,
-    grouping: str,
-) -> dict[str, str]:
-    """Values of the flags that were given, by the `flag` of a resource."""
-    if name and not re.fullmatch("[a-z0-9][a-z0-9-]{0,31}", name):
-        typer.secho(f"--name: {name!r} must have 1 to 32 small letters, digits and hyphens.", fg="red", err=True)
-        raise typer.Exit(2)
-    given = {
-        "number": number,
-        "name": name,
-        "store": store,
-        "configuration": configuration,
-        "intelligence": intelligence,
-        "operator": operator,
-        "workspace": workspace,
-        "grouping": grouping,
-    }
-    return {flag: value for flag, value in given.items() if value}
-
-
 async def ask(question: str, options: Sequence[tuple[str, str]]) -> str:
     """Let the user choose. Raises SetupError when the user cancels."""
     import questionary
-
-    from kit.setup.api import SetupError
 
     choices = [questionary.Choice(label, value) for label, value in options]
     answer = await questionary.select(question, choices=choices).ask_async()
@@ -290,7 +243,7 @@ async def ask(question: str, options: Sequence[tuple[str, str]]) -> str:
 def confirmed(question: str, as_json: bool) -> bool:
     """True after a typed "yes". Never asks with --json or without a terminal."""
     if as_json or not is_interactive():
-        typer.secho("Nothing was changed: add --yes where nobody can be asked.", fg="red", err=True)
+        typer.secho("Nothing was changed: add --yes where there is no terminal.", fg="red", err=True)
         return False
     if typer.prompt(f"{question} Type yes", default="", show_default=False).strip().lower() == "yes":
         return True
@@ -327,13 +280,14 @@ def as_text(own: SetupContext, steps: Sequence[Step]) -> list[str]:
     lines = [f"Account {own.settings.account_sid}, server {own.settings.public_url}"]
     for step in steps:
         mark, color = MARKS[step.action]
-        told = step.json()
-        lines.append(typer.style(f"{mark} {step.action:<6} {step.resource.key} {told['id'] or ''}".rstrip(), fg=color))
-        for change in told["changes"]:
+        record = step.json()
+        title = f"{mark} {step.action:<6} {step.resource.key} {record['id'] or ''}".rstrip()
+        lines.append(typer.style(title, fg=color))
+        for change in record["changes"]:
             before = "" if step.action == "create" else f"{shortened(change['before'])} -> "
             lines.append(f"    {change['field']}: {before}{shortened(change['after'])}")
-        lines += [f"    note: {note}" for note in told["notes"]]
-        lines += [f"    one way: {note}" for note in told["one_way"]]
+        lines += [f"    note: {note}" for note in record["notes"]]
+        lines += [f"    one way: {note}" for note in record["one_way"]]
     count = sum(step.action != "keep" for step in steps)
     lines.append(f"{count} of {len(steps)} to do: agent setup apply." if count else "Nothing to do.")
     return lines
