@@ -18,17 +18,15 @@ from kit.setup.undo import undo
 from kit.setup.verify import verify
 from kit.simulated_twilio.account import SimulatedAccount
 
-KINDS = ("numbers", "stores", "configurations", "analyses", "workspaces")
+PRODUCTS = ("numbers", "memory_stores", "conversation_configurations", "intelligence_configurations", "workspaces")
 PARTS = ("known", "configurations", "operators", "parts", "bought")
-TIMES = {"version", "updatedAt"}  # what a change leaves behind, whatever it is
+TIMES = {"version", "updatedAt"}  # fields that differ after a change and its undo
 
 
 def state(account: SimulatedAccount) -> Any:
-    """All that the account has."""
-    products = {kind: getattr(account, kind) for kind in KINDS if hasattr(account, kind)}
-    found = {(kind, part): getattr(product, part, None) for kind, product in products.items() for part in PARTS}
-    profiles = sorted(account.memory.profiles) if hasattr(account, "memory") else []
-    return without_times(copy.deepcopy([found, profiles]))
+    """The resources of the account, and the ids of its profiles."""
+    found = {(name, part): getattr(getattr(account, name), part, None) for name in PRODUCTS for part in PARTS}
+    return without_times(copy.deepcopy([found, sorted(account.memory.profiles)]))
 
 
 def without_times(value: Any) -> Any:
