@@ -22,7 +22,7 @@ class Session:
     writing the id of Conversation Orchestrator; `now` is the project's clock (UTC).
 
     `state` is JSON and yours: capabilities keep theirs there under their own names. `guidance` is added to the model's
-    instructions from the next turn on, `hearing` is a partial prompt. Every field up to `guidance` moves with the call
+    instructions from the next turn on, `hearing` is a partial prompt. Every field up to `generation` moves with the call
     to another worker.
     """
 
@@ -39,6 +39,7 @@ class Session:
     profile_id: str | None = None
     state: dict[str, Any] = field(default_factory=dict)
     guidance: list[str] = field(default_factory=list)
+    generation: int = 0  # how often the call was resumed
     hearing: str = ""
     turn: Turn | None = None
     ending: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -24,6 +25,7 @@ PERSISTED_FIELDS = (
     "profile_id",
     "state",
     "guidance",
+    "generation",
 )
 
 
@@ -37,7 +39,11 @@ ENDED = Ended.ENDED
 
 
 class SessionStore:
-    """Loads, saves and ends sessions. Each save names the worker that wrote it."""
+    """Loads, saves and ends sessions. Each save names the worker that wrote it.
+
+    Two generations of a session have two keys: a worker that saves late, after another one has resumed the call,
+    overwrites neither the session nor its end.
+    """
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self.store = store
@@ -57,20 +63,23 @@ class SessionStore:
     async def save(self, session: Session, seconds: float) -> None:
         """Keep the session for that many seconds."""
         saved = {**dump_session(session), "worker": self.worker}
-        await self.store.put(key(session.id), json.dumps(saved), seconds)
+        await self.store.put(key(session.id, session.generation), json.dumps(saved), seconds)
 
     async def end(self, id: str, seconds: float) -> None:
         """Make `load` return ENDED for this session, for that many seconds."""
-        await self.store.put(key(id), json.dumps(ENDED.value), seconds)
+        for generation in (0, 1):
+            await self.store.put(key(id, generation), json.dumps(ENDED.value), seconds)
 
     async def _read(self, id: str) -> Mapping[str, Any] | Ended | None:
-        text = await self.store.get(key(id))
-        saved = json.loads(text) if text else None
-        return ENDED if saved == ENDED.value else saved
+        texts = await asyncio.gather(*(self.store.get(key(id, generation)) for generation in (0, 1)))
+        saved = [json.loads(text) for text in texts if text]
+        if ENDED.value in saved:
+            return ENDED
+        return max(saved, key=lambda each: int(each.get("generation", 0)), default=None)
 
 
-def key(id: str) -> str:
-    return f"session:{id}"
+def key(id: str, generation: int) -> str:
+    return f"session:{id}:2" if generation % 2 else f"session:{id}"
 
 
 def dump_session(session: Session) -> dict[str, Any]:

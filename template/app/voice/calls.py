@@ -120,6 +120,7 @@ class Calls:
                 call.cancel_expiry()
             call = Call(session, state)
             call.move(CallState.RESUMED)
+            session.generation += 1
         self._calls[call_sid] = call
         session = call.session
         session.connection, session.parameters = connection, parameters or session.parameters

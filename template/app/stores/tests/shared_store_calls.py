@@ -13,7 +13,18 @@ from app.store import Store
 from app.stores.shared import SharedStore
 from app.stores.tests.shared_store import Breakable
 from app.voice.calls import CallRefused
-from app.voice.tests.test_calls import begin, ended, expires, moves, options, saved, texts, turn, worker
+from app.voice.tests.test_calls import (
+    begin,
+    ended,
+    expires,
+    hold_next_save,
+    moves,
+    options,
+    saved,
+    texts,
+    turn,
+    worker,
+)
 from kit import defaults
 from kit.caller import calls_of
 from kit.local_server import serve
@@ -76,6 +87,23 @@ class EveryWorker:
         first.on_disconnect(stale)
         await expires(first)
         assert (first.get("CA1"), ended) == (None, [])
+        assert texts(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
+
+    async def test_a_slow_save_does_not_take_a_call_back(
+        self, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
+        disconnected = await begin(first)
+        started, finish = hold_next_save(store, monkeypatch)
+        first.on_disconnect(disconnected)
+        await started.wait()
+        session = await begin(second)
+        finish.set()
+        await saved(first)
+        await turn(second, session, "I am Ada")
+        await saved(second)
+        await expires(first)
+        assert ended == []
         assert texts(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
 
     async def test_a_call_comes_back_to_a_worker_that_has_not_noticed(self, store: Store, elsewhere: Store) -> None:

@@ -111,42 +111,40 @@ async def test_a_turn_is_written_only_to_a_store_that_other_workers_read(shared:
     assert store.writes - before == (2 if shared else 0)
 
 
-class Held(Shared):
-    """A store whose next write of a session waits for `released`."""
+def hold_next_save(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Make the next write of a session wait. The first event is set when it starts; the test sets the second."""
+    started, finish, put = asyncio.Event(), asyncio.Event(), store.put
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.holds = False
-        self.released = asyncio.Event()
+    async def held(key: str, value: str, seconds: float) -> None:
+        if key.startswith("session:") and not started.is_set():
+            started.set()
+            await finish.wait()
+        await put(key, value, seconds)
 
-    async def put(self, key: str, value: str, seconds: float) -> None:
-        if key.startswith("session:") and self.holds:
-            self.holds = False
-            await self.released.wait()
-        await super().put(key, value, seconds)
+    monkeypatch.setattr(store, "put", held)
+    return started, finish
 
 
-async def test_a_save_in_progress_does_not_overwrite_the_end() -> None:
-    store = Held()
-    calls = calls_of(worker(store))
+async def test_a_save_in_progress_does_not_overwrite_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = calls_of(worker(store := Shared()))
     session = await begin(calls)
-    store.holds = True
+    started, finish = hold_next_save(store, monkeypatch)
     await turn(calls, session, "Bye")
+    await started.wait()
     ending = asyncio.create_task(calls.end("CA1"))
     await asyncio.sleep(0)
-    store.released.set()
+    finish.set()
     await ending
     with pytest.raises(CallRefused, match="is over"):
         await begin(calls)
 
 
-async def test_the_last_save_is_the_latest() -> None:
-    store = Held()
-    calls = calls_of(worker(store))
+async def test_the_last_save_is_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = calls_of(worker(store := Shared()))
     session = await begin(calls)
-    store.holds = True
+    _, finish = hold_next_save(store, monkeypatch)
     await turn(calls, session, "I am Ada")
-    store.released.set()
+    finish.set()
     await saved(calls)
     assert texts(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
 
