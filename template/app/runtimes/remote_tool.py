@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_ai import Tool
+from pydantic_ai import messages as m
 
 from app.runtime import run_shielded, run_tool_safely, tool_of
 from app.runtimes.streams import as_text, with_timeout
@@ -41,3 +42,11 @@ class RemoteTool:
             return as_text(await run_tool_safely(self.name, self.call(arguments)))
 
         return str(await run_shielded(self.turn, call_id, text()))
+
+
+async def run_tool(tools: Mapping[str, RemoteTool], call: m.ToolCallPart) -> m.ToolReturnPart:
+    """The result of a tool call, by the tool's name."""
+    tool = tools.get(call.tool_name)
+    missing = f"There is no tool {call.tool_name} here."
+    text = await tool.result(call.args_as_dict(), call.tool_call_id) if tool else missing
+    return m.ToolReturnPart(call.tool_name, text, call.tool_call_id)

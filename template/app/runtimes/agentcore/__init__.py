@@ -20,14 +20,12 @@ from bedrock_agentcore.runtime import AgentCoreRuntimeClient
 from pydantic import Field
 from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
-from websockets.protocol import State
 
-from app.capability import Background
-from app.runtime import Runtime, reason
+from app.runtime import Runtime
 from app.runtimes.aws import missing_credentials, patience
 from app.runtimes.aws.messages import bedrock_messages, content_block, record_of
-from app.runtimes.remote_tool import RemoteTool
+from app.runtimes.remote_tool import RemoteTool, run_tool
+from app.runtimes.sockets import CallSockets, failure_reason
 from app.runtimes.streams import first_stream_to_begin, start_record
 from app.session import Session
 from app.settings import Settings
@@ -147,10 +145,7 @@ class AgentCore(Runtime):
     def __init__(self, runtimes: Sequence[Deployed], deadline: float) -> None:
         self.runtimes = runtimes
         self.deadline = deadline
-        self.warmed = False
-        self.calls: set[str] = set()  # that keep their sockets
-        self.sockets: dict[tuple[str, str], asyncio.Future[ClientConnection]] = {}  # that nobody is using, or will be
-        self.closing = Background()
+        self.sockets = CallSockets[Deployed, ClientConnection](lambda session_id, runtime: runtime.open(session_id))
 
     @classmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
@@ -170,29 +165,18 @@ class AgentCore(Runtime):
         return {**missing_credentials(), **arn}
 
     async def warm_up(self) -> None:
-        self.warmed = True
+        self.sockets.serving = True
         for runtime in self.runtimes:
             await asyncio.to_thread(runtime.warm_up)
 
     def on_connect(self, session: Session) -> None:
-        if not self.warmed:
-            return  # no server is running that would close what is opened here
-        self.calls.add(session.id)
-        for runtime in self.runtimes:
-            if (session.id, runtime.arn) not in self.sockets:
-                self._open(session.id, runtime)
+        self.sockets.on_connect(session.id, self.runtimes)
 
     def on_end(self, session_id: str) -> None:
-        self.calls.discard(session_id)
-        for runtime in self.runtimes:
-            if opening := self.sockets.pop((session_id, runtime.arn), None):
-                self._drop(opening)
+        self.sockets.on_end(session_id)
 
     async def close(self) -> None:
-        for opening in self.sockets.values():
-            self._drop(opening)
-        self.sockets.clear()
-        await asyncio.gather(*self.closing)
+        await self.sockets.close()
         for runtime in self.runtimes:
             await runtime.close()
 
@@ -206,7 +190,7 @@ class AgentCore(Runtime):
         while True:
             request = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
             streams = [(each.arn, partial(self._frames, session.id, each, request)) for each in self.runtimes]
-            reply = first_stream_to_begin(streams, self.deadline, lambda frame: True, explain=failure_reason)
+            reply = first_stream_to_begin(streams, self.deadline, lambda frame: True, explain=error_name)
             async with aclosing(reply) as frames:
                 async for frame in frames:
                     match frame:
@@ -218,7 +202,7 @@ class AgentCore(Runtime):
             calls = unanswered(record)
             if not calls:
                 return
-            results = await asyncio.gather(*(result(offered, call) for call in calls))
+            results = await asyncio.gather(*(run_tool(offered, call) for call in calls))
             record.append(m.ModelRequest(results, run_id=turn.run_id))
             if messages[-1]["role"] == "assistant":
                 messages.append({"role": "user", "content": []})  # after a tool of the runtime, there is one
@@ -229,9 +213,9 @@ class AgentCore(Runtime):
     ) -> AsyncGenerator[dict[str, Any]]:
         """Every frame before `done`. Raises when the runtime fails or goes away."""
         try:
-            socket = await self._take(session_id, runtime)
+            socket = await self.sockets.take(session_id, runtime)
         except Exception as error:
-            log.warning("websocket.refused", runtime=runtime.arn, error=failure_reason(error))
+            log.warning("websocket.refused", runtime=runtime.arn, error=error_name(error))
             async with aclosing(runtime.invoke(session_id, ask)) as events:
                 async for frame in events:
                     if ends(frame):
@@ -246,54 +230,8 @@ class AgentCore(Runtime):
                 if not done:
                     yield frame
         finally:
-            await self._give_back(session_id, runtime, socket, done)
-
-    # --- sockets -----------------------------------------------------------------------------------------------------
-
-    def _open(self, session_id: str, runtime: Deployed) -> asyncio.Future[ClientConnection]:
-        opening = self.sockets[session_id, runtime.arn] = asyncio.create_task(runtime.open(session_id))
-        opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # whoever takes it is told
-        return opening
-
-    async def _take(self, session_id: str, runtime: Deployed) -> ClientConnection:
-        """An open socket. Who gives up waiting leaves it to the next turn: by then the runtime has started."""
-        opening = self.sockets.get((session_id, runtime.arn))
-        if opening is None or is_dead(opening):
-            opening = self._open(session_id, runtime)
-        socket = await asyncio.shield(opening)
-        self.sockets.pop((session_id, runtime.arn), None)
-        return socket
-
-    async def _give_back(self, session_id: str, runtime: Deployed, socket: ClientConnection, done: bool) -> None:
-        """Keep a socket on which nothing is left to come. The rest of an answer would be taken for the next one."""
-        key = (session_id, runtime.arn)
-        wanted = session_id in self.calls and key not in self.sockets
-        free: asyncio.Future[ClientConnection] = asyncio.get_running_loop().create_future()
-        free.set_result(socket)
-        if done and wanted:
-            self.sockets[key] = free
-        elif done:
-            await socket.close()
-        else:
-            self._drop(free)
-        if wanted and not done:
-            self._open(session_id, runtime)
-
-    def _drop(self, opening: asyncio.Future[ClientConnection]) -> None:
-        async def close() -> None:
-            opening.cancel()
-            await asyncio.wait([opening])
-            if not opening.cancelled() and not opening.exception():
-                await opening.result().close()
-
-        self.closing.start(close())
-
-
-def is_dead(opening: asyncio.Future[ClientConnection]) -> bool:
-    """Whether a socket was refused, or has been closed since."""
-    if not opening.done():
-        return False
-    return opening.cancelled() or bool(opening.exception()) or opening.result().state is not State.OPEN
+            # The rest of an incomplete answer would be taken for the next answer.
+            self.sockets.release(session_id, runtime, socket, failed=not done)
 
 
 def ends(frame: Any) -> bool:
@@ -308,10 +246,8 @@ def ends(frame: Any) -> bool:
     raise RuntimeFailed("UnknownFrame")
 
 
-def failure_reason(error: BaseException) -> str:
-    if isinstance(error, InvalidStatus):
-        return f"InvalidStatus {error.response.status_code}"
-    return str(error) if isinstance(error, RuntimeFailed) else reason(error)
+def error_name(error: BaseException) -> str:
+    return str(error) if isinstance(error, RuntimeFailed) else failure_reason(error)
 
 
 def fragments(text: str) -> list[str]:
@@ -329,13 +265,3 @@ def unanswered(record: Iterable[m.ModelMessage]) -> list[m.ToolCallPart]:
     parts = [part for message in record for part in message.parts]
     answered = {part.tool_call_id for part in parts if isinstance(part, m.ToolReturnPart)}
     return [part for part in parts if isinstance(part, m.ToolCallPart) and part.tool_call_id not in answered]
-
-
-async def result(offered: Mapping[str, RemoteTool], call: m.ToolCallPart) -> m.ToolReturnPart:
-    tool = offered.get(call.tool_name)
-    text = (
-        await tool.result(call.args_as_dict(), call.tool_call_id)
-        if tool
-        else f"There is no tool {call.tool_name} here."
-    )
-    return m.ToolReturnPart(call.tool_name, text, call.tool_call_id)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Literal, Self
@@ -22,12 +22,12 @@ import structlog
 from pydantic import Field, SecretStr
 from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
 
-from app.runtime import ModelFailed, Runtime, reason
+from app.runtime import ModelFailed, Runtime
 from app.runtimes.azure import AzureSettings, Identity, missing_key
-from app.runtimes.remote_tool import RemoteTool
+from app.runtimes.remote_tool import RemoteTool, run_tool
+from app.runtimes.sockets import CallSockets, failure_reason
 from app.runtimes.streams import as_text, first_stream_to_begin, start_record
 from app.session import Session
 from app.turn import Turn
@@ -197,6 +197,13 @@ class VoiceLiveSocket:
                 if event["type"] == "response.created":  # earlier there was nothing to cancel
                     await self._send("response.cancel", event_id=CANCEL_EVENT_ID)
 
+    @property
+    def state(self) -> State:
+        return self.websocket.state
+
+    async def close(self) -> None:
+        await self.websocket.close()
+
     async def _send(self, type: str, **fields: Any) -> None:
         await self.websocket.send(json.dumps({"type": type, **fields}))
 
@@ -210,11 +217,7 @@ class VoiceLive(Runtime):
         self.models = models
         self.deadline = deadline
         self.identity = identity
-        self.warmed = False
-        self.calls: set[str] = set()  # ids of the sessions that keep their sockets
-        # Not in use, or opening.
-        self.sockets: dict[tuple[str, VoiceLiveModel], asyncio.Future[VoiceLiveSocket]] = {}
-        self.closing: set[asyncio.Task[None]] = set()
+        self.sockets = CallSockets[VoiceLiveModel, VoiceLiveSocket](open_socket, self._cancelled)
 
     @classmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
@@ -237,28 +240,18 @@ class VoiceLive(Runtime):
         return {**({} if os.environ.get(name) else {name: ENDPOINT}), **missing_key("AZURE_VOICE_LIVE_API_KEY")}
 
     async def warm_up(self) -> None:
-        self.warmed = True
+        self.sockets.serving = True
         if self.identity:
             await self.identity.warm_up()
 
     def on_connect(self, session: Session) -> None:
-        if not self.warmed:
-            return  # no server is running that would close the WebSocket
-        self.calls.add(session.id)
-        if (session.id, self.models[0]) not in self.sockets:
-            self._open(session.id, self.models[0])
+        self.sockets.on_connect(session.id, self.models[:1])
 
     def on_end(self, session_id: str) -> None:
-        self.calls.discard(session_id)
-        for model in self.models:
-            if opening := self.sockets.pop((session_id, model), None):
-                self._drop(opening)
+        self.sockets.on_end(session_id)
 
     async def close(self) -> None:
-        for opening in self.sockets.values():
-            self._drop(opening)
-        self.sockets.clear()
-        await asyncio.gather(*self.closing)
+        await self.sockets.close()
         for model in self.models:
             await model.close()
         if self.identity:
@@ -305,7 +298,7 @@ class VoiceLive(Runtime):
         """
         for last in (False, True):
             begun = False
-            socket = await self._take(session_id, model)
+            socket = await self.sockets.take(session_id, model)
             try:
                 async with aclosing(socket.respond(settings, items)) as parts:
                     async for part in parts:
@@ -318,38 +311,7 @@ class VoiceLive(Runtime):
                     raise
                 log.warning("websocket.failed", model=model.name, error=failure_reason(error))
             finally:
-                self._release(session_id, model, socket)
-
-    # --- sockets ----------------------------------------------------------------------------------------------------
-
-    def _open(self, session_id: str, model: VoiceLiveModel) -> asyncio.Future[VoiceLiveSocket]:
-        return self._keep(session_id, model, asyncio.create_task(open_socket(model)))
-
-    def _keep(
-        self, session_id: str, model: VoiceLiveModel, opening: asyncio.Future[VoiceLiveSocket]
-    ) -> asyncio.Future[VoiceLiveSocket]:
-        self.sockets[session_id, model] = opening
-        opening.add_done_callback(lambda done: done.cancelled() or done.exception())  # open_socket has logged it
-        return opening
-
-    async def _take(self, session_id: str, model: VoiceLiveModel) -> VoiceLiveSocket:
-        """A socket for this turn alone. A turn that is cancelled while it opens leaves it to the next turn."""
-        opening = self.sockets.get((session_id, model))
-        if opening is None or is_dead(opening):
-            opening = self._open(session_id, model)
-        socket = await asyncio.shield(opening)
-        self.sockets.pop((session_id, model), None)
-        return socket
-
-    def _release(self, session_id: str, model: VoiceLiveModel, socket: VoiceLiveSocket) -> None:
-        """Keep a socket for the next turn. A failed one is replaced; a response still in progress is cancelled."""
-        if session_id not in self.calls or (session_id, model) in self.sockets:
-            self._close(socket)
-        elif socket.failed:
-            self._close(socket)
-            self._open(session_id, model)
-        else:
-            self._keep(session_id, model, asyncio.create_task(self._cancelled(model, socket)))
+                self.sockets.release(session_id, model, socket, socket.failed)
 
     async def _cancelled(self, model: VoiceLiveModel, socket: VoiceLiveSocket) -> VoiceLiveSocket:
         """The socket without a response in progress, or a new socket when it does not stop."""
@@ -361,41 +323,17 @@ class VoiceLive(Runtime):
             log.warning("websocket.failed", model=model.name, error=failure_reason(error))
         finally:
             if not free:
-                self._close(socket)
-        return socket if free else await open_socket(model)
-
-    def _drop(self, opening: asyncio.Future[VoiceLiveSocket]) -> None:
-        async def drop() -> None:
-            opening.cancel()
-            await asyncio.wait([opening])
-            if not opening.cancelled() and not opening.exception():
-                await opening.result().websocket.close()
-
-        self._in_background(drop())
-
-    def _close(self, socket: VoiceLiveSocket) -> None:
-        self._in_background(socket.websocket.close())
-
-    def _in_background(self, closing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(closing)
-        self.closing.add(task)
-        task.add_done_callback(self.closing.discard)
+                self.sockets.close_later(socket)
+        return socket if free else await open_socket("", model)
 
 
-async def open_socket(model: VoiceLiveModel) -> VoiceLiveSocket:
+async def open_socket(session_id: str, model: VoiceLiveModel) -> VoiceLiveSocket:
     """A new socket. A failure is logged here, since the turn that waited for it may be over."""
     try:
         return await model.open()
     except Exception as error:
         log.warning("websocket.refused", model=model.name, error=failure_reason(error))
         raise
-
-
-def is_dead(opening: asyncio.Future[VoiceLiveSocket]) -> bool:
-    """True for a socket that was refused or has been closed."""
-    if not opening.done():
-        return False
-    return opening.cancelled() or bool(opening.exception()) or opening.result().websocket.state is not State.OPEN
 
 
 def as_items(messages: Iterable[m.ModelMessage]) -> list[Item]:
@@ -432,24 +370,8 @@ def as_tool(tool: RemoteTool) -> dict[str, Any]:
     return {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.schema}
 
 
-async def run_tool(tools: Mapping[str, RemoteTool], call: m.ToolCallPart) -> m.ToolReturnPart:
-    tool = tools.get(call.tool_name)
-    missing = f"There is no tool {call.tool_name} here."
-    text = await tool.result(call.args_as_dict(), call.tool_call_id) if tool else missing
-    return m.ToolReturnPart(call.tool_name, text, call.tool_call_id)
-
-
 def code_of(failure: Mapping[str, Any]) -> str:
     """The code, reason or type of a failure. Its message may quote the conversation."""
     error = failure.get("error") or failure
     names = (error.get("code"), error.get("reason"), error.get("type"))
     return next((name for name in names if isinstance(name, str) and name.isidentifier()), "unknown")
-
-
-def failure_reason(error: BaseException) -> str:
-    """Why a model failed, with the status of HTTP or the code of the WebSocket."""
-    if isinstance(error, InvalidStatus):
-        return f"InvalidStatus {error.response.status_code}"
-    if isinstance(error, ConnectionClosed) and error.rcvd:
-        return f"{type(error).__name__} {error.rcvd.code}"
-    return reason(error)
