@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import time
 from collections import deque
@@ -13,22 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 from fastapi import FastAPI
 from pydantic_ai import messages as m
-from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed
 
 from kit import twiml
-from kit.defaults import ACCOUNT_SID, AUTH_TOKEN, CALLED, CALLER, PUBLIC_URL, Problem
+from kit.defaults import ACCOUNT_SID, CALLED, CALLER, Problem
 from kit.local_server import serve
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.speech_clock import Playback
+from kit.webhook import WebhookSender, sign
 
 SILENCE_TIMEOUT = 30.0  # seconds without a token or an end after which the call counts as dead
-WEBHOOK_TIMEOUT = 30.0  # seconds
 
 # Frames that ConversationRelay accepts: type -> (required fields, all fields). Source: Twilio docs, 2026-11.
 FRAMES: dict[str, tuple[set[str], set[str]]] = {
@@ -75,15 +72,15 @@ class CallTurn:
         return 1000 * (time.monotonic() - self.began)
 
 
-class Call:
+class Call(WebhookSender):
     """The caller's side of one call. Every wait has a timeout; silence raises CallProblem."""
 
     def __init__(
         self, app: FastAPI, address: str, pace: float, caller: str, called: str, account: SimulatedAccount | None
     ) -> None:
+        super().__init__(address)
         self.app = app
         self.account = account or SimulatedAccount(pace)
-        self.address = address
         self.pace = pace
         self.caller = caller
         self.called = called
@@ -105,11 +102,6 @@ class Call:
         self._interrupting = False
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._validator = RequestValidator(AUTH_TOKEN)
-        # verify=False saves the time to load certificates: the app is served over plain http.
-        self._http = httpx2.AsyncClient(
-            base_url=f"http://{address}", timeout=WEBHOOK_TIMEOUT, trust_env=False, verify=False
-        )
         self.session: Any = None
 
     # --- the caller -------------------------------------------------------------------------
@@ -238,17 +230,9 @@ class Call:
     def listens_to_keys(self) -> bool:
         return self.attribute("dtmfDetection", "false") == "true"
 
-    def sign(self, url: str, form: Mapping[str, str] | None = None) -> str:
-        return str(self._validator.compute_signature(url, dict(form or {})))
-
     def form(self, **more: str) -> dict[str, str]:
         call = {"AccountSid": ACCOUNT_SID, "CallSid": self.sid, "From": self.caller, "To": self.called}
         return {**call, "Direction": "inbound", **more}
-
-    async def post_form(self, path: str, form: dict[str, str]) -> httpx2.Response:
-        """A signed webhook."""
-        signature = self.sign(f"{PUBLIC_URL}{path}", form)
-        return await self._http.post(path, data=form, headers={"X-Twilio-Signature": signature})
 
     async def post(self, path: str, form: dict[str, str]) -> str:
         """A signed webhook. Raises CallProblem for any status but 200."""
@@ -256,13 +240,6 @@ class Call:
         if answer.status_code != 200:
             raise CallProblem(f"POST {path} answered {answer.status_code}; the caller hears nothing")
         return answer.text
-
-    async def post_json(self, path: str, body: Any) -> httpx2.Response:
-        """A signed webhook with a JSON body."""
-        content = json.dumps(body).encode()
-        target = f"{path}?bodySHA256={hashlib.sha256(content).hexdigest()}"
-        signed = {"Content-Type": "application/json", "X-Twilio-Signature": self.sign(f"{PUBLIC_URL}{target}")}
-        return await self._http.post(target, content=content, headers=signed)
 
     async def follow(self, text: str) -> twiml.Document:
         """Check TwiML and keep what it says to the caller. Raises CallProblem if Twilio would reject it."""
@@ -305,7 +282,7 @@ class Call:
         path = "/" + relay.url.split("/", 3)[3]
         self._socket = await open_websocket(
             f"ws://{self.address}{path}",
-            additional_headers={"X-Twilio-Signature": self.sign(relay.url)},
+            additional_headers={"X-Twilio-Signature": sign(relay.url)},
             proxy=None,
         )
         self._reader = asyncio.create_task(self._read(self._socket))
@@ -464,7 +441,7 @@ class Call:
             await self.hangs_up()
         if self._reader:
             await asyncio.wait([self._reader], timeout=SILENCE_TIMEOUT)
-        await self._http.aclose()
+        await super().aclose()
 
 
 @asynccontextmanager

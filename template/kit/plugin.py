@@ -25,7 +25,6 @@ import httpx2
 import pytest
 import structlog
 from fastapi import FastAPI
-from twilio.request_validator import RequestValidator
 
 from app import config
 from app.log import configure_logging
@@ -41,6 +40,7 @@ from kit.scenario import last_instructions, text_of_history
 from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.virtual_time import VirtualTimeLoop
+from kit.webhook import sign
 
 pytest_plugins = ["kit.voice_fixtures", "kit.text_fixtures", "kit.testing"]
 
@@ -143,11 +143,6 @@ async def begin(request: pytest.FixtureRequest) -> AsyncGenerator[Begin]:
 async def talk(begin: Begin) -> Talk:
     """A conversation with an agent that has one reply."""
     return await begin({"hears": "", "says": "You said something."})
-
-
-def sign(url: str, form: Mapping[str, str] | None = None, token: str = defaults.AUTH_TOKEN) -> str:
-    """The signature that Twilio would send."""
-    return str(RequestValidator(token).compute_signature(url, dict(form or {})))
 
 
 class Web:

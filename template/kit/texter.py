@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 from fastapi import FastAPI
-from twilio.request_validator import RequestValidator
 
 from app.config import FIRST_LANGUAGE
 from app.session import Session
@@ -22,26 +19,23 @@ from kit.activity import is_busy, wait_until
 from kit.local_server import serve
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.simulated_twilio.conversations import PATH, webhook
+from kit.webhook import WebhookSender
 
 REPLY_TIMEOUT = 30.0  # seconds
 THREAD = "CH" + "0" * 32  # of a chat
 
 
-class Texter:
+class Texter(WebhookSender):
     """A customer in one channel. Every wait has a timeout; a message without a reply raises Problem."""
 
     def __init__(self, app: FastAPI, address: str, account: SimulatedAccount, author: str, channel: str) -> None:
+        super().__init__(address)
         self.app = app
-        self.address = address
         self.account = account
         self.author = author
         self.channel = channel
         self.statuses: list[int] = []  # of the responses to webhooks
         self._read = 0
-        self._validator = RequestValidator(defaults.AUTH_TOKEN)
-        self._http = httpx2.AsyncClient(
-            base_url=f"http://{address}", timeout=REPLY_TIMEOUT, trust_env=False, verify=False
-        )
         account.conversations.subscriber = self.posts
         account.flex.subscriber = self.post_form
 
@@ -101,28 +95,10 @@ class Texter:
         """The id of the latest message."""
         return str(self.account.conversations.messages[-1]["id"])
 
-    def sign(self, url: str) -> str:
-        return str(self._validator.compute_signature(url, {}))
-
-    async def posts(self, body: dict[str, Any], token: str | None = None, path: str = PATH) -> None:
-        """A signed webhook. A repeated one has the same `token`, as from Twilio."""
-        content = json.dumps(body).encode()
-        target = f"{path}?bodySHA256={hashlib.sha256(content).hexdigest()}"
-        headers = {
-            "Content-Type": "application/json",
-            "X-Twilio-Signature": self.sign(f"{defaults.PUBLIC_URL}{target}"),
-            "i-twilio-idempotency-token": token or uuid4().hex,
-        }
-        answer = await self._http.post(target, content=content, headers=headers)
+    async def posts(self, body: dict[str, Any], token: str | None = None) -> None:
+        """Send a webhook of Conversation Orchestrator."""
+        answer = await self.post_json(PATH, body, token or uuid4().hex)
         self.statuses.append(answer.status_code)
-
-    async def post_json(self, path: str, body: Any) -> None:
-        await self.posts(body, path=path)
-
-    async def post_form(self, path: str, form: dict[str, str]) -> httpx2.Response:
-        """A signed webhook of TaskRouter."""
-        signature = str(self._validator.compute_signature(f"{defaults.PUBLIC_URL}{path}", form))
-        return await self._http.post(path, data=form, headers={"X-Twilio-Signature": signature})
 
     async def human(self, text: str) -> None:
         """A human agent writes into the conversation, and accepts it first if it waits in Flex."""
@@ -164,7 +140,7 @@ class Texter:
 
     async def aclose(self) -> None:
         self.account.conversations.subscriber = self.account.flex.subscriber = None
-        await self._http.aclose()
+        await super().aclose()
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@ from app.session import this_session
 from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import Call, dial_app
-from kit.plugin import sign
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.webhook import sign
 
 
 async def leave(reason: str) -> str:

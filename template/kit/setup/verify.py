@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx2
-from twilio.request_validator import RequestValidator
 
 from kit.setup.api import SetupError
 from kit.setup.plan import resources
 from kit.setup.resource import Proof, Resource, SetupContext, variables, without_passwords
+from kit.webhook import sign, signed_json
 
 
 async def verify(setup: SetupContext) -> list[Proof]:
@@ -49,17 +47,17 @@ async def webhook_proofs(
     setup: SetupContext, resource: str, path: str, form: Mapping[str, str] | None = None, body: Any = None
 ) -> AsyncIterator[Proof]:
     """Prove that a webhook is reachable, rejects an unsigned request (401, 403) and accepts a signed one (2xx)."""
-    url = f"{setup.settings.public_url}{path}"
-    validator = RequestValidator(setup.settings.auth_token.get_secret_value())
-    headers = {"Content-Type": "application/json" if body is not None else "application/x-www-form-urlencoded"}
-    content = json.dumps(body).encode() if body is not None else str(httpx2.QueryParams(dict(form or {}))).encode()
-    if body is not None:
-        url += f"?bodySHA256={hashlib.sha256(content).hexdigest()}"
-    signature = validator.compute_signature(url, dict(form or {}))
+    url, token = f"{setup.settings.public_url}{path}", setup.settings.auth_token.get_secret_value()
+    if body is None:
+        content = str(httpx2.QueryParams(dict(form or {}))).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": sign(url, form, token)}
+    else:
+        url, content, headers = signed_json(url, body, token)
+    without_signature = {"Content-Type": headers["Content-Type"]}
     try:
         async with httpx2.AsyncClient(transport=setup.web, timeout=15) as http:
-            unsigned = await http.post(url, content=content, headers=headers)
-            signed = await http.post(url, content=content, headers={**headers, "X-Twilio-Signature": signature})
+            unsigned = await http.post(url, content=content, headers=without_signature)
+            signed = await http.post(url, content=content, headers=headers)
     except httpx2.TransportError as error:
         hint = f"{type(error).__name__}: is `agent serve` up, PUBLIC_URL right?"
         yield Proof(resource, f"{path} is reachable", False, hint)

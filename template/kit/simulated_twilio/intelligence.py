@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,7 +10,7 @@ from uuid import uuid4
 import httpx2
 
 from kit.activity import outcomes, wait_until
-from kit.defaults import ACCOUNT_SID, PUBLIC_URL, Problem, settings
+from kit.defaults import ACCOUNT_SID, Problem, settings
 from kit.simulated_twilio.product import Answer, Product, Request, identifier, route, timestamp
 
 PATH = "/webhooks/intelligence"
@@ -32,7 +30,6 @@ class Customer(Protocol):
     """A caller, or a customer in writing. `reference` is the id of the call or message that was analysed."""
 
     app: Any
-    address: str
 
     @property
     def channel(self) -> str: ...
@@ -46,7 +43,7 @@ class Customer(Protocol):
     async def state(self) -> Mapping[str, Any]:
         """The user's values that the app has stored for the conversation."""
 
-    def sign(self, url: str) -> str: ...
+    async def post_json(self, path: str, body: Any, token: str | None = None) -> httpx2.Response: ...
 
 
 @dataclass
@@ -121,7 +118,7 @@ class Intelligence(Product):
             raise ValueError(f"intelligence has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
         body, token = self.rule_execution(customer, event), str(uuid4())
         for count in range(1, event.get("repeat", 1) + 1):
-            answer = await self.send(customer, body, token)
+            answer = await customer.post_json(PATH, body, token)
             if answer.status_code != 200:
                 raise ValueError(f"POST {PATH} answered {answer.status_code}")
             for result in body["operatorResults"]:
@@ -130,16 +127,6 @@ class Intelligence(Product):
         wrong = {name: kept.get(name) for name, value in event.get("state", {}).items() if kept.get(name) != value}
         if wrong:
             raise ValueError(f"the app keeps {wrong}, expected: {event['state']}")
-
-    async def send(self, customer: Customer, body: dict[str, Any], token: str | None = None) -> httpx2.Response:
-        """POST a webhook as Twilio does: signed, and with a token that its repetitions share."""
-        content = json.dumps(body).encode()
-        target = f"{PATH}?bodySHA256={hashlib.sha256(content).hexdigest()}"
-        headers = {"Content-Type": "application/json", "X-Twilio-Signature": customer.sign(f"{PUBLIC_URL}{target}")}
-        if token:
-            headers["i-twilio-idempotency-token"] = token
-        async with httpx2.AsyncClient(trust_env=False, verify=False) as http:
-            return await http.post(f"http://{customer.address}{target}", content=content, headers=headers)
 
     async def _handled(self, customer: Customer, id: str, times: int) -> None:
         """Wait until the app has handled a result, whatever the outcome. Raises ValueError for one that failed."""

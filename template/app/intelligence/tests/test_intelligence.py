@@ -104,7 +104,7 @@ def body_of(party: Any, **event: Any) -> dict[str, Any]:
 
 
 async def sends(party: Any, body: dict[str, Any], token: str | None = "once") -> int:
-    return int((await party.account.intelligence.send(party, body, token)).status_code)
+    return int((await party.post_json(fake.PATH, body, token)).status_code)
 
 
 async def until(condition: Callable[[], Any]) -> None:

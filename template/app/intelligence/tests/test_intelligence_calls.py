@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -40,7 +39,9 @@ from kit.agent_app import build_app
 from kit.caller import Call, dial_app
 from kit.local_server import serve
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.simulated_twilio.intelligence import PATH
 from kit.voice_fixtures import Dial
+from kit.webhook import WebhookSender
 
 __all__ = ["failing", "failed_file", "reactions"]  # fixtures
 
@@ -132,9 +133,10 @@ async def another_worker(store: Store) -> AsyncGenerator[str]:
         yield address
 
 
-async def sends_to(address: str, call: Call, body: dict[str, Any], token: str = "once") -> None:
-    other = SimpleNamespace(address=address, sign=call.sign)
-    assert (await call.account.intelligence.send(other, body, token)).status_code == 200  # type: ignore[arg-type]
+async def sends_to(address: str, body: dict[str, Any], token: str = "once") -> None:
+    other = WebhookSender(address)
+    assert (await other.post_json(PATH, body, token)).status_code == 200
+    await other.aclose()
 
 
 async def test_a_signal_reaches_a_call_on_another_worker(dial: Dial, reactions: Recorder) -> None:
@@ -142,7 +144,7 @@ async def test_a_signal_reaches_a_call_on_another_worker(dial: Dial, reactions: 
     call = await dial(YES, store=store)
     async with another_worker(store) as address:
         body = body_of(call, sentiment="negative")
-        await sends_to(address, call, body)
+        await sends_to(address, body)
         await until(lambda: reactions.seen)
         await sends(call, body)
         await soon()
@@ -167,7 +169,7 @@ async def test_a_late_signal_has_the_session_of_its_call(dial: Dial, reactions: 
     call.session.profile_id, call.session.state["sentiment"] = "mem_profile_1", "neutral"
     await hangs_up(call)
     async with another_worker(store) as address:
-        await sends_to(address, call, body_of(call, summary="Wants a refund."))
+        await sends_to(address, body_of(call, summary="Wants a refund."))
         await until(lambda: reactions.seen)
     ((_, session),) = reactions.seen
     assert session is not call.session and not session.connection.open
@@ -211,7 +213,7 @@ async def test_a_late_summary_is_saved_on_another_worker(summaries: list[tuple[s
     call = await dial(YES, store=store, capabilities=not_listening_after_end())
     await hangs_up(call)
     async with another_worker(store) as address:
-        await sends_to(address, call, body_of(call, summary="Wants a refund."))
+        await sends_to(address, body_of(call, summary="Wants a refund."))
         await until(lambda: summaries)
     assert summaries == [(defaults.CALLER, "Wants a refund.")]
 
