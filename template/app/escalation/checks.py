@@ -1,4 +1,4 @@
-"""Handing over to a human: routing, workflow, queues, workers, and the events that tell what becomes of it."""
+"""Transfer to a human: routing, workflow, queues, workers and event callback."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WEBHOOK = "/webhooks/taskrouter"
     docs="https://www.twilio.com/docs/taskrouter/expression-syntax",
     requires=("PRJ001",),
 )
-def routing(context: Context) -> Iterator[str]:
+def routing_valid(context: Context) -> Iterator[str]:
     """TaskRouter can match every rule of agent/routing.yml."""
     try:
         load(context.root / "agent" / "routing.yml")
@@ -40,14 +40,14 @@ def routing(context: Context) -> Iterator[str]:
     docs=WORKFLOWS,
     requires=("ENV001", "ESC001"),
 )
-def in_time(context: Context) -> Iterator[str]:
-    """Whoever waits for a human waits long enough for every queue."""
+def last_queue_in_time(context: Context) -> Iterator[str]:
+    """A caller reaches every queue of a rule before AGENT_QUEUE_TIMEOUT."""
     for rule in load(context.root / "agent" / "routing.yml").workflow.filters:
         before = sum(target.timeout or 0 for target in rule.targets[:-1])
         if before >= context.settings.queue_timeout:
             yield (
-                f"The rule {rule.name} comes to its last queue after {before} s; "
-                f"AGENT_QUEUE_TIMEOUT={context.settings.queue_timeout} has given up by then."
+                f"The rule {rule.name} reaches its last queue after {before} s, "
+                f"and AGENT_QUEUE_TIMEOUT={context.settings.queue_timeout} ends the wait before."
             )
 
 
@@ -58,10 +58,10 @@ def in_time(context: Context) -> Iterator[str]:
     live=True,
     requires=("ACC001", "ACC002"),
 )
-async def there(context: Context) -> AsyncIterator[str]:
+async def workflow_exists(context: Context) -> AsyncIterator[str]:
     """The workflow exists."""
-    if await context.cached(place) is None:
-        yield f"No workspace has the workflow {masked(context.settings.workflow_sid)}: who asks for a human gets none."
+    if await context.cached(find_place) is None:
+        yield f"No workspace has the workflow {masked(context.settings.workflow_sid)}: every transfer to a human fails."
 
 
 @check(
@@ -71,11 +71,11 @@ async def there(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ESC003",),
 )
-async def told(context: Context) -> AsyncIterator[str]:
-    """The workspace tells this server what becomes of a task."""
-    url, wanted = (await found(context)).workspace.event_callback_url, f"{context.settings.public_url}{WEBHOOK}"
+async def sends_events(context: Context) -> AsyncIterator[str]:
+    """The workspace sends its events to this server."""
+    url, wanted = (await place(context)).workspace.event_callback_url, f"{context.settings.public_url}{WEBHOOK}"
     if url != wanted:
-        yield f"The workspace sends its events to {shown(url)}, not to {wanted}: nobody notices that nobody came."
+        yield f"The workspace sends its events to {shown(url)}, not to {wanted}: no timeout is noticed."
 
 
 @check(
@@ -85,9 +85,9 @@ async def told(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ESC004",),
 )
-async def told_all(context: Context) -> AsyncIterator[str]:
-    """The workspace leaves out no event that counts."""
-    chosen = (await found(context)).workspace.events_filter
+async def sends_every_event(context: Context) -> AsyncIterator[str]:
+    """The event filter of the workspace leaves out no event that the server needs."""
+    chosen = (await place(context)).workspace.events_filter
     if missing := set(EVENTS) - set((chosen or "").split(",")) if chosen else set():
         yield f"The workspace's event filter leaves out {', '.join(sorted(missing))}."
 
@@ -99,9 +99,9 @@ async def told_all(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ESC003",),
 )
-async def queues(context: Context) -> AsyncIterator[str]:
-    """The workflow leads to queues that exist, whatever the task."""
-    workflow = (await found(context)).workflow
+async def queues_exist(context: Context) -> AsyncIterator[str]:
+    """The workflow leads every task to a queue that exists."""
+    workflow = (await place(context)).workflow
     known = {each.sid for each in await context.cached(task_queues)}
     if missing := sorted(queues_of(workflow) - known):
         yield f"The workflow leads to queues that do not exist: {', '.join(map(masked, missing))}."
@@ -117,14 +117,14 @@ async def queues(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ESC006",),
 )
-async def workers(context: Context) -> AsyncIterator[str]:
-    """Every queue of the workflow has somebody who serves it."""
-    workspace = context.account.taskrouter.v1.workspaces((await found(context)).workspace.sid)
+async def queues_have_workers(context: Context) -> AsyncIterator[str]:
+    """Every queue of the workflow has a worker."""
+    workspace = context.account.taskrouter.v1.workspaces((await place(context)).workspace.sid)
     for queue in await context.cached(task_queues):
-        if queue.sid not in queues_of((await found(context)).workflow):
+        if queue.sid not in queues_of((await place(context)).workflow):
             continue
         if not await listed(workspace.workers, task_queue_sid=queue.sid):
-            yield f"Nobody serves the queue {queue.friendly_name} ({queue.target_workers}): people wait in vain."
+            yield f"No worker serves the queue {queue.friendly_name} ({queue.target_workers}): its tasks time out."
 
 
 @check(
@@ -134,7 +134,7 @@ async def workers(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ESC001", "ESC006"),
 )
-async def as_written(context: Context) -> AsyncIterator[str]:
+async def equals_routing_file(context: Context) -> AsyncIterator[str]:
     """TaskRouter has the queues and rules of agent/routing.yml."""
     routing = load(context.root / "agent" / "routing.yml")
     queues = {queue.friendly_name: queue for queue in await context.cached(task_queues)}
@@ -145,8 +145,8 @@ async def as_written(context: Context) -> AsyncIterator[str]:
             yield f"The queue {name} takes {queues[name].target_workers}, and in agent/routing.yml {workers}."
     if routing.queues.keys() <= queues.keys():
         written = workflow(routing, {name: queue.sid for name, queue in queues.items()})
-        if read((await found(context)).workflow.configuration) != read(json.dumps(written)):
-            yield "The workflow has other rules than agent/routing.yml: people come to somebody else than it says."
+        if read((await place(context)).workflow.configuration) != read(json.dumps(written)):
+            yield "The workflow has other rules than agent/routing.yml: tasks reach other workers than it says."
 
 
 @dataclass
@@ -157,8 +157,8 @@ class Place:
     workflow: Any
 
 
-async def place(context: Context) -> Place | None:
-    """Where the workflow is. A workflow's SID does not say of which workspace it is."""
+async def find_place(context: Context) -> Place | None:
+    """The workflow and its workspace, which the SID of a workflow does not name. None when no workspace has it."""
     workspaces = context.account.taskrouter.v1.workspaces
     for workspace in await listed(workspaces):
         try:
@@ -171,14 +171,15 @@ async def place(context: Context) -> Place | None:
     return None
 
 
-async def found(context: Context) -> Place:
-    known = await context.cached(place)
-    assert known
-    return known
+async def place(context: Context) -> Place:
+    """For checks that require ESC003."""
+    found = await context.cached(find_place)
+    assert found
+    return found
 
 
 async def task_queues(context: Context) -> list[Any]:
-    workspace = (await found(context)).workspace
+    workspace = (await place(context)).workspace
     return await listed(context.account.taskrouter.v1.workspaces(workspace.sid).task_queues)
 
 

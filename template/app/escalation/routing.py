@@ -205,7 +205,7 @@ class Expression:
         if kind == "name" and token.upper() not in WORDS:
             if token not in self.known:
                 close = get_close_matches(token, self.known, 1)
-                raise self.error(f"nobody has {token}", f"take {close[0] if close else ', '.join(self.known)}")
+                raise self.error(f"{token} is no attribute", f"take {close[0] if close else ', '.join(self.known)}")
             return token, self.known[token]
         raise self.error(f"{token!r} is no value", "write a name, a number or a text in quotes")
 

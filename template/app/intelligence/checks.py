@@ -1,4 +1,4 @@
-"""Conversation Intelligence: is the chain linked, do the operators run, and does what they find come here?"""
+"""Conversation Intelligence: links, operators, rules and webhooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kit.doctor.check import Context, check, masked, shown
 GUIDE = "https://www.twilio.com/docs/conversations/intelligence"
 WEBHOOK = "/webhooks/intelligence"
 IDS = {kind: id for id, kind in TWILIO_OPERATORS.items()}
-FINAL = {"summary"}  # what makes sense at the end of a conversation only
+FINAL = {"summary"}  # operators that are useful only at the end of a conversation
 
 
 @check(
@@ -27,28 +27,28 @@ FINAL = {"summary"}  # what makes sense at the end of a conversation only
     docs="https://docs.docker.com/engine/storage/volumes/",
     requires=("ENV001",),
 )
-def kept(context: Context) -> Iterator[str]:
-    """A signal whose reaction fails can be kept."""
+def failed_signals_writable(context: Context) -> Iterator[str]:
+    """The file of failed signals can be written."""
     path: Path = context.root / context.settings.failed_signals
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        yield f"AGENT_FAILED_SIGNALS names {path}, which cannot be written: such a signal would be lost."
+        yield f"AGENT_FAILED_SIGNALS names {path}, which cannot be written: a failed signal would be lost."
 
 
 @check(
     "INT002",
-    hint="Write the https address of who takes your alerts into AGENT_ALERT_URL.",
+    hint="Write the https address of the service that takes your alerts into AGENT_ALERT_URL.",
     docs=GUIDE,
     requires=("ENV001",),
 )
-def alerts(context: Context) -> Iterator[str]:
-    """Alerts travel encrypted, to somebody else."""
+def alert_url_valid(context: Context) -> Iterator[str]:
+    """Alerts are sent encrypted, and to another server."""
     url = context.settings.alert_url
     if not url:
         return
     if url.startswith("http://") and urlsplit(url).hostname not in ("localhost", "127.0.0.1"):
-        yield "AGENT_ALERT_URL is http: who called and why would travel unencrypted."
+        yield "AGENT_ALERT_URL is http: personal data would travel unencrypted."
     if url.startswith(context.settings.public_url):
-        yield "AGENT_ALERT_URL is this server's own address: nobody would notice an alert."
+        yield "AGENT_ALERT_URL is this server's own address: no person would see an alert."
 
 
 @check(
@@ -57,13 +57,13 @@ def alerts(context: Context) -> Iterator[str]:
     docs=GUIDE,
     requires=("PRJ004",),
 )
-def reactions(context: Context) -> Iterator[str]:
-    """agent/reactions.py reacts to what is looked for."""
+def reactions_exist(context: Context) -> Iterator[str]:
+    """agent/reactions.py has a reaction for each operator."""
     from agent import reactions as actions
 
     for kind in config.OPERATORS:
         if not hasattr(actions, f"on_{kind}"):
-            yield f"agent/reactions.py has no on_{kind}: what the operator finds is paid for and left out."
+            yield f"agent/reactions.py has no on_{kind}: the results of the operator are paid for and ignored."
 
 
 @check(
@@ -73,7 +73,7 @@ def reactions(context: Context) -> Iterator[str]:
     live=True,
     requires=("ORC001",),
 )
-async def there(context: Context) -> AsyncIterator[str]:
+async def configuration_exists(context: Context) -> AsyncIterator[str]:
     """The intelligence configuration exists."""
     if isinstance(await context.cached(analysis), TwilioRestException):
         yield f"There is no intelligence configuration {masked(context.settings.intelligence_configuration_id)}."
@@ -86,8 +86,8 @@ async def there(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ORC002",),
 )
-async def linked(context: Context) -> AsyncIterator[str]:
-    """Conversations are analysed by the configuration that is listened to."""
+async def configuration_linked(context: Context) -> AsyncIterator[str]:
+    """The conversation configuration is linked to the intelligence configuration."""
     known = (await context.cached(configuration)).intelligence_configuration_ids or []
     ours = context.settings.intelligence_configuration_id
     if ours not in known:
@@ -102,7 +102,7 @@ async def linked(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("INT004",),
 )
-async def operators(context: Context) -> AsyncIterator[str]:
+async def operators_have_rules(context: Context) -> AsyncIterator[str]:
     """Every operator that you chose has a rule."""
     found = {operator.get("id") for rule in await rules(context) for operator in rule.get("operators") or []}
     for kind in config.OPERATORS:
@@ -119,14 +119,14 @@ async def operators(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("INT004",),
 )
-async def webhooks(context: Context) -> AsyncIterator[str]:
-    """What every rule finds comes to this server."""
+async def webhooks_are_ours(context: Context) -> AsyncIterator[str]:
+    """Every rule sends its results to this server."""
     wanted_url = f"{context.settings.public_url}{WEBHOOK}"
     for number, rule in enumerate(await rules(context), start=1):
         hooks = [each for each in rule.get("actions") or [] if each.get("type") == "WEBHOOK"]
         if not any(each.get("url") == wanted_url for each in hooks):
             others = ", ".join(shown(each.get("url")) for each in hooks) or "nowhere"
-            yield f"Rule {number} sends what it finds to {others}, not to {wanted_url}."
+            yield f"Rule {number} sends its results to {others}, not to {wanted_url}."
         elif any(each.get("url") == wanted_url and each.get("method", "POST") != "POST" for each in hooks):
             yield f"Rule {number} calls its webhook with another method than POST: answered with 405."
 
@@ -138,22 +138,22 @@ async def webhooks(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("INT004",),
 )
-async def triggers(context: Context) -> AsyncIterator[str]:
-    """Operators run when their result is of use."""
+async def triggers_useful(context: Context) -> AsyncIterator[str]:
+    """Each operator runs when its result is useful."""
     for number, rule in enumerate(await rules(context), start=1):
         on = {str(each.get("on")) for each in rule.get("triggers") or []}
         kinds = {TWILIO_OPERATORS.get(str(each.get("id")), "") for each in rule.get("operators") or []}
         if not on:
             yield f"Rule {number} has no trigger and never runs."
         elif "COMMUNICATION" in on and kinds & FINAL:
-            yield f"Rule {number} makes a summary of every sentence: dear, and of no use before the end."
+            yield f"Rule {number} summarizes every sentence: expensive, and of no use before the end."
         elif "COMMUNICATION" not in on and kinds - FINAL - {""}:
             late = ", ".join(sorted(kinds - FINAL - {""}))
-            yield f"Rule {number} finds {late} only when nobody is there any more ({', '.join(sorted(on))})."
+            yield f"Rule {number} finds {late} only after the end of the conversation ({', '.join(sorted(on))})."
 
 
 async def analysis(context: Context) -> Any:
-    """The intelligence configuration, or why there is none. Raises when it could not be asked."""
+    """The intelligence configuration, or the error of one that does not exist. Raises other errors."""
     api = context.twilio.intelligence.v3
     try:
         return await api.configurations(context.settings.intelligence_configuration_id).fetch_async()

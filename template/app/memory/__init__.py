@@ -118,8 +118,8 @@ class Memory(Capability):
             return ()
 
         async def recall(query: str) -> str:
-            """Look up what earlier conversations left about something, described in a few words. Use it when somebody
-            refers to the past, and what you have been told of it does not answer it."""
+            """Look up what earlier conversations left about something, described in a few words. Use it when the
+            caller refers to the past, and the memories in your instructions do not answer it."""
             return await self._recall(self._current(session, identity), query)
 
         async def remember(fact: str) -> str:

@@ -1,4 +1,4 @@
-"""Messages: does the conversation configuration bring them here, once?"""
+"""Messaging: status callback, capture rules, and the number."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ NUMBERS = "https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-res
     live=True,
     requires=("ORC002",),
 )
-async def told(context: Context) -> AsyncIterator[str]:
-    """Twilio brings every message here."""
+async def status_callback_is_ours(context: Context) -> AsyncIterator[str]:
+    """The conversation configuration sends its events to this server."""
     wanted = f"{context.settings.public_url}{WEBHOOK}"
     callbacks = (await context.cached(configuration)).status_callbacks or []
     ours = [each for each in callbacks if each.get("url") == wanted]
     if not ours:
-        others = ", ".join(shown(each.get("url")) for each in callbacks) or "nobody"
-        yield f"The conversation configuration tells {others} of messages, not {wanted}: nobody answers them."
+        others = ", ".join(shown(each.get("url")) for each in callbacks) or "no address"
+        yield f"The conversation configuration sends its events to {others}, not to {wanted}: no message is answered."
     elif any(each.get("method", "POST") != "POST" for each in ours):
         yield f"The status callback to {wanted} is called with another method than POST: answered with 405."
 
@@ -40,15 +40,15 @@ async def told(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ORC002",),
 )
-async def captured(context: Context) -> AsyncIterator[str]:
+async def messages_captured(context: Context) -> AsyncIterator[str]:
     """Messages to each of the agent's addresses are captured."""
     channels = (await context.cached(configuration)).channel_settings or {}
     for channel, address in context.settings.addresses.items():
-        if channel == "CHAT":  # nobody is captured there: whoever opens a chat makes its conversation
+        if channel == "CHAT":  # no capture rule: the application that opens a chat creates its conversation
             continue
         rules = (channels.get(channel) or {}).get("captureRules") or []
         if not any(rule.get("from") == "*" and bare(str(rule.get("to"))) in ("*", bare(address)) for rule in rules):
-            yield f"No capture rule takes {channel} to {masked(address)}: those messages never get here."
+            yield f"No capture rule takes {channel} to {masked(address)}: its messages do not arrive."
 
 
 @check(
@@ -58,8 +58,8 @@ async def captured(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ACC001", "ACC002"),
 )
-async def number(context: Context) -> AsyncIterator[str]:
-    """The account has the number that texts come to."""
+async def number_takes_sms(context: Context) -> AsyncIterator[str]:
+    """The account has the number, and the number takes SMS."""
     known = await context.cached(numbers)
     if not known:
         yield f"The account has no number {masked(context.settings.phone_number)}."
@@ -74,14 +74,14 @@ async def number(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("MSG003",),
 )
-async def answered_once(context: Context) -> AsyncIterator[str]:
-    """Nobody else answers texts to the number."""
+async def number_has_no_webhook(context: Context) -> AsyncIterator[str]:
+    """Texts to the number are answered once."""
     for each in await context.cached(numbers):
         if each.sms_application_sid or each.sms_url:
             where = "a TwiML application" if each.sms_application_sid else shown(each.sms_url)
-            yield f"Texts to {masked(each.phone_number)} go to {where} too: people get two answers."
+            yield f"Texts to {masked(each.phone_number)} go to {where} too: customers get two answers."
 
 
 async def numbers(context: Context) -> list[Any]:
-    """The number that texts come to, if the account has it."""
+    """The number of the project, if the account has it."""
     return await listed(context.account.incoming_phone_numbers, phone_number=context.settings.phone_number)

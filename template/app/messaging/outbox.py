@@ -111,7 +111,7 @@ class Outbox:
         except TwilioRestException as error:
             if error.status != TAKEN:
                 raise
-            people = await self.people(conversation_id)  # somebody else was quicker
+            people = await self.people(conversation_id)  # another worker was quicker
             if (found := people.at(channel, self.addresses[channel])) is None:
                 raise
             return found

@@ -1,4 +1,4 @@
-"""Conversation Orchestrator: the API key, and the configuration that everything hangs on."""
+"""Conversation Orchestrator: the API key and the conversation configuration."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ GUIDE = "https://www.twilio.com/docs/conversations/orchestrator"
     live=True,
     requires=("ACC001", "ACC002"),
 )
-async def key(context: Context) -> AsyncIterator[str]:
-    """Twilio takes the API key."""
+async def api_key_valid(context: Context) -> AsyncIterator[str]:
+    """Twilio accepts the API key."""
     outcome = await context.cached(configuration)
     if isinstance(outcome, TwilioRestException) and outcome.status in (401, 403):
         yield f"Twilio refuses TWILIO_API_KEY with TWILIO_API_SECRET ({outcome.status})."
@@ -38,11 +38,11 @@ async def key(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ORC001",),
 )
-async def there(context: Context) -> AsyncIterator[str]:
+async def configuration_exists(context: Context) -> AsyncIterator[str]:
     """The conversation configuration exists."""
     if isinstance(await context.cached(configuration), TwilioRestException):
         wanted = masked(context.settings.conversation_configuration_id)
-        yield f"There is no conversation configuration {wanted}: nothing is remembered, analysed or brought here."
+        yield f"There is no conversation configuration {wanted}: no conversation is remembered, analysed or sent here."
 
 
 @check(
@@ -52,15 +52,15 @@ async def there(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ORC002",),
 )
-async def grouping(context: Context) -> AsyncIterator[str]:
-    """Conversations are grouped as this project needs it."""
+async def grouping_valid(context: Context) -> AsyncIterator[str]:
+    """Conversations are grouped as this project needs."""
     found = (await context.cached(configuration)).conversation_grouping_type
     if found not in GROUPINGS:
         yield f"Conversations are grouped by {found}; this project needs {' or '.join(GROUPINGS)}."
 
 
 async def configuration(context: Context) -> Any:
-    """The conversation configuration, or why there is none. Raises when it could not be asked."""
+    """The conversation configuration, or the error of one that does not exist. Raises other errors."""
     api = context.twilio.conversations.v2
     try:
         return await api.configurations(context.settings.conversation_configuration_id).fetch_async()
@@ -80,8 +80,8 @@ if any(channel.name == "voice" for channel in CHANNELS):
         live=True,
         requires=("ORC002",),
     )
-    async def voice(context: Context) -> AsyncIterator[str]:
-        """The conversation configuration takes calls."""
+    async def voice_channel_exists(context: Context) -> AsyncIterator[str]:
+        """The conversation configuration has the VOICE channel."""
         if "VOICE" not in ((await context.cached(configuration)).channel_settings or {}):
             yield "The conversation configuration has no VOICE channel: calls leave no conversation."
 
@@ -92,7 +92,7 @@ if any(channel.name == "voice" for channel in CHANNELS):
         live=True,
         requires=("CON001",),
     )
-    async def captured_twice(context: Context) -> AsyncIterator[str]:
+    async def calls_captured_once(context: Context) -> AsyncIterator[str]:
         """Calls are transcribed once."""
         rules = (await context.cached(configuration)).channel_settings["VOICE"].get("captureRules") or []
         if rules:

@@ -193,7 +193,7 @@ class ConversationConfiguration(Resource):
         """Twilio accepts a wrong memory store without an error."""
         store, wanted = record.get("memoryStoreId"), self.setup.ids.get("memory store")
         right = bool(store) and store == wanted and wanted != UNKNOWN_UNTIL_APPLY
-        detail = "Nothing is remembered, and nobody is recognised: agent setup apply changes it."
+        detail = "No conversation is remembered, and no caller is recognised: agent setup apply changes it."
         yield Proof(self.key, "names the memory store", right, "" if right else detail)
 
 

@@ -1,4 +1,4 @@
-"""The store that all workers share, whichever it is."""
+"""The store that all workers share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DOCS = {
     docs=DOCS[STORE.__name__],
     live=True,
 )
-async def answers(context: Context) -> AsyncIterator[str]:
+async def store_answers(context: Context) -> AsyncIterator[str]:
     """The store of conversations in progress answers."""
     store = STORE.build(context.settings)
     try:

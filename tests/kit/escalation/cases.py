@@ -1,4 +1,4 @@
-"""Workflows that lead to nobody, or tell nobody."""
+"""Workflows without workers, queues or events."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def no_workflow(project: HealthyProject) -> None:
 
 
 @fails("ESC004")
-def events_to_nobody(project: HealthyProject) -> None:
+def no_event_callback(project: HealthyProject) -> None:
     project.simulated.workspaces.known[WORKSPACE]["event_callback_url"] = None
 
 
@@ -103,7 +103,7 @@ def no_default_queue(project: HealthyProject) -> None:
 
 
 @fails("ESC007")
-def nobody_at_work(project: HealthyProject) -> None:
+def a_queue_without_workers(project: HealthyProject) -> None:
     project.simulated.workspaces.parts[WORKSPACE]["Workers"].clear()
 
 

@@ -91,7 +91,7 @@ async def test_a_change_of_routing_is_applied(account: OwnRouting) -> None:
     assert await account.broken() == []
     account.routes(ROUTING)
     left = [each["resource"] for each in await account.undo() if each["action"] == "left"]
-    assert left == ["queue invoices"], "nobody knows it any more"
+    assert left == ["queue invoices"], "its workflow is gone"
     assert state_of(account.simulated) == before
 
 

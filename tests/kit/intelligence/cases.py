@@ -55,7 +55,7 @@ def a_file_beside_the_project(project: HealthyProject) -> None:
 
 
 @fails("INT002")
-def alerts_that_anybody_can_read(project: HealthyProject) -> None:
+def unencrypted_alerts(project: HealthyProject) -> None:
     project.patch.setenv("AGENT_ALERT_URL", "http://alerts.example.com/hook")
 
 
@@ -65,12 +65,12 @@ def alerts_to_ourselves(project: HealthyProject) -> None:
 
 
 @passes("INT002")
-def alerts_to_somebody(project: HealthyProject) -> None:
+def alerts_to_another_server(project: HealthyProject) -> None:
     project.patch.setenv("AGENT_ALERT_URL", "https://alerts.example.com/hook")
 
 
 @fails("INT003")
-def nobody_reacts(project: HealthyProject) -> None:
+def an_operator_without_a_reaction(project: HealthyProject) -> None:
     project.patch.delattr(actions, "on_sentiment")
 
 

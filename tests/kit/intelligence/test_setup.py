@@ -44,7 +44,7 @@ async def test_each_operator_has_a_rule_that_tells_us(account: Account) -> None:
 
 
 async def test_a_configuration_without_the_operators_is_replaced_and_given_back(account: Account) -> None:
-    """That of somebody else stays as it is: only the link moves."""
+    """The configuration of another project is unchanged: only the link moves."""
     account.simulated.intelligence_configurations.add(THEIRS, [], "theirs")
     account.sets(**{VARIABLE: THEIRS})
     before = state_of(account.simulated)
@@ -98,7 +98,7 @@ def refuses(account: Account, status: int) -> None:
 
 
 async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration(tmp_path: Path) -> None:
-    """Our old one is deleted, whatever happens in between; nothing is ever PUT."""
+    """Our old one is deleted, also after an interruption; nothing is ever PUT."""
 
     async def killed(number: int) -> bool:
         (folder := tmp_path / str(number)).mkdir()
@@ -137,7 +137,7 @@ async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration
     assert number == 4, "made, linked, deleted"
 
 
-async def test_what_others_have_linked_stays(account: Account) -> None:
+async def test_links_of_others_are_kept(account: Account) -> None:
     await account.apply()
     (configuration,) = account.simulated.conversation_configurations.known.values()
     ours = configuration["intelligenceConfigurationIds"]

@@ -31,7 +31,7 @@ def account(tmp_path: Path) -> Account:
 
 @pytest.fixture
 def theirs(account: Account) -> dict[str, Any]:
-    """A configuration and a store of somebody, which `.env` names."""
+    """A configuration and a store of another project, which `.env` names."""
     account.simulated.memory_stores.add(STORE, "theirs")
     account.sets(**{VARIABLE: THEIRS, str(MemoryStore.variable): STORE})
     return account.simulated.conversation_configurations.add(
@@ -65,7 +65,7 @@ async def test_a_description_is_always_sent(account: Account, theirs: dict[str, 
     assert len(sent) > 2 and all(body["description"] for body in sent)
 
 
-async def test_what_others_have_put_into_a_configuration_stays(account: Account, theirs: dict[str, Any]) -> None:
+async def test_settings_of_others_in_a_configuration_are_kept(account: Account, theirs: dict[str, Any]) -> None:
     before = state_of(account.simulated)
     await account.apply()
     assert RULE in theirs["channelSettings"]["SMS"]["captureRules"]
@@ -90,7 +90,7 @@ async def test_a_channel_that_was_added_goes_again(account: Account, theirs: dic
 
 async def test_speech_is_not_recognised_twice(account: Account, theirs: dict[str, Any]) -> None:
     if "voice_url" not in [each.field for step in await account.run(plan) for each in step.changes]:
-        pytest.skip("nobody can call this project")
+        pytest.skip("this project has no voice")
     (step,) = [each for each in await account.run(plan) if each.resource.key == KIND]
     assert any("paid for twice" in note for note in step.json()["notes"])
     assert any("capture rule" in note for note in step.json()["one_way"])
@@ -108,7 +108,7 @@ async def test_a_wrong_store_is_found_and_changed(account: Account) -> None:
     assert await account.broken() == []
 
 
-async def test_what_was_deleted_is_made_again(account: Account) -> None:
+async def test_a_deleted_resource_is_created_again(account: Account) -> None:
     before = state_of(account.simulated)
     await account.apply()
     account.simulated.conversation_configurations.known.clear()
@@ -127,7 +127,7 @@ def refuses(account: Account, method: str, place: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("again", [True, False])
-async def test_what_somebody_names_after_a_broken_creation_is_not_ours(account: Account, again: bool) -> None:
+async def test_a_resource_named_after_an_interrupted_creation_is_not_ours(account: Account, again: bool) -> None:
     refuses(account, "POST", "/Configurations", 503)
     with pytest.raises(SetupError):
         await account.apply()
@@ -204,7 +204,7 @@ async def test_memory_that_cannot_be_read_is_found(account: Account) -> None:
     assert account.simulated.memory.profiles == {}
 
 
-async def test_a_proof_leaves_nobody_behind(account: Account) -> None:
+async def test_a_proof_deletes_its_profile(account: Account) -> None:
     await account.apply()
     account.simulated.memory.knows("+15005550006", observations=["Likes tea"])
     assert await account.broken() == []

@@ -89,7 +89,7 @@ async def test_a_rule_names_operators_that_exist(account: SimulatedAccount, twil
     made = await api.configurations.create_async(kind(body))
     assert (await api.configurations(made.id).fetch_async()).rules[0]["operators"] == [{"id": names["Sentiment"]}]
     with pytest.raises(TwilioRestException):
-        await api.configurations.create_async(kind({**body, "rules": [{**rule, "operators": [{"id": "nobody"}]}]}))
+        await api.configurations.create_async(kind({**body, "rules": [{**rule, "operators": [{"id": "unknown"}]}]}))
 
 
 async def test_a_workflow_holds_on_to_its_queues(account: SimulatedAccount, twilio: Client) -> None:

@@ -14,6 +14,6 @@ VARIABLES = {
 
 
 @fails("STO001")
-def nobody_there(project: HealthyProject) -> None:
+def no_server(project: HealthyProject) -> None:
     for name, value in VARIABLES[STORE.__name__].items():
         project.patch.setenv(name, value)

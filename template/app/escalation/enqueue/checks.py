@@ -1,11 +1,11 @@
-"""Calls on the way to a human: what they hear, and who connects them."""
+"""Transfer of calls: announcements in the queue, and the assignment callback."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
 from agent import handoff
-from app.escalation.checks import WEBHOOK, found
+from app.escalation.checks import WEBHOOK, place
 from app.escalation.enqueue import enqueue_twiml, no_worker_twiml, wait_twiml
 from app.escalation.record import Payload
 from app.escalation.resources import FLEX
@@ -21,8 +21,8 @@ WAYS_OUT = ("voicemail", "callback")
     docs="https://www.twilio.com/docs/voice/twiml/enqueue",
     requires=("ENV001",),
 )
-def heard(context: Context) -> Iterator[str]:
-    """Whoever waits for a human hears something, and something else when nobody comes."""
+def announcements_valid(context: Context) -> Iterator[str]:
+    """A caller in the queue hears an announcement, and another one when no worker accepts."""
     settings = context.settings
     for name, document in {
         "CONNECTING": enqueue_twiml(settings.public_url, settings.workflow_sid, Payload(reason_code="x"), 60),
@@ -35,7 +35,7 @@ def heard(context: Context) -> Iterator[str]:
             yield f"agent/handoff.py, {name}: {str(error).splitlines()[0]}"
     for name in ("CONNECTING", "WAITING", "NO_WORKER", "MESSAGE", "CALL_BACK"):
         if not getattr(handoff, name).strip():
-            yield f"{name} of agent/handoff.py is empty: in that moment callers hear nothing."
+            yield f"{name} of agent/handoff.py is empty: callers hear silence."
     if handoff.MUSIC and not handoff.MUSIC.startswith("https://"):
         yield f"MUSIC of agent/handoff.py is {handoff.MUSIC!r}, which Twilio cannot fetch: write an https address."
     if handoff.WAY_OUT not in WAYS_OUT:
@@ -49,11 +49,11 @@ def heard(context: Context) -> Iterator[str]:
     live=True,
     requires=("ESC003",),
 )
-async def assigned(context: Context) -> AsyncIterator[str]:
-    """Nobody else says what happens to a caller whom a worker has accepted."""
-    place = await found(context)
-    url, wanted = place.workflow.assignment_callback_url, f"{context.settings.public_url}{WEBHOOK}/assignment"
-    if not url and place.workspace.friendly_name != FLEX:
-        yield f"Without Flex, the workflow has to ask {wanted} what to do with an accepted call, and asks nobody."
+async def assignment_callback_is_ours(context: Context) -> AsyncIterator[str]:
+    """An accepted call is connected by Flex or by this server."""
+    found = await place(context)
+    url, wanted = found.workflow.assignment_callback_url, f"{context.settings.public_url}{WEBHOOK}/assignment"
+    if not url and found.workspace.friendly_name != FLEX:
+        yield f"Without Flex, the workflow needs the assignment callback {wanted}, and has none: accepted calls wait."
     elif url and url != wanted:
-        yield f"The workflow asks {shown(url)} what to do with an accepted call, not {wanted}."
+        yield f"The assignment callback of the workflow is {shown(url)}, not {wanted}."

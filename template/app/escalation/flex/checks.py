@@ -1,10 +1,10 @@
-"""Conversations in writing on the way to a human, in Flex."""
+"""Transfer of conversations in writing: the workspace of Flex."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from app.escalation.checks import found
+from app.escalation.checks import place
 from kit.doctor.check import Context, check, listed, masked
 
 INTERACTIONS = "https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions"
@@ -17,9 +17,9 @@ INTERACTIONS = "https://www.twilio.com/docs/flex/developer/conversations/interac
     live=True,
     requires=("ESC003",),
 )
-async def same(context: Context) -> AsyncIterator[str]:
+async def workspace_has_workflow(context: Context) -> AsyncIterator[str]:
     """The workflow belongs to the workspace that takes messages."""
-    known = (await found(context)).workspace.sid
+    known = (await place(context)).workspace.sid
     if known != context.settings.workspace_sid:
         wanted = masked(context.settings.workspace_sid)
         yield f"The workflow belongs to {masked(known)}, not to {wanted}: Flex refuses it."
@@ -32,7 +32,7 @@ async def same(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("WRI001",),
 )
-async def channel(context: Context) -> AsyncIterator[str]:
+async def task_channel_exists(context: Context) -> AsyncIterator[str]:
     """The workspace has the task channel that messages take."""
     workspace = context.account.taskrouter.v1.workspaces(context.settings.workspace_sid)
     known = sorted(str(each.unique_name) for each in await listed(workspace.task_channels))

@@ -1,4 +1,4 @@
-"""Memory in a database of yours."""
+"""Memory in your own database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ URLS = "https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls"
 
 
 @check("DBM001", hint="Put the address of a PostgreSQL database into DATABASE_URL.", docs=URLS, requires=("ENV001",))
-def shared(context: Context) -> Iterator[str]:
+def database_shared(context: Context) -> Iterator[str]:
     """Several workers share one memory."""
     if STORE.shared and parse_url(url(context)).drivername.startswith("sqlite"):
         yield "DATABASE_URL is a SQLite file, and calls may come back elsewhere: each machine has its own memory."
@@ -28,18 +28,18 @@ def shared(context: Context) -> Iterator[str]:
     docs=URLS,
     live=True,
 )
-async def answers(context: Context) -> AsyncIterator[str]:
+async def database_answers(context: Context) -> AsyncIterator[str]:
     """The database answers."""
-    if parse_url(url(context)).drivername.startswith("sqlite"):  # asking would make the file
+    if parse_url(url(context)).drivername.startswith("sqlite"):  # a connection would create the file
         if path := unwritable(parse_url(url(context)).database):
-            yield f"DATABASE_URL names {path}, which cannot be written: nobody is ever known."
+            yield f"DATABASE_URL names {path}, which cannot be written: no caller is known."
         return
     engine = connect(url(context))
     try:
         async with engine.connect() as database:
             await database.execute(text("SELECT 1"))
     except Exception as error:
-        yield f"The database of DATABASE_URL does not answer ({reason(error)}): nobody is known."
+        yield f"The database of DATABASE_URL does not answer ({reason(error)}): no caller is known."
     finally:
         await engine.dispose()
 

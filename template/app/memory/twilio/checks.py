@@ -1,4 +1,4 @@
-"""Memory in Twilio: is the store there, and does the conversation configuration fill it?"""
+"""Memory in Twilio: the memory store, and its link to the conversation configuration."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ GUIDE = "https://www.twilio.com/docs/conversations/memory"
     live=True,
     requires=("ORC001",),
 )
-async def there(context: Context) -> AsyncIterator[str]:
+async def store_exists(context: Context) -> AsyncIterator[str]:
     """The memory store exists."""
     if isinstance(await context.cached(store), TwilioRestException):
         wanted = masked(context.settings.memory_store_id)
-        yield f"There is no memory store {wanted}: nobody is known, and no error says so."
+        yield f"There is no memory store {wanted}: every caller is a new one, without an error."
 
 
 @check(
@@ -34,7 +34,7 @@ async def there(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("MEM001",),
 )
-async def active(context: Context) -> AsyncIterator[str]:
+async def store_active(context: Context) -> AsyncIterator[str]:
     """The memory store is active."""
     status = (await context.cached(store)).status
     if status != "ACTIVE":
@@ -48,13 +48,13 @@ async def active(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ORC002",),
 )
-async def linked(context: Context) -> AsyncIterator[str]:
-    """Conversations are remembered in the store that is asked."""
+async def store_linked(context: Context) -> AsyncIterator[str]:
+    """Conversations are remembered in the store that the agent reads."""
     found = (await context.cached(configuration)).memory_store_id
     wanted = context.settings.memory_store_id
     if found != wanted:
         other = f"store {masked(found)}" if found else "no store"
-        yield f"The conversation configuration writes to {other}, and {masked(wanted)} is asked: nobody is ever known."
+        yield f"The conversation configuration writes to {other}, the agent reads {masked(wanted)}: no caller is known."
 
 
 @check(
@@ -64,14 +64,14 @@ async def linked(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("ORC002",),
 )
-async def extracts(context: Context) -> AsyncIterator[str]:
-    """Twilio learns from conversations that have ended."""
+async def extraction_enabled(context: Context) -> AsyncIterator[str]:
+    """Twilio extracts memories from conversations that have ended."""
     if not (await context.cached(configuration)).memory_extraction_enabled:
-        yield "The conversation configuration does not extract memory: conversations leave nothing."
+        yield "The conversation configuration does not extract memory: conversations leave no memories."
 
 
 async def store(context: Context) -> Any:
-    """The memory store, or why there is none. Raises when it could not be asked."""
+    """The memory store, or the error of one that does not exist. Raises other errors."""
     try:
         return await context.twilio.memory.v1.stores(context.settings.memory_store_id).fetch_async()
     except TwilioRestException as error:

@@ -93,7 +93,7 @@ async def test_a_text_is_answered(reach: Reach) -> None:
     assert set(customer.statuses) == {200}
 
 
-async def test_the_model_knows_what_was_written_before(reach: Reach) -> None:
+async def test_the_model_has_the_earlier_messages(reach: Reach) -> None:
     heard: list[list[m.ModelMessage]] = []
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
@@ -107,7 +107,7 @@ async def test_the_model_knows_what_was_written_before(reach: Reach) -> None:
     assert before == ["First", "Answer 1.", "Second"]
 
 
-async def test_the_model_is_told_that_it_writes_and_never_picked_up_a_phone(reach: Reach) -> None:
+async def test_the_instructions_are_those_of_writing(reach: Reach) -> None:
     instructions: list[str] = []
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
@@ -120,7 +120,7 @@ async def test_the_model_is_told_that_it_writes_and_never_picked_up_a_phone(reac
     assert "You began with" not in instructions[0]
 
 
-async def test_tools_know_who_writes(reach: Reach) -> None:
+async def test_a_tool_has_the_session_of_its_message(reach: Reach) -> None:
     async def who() -> str:
         """Say who it is."""
         session = this_session()
@@ -130,7 +130,7 @@ async def test_tools_know_who_writes(reach: Reach) -> None:
     assert await customer.texts("Me?") == f"{defaults.CALLER} to {defaults.CALLED} by SMS in {customer.conversation}"
 
 
-async def test_a_goodbye_does_not_fail(reach: Reach) -> None:
+async def test_a_tool_that_ends_a_conversation_in_writing_does_not_fail(reach: Reach) -> None:
     async def leave() -> str:
         """Hang up."""
         await this_session().connection.end({"reasonCode": "done"})
@@ -160,7 +160,7 @@ async def test_a_long_answer_comes_in_several_messages(reach: Reach) -> None:
         ("abcdefghijklmno", ["abcdefghijkl", "mno"]),
     ],
 )
-def test_texts_are_split_where_it_hurts_least(text: str, expected: list[str]) -> None:
+def test_texts_are_split_after_sentences_or_between_words(text: str, expected: list[str]) -> None:
     assert parts(text, 12) == expected
 
 
@@ -203,7 +203,7 @@ def test_a_slow_reply_in_writing_has_no_filler() -> None:
 # --- not twice, in order, and together ---------------------------------------------------------------------------
 
 
-async def test_what_twilio_repeats_is_answered_once(reach: Reach) -> None:
+async def test_a_repeated_webhook_is_answered_once(reach: Reach) -> None:
     customer = await reach()
     event = customer.writes("Hello")
     await customer.posts(event, "token")
@@ -304,7 +304,7 @@ async def test_the_lock_is_held_during_a_long_answer(monkeypatch: pytest.MonkeyP
     await waiting
 
 
-# --- what is none of its business --------------------------------------------------------------------------------
+# --- messages that are not for the agent -------------------------------------------------------------------------
 
 
 async def test_its_own_messages_are_not_answered(reach: Reach) -> None:
@@ -315,7 +315,7 @@ async def test_its_own_messages_are_not_answered(reach: Reach) -> None:
     assert sent(customer) == ["Yes."]
 
 
-async def test_its_own_messages_are_none_of_a_human(reach: Reach) -> None:
+async def test_its_own_messages_do_not_count_as_those_of_a_human(reach: Reach) -> None:
     """Twilio takes a number whose messages it captures for that of a human, unless customer has said otherwise."""
     customer = await reach()
     event = customer.writes("Hello")
@@ -369,7 +369,7 @@ async def test_other_events_are_ignored(reach: Reach, change: dict[str, Any]) ->
     assert (sent(customer), customer.statuses) == ([], [200, 200])
 
 
-async def test_what_cannot_be_read_is_logged_without_what_it_says(reach: Reach, logged: Callable[[], str]) -> None:
+async def test_an_unreadable_webhook_is_logged_without_its_values(reach: Reach, logged: Callable[[], str]) -> None:
     customer = await reach()
     for data in ({"id": "x", "author": {"channel": "SMS"}, "content": {"text": "secret"}}, ["secret"], None):
         await customer.posts({"eventType": "COMMUNICATION_CREATED", "data": data})
@@ -378,7 +378,7 @@ async def test_what_cannot_be_read_is_logged_without_what_it_says(reach: Reach, 
     assert "author.address" in logged() and "secret" not in logged()
 
 
-async def test_who_writes_and_what_is_not_logged(reach: Reach, logged: Callable[[], str]) -> None:
+async def test_neither_texts_nor_addresses_are_logged(reach: Reach, logged: Callable[[], str]) -> None:
     customer = await reach({"says": "A private answer."})
     await customer.texts("My private question")
     customer.account.conversations.refusals = [400]
@@ -395,7 +395,7 @@ async def test_a_webhook_that_twilio_has_not_signed_is_refused(reach: Reach) -> 
     assert (answer.status_code, sent(customer)) == (403, [])
 
 
-# --- who is who, and how it goes out -----------------------------------------------------------------------------
+# --- participants and outgoing messages --------------------------------------------------------------------------
 
 
 def people(customer: Texter) -> dict[str, str]:
@@ -410,7 +410,7 @@ async def test_the_agent_joins_the_conversation_once(reach: Reach) -> None:
     assert people(customer) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
 
 
-async def test_somebody_of_unknown_role_becomes_a_customer_with_a_profile(reach: Reach) -> None:
+async def test_an_author_of_unknown_role_becomes_a_customer_with_a_profile(reach: Reach) -> None:
     customer = await reach()
     customer.account.conversations.roles[defaults.CALLER] = "UNKNOWN"
     event = customer.writes("Hello")
@@ -423,7 +423,7 @@ async def test_somebody_of_unknown_role_becomes_a_customer_with_a_profile(reach:
     assert profile and (await stored(customer)).profile_id == profile.id
 
 
-async def test_two_who_join_at_once_are_one(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_workers_that_join_at_once_are_one_participant(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     customer = await reach()
     event, look = customer.writes("Hello"), customer.messaging.outbox.people
 
@@ -459,7 +459,7 @@ async def test_every_channel_is_answered(
 
 
 @pytest.mark.parametrize(("author", "kind"), [("ada@example.com", "email"), ("ada-4711", "account_id")])
-async def test_a_chat_tells_who_writes(reach: Reach, author: str, kind: str) -> None:
+async def test_a_chat_address_is_an_email_or_an_account_id(reach: Reach, author: str, kind: str) -> None:
     async def who() -> str:
         """Say who it is."""
         return this_session().parameters[kind]
@@ -550,7 +550,7 @@ async def test_capabilities_live_through_a_conversation_as_through_a_call(watche
     assert seen == [f"start {defaults.CALLER}", "resume", "end after 4"]
 
 
-async def test_whoever_has_something_to_say_between_two_messages_can(reach: Reach) -> None:
+async def test_a_text_between_two_messages_is_sent_after_the_turn_in_progress(reach: Reach) -> None:
     model = HeldModel("Yes.", "A long answer.")
     model.answers.set()
     customer = await reach(models=model.models)
@@ -601,14 +601,14 @@ async def test_a_conversation_that_was_closed_is_forgotten(reach: Reach) -> None
     assert sent(customer) == ["Yes."]
 
 
-async def test_the_end_of_a_call_is_not_one_of_ours(watched: None, reach: Reach) -> None:
+async def test_the_end_of_a_call_runs_no_hook_of_messaging(watched: None, reach: Reach) -> None:
     customer = await reach()
     await customer.posts({"eventType": "CONVERSATION_UPDATED", "data": {"id": "conv_1", "status": "CLOSED"}})
     await customer.settles()
     assert seen == []
 
 
-async def test_what_has_been_received_is_answered_before_the_server_stops() -> None:
+async def test_a_received_message_is_answered_before_the_server_stops() -> None:
     account = SimulatedAccount()
     app = create_app(defaults.settings(), [scripted({"says": "Yes.", "delay": 0.05})], [], transport=account.transport)
     async with serve(app) as address:
@@ -649,7 +649,7 @@ async def test_the_helper_library_reads_the_simulated_account(reach: Reach) -> N
     assert (agent.type, agent.conversation_id) == ("AI_AGENT", customer.conversation)
 
 
-def test_agent_text_answers_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agent_text_answers_typed_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kit.scripted_model.WORD_DELAY", 0.0)
     typed = "Hello\n/photo\n/human I take over\nHello?\n/close\nAnd now?\n/quit\n"
     result = CliRunner().invoke(cli.app, ["text", "--script"], input=typed)
@@ -660,7 +660,7 @@ def test_agent_text_answers_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def outcome(path: Path, turns: str) -> list[str]:
-    """What becomes of customer who writes."""
+    """The failures of a scenario in writing."""
     file = path / "one.yml"
     file.write_text(
         f"given: {{channel: messaging}}\nmodel: [{{says: It is open.}}]\nturns: {turns}\n", encoding="utf-8"
@@ -675,7 +675,7 @@ async def test_a_scenario_can_be_played_in_writing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["answer: true", "dtmf: 12#", "drop: true", "hangup: true", "interrupt_after: open"])
-async def test_what_nobody_can_do_in_writing_is_refused(tmp_path: Path, step: str) -> None:
+async def test_a_step_of_a_call_is_refused_in_writing(tmp_path: Path, step: str) -> None:
     turn = step if not step.startswith("interrupt") else f"caller: Hello, {step}"
     with pytest.raises(ScenarioError, match=rf":3: turns.1.{step.partition(':')[0]}: that cannot be by messaging"):
         await outcome(tmp_path, f"[{{caller: Hello}}, {{{turn}}}]")

@@ -108,7 +108,7 @@ class DynamoDBStore(SharedStore):
         return value
 
     async def _oldest(self, key: str) -> str | None:
-        """Take the first message that nobody else takes and that has not expired."""
+        """Take the first message that has not expired and that no other worker takes."""
         while True:
             found = await self._request(
                 "query",

@@ -1,4 +1,4 @@
-"""Redis, in which conversations in progress live."""
+"""Redis, where sessions in progress are stored."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NEAR = ("localhost", "127.0.0.1", "::1")
     docs="https://redis.io/docs/latest/operate/oss_and_stack/management/security/encryption/",
     requires=("ENV001",),
 )
-def encrypted(context: Context) -> Iterator[str]:
-    """What people say travels to Redis encrypted."""
+def connection_encrypted(context: Context) -> Iterator[str]:
+    """Sessions travel to Redis encrypted."""
     url = urlsplit(context.settings.redis_url.get_secret_value())
     private = url.hostname in NEAR or "." not in (url.hostname or "")  # this machine, or a network of containers
     if url.scheme == "redis" and not private:

@@ -1,4 +1,4 @@
-"""Calls that wait in silence, or are connected by somebody else."""
+"""Calls that wait in silence, or have another assignment callback."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def music(project: HealthyProject) -> None:
 
 
 @fails("QUE002")
-def somebody_else_connects(project: HealthyProject) -> None:
+def another_assignment_callback(project: HealthyProject) -> None:
     part(project, "Workflows")["assignment_callback_url"] = "https://example.com/assignment"
 
 
 @fails("QUE002")
-def nobody_connects(project: HealthyProject) -> None:
+def no_assignment_callback(project: HealthyProject) -> None:
     part(project, "Workflows")["assignment_callback_url"] = ""
 
 
 @passes("QUE002")
 def flex_connects(project: HealthyProject) -> None:
-    nobody_connects(project)
+    no_assignment_callback(project)
     project.simulated.workspaces.known[WORKSPACE]["friendly_name"] = FLEX

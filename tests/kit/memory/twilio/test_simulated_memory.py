@@ -54,7 +54,7 @@ RECALLS = [
 
 
 @pytest.mark.parametrize(("body", "status"), RECALLS, ids=[str(body)[:25] for body, _ in RECALLS])
-async def test_the_simulation_refuses_what_twilio_refuses(account: SimulatedAccount, body: Any, status: int) -> None:
+async def test_requests_that_twilio_refuses_are_refused(account: SimulatedAccount, body: Any, status: int) -> None:
     ada = account.memory.knows(ADA.value)
     path = f"/v1/Stores/{memory(account).store_id}/Profiles/{ada.id}/Recall"
     assert (await account.memory.answer(Request("POST", path, {}, body)))[0] == status

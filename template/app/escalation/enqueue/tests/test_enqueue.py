@@ -1,4 +1,4 @@
-"""A human takes the call: who brings one, what the caller hears on the way, and what happens when nobody comes."""
+"""Transfer of a call to a human: triggers, announcements, the queue, and no available worker."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ async def becomes(store: Store, call_sid: str, state: State) -> Record:
     return record
 
 
-# --- somebody brings a human ----------------------------------------------------------------------------------------
+# --- triggers in the conversation -----------------------------------------------------------------------------------
 
 
-async def test_the_caller_is_told_and_becomes_a_task(dial: Dial, store: Store) -> None:
+async def test_a_request_for_a_human_is_announced_and_becomes_a_task(dial: Dial, store: Store) -> None:
     call = await transferred(dial, store)
     assert (call.turns[0].text, call.turns[0].tools) == (handoff.CONNECTING, ["transfer_to_human"])
     assert call.workflow == defaults.settings().model_dump()["workflow_sid"]
@@ -81,7 +81,7 @@ async def test_the_handoff_data_is_the_payload(dial: Dial) -> None:
     assert payload.profile_id in (None, call.session.profile_id)  # with or without the Orchestrator
 
 
-async def test_the_task_says_who_should_take_it(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_task_has_routing_hints_and_priority(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handoff, "routing", lambda session, reason: {"skills": ["gold"], "priority": 7, "vip": True})
     account = SimulatedAccount()
     call = await transferred(dial, account=account)
@@ -100,14 +100,14 @@ async def test_routing_that_makes_no_sense_costs_no_transfer(
     assert call.task and call.task["priority"] == 0
 
 
-async def test_what_the_model_said_before_stands_before(dial: Dial) -> None:
+async def test_text_before_the_tool_call_comes_first(dial: Dial) -> None:
     call = await dial({"says": "Let me see. " * 100, "calls": {"transfer_to_human": {}}})
     turn = await call.says("A person, please")
     assert turn.text.split() == f"{'Let me see. ' * 100} {handoff.CONNECTING}".split()
 
 
 @pytest.mark.virtual_time
-async def test_the_last_words_wait_for_those_before() -> None:
+async def test_the_announcement_waits_for_earlier_text() -> None:
     turn = Turn("A person, please")
     turn.record = [ModelResponse([TextPart("Let me see.")], run_id=turn.run_id)]
     waiting = asyncio.create_task(flushed(turn, phrases.HOLD))
@@ -167,7 +167,7 @@ def test_a_tool_that_fails_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize("spoken", [[], ["Hello"]], ids=["before the first words", "between two turns"])
-async def test_a_signal_takes_the_caller_along_with_words(dial: Dial, spoken: list[str]) -> None:
+async def test_a_signal_transfers_the_caller_after_an_announcement(dial: Dial, spoken: list[str]) -> None:
     call = await dial(YES)
     for text in spoken:
         await call.says(text)
@@ -223,7 +223,7 @@ async def test_a_signal_reaches_a_call_that_came_back(dial: Dial) -> None:
     assert call.task
 
 
-async def test_a_signal_for_a_caller_who_is_gone_is_refused(dial: Dial, store: Store) -> None:
+async def test_a_signal_after_the_hang_up_is_refused(dial: Dial, store: Store) -> None:
     call = await dial(YES, store=store)
     session = call.session
     await call.hangs_up()
@@ -231,7 +231,7 @@ async def test_a_signal_for_a_caller_who_is_gone_is_refused(dial: Dial, store: S
     assert await Records(store).get(call.sid) is None
 
 
-async def test_words_of_your_own_tools_may_bring_a_human(dial: Dial) -> None:
+async def test_your_own_tool_may_escalate(dial: Dial) -> None:
     async def give_up() -> str:
         """Give up."""
         from app.session import this_session
@@ -247,7 +247,7 @@ async def test_words_of_your_own_tools_may_bring_a_human(dial: Dial) -> None:
 # --- the caller speaks, hangs up or drops on the way ----------------------------------------------------------------
 
 
-async def test_a_caller_who_speaks_before_the_call_has_left_is_transferred_all_the_same(dial: Dial) -> None:
+async def test_a_caller_who_speaks_before_the_transfer_is_transferred(dial: Dial) -> None:
     call = await dial({"hangs": True})
     begun = Record(payload=Payload(reason_code="caller_asked"), state=State.BRIEFING)
     call.session.state["escalation"] = begun.model_dump(mode="json")
@@ -256,7 +256,7 @@ async def test_a_caller_who_speaks_before_the_call_has_left_is_transferred_all_t
     assert call.task and call.task["reason_code"] == "caller_asked"
 
 
-async def test_to_speak_over_the_last_words_does_not_stop_the_transfer(dial: Dial) -> None:
+async def test_an_interruption_of_the_announcement_does_not_stop_the_transfer(dial: Dial) -> None:
     call = await transferred(dial)
     assert await call.interrupts(after=handoff.CONNECTING[:8]) == handoff.CONNECTING[:8]
     assert call.task and call.queue
@@ -322,7 +322,7 @@ class Shared(InProcess):
 
 
 @pytest.mark.parametrize("store", [Shared(), None], ids=["with what it kept", "knowing nothing"])
-async def test_who_is_transferred_by_another_worker_stays_in_the_queue(
+async def test_a_call_transferred_by_another_worker_stays_in_the_queue(
     dial: Dial, monkeypatch: pytest.MonkeyPatch, store: Store | None
 ) -> None:
     call = await dial(ASKS, YES, store=store)
@@ -364,7 +364,7 @@ async def test_a_store_that_is_slow_for_others_costs_no_transfer() -> None:
     assert twiml.read(answer.text).queue
 
 
-# --- what becomes of it ---------------------------------------------------------------------------------------------
+# --- the outcome ----------------------------------------------------------------------------------------------------
 
 
 async def test_a_human_accepts_and_completes(dial: Dial, store: Store) -> None:
@@ -381,7 +381,7 @@ async def test_a_human_accepts_and_completes(dial: Dial, store: Store) -> None:
     ("event", "state"),
     [("no_worker", State.TIMED_OUT), ("queue_full", State.NO_WORKER_AVAILABLE), ("error", State.NO_WORKER_AVAILABLE)],
 )
-async def test_when_nobody_comes_the_caller_can_leave_a_message(
+async def test_without_a_worker_the_caller_can_leave_a_message(
     dial: Dial, store: Store, monkeypatch: pytest.MonkeyPatch, event: str, state: State
 ) -> None:
     told: list[Any] = []
@@ -401,7 +401,7 @@ async def test_when_nobody_comes_the_caller_can_leave_a_message(
     assert (caller, task["reason_code"], recording) == (defaults.CALLER, "billing_dispute", record.recording)
 
 
-async def test_when_nobody_comes_a_call_back_can_be_promised(
+async def test_without_a_worker_a_call_back_can_be_promised(
     dial: Dial, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Any] = []
@@ -477,7 +477,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_only_twilio_may_ask(desk: Desk, path: str) -> None:
+async def test_an_unsigned_request_is_refused(desk: Desk, path: str) -> None:
     assert (await desk.web.post(path, {"CallSid": CALL}, signed="")).status_code == 403
     assert (await desk.web.post(path, {"CallSid": CALL}, signed="x")).status_code == 403
 
@@ -499,7 +499,9 @@ async def test_only_twilio_may_ask(desk: Desk, path: str) -> None:
         (State.ABANDONED, "300", "Leave"),
     ],
 )
-async def test_nobody_waits_for_ever(desk: Desk, state: State | None, waited: str, verb: str) -> None:
+async def test_a_caller_leaves_the_queue_at_the_timeout(
+    desk: Desk, state: State | None, waited: str, verb: str
+) -> None:
     if state:
         await desk.stands(state)
     document = await desk.asked("/escalation/wait", QueueTime=waited)
@@ -527,14 +529,14 @@ async def test_after_the_queue_there_are_always_words(desk: Desk, state: State |
 
 @pytest.mark.parametrize("result", ["bridged", "redirected-from-bridged"])
 async def test_after_a_human_the_caller_is_said_goodbye_to(desk: Desk, result: str) -> None:
-    await desk.stands(State.QUEUED)  # nobody told us of the human
+    await desk.stands(State.QUEUED)  # no event of the acceptance has come
     document = await desk.asked("/escalation/after", QueueResult=result)
     assert (document.said, document.verbs) == (phrases.GOODBYE, ["Say", "Hangup"])
     assert await desk.state() is State.COMPLETED
 
 
 @pytest.mark.parametrize("result", ["hangup", "bridged", "error", ""])
-async def test_a_caller_who_is_gone_is_told_nothing(desk: Desk, result: str) -> None:
+async def test_a_caller_who_has_hung_up_gets_no_announcement(desk: Desk, result: str) -> None:
     assert (await desk.asked("/escalation/after", QueueResult=result, CallStatus="completed")).verbs == []
 
 
@@ -583,7 +585,7 @@ async def test_an_event_that_is_about_no_call_of_ours_is_answered(desk: Desk, at
     assert await desk.event("task.created", TaskAttributes=attributes) == 204
 
 
-async def test_without_flex_the_worker_is_rung(desk: Desk) -> None:
+async def test_without_flex_the_assignment_calls_the_worker(desk: Desk) -> None:
     form = {"TaskAttributes": json.dumps({"call_sid": CALL, "to": defaults.CALLED})}
     answer = await desk.web.post("/webhooks/taskrouter/assignment", form)
     assert answer.json() == {"instruction": "dequeue", "from": defaults.CALLED}
@@ -596,7 +598,7 @@ async def test_nothing_personal_is_logged(dial: Dial, logged: Callable[[], str],
     assert "queued" in logged() and not [said for said in (defaults.CALLER, "Charged", "twice") if said in logged()]
 
 
-# --- what a human is told -------------------------------------------------------------------------------------------
+# --- the payload ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -613,7 +615,7 @@ async def test_nothing_personal_is_logged(dial: Dial, logged: Callable[[], str],
         "123456789",
     ],
 )
-def test_cards_and_social_security_numbers_stay_here(text: str) -> None:
+def test_card_and_social_security_numbers_are_redacted(text: str) -> None:
     payload = Payload(reason_code=f"lost {text}", summary=f"My number is {text}, thanks.")
     kept = payload.model_dump_json()
     assert "number]" in payload.summary and payload.summary.endswith(", thanks.")
@@ -623,15 +625,15 @@ def test_cards_and_social_security_numbers_stay_here(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["order 4711", "+15005550006", "1234 5678 9012", "part 1234567890123", "at 12:30 on 3 March 2026"]
 )
-def test_other_numbers_are_told(text: str) -> None:
+def test_other_numbers_are_not_redacted(text: str) -> None:
     assert redact(text) == text
 
 
-def test_a_summary_has_an_end() -> None:
+def test_a_summary_is_limited_in_length() -> None:
     assert len(Payload(reason_code="x", summary="long " * 1000).summary) == MAX_SUMMARY
 
 
-def test_a_reason_can_stand_in_an_expression() -> None:
+def test_a_reason_is_valid_in_an_expression() -> None:
     assert Payload(reason_code="Wants a re-fund!").reason_code == "wants_a_re_fund"
     assert Payload(reason_code="返金").reason_code == "unspecified"
     assert len(Payload(reason_code="x" * 999).reason_code) == 64
@@ -652,7 +654,7 @@ def test_attributes_are_flat_and_can_be_named() -> None:
     assert not any("-" in name or isinstance(value, dict) or value is None for name, value in attributes.items())
 
 
-def test_what_is_over_stays_so() -> None:
+def test_a_final_state_does_not_change() -> None:
     for state in FINAL_STATES:
         record = Record(payload=Payload(reason_code="x"), state=state)
         assert not any(record.may_become(each) for each in State)
@@ -663,7 +665,7 @@ def test_what_is_over_stays_so() -> None:
 OWN = Path(__file__).parents[4] / "agent" / "routing.yml"
 
 
-def test_your_routing_is_what_taskrouter_takes() -> None:
+def test_your_routing_is_valid_for_taskrouter() -> None:
     own = routing.load(OWN)
     sids = {name: f"WQ{number:032d}" for number, name in enumerate(own.queues)}
     built = routing.workflow(own, sids)["task_routing"]
@@ -761,10 +763,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a hyphen": (with_rule(expression="reason-code == 'x'"), "'-' is not allowed: use underscores in names"),
     "one sign": (with_rule(expression="vip = true"), "'=' is not allowed: write =="),
     "a pattern": (with_rule(expression="language =~ /en/"), "is not allowed"),
-    "a misspelt name": (with_rule(expression='skill HAS "x"'), "nobody has skill: take skills"),
+    "a misspelt name": (with_rule(expression='skill HAS "x"'), "skill is no attribute: take skills"),
     "a misspelt worker": (
         with_target(expression="worker.skils HAS 'x'"),
-        "nobody has worker.skils: take worker.skills",
+        "worker.skils is no attribute: take worker.skills",
     ),
     "no comparison": (with_rule(expression="vip"), "is no comparison"),
     "an open bracket": (with_rule(expression="(vip == true"), "')' is missing: write )"),
@@ -785,7 +787,7 @@ WRONG: dict[str, tuple[Any, str]] = {
         "'worker.level' is no order: write worker.level DESC",
     ),
     "an order of texts": (with_target(order_by="worker.skills ASC"), "worker.skills is no whole number"),
-    "a skip of nothing": (with_target(skip_if="workers.free == 0"), "nobody has workers.free"),
+    "a skip of nothing": (with_target(skip_if="workers.free == 0"), "workers.free is no attribute"),
     "a worker with a hyphen": ({**skills(), "worker": {"first-name": "x"}}, "write first_name"),
     "a timeout of nothing": (with_target(timeout=0), "workflow.filters.0.targets.0.timeout: 0 does not do"),
     "a list": ([1], "routing.yml: 'list' does not do"),
@@ -793,7 +795,7 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("data", "reason"), WRONG.values(), ids=WRONG.keys())
-def test_routing_that_can_match_nobody_is_refused(data: Any, reason: str) -> None:
+def test_routing_that_can_match_no_worker_is_refused(data: Any, reason: str) -> None:
     with pytest.raises(routing.RoutingError) as error:
         routing.read(data)
     assert reason in str(error.value) and "\n" not in str(error.value)
@@ -816,7 +818,7 @@ async def asked(account: SimulatedAccount, method: str, path: str, **form: str) 
     return answer.json()
 
 
-async def test_the_fake_answers_in_the_helper_librarys_words(dial: Dial) -> None:
+async def test_the_helper_library_reads_the_simulated_account_of_transfers(dial: Dial) -> None:
     account = SimulatedAccount()
     call = await transferred(dial, account=account)
     (sid,) = account.taskrouter.tasks
@@ -836,7 +838,7 @@ async def test_the_fake_answers_in_the_helper_librarys_words(dial: Dial) -> None
     assert WorkflowInstance(version, workflow, WORKSPACE).configuration == "{}"
 
 
-async def test_what_cannot_happen_to_a_task_is_an_error(dial: Dial) -> None:
+async def test_an_impossible_event_of_a_task_is_an_error(dial: Dial) -> None:
     call = await dial(YES)
     for event, reason in (("eaten", "cannot be 'eaten'"), ("accepted", "waits in no queue")):
         with pytest.raises(ValueError, match=reason):
@@ -845,7 +847,7 @@ async def test_what_cannot_happen_to_a_task_is_an_error(dial: Dial) -> None:
         SimulatedAccount().given({"taskrouter": {"workers": 3}})
 
 
-async def test_a_caller_who_is_never_let_go_is_a_problem(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_who_never_leaves_the_queue_is_a_problem(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     call = await transferred(dial)
     monkeypatch.setattr("app.escalation.enqueue.leave_twiml", wait_twiml)
     await call.account.happens(call, {"taskrouter": "no_worker"})

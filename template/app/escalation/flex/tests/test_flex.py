@@ -1,4 +1,4 @@
-"""A human takes over in writing: what the customer reads on the way, who is silent when, and what when nobody comes."""
+"""Transfer of a conversation in writing: announcements, silence of the agent, and no available worker."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def remembered(customer: Texter) -> list[str]:
 # --- the way to a human ---------------------------------------------------------------------------------------------
 
 
-async def test_whoever_asks_for_a_human_is_told_and_becomes_a_task(reach: Reach) -> None:
+async def test_a_request_for_a_human_is_confirmed_and_becomes_a_task(reach: Reach) -> None:
     customer = await reach()
     assert await says(customer, PLEASE) == [handoff.CONNECTING]
     found = attributes(customer)
@@ -140,7 +140,7 @@ async def test_whoever_asks_for_a_human_is_told_and_becomes_a_task(reach: Reach)
     assert await remembered(customer) == [PLEASE, handoff.CONNECTING]
 
 
-async def test_the_task_says_who_should_take_it_and_for_how_long(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_task_has_routing_hints_priority_and_timeout(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handoff, "routing", lambda session, reason: {"skills": ["gold"], "priority": 7, "vip": True})
     customer = await reach(queue_timeout=60, task_channel="sms")
     await says(customer, PLEASE)
@@ -150,7 +150,7 @@ async def test_the_task_says_who_should_take_it_and_for_how_long(reach: Reach, m
     assert (attributes(customer)["skills"], attributes(customer)["vip"]) == (["gold"], True)
 
 
-async def test_what_the_model_said_before_stands_before_in_one_message(reach: Reach) -> None:
+async def test_text_before_the_tool_call_comes_first_in_one_message(reach: Reach) -> None:
     customer = await reach({"says": "Let me see. ", "calls": {"transfer_to_human": {}}, "then": "Never said."})
     (told,) = await says(customer, PLEASE)
     assert told.split() == f"Let me see. {handoff.CONNECTING}".split()
@@ -186,7 +186,7 @@ async def test_a_slow_flex_does_not_delay_the_reply(reach: Reach, monkeypatch: p
     assert (len(tasks(customer)), await state(customer)) == (1, State.QUEUED)
 
 
-async def test_words_that_cannot_be_sent_do_not_keep_a_human_away(reach: Reach) -> None:
+async def test_an_announcement_that_cannot_be_sent_does_not_stop_the_transfer(reach: Reach) -> None:
     customer = await reach()
     await says(customer, "Hello")
     customer.account.conversations.refusals = [400]
@@ -196,16 +196,19 @@ async def test_words_that_cannot_be_sent_do_not_keep_a_human_away(reach: Reach) 
     assert (len(tasks(customer)), await state(customer)) == (1, State.QUEUED)
 
 
-# --- who is silent when ---------------------------------------------------------------------------------------------
+# --- silence of the agent -------------------------------------------------------------------------------------------
 
 
-async def test_who_waits_is_told_once_that_somebody_is_coming(reach: Reach) -> None:
+async def test_a_waiting_customer_is_reassured_once(reach: Reach) -> None:
     customer = await reach()
     await says(customer, PLEASE)
-    assert await says(customer, "Hello?", "Anybody?", PLEASE) == [handoff.WAITING_IN_WRITING]
+    assert await says(customer, "Hello?", "Are you there?", PLEASE) == [handoff.WAITING_IN_WRITING]
     assert len(tasks(customer)) == 1
     assert customer.messaging.counts == {"received": 4, "answered": 2, "left to a human": 2}
-    assert (await remembered(customer))[-2:] == ["Anybody?", PLEASE]  # what the agent knows if nobody comes
+    assert (await remembered(customer))[-2:] == [
+        "Are you there?",
+        PLEASE,
+    ]  # for a later reply of the agent
 
 
 async def test_the_agent_is_silent_when_a_human_has_accepted(reach: Reach) -> None:
@@ -239,7 +242,7 @@ async def test_a_conversation_that_cannot_be_closed_stays_the_humans(reach: Reac
     assert await says(customer, "Thank you") == []
 
 
-async def test_whoever_asks_before_the_server_stops_becomes_a_task() -> None:
+async def test_a_request_before_the_server_stops_becomes_a_task() -> None:
     account = SimulatedAccount()
     app = create_app(defaults.settings(), [scripted({**ASKS, "delay": 0.05})], [], transport=account.transport)
     async with serve(app) as address:
@@ -252,7 +255,7 @@ async def test_whoever_asks_before_the_server_stops_becomes_a_task() -> None:
     assert len(account.taskrouter.tasks) == 1
 
 
-async def test_a_human_may_take_days(reach: Reach) -> None:
+async def test_an_escalation_in_writing_is_stored_for_days(reach: Reach) -> None:
     kept: dict[str, float] = {}
 
     class Noting(InProcess):
@@ -275,10 +278,10 @@ async def test_another_worker_is_silent_too(reach: Reach) -> None:
     assert other.messaging.counts["left to a human"] == 1
 
 
-# --- nobody comes ---------------------------------------------------------------------------------------------------
+# --- no worker accepts ----------------------------------------------------------------------------------------------
 
 
-async def test_when_nobody_comes_the_customer_is_told_and_the_agent_goes_on(
+async def test_without_a_worker_the_customer_is_told_and_the_agent_goes_on(
     reach: Reach, followed_up: list[Any]
 ) -> None:
     customer = await reach()
@@ -342,7 +345,7 @@ async def test_a_task_that_was_made_without_an_answer_counts(reach: Reach, monke
     assert await says(customer, "Hello") == []
 
 
-async def test_without_events_nobody_waits_for_ever(
+async def test_without_events_an_escalation_times_out(
     reach: Reach, followed_up: list[Any], logged: Callable[[], str]
 ) -> None:
     clock = [datetime(2026, 3, 2, 10, 0, tzinfo=UTC)]
@@ -358,7 +361,7 @@ async def test_without_events_nobody_waits_for_ever(
     assert "escalation.no_events" in logged()
 
 
-async def test_a_human_who_talks_for_long_is_not_interrupted(reach: Reach) -> None:
+async def test_a_long_conversation_with_a_human_does_not_time_out(reach: Reach) -> None:
     clock = [datetime(2026, 3, 2, 10, 0, tzinfo=UTC)]
     customer = await reach(now=lambda: clock[0])
     await says(customer, PLEASE)
@@ -367,7 +370,7 @@ async def test_a_human_who_talks_for_long_is_not_interrupted(reach: Reach) -> No
     assert await says(customer, "Hello?") == []
 
 
-async def test_whoever_stops_writing_has_abandoned_it(reach: Reach) -> None:
+async def test_a_closed_conversation_has_abandoned_its_escalation(reach: Reach) -> None:
     customer = await reach()
     await says(customer, PLEASE)
     await customer.closes()
@@ -376,7 +379,7 @@ async def test_whoever_stops_writing_has_abandoned_it(reach: Reach) -> None:
     assert await becomes(customer, "no_worker") == []
 
 
-async def test_a_follow_up_that_fails_costs_no_words(
+async def test_a_failing_follow_up_does_not_stop_the_message(
     reach: Reach, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     async def follow_up(*told: Any) -> None:
@@ -399,7 +402,7 @@ async def begun(customer: Texter, state: State) -> Record:
 
 
 @pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
-async def test_whoever_began_it_and_died_is_replaced(reach: Reach, where: State) -> None:
+async def test_the_escalation_of_a_worker_that_died_is_continued(reach: Reach, where: State) -> None:
     customer = await reach()
     found = await begun(customer, where)
     assert await says(customer, "Are you there?") == [handoff.WAITING_IN_WRITING]
@@ -407,7 +410,7 @@ async def test_whoever_began_it_and_died_is_replaced(reach: Reach, where: State)
 
 
 @pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
-async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, where: State) -> None:
+async def test_the_escalation_of_a_worker_that_died_may_fail(reach: Reach, where: State) -> None:
     customer = await reach()
     await begun(customer, where)
     customer.account.flex.fault = Fault(status=400)
@@ -418,7 +421,7 @@ async def test_whoever_began_it_and_died_may_be_replaced_in_vain(reach: Reach, w
 # --- once -----------------------------------------------------------------------------------------------------------
 
 
-async def test_everything_may_come_twice(reach: Reach, followed_up: list[Any]) -> None:
+async def test_repeated_webhooks_have_one_effect(reach: Reach, followed_up: list[Any]) -> None:
     account = SimulatedAccount()
     account.given({"taskrouter": {"repeats": 2}})
     customer = await reach(account=account)
@@ -481,7 +484,7 @@ async def test_a_signal_lets_the_agent_finish(reach: Reach) -> None:
     assert customer.unread() == ["A long story.", handoff.CONNECTING]
 
 
-async def test_what_intelligence_finds_in_writing_brings_a_human(reach: Reach) -> None:
+async def test_negative_sentiment_in_writing_transfers_to_a_human(reach: Reach) -> None:
     """Only where the project has level 3."""
     pytest.importorskip("app.intelligence")
     customer = await reach()
@@ -513,7 +516,7 @@ async def test_a_signal_for_a_conversation_that_is_over_is_refused(reach: Reach)
     assert tasks(customer) == []
 
 
-async def test_words_of_your_own_tools_may_bring_a_human(reach: Reach) -> None:
+async def test_your_own_tool_may_escalate(reach: Reach) -> None:
     async def give_up() -> str:
         """Give up."""
         return str(await this_session().escalate("gave_up"))
@@ -557,7 +560,7 @@ async def test_a_call_and_a_conversation_in_writing_do_not_mix(reach: Reach, mon
     assert records.counts["voice completed"] == records.counts["sms timed_out"] == 1
 
 
-async def test_a_conversation_that_is_a_calls_too_is_not_closed_under_it(reach: Reach) -> None:
+async def test_a_conversation_of_a_call_in_progress_is_not_closed(reach: Reach) -> None:
     customer = await reach()
     await says(customer, PLEASE)
     await customer.messaging.store.put(f"conversation:{customer.conversation}", "CA1", 60)
@@ -566,7 +569,7 @@ async def test_a_conversation_that_is_a_calls_too_is_not_closed_under_it(reach: 
     assert customer.account.conversations.known[customer.conversation]["status"] == "ACTIVE"
 
 
-# --- what Flex is told ----------------------------------------------------------------------------------------------
+# --- the Interaction ------------------------------------------------------------------------------------------------
 
 
 def session_in(channel: str, caller: str, thread: str = "") -> Session:
@@ -592,7 +595,9 @@ CHANNELS: dict[str, tuple[str, str, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("channel", "caller", "thread", "participant"), CHANNELS.values(), ids=CHANNELS.keys())
-def test_flex_is_told_whom_to_write_to(channel: str, caller: str, thread: str, participant: dict[str, Any]) -> None:
+def test_the_interaction_has_both_addresses(
+    channel: str, caller: str, thread: str, participant: dict[str, Any]
+) -> None:
     session = session_in(channel, caller, thread)
     found = channel_of(session, OWN)
     assert (found["initiated_by"], found["participants"]) == ("api", [participant])
@@ -601,7 +606,7 @@ def test_flex_is_told_whom_to_write_to(channel: str, caller: str, thread: str, p
 
 
 @pytest.mark.parametrize("channel", ["SMS", "WHATSAPP", "CHAT"])
-def test_what_came_over_the_bridge_goes_on_in_its_own_conversation(channel: str) -> None:
+def test_a_bridged_conversation_is_continued_in_flex(channel: str) -> None:
     found = channel_of(session_in(channel, "ada", CLASSIC), OWN)
     assert found == {
         "type": channel.lower(),
@@ -628,7 +633,7 @@ async def test_every_channel_leads_to_a_human(
     assert await says(customer, "Hello") == ["Yes."]
 
 
-async def test_the_fake_answers_in_the_helper_librarys_words() -> None:
+async def test_the_helper_library_reads_the_simulated_account_of_transfers() -> None:
     account = SimulatedAccount()
     twilio = twilio_client(defaults.settings(), account.transport)  # type: ignore[arg-type]
     routing = {"workspace_sid": WORKSPACE, "workflow_sid": "WW1", "task_channel_unique_name": "chat"}
@@ -654,9 +659,9 @@ GOOD_CHANNEL = {"type": "sms", "initiated_by": "api", "participants": PEOPLE}
 GOOD_ROUTING = {"workspace_sid": WORKSPACE, "workflow_sid": "WW1", "attributes": {}}
 WRONG: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a channel that Flex has not": ({"type": "rcs"}, {}),
-    "nobody's initiative": ({"initiated_by": "robot"}, {}),
+    "an unknown initiator": ({"initiated_by": "robot"}, {}),
     "a customer without a conversation": ({"initiated_by": "customer"}, {}),
-    "nobody": ({"participants": []}, {}),
+    "no participants": ({"participants": []}, {}),
     "an identity in an SMS": ({"participants": [{"identity": "ada"}]}, {}),
     "another workspace": ({}, {"workspace_sid": "WS1"}),
     "no workflow": ({}, {"workflow_sid": ""}),
@@ -674,7 +679,7 @@ def test_an_interaction_that_flex_would_refuse_is_refused(channel: dict[str, Any
 # --- nothing personal, and the terminal -----------------------------------------------------------------------------
 
 
-async def test_it_is_counted_and_logged_without_who_and_what(reach: Reach, logged: Callable[[], str]) -> None:
+async def test_escalations_are_logged_without_personal_data(reach: Reach, logged: Callable[[], str]) -> None:
     customer = await reach()
     await says(customer, PLEASE)
     await becomes(customer, "no_worker")
@@ -693,7 +698,7 @@ async def test_it_is_counted_and_logged_without_who_and_what(reach: Reach, logge
     assert not [said for said in (defaults.CALLER.lstrip("+"), "Charged", "person") if said in log]
 
 
-async def test_what_cannot_become_of_a_task_is_an_error() -> None:
+async def test_an_impossible_event_of_a_task_is_an_error() -> None:
     with pytest.raises(ValueError, match="cannot be 'eaten'"):
         await SimulatedAccount().flex.becomes("eaten")
     with pytest.raises(ValueError, match="no conversation waits"):

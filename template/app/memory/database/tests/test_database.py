@@ -140,7 +140,7 @@ async def test_text_is_saved_unchanged(memory: DatabaseMemory) -> None:
     assert (await recalled(memory))[0] == [poison]
 
 
-async def test_scope_and_number_limit_what_is_recalled(memory: DatabaseMemory, url: str, clock: Clock) -> None:
+async def test_scope_and_number_limit_recall(memory: DatabaseMemory, url: str, clock: Clock) -> None:
     ada = await memory.find_or_create_profile(ADA)
     for number in range(4):
         clock.now += DAY
@@ -317,7 +317,7 @@ def test_another_database_is_refused_without_showing_its_password(wrong: str, mo
 # --- agent forget ------------------------------------------------------------------------------------------------
 
 
-def test_agent_forget_says_what_was_deleted(
+def test_agent_forget_prints_the_deleted_counts(
     tmp_path: Path, clock: Clock, environment: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path}/memory.db"

@@ -75,7 +75,7 @@ async def test_a_query_finds_the_items_that_match(account: SimulatedAccount) -> 
     assert await recalled(account, "dog " * 1000) == (["Has a dog."], [])  # the API takes 1024 characters
 
 
-async def test_scope_number_and_age_limit_what_is_recalled(account: SimulatedAccount) -> None:
+async def test_scope_number_and_age_limit_recall(account: SimulatedAccount) -> None:
     account.memory.knows(ADA.value, {"firstName": "Ada"}, ["First.", "Second.", "Third."], ["Called."])
     assert await recalled(account, memory_items=2) == (["Third.", "Second."], ["Called."])
     assert await recalled(account, memory_scope="summaries") == ([], ["Called."])
@@ -178,7 +178,7 @@ def agent(
     return lambda *args: CliRunner().invoke(cli, ["forget", *args])
 
 
-def test_agent_forget_prints_what_was_deleted(account: SimulatedAccount, agent: Callable[..., Any]) -> None:
+def test_agent_forget_prints_the_deleted_counts(account: SimulatedAccount, agent: Callable[..., Any]) -> None:
     account.memory.knows(ADA.value, observations=["Prefers tea.", "Has a dog."], summaries=["Called."])
     result = agent(ADA.value)
     assert (

@@ -50,7 +50,7 @@ def aws() -> Iterator[Any]:
         "dynamodb",
         region_name=REGION,
         endpoint_url=f"http://127.0.0.1:{port}",
-        aws_access_key_id="nobody",
+        aws_access_key_id="invented",
         aws_secret_access_key=PASSWORD,
     )
     running.kill()
@@ -59,7 +59,7 @@ def aws() -> Iterator[Any]:
 
 @pytest.fixture
 def credentials(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "invented")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
     return monkeypatch
 
@@ -188,7 +188,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         for item in table.items():
             assert 0 <= int(item[attribute]["N"]) - time.time() - 60 + 5 < 10
 
-    async def test_the_task_may_do_what_the_store_does(self, store: DynamoDBStore) -> None:
+    async def test_the_task_role_allows_every_request_of_the_store(self, store: DynamoDBStore) -> None:
         done: set[str] = set()
         store.client.meta.events.register("before-call", lambda model, **_: done.add(f"dynamodb:{model.name}"))
         await store.put("a", "1", 60)
@@ -224,7 +224,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         taken = await asyncio.gather(*(each.pop("queue", 10) for each in (store, elsewhere) * 5))
         assert sorted(filter(None, taken)) == [f"{number:02}" for number in range(10)]
 
-    async def test_who_waits_asks_ever_more_seldom(self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_long_pop_polls_less_often(self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
         looks, oldest = 0, store._oldest
 
         async def counted(key: str) -> str | None:
@@ -242,7 +242,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         await store.put("call", history, 60)
         assert await elsewhere.get("call") == history
 
-    async def test_what_no_item_can_hold_stays_with_its_worker(
+    async def test_a_value_too_large_for_an_item_stays_with_its_worker(
         self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
     ) -> None:
         monkeypatch.setattr("app.stores.dynamodb.LARGEST", 100)
@@ -266,7 +266,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         assert await store.get("a") == "1"
         assert '"error": "NoCredentialsError"' in logged()
 
-    async def test_the_log_says_what_dynamodb_says(
+    async def test_an_error_of_dynamodb_is_logged_by_its_code(
         self, server: Server, connect: Any, logged: Callable[[], str]
     ) -> None:
         server.refuse()
