@@ -22,8 +22,8 @@ class Session:
     writing the id of Conversation Orchestrator; `now` is the project's clock (UTC).
 
     `state` is JSON and yours: capabilities keep theirs there under their own names. `guidance` is added to the model's
-    instructions from the next turn on, `hearing` is a partial prompt. Every field up to `generation` moves with the call
-    to another worker.
+    instructions from the next turn on, `hearing` is a partial prompt. Every field up to `generation` moves with the
+    call to another worker.
     """
 
     id: str

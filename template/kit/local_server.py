@@ -14,7 +14,29 @@ from starlette.types import ASGIApp
 SHUTDOWN_TIMEOUT = 2.0  # seconds that requests in progress may take
 
 
-class _Server(uvicorn.Server):
+class PromptServer(uvicorn.Server):
+    """Stops within milliseconds; Uvicorn's own loops wait a tenth of a second."""
+
+    async def main_loop(self) -> None:
+        while not self.should_exit:
+            await asyncio.sleep(0.002)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
+
+
+class _Server(PromptServer):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield  # signals belong to the calling process
@@ -30,24 +52,6 @@ class _Server(uvicorn.Server):
             raise
         except SystemExit:  # uvicorn exits when an app does not start; the caller must go on
             raise RuntimeError("the app did not start; see the log above") from None
-
-    async def main_loop(self) -> None:
-        while not self.should_exit:  # uvicorn's own looks only ten times a second
-            await asyncio.sleep(0.002)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        try:
-            async with asyncio.timeout(SHUTDOWN_TIMEOUT):
-                while self.server_state.connections or self.server_state.tasks:
-                    await asyncio.sleep(0.001)  # uvicorn's own waits a tenth of a second in any case
-        except TimeoutError:
-            for task in self.server_state.tasks:
-                task.cancel()
-        await self.lifespan.shutdown()
 
 
 @asynccontextmanager

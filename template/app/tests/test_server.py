@@ -19,6 +19,7 @@ from app.environment import SettingsError, load
 from app.main import DrainingServer, create_app, serve
 from kit import defaults
 from kit.conventions import scenario_files
+from kit.local_server import PromptServer
 from kit.plugin import Begin, Web
 from kit.scenario import play
 from kit.scenario_file import load as load_scenario
@@ -38,13 +39,17 @@ async def health(address: str) -> tuple[int, Any]:
     return answer.status_code, answer.json()
 
 
+class Server(PromptServer, DrainingServer):
+    """The server of `agent serve`, without Uvicorn's waits."""
+
+
 @asynccontextmanager
 async def serving(
     *rules: dict[str, Any], account: SimulatedAccount | None = None, **settings: Any
 ) -> AsyncGenerator[tuple[DrainingServer, str]]:
     """The server of `agent serve`, in this process. Signals that it passes on are ignored."""
     chosen = defaults.settings(host="127.0.0.1", port=0, **settings)
-    server = DrainingServer(
+    server = Server(
         create_app(
             chosen, [scripted(*(rules or ({"says": "Yes."},)))], [], transport=(account or SimulatedAccount()).transport
         ),

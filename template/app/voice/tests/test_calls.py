@@ -1,4 +1,4 @@
-"""Calls in progress: saves, the end of a call, and a server that is told to stop."""
+"""Calls in progress: saves, the end of a call, and a server that stops."""
 
 from __future__ import annotations
 
@@ -149,12 +149,8 @@ async def test_the_last_save_is_the_latest(monkeypatch: pytest.MonkeyPatch) -> N
     assert texts(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
 
 
-STORY = {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.02}
-
-
+STORY = {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.005}
 RULES = [STORY, {"hears": "", "says": "Yes."}]
-
-
 PROCESS = f"""
 from app.log import configure_logging
 from app.main import DrainingServer, create_app
@@ -169,31 +165,26 @@ DrainingServer(create_app(settings, [scripted(*{RULES!r})], [], transport=Simula
 """
 
 
-async def test_health_tells_calls_and_draining() -> None:
+async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:
     async with serving(*RULES) as (server, address):
         assert await health(address) == (200, {"status": "ok", "active": 0})
-        async with caller_on(server.config.app, address):
+        async with caller_on(server.config.app, address) as call:
             assert await health(address) == (200, {"status": "ok", "active": 1})
+            await call.begins("Tell me a story")
+            await call.hears("Once")
             signal.raise_signal(signal.SIGTERM)
-            await asyncio.sleep(0.01)
+            assert (await call.hears_out(call.turns[0])).text == STORY["says"]
             assert await health(address) == (503, {"status": "draining", "active": 1})
-
-
-async def test_a_call_in_progress_goes_on_while_the_server_drains() -> None:
-    async with serving(*RULES) as (server, address), caller_on(server.config.app, address) as call:
-        await call.begins("Tell me a story")
-        await call.hears("Once")
-        signal.raise_signal(signal.SIGTERM)
-        assert (await call.hears_out(call.turns[0])).text == STORY["says"]
-        assert (await call.says("And now?")).text == "Yes."
-        await call.hangs_up()
-        assert await stopping(server)
+            assert (await call.says("And now?")).text == "Yes."
+            await call.hangs_up()
+            assert await stopping(server)
 
 
 async def test_calls_that_do_not_end_in_time_are_cut_off() -> None:
     async with serving(*RULES, drain=0.1) as (server, address), caller_on(server.config.app, address):
         signal.raise_signal(signal.SIGTERM)
-        await asyncio.sleep(0.05)
+        while server.draining is None:
+            await asyncio.sleep(0)
         assert not server.should_exit
         assert await stopping(server)
 
@@ -201,7 +192,7 @@ async def test_calls_that_do_not_end_in_time_are_cut_off() -> None:
 async def test_a_second_signal_stops_at_once() -> None:
     async with serving(*RULES) as (server, address):
         stops = []
-        with suppress(httpx2.TransportError):  # the caller, who hangs up where nobody listens any more
+        with suppress(httpx2.TransportError):  # the caller hangs up, and the server is gone
             async with caller_on(server.config.app, address):
                 for _ in range(2):
                     signal.raise_signal(signal.SIGTERM)
@@ -211,7 +202,7 @@ async def test_a_second_signal_stops_at_once() -> None:
 
 
 @pytest.mark.process(PROCESS)
-async def test_a_process_that_is_told_to_stop_ends_with_its_last_call(process: subprocess.Popen[str]) -> None:
+async def test_a_process_that_gets_sigterm_ends_after_its_last_call(process: subprocess.Popen[str]) -> None:
     address = await asyncio.to_thread(address_of, process)
     calls = SimpleNamespace(get=lambda sid: SimpleNamespace(turn=None))
     app: Any = SimpleNamespace(
@@ -228,7 +219,7 @@ async def test_a_process_that_is_told_to_stop_ends_with_its_last_call(process: s
 
 
 def address_of(process: subprocess.Popen[str]) -> str:
-    """Where the process listens, according to its log."""
+    """The host and port in the log of the process."""
     assert process.stdout
     for line in process.stdout:
         if found := re.search(r"running on http://([\d.:]+)", line):
