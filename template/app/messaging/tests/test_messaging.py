@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,20 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from typer.testing import CliRunner
 
 from agent import texts
-from app.capability import Capability, attach
+from app.capability import Capability, attach, run_hooks
 from app.connection import NotSupported
 from app.main import create_app
 from app.messaging import UNSEEN
 from app.messaging.inbox import LEASE, Inbox, Message
 from app.messaging.outbox import BetweenTurns, TextConnection, parts
+from app.orchestrator import Orchestrator
 from app.session import Session, this_session
 from app.session_store import dump_session, load_session
 from app.store import InProcess
 from app.tests.test_server import health, serving, stopping
 from kit import cli, defaults
 from kit.activity import wait_until
+from kit.agent_app import build_app
 from kit.conventions import played
 from kit.local_server import serve
 from kit.plugin import silence_logs
@@ -606,6 +609,20 @@ async def test_the_end_of_a_call_runs_no_hook_of_messaging(watched: None, reach:
     await customer.posts({"eventType": "CONVERSATION_UPDATED", "data": {"id": "conv_1", "status": "CLOSED"}})
     await customer.settles()
     assert seen == []
+
+
+@pytest.mark.parametrize("hook", [Capability.on_start, Capability.on_resume, Capability.on_end])
+async def test_orchestrator_neither_looks_up_nor_closes_a_conversation_in_writing(hook: Any) -> None:
+    """A message names its conversation."""
+    account = SimulatedAccount()
+    app = build_app(account=account, capabilities=[Orchestrator])
+    session = Session("conv_1", defaults.CALLER, defaults.CALLED, "en-US", lambda: datetime.now(UTC))
+    session.connection.spoken = False
+    async with app.router.lifespan_context(app):
+        (orchestrator,) = app.state.conversations.capabilities
+        await run_hooks([orchestrator], hook, session)
+        assert not orchestrator.linking and not orchestrator.closing
+    assert account.conversations.requests == []
 
 
 async def test_a_received_message_is_answered_before_the_server_stops() -> None:
