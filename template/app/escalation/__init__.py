@@ -119,8 +119,8 @@ class Escalation(Capability):
         """Escalate sensitive topics and repeated failures without the model. The task does not quote the caller:
         the text may concern health."""
         transfer = self.transfer_of(session)
-        if begun := await transfer.begun(session):
-            await transfer.again(session, begun)
+        if record := await transfer.in_progress(session):
+            await transfer.on_turn(session, record)
         elif any(word.casefold() in text.casefold() for word in handoff.SENSITIVE):
             await self.escalate(session, "sensitive_topic")
         elif handoff.FAILURES and failures(session.history, session.connection.apology) >= handoff.FAILURES:
@@ -142,7 +142,7 @@ class Escalation(Capability):
 
         Returns whether an escalation is in progress afterwards."""
         transfer = self.transfer_of(session)
-        if await transfer.begun(session):
+        if await transfer.in_progress(session):
             return True
         if not session.connection.open:
             return False
@@ -151,7 +151,7 @@ class Escalation(Capability):
             return True
         if not is_in_turn(session):
             await wait_until_idle(session.connection)
-            if record != await transfer.begun(session):  # another escalation has replaced it
+            if record != await transfer.in_progress(session):  # another escalation has replaced it
                 return True
         return await transfer.hand_over(session, record)
 

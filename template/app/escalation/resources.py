@@ -87,9 +87,9 @@ class Workspace(Resource):
         wanted: Record = {"event_callback_url": f"{self.setup.settings.public_url}{PATH}"}
         if existing is None:
             return {"friendly_name": self.setup.name, **wanted}
-        if told := existing.get("events_filter"):
-            known = str(told).split(",")
-            wanted["events_filter"] = ",".join([*known, *(each for each in EVENTS if each not in known)])
+        if events := existing.get("events_filter"):
+            present = str(events).split(",")
+            wanted["events_filter"] = ",".join([*present, *(each for each in EVENTS if each not in present)])
         return wanted
 
     async def create(self, wanted: Record) -> str:

@@ -1,6 +1,6 @@
 """agent/routing.yml, checked against TaskRouter's rules and turned into its workflow JSON. Not read by the server.
 
-TaskRouter checks the syntax of an expression and nothing else: one that can match nothing is silence in the queue.
+TaskRouter checks only the syntax of an expression: a task whose rule can match no worker waits until its timeout.
 Source: https://www.twilio.com/docs/taskrouter/expression-syntax, and /workflow-configuration beside it.
 """
 
@@ -23,14 +23,14 @@ TOKEN = re.compile(
 )
 COMPARISONS = {"==", "!=", "<", ">", "<=", ">="}
 WORDS = {"AND", "OR", "NOT", "HAS", "IN", "CONTAINS"}
-# What TaskRouter adds to the task of a call. Source: https://www.twilio.com/docs/taskrouter/twiml-queue-calls
-OF_A_CALL: dict[str, Any] = dict.fromkeys(
+# Attributes that TaskRouter adds to the task of a call. Source: https://www.twilio.com/docs/taskrouter/twiml-queue-calls
+CALL_ATTRIBUTES: dict[str, Any] = dict.fromkeys(
     ["call_sid", "account_sid", "from", "to", "caller", "called", "direction"], ""
 )
 
 
 class RoutingError(Exception):
-    """One line: where, which value, and what to write instead."""
+    """One line: the path in the file, the value, and the correction."""
 
 
 class Model(BaseModel):
@@ -59,7 +59,7 @@ class Workflow(Model):
 
 
 class Routing(Model):
-    """`worker` shows by example what attributes workers have; `queues` maps names to who serves them."""
+    """`worker` has the attributes of a worker, by example; `queues` maps names to expressions over them."""
 
     worker: dict[str, Any]
     queues: dict[str, str] = Field(min_length=1)
@@ -67,7 +67,7 @@ class Routing(Model):
 
 
 def load(path: Path) -> Routing:
-    """Raises RoutingError for the first thing that TaskRouter would refuse, or would quietly never match."""
+    """Raises RoutingError for the first part that TaskRouter would refuse or never match."""
     try:
         return read(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
@@ -81,7 +81,7 @@ def read(data: Any) -> Routing:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "routing.yml"
         given = problem["input"] if isinstance(problem["input"], str | int | float) else type(problem["input"]).__name__
-        raise RoutingError(f"{where}: {given!r} does not do: {problem['msg']}. See the shipped file.") from None
+        raise RoutingError(f"{where}: {given!r} is invalid: {problem['msg']}. See the shipped file.") from None
     check(routing)
     return routing
 
@@ -95,49 +95,49 @@ def check(routing: Routing) -> None:
         Expression(f"queues.{name}", expression, worker).check()
     for number, rule in enumerate(routing.workflow.filters):
         where = f"workflow.filters.{number}"
-        Expression(f"{where}.expression", rule.expression, task()).check()
+        Expression(f"{where}.expression", rule.expression, task_attributes()).check()
         for place, target in enumerate(rule.targets):
             check_target(f"{where}.targets.{place}", target, routing)
-    known_queue("workflow.default", routing.workflow.default, routing)
+    check_queue("workflow.default", routing.workflow.default, routing)
 
 
 def check_target(where: str, target: Target, routing: Routing) -> None:
-    both = {f"task.{name}": value for name, value in task().items()}
-    both |= {f"worker.{name}": value for name, value in routing.worker.items()}
-    known_queue(f"{where}.queue", target.queue, routing)
+    attributes = {f"task.{name}": value for name, value in task_attributes().items()}
+    attributes |= {f"worker.{name}": value for name, value in routing.worker.items()}
+    check_queue(f"{where}.queue", target.queue, routing)
     if target.expression:
-        Expression(f"{where}.expression", target.expression, both).check()
+        Expression(f"{where}.expression", target.expression, attributes).check()
     if target.skip_if:
-        known = {"workers.available": 0, "workers.unavailable": 0}
-        Expression(f"{where}.skip_if", target.skip_if, known).check()
+        counts = {"workers.available": 0, "workers.unavailable": 0}
+        Expression(f"{where}.skip_if", target.skip_if, counts).check()
     for clause in (target.order_by or "").split(",") if target.order_by else []:
-        found = re.fullmatch(r"\s*(worker\.\w+)\s+(ASC|DESC)\s*", clause)
-        if not found:
+        match = re.fullmatch(r"\s*(worker\.\w+)\s+(ASC|DESC)\s*", clause)
+        if not match:
             raise RoutingError(f"{where}.order_by: {clause.strip()!r} is no order: write worker.level DESC")
-        if type(both.get(found[1])) is not int:
-            raise RoutingError(f"{where}.order_by: {found[1]} is no whole number of the example worker: order by one")
+        if type(attributes.get(match[1])) is not int:
+            raise RoutingError(f"{where}.order_by: {match[1]} is no whole number of the example worker: order by one")
 
 
-def known_queue(where: str, queue: str, routing: Routing) -> None:
+def check_queue(where: str, queue: str, routing: Routing) -> None:
     if queue not in routing.queues:
         raise RoutingError(f"{where}: there is no queue {queue!r}: take one of {', '.join(routing.queues)}")
 
 
-def task() -> dict[str, Any]:
+def task_attributes() -> dict[str, Any]:
     """The attributes of a task, by example."""
     hints = Hints(skills=["billing"], language="en-US")
-    return {**OF_A_CALL, **Payload(reason_code="x", routing_hints=hints).model_dump(), **hints.model_dump()}
+    return {**CALL_ATTRIBUTES, **Payload(reason_code="x", routing_hints=hints).model_dump(), **hints.model_dump()}
 
 
 class Expression:
-    """One expression over `known` attributes (name -> example). Comparisons, AND, OR, NOT and brackets."""
+    """A parser of one expression over `attributes` (name -> example): comparisons, AND, OR, NOT and brackets."""
 
-    def __init__(self, where: str, text: str, known: Mapping[str, Any]) -> None:
+    def __init__(self, where: str, text: str, attributes: Mapping[str, Any]) -> None:
         self.where = where
         self.text = text
-        self.known = known
-        self.tokens = [(str(found.lastgroup), found[str(found.lastgroup)]) for found in TOKEN.finditer(text)]
-        self.at = 0
+        self.attributes = attributes
+        self.tokens = [(str(match.lastgroup), match[str(match.lastgroup)]) for match in TOKEN.finditer(text)]
+        self.position = 0
 
     def check(self) -> None:
         """Raises RoutingError."""
@@ -146,22 +146,22 @@ class Expression:
             raise self.error(
                 f"{wrong!r} is not allowed", fix.get(wrong, f"use {', '.join(sorted(COMPARISONS | WORDS))}")
             )
-        self.either()
-        if self.at < len(self.tokens):
-            raise self.error(f"{self.tokens[self.at][1]!r} is too much", "join comparisons with AND or OR")
+        self.disjunction()
+        if self.position < len(self.tokens):
+            raise self.error(f"{self.tokens[self.position][1]!r} is left over", "join comparisons with AND or OR")
 
-    def either(self) -> None:
+    def disjunction(self) -> None:
         self.term()
         while self.word() in ("AND", "OR"):
-            self.at += 1
+            self.position += 1
             self.term()
 
     def term(self) -> None:
         if self.word() == "NOT":
-            self.at += 1
+            self.position += 1
         if self.word() == "(":
-            self.at += 1
-            self.either()
+            self.position += 1
+            self.disjunction()
             self.expect(")")
         else:
             self.comparison()
@@ -169,30 +169,30 @@ class Expression:
     def comparison(self) -> None:
         left_name, left = self.value()
         negated = self.word() == "NOT"
-        self.at += negated
+        self.position += negated
         sign = self.word()
         if sign not in COMPARISONS | {"HAS", "IN", "CONTAINS"} or (negated and sign != "IN"):
             raise self.error(
                 f"{sign or 'its end'!r} is no comparison", f"use {', '.join(sorted(COMPARISONS))}, HAS or IN"
             )
-        self.at += 1
+        self.position += 1
         right_name, right = self.value()
         if sign == "HAS" and not isinstance(left, list):
-            raise self.error(f"HAS asks a list, and {left_name} is none", "use ==, or make it a list")
+            raise self.error(f"HAS needs a list, and {left_name} is none", "use ==, or make it a list")
         if sign == "IN" and not isinstance(right, list):
-            raise self.error(f"IN asks a list, and {right_name} is none", 'use ==, or write ["a", "b"]')
+            raise self.error(f"IN needs a list, and {right_name} is none", 'use ==, or write ["a", "b"]')
         if sign == "CONTAINS" and not isinstance(left, str):
-            raise self.error(f"CONTAINS asks a text, and {left_name} is none", "use HAS")
+            raise self.error(f"CONTAINS needs a text, and {left_name} is none", "use HAS")
         if sign in COMPARISONS and (isinstance(left, list) or isinstance(right, list)):
             name = left_name if isinstance(left, list) else right_name
             raise self.error(f"{name} is a list and never equals anything", "use HAS")
 
     def value(self) -> tuple[str, Any]:
-        """A name or constant, and what it is worth (an example, for a name)."""
-        if self.at >= len(self.tokens):
+        """A name or constant, and its value: the example of a name."""
+        if self.position >= len(self.tokens):
             raise self.error("a value is missing at the end", "complete the comparison")
-        kind, token = self.tokens[self.at]
-        self.at += 1
+        kind, token = self.tokens[self.position]
+        self.position += 1
         if token == "[":
             self.items()
             return "the list", []
@@ -203,38 +203,40 @@ class Expression:
         if kind == "name" and token.lower() in ("true", "false"):
             return token, token.lower() == "true"
         if kind == "name" and token.upper() not in WORDS:
-            if token not in self.known:
-                close = get_close_matches(token, self.known, 1)
-                raise self.error(f"{token} is no attribute", f"take {close[0] if close else ', '.join(self.known)}")
-            return token, self.known[token]
+            if token not in self.attributes:
+                close = get_close_matches(token, self.attributes, 1)
+                raise self.error(
+                    f"{token} is no attribute", f"take {close[0] if close else ', '.join(self.attributes)}"
+                )
+            return token, self.attributes[token]
         raise self.error(f"{token!r} is no value", "write a name, a number or a text in quotes")
 
     def items(self) -> None:
         while self.word() != "]":
             self.value()
             if self.word() == ",":
-                self.at += 1
+                self.position += 1
             elif self.word() != "]":
                 raise self.error("a list is not closed", "write ]")
-        self.at += 1
+        self.position += 1
 
     def word(self) -> str:
-        if self.at >= len(self.tokens) or self.tokens[self.at][0] not in ("name", "sign"):
+        if self.position >= len(self.tokens) or self.tokens[self.position][0] not in ("name", "sign"):
             return ""
-        token = self.tokens[self.at][1]
+        token = self.tokens[self.position][1]
         return token.upper() if token.upper() in WORDS else token
 
     def expect(self, token: str) -> None:
         if self.word() != token:
             raise self.error(f"{token!r} is missing", f"write {token}")
-        self.at += 1
+        self.position += 1
 
     def error(self, problem: str, fix: str) -> RoutingError:
         return RoutingError(f"{self.where}: {self.text!r}: {problem}: {fix}")
 
 
 def workflow(routing: Routing, sids: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration of the workflow. `sids` maps the names of queues to what TaskRouter calls them (WQ...)."""
+    """The configuration of the workflow. `sids` maps the names of queues to their SIDs (WQ...)."""
     return {
         "task_routing": {
             "filters": [

@@ -46,7 +46,7 @@ class Transfer(ABC):
         return APIRouter()
 
     @abstractmethod
-    async def begun(self, session: Session) -> Record | None:
+    async def in_progress(self, session: Session) -> Record | None:
         """The escalation in progress, during which the agent does not answer."""
 
     @abstractmethod
@@ -54,15 +54,15 @@ class Transfer(ABC):
         """Save a new escalation. False when another one has begun."""
 
     @abstractmethod
-    async def keep(self, session: Session, record: Record) -> None:
+    async def save(self, session: Session, record: Record) -> None:
         """Save the escalation in its new state."""
 
     @abstractmethod
-    async def leave(self, session: Session, record: Record) -> None:
+    async def transfer(self, session: Session, record: Record) -> None:
         """Move the conversation to TaskRouter after the text of this turn."""
 
     @abstractmethod
-    async def again(self, session: Session, record: Record) -> None:
+    async def on_turn(self, session: Session, record: Record) -> None:
         """Handle a turn of the caller while an escalation is in progress."""
 
     async def is_with_human(self, session: Session) -> bool:
@@ -88,13 +88,13 @@ class Transfer(ABC):
         if not session.connection.open:
             return False
         record.state = State.BRIEFING
-        await self.keep(session, record)
+        await self.save(session, record)
         turn = session.turn if is_in_turn(session) else None
         try:
             await (speak_in_turn(session, turn, handoff.CONNECTING) if turn else session.say(handoff.CONNECTING))
         except Exception as error:  # the transfer goes on; the error's text may quote an address
             log.error("escalation.not_told", call=session.id, error=type(error).__name__)
-        await self.leave(session, record)
+        await self.transfer(session, record)
         cancel_model(turn)
         return True
 

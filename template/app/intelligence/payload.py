@@ -99,18 +99,18 @@ def token_of(ids: list[str]) -> str:
 
 def signal_of(result: Result) -> AnySignal:
     """The result as a signal. A known operator whose result has an unknown shape becomes Custom."""
-    found = unpack_json(result.result)
+    value = unpack_json(result.result)
     id, trigger = result.id or "", result.trigger
     match result.operator.kind:
-        case "sentiment" if label := first_text(found, "label", "text"):
+        case "sentiment" if label := first_text(value, "label", "text"):
             return Sentiment(id=id, trigger=trigger, label=label.lower())
-        case "summary" if text := first_text(found, "text", "result", "summary"):
+        case "summary" if text := first_text(value, "text", "result", "summary"):
             return Summary(id=id, trigger=trigger, text=text)
-        case "next_best_response" if text := first_text(found, "text", "result"):
+        case "next_best_response" if text := first_text(value, "text", "result"):
             return NextBestResponse(id=id, trigger=trigger, text=text)
-        case "script_adherence" if (failed := failed_criteria(found)) is not None:
+        case "script_adherence" if (failed := failed_criteria(value)) is not None:
             return ScriptAdherence(id=id, trigger=trigger, failed=failed)
-    return Custom(id=id, trigger=trigger, name=result.operator.name, result=found)
+    return Custom(id=id, trigger=trigger, name=result.operator.name, result=value)
 
 
 def unpack_json(result: Any) -> Any:
@@ -123,17 +123,17 @@ def unpack_json(result: Any) -> Any:
     return result
 
 
-def first_text(found: Any, *names: str) -> str:
+def first_text(value: Any, *names: str) -> str:
     """The first text under one of `names`, or an empty one."""
     values = (
-        [found] if isinstance(found, str) else [found.get(name) for name in names] if isinstance(found, dict) else []
+        [value] if isinstance(value, str) else [value.get(name) for name in names] if isinstance(value, dict) else []
     )
-    return next((value.strip() for value in values if isinstance(value, str) and value.strip()), "")
+    return next((text.strip() for text in values if isinstance(text, str) and text.strip()), "")
 
 
-def failed_criteria(found: Any) -> list[str] | None:
+def failed_criteria(value: Any) -> list[str] | None:
     """Keys of the criteria that are "Failed", or None when this is no result of script adherence."""
-    categories = found.get("categories") if isinstance(found, dict) else None
+    categories = value.get("categories") if isinstance(value, dict) else None
     if not isinstance(categories, list):
         return None
     criteria = [

@@ -184,12 +184,12 @@ class IntelligenceConfiguration(Resource):
         await self.api.delete(f"{URL}/Configurations/{id}")
 
     def notes(self, step: Step) -> Sequence[str]:
-        told = []
+        notes = []
         if step.action == "change":
-            told.append("It is made anew, since a changed version would not become active; the link moves to it.")
+            notes.append("It is created again, since a changed version would not become active; the link moves to it.")
         if "script_adherence" in config.OPERATORS and not (self.setup.folder / SCRIPT).exists():
-            told.append(f"Script Adherence has no script: write agent/{SCRIPT}, and apply again.")
-        return told
+            notes.append(f"Script Adherence has no script: write agent/{SCRIPT}, and apply again.")
+        return notes
 
     async def proofs(self, record: Record) -> AsyncIterator[Proof]:
         attached = {each.get("id") for rule in record.get("rules") or [] for each in rule.get("operators") or []}

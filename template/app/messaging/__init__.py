@@ -71,12 +71,12 @@ class MessagingSettings(OrchestratorSettings):
     @property
     def addresses(self) -> dict[str, str]:
         """The agent's own address in each channel, as Twilio writes it."""
-        found = {"SMS": self.phone_number, "CHAT": self.chat_identity}
+        addresses = {"SMS": self.phone_number, "CHAT": self.chat_identity}
         if self.whatsapp_number:
-            found["WHATSAPP"] = f"whatsapp:{bare(self.whatsapp_number)}"
+            addresses["WHATSAPP"] = f"whatsapp:{bare(self.whatsapp_number)}"
         if self.rcs_sender:
-            found["RCS"] = f"rcs:{bare(self.rcs_sender)}"
-        return found
+            addresses["RCS"] = f"rcs:{bare(self.rcs_sender)}"
+        return addresses
 
 
 class Messaging(Channel):
@@ -206,14 +206,14 @@ class Messaging(Channel):
         if any(author and author.type == "HUMAN_AGENT" for _, author in authors):
             session.state[STATE] = "human"
             await self._save(session)
-        asked = [message for message, author in authors if not author or author.type in ("CUSTOMER", "UNKNOWN")]
-        if not asked:
+        unanswered = [message for message, author in authors if not author or author.type in ("CUSTOMER", "UNKNOWN")]
+        if not unanswered:
             return
         if session.state.get(STATE) == "human" or any(await self._run(Capability.is_with_human, session)):
-            self._left_to_human(session, len(asked))
+            self._left_to_human(session, len(unanswered))
             return
-        route = await self.outbox.route(asked[-1], people)
-        customer = people.author(asked[-1])
+        route = await self.outbox.route(unanswered[-1], people)
+        customer = people.author(unanswered[-1])
         session.profile_id = (customer and customer.profile_id) or session.profile_id
         if is_new:
             await self._save(session)  # code outside the turn loads it, to send a message
@@ -221,7 +221,7 @@ class Messaging(Channel):
         await attach(session, self.services)
         await self._run(Capability.on_start if is_new else Capability.on_resume, session)
         try:
-            await self._turn(session, connection, asked)
+            await self._turn(session, connection, unanswered)
         finally:
             connection.open = False
             self.brain.commit_turn(session)
@@ -301,10 +301,10 @@ class Messaging(Channel):
             session = Session(id, address, called, language=config.FIRST_LANGUAGE, now=self.now, conversation_id=id)
             if not await self.store.get(f"conversation:{id}"):  # a call may have mapped it to its CallSid
                 await self.store.put(f"conversation:{id}", id, WEEK)
-        known = {"channel": channel, "thread": message.channel_id or ""}
+        parameters = {"channel": channel, "thread": message.channel_id or ""}
         if channel == "CHAT":  # the application that opens the chat names the customer
-            known["email" if "@" in address else "account_id"] = address
-        session.parameters = known
+            parameters["email" if "@" in address else "account_id"] = address
+        session.parameters = parameters
         return session, stored is None
 
     async def _load(self, conversation_id: str) -> Session | None:

@@ -148,20 +148,20 @@ class Outbox:
                 log.warning("text.unconfirmed", conversation=route.conversation_id)
 
 
-async def attempt(what: str, ask: Callable[[], Awaitable[T]], unless: type[Exception] | tuple[()] = ()) -> T:
-    """Call `ask`, and again after a 429, a 5xx or a network error. Raises other errors, and `unless`, at once."""
+async def attempt(request: str, send: Callable[[], Awaitable[T]], unless: type[Exception] | tuple[()] = ()) -> T:
+    """Call `send`, and again after a 429, a 5xx or a network error. Raises other errors, and `unless`, at once."""
     for pause in RETRY_DELAYS:
         try:
-            return await ask()
+            return await send()
         except unless:
             raise
         except (TwilioRestException, httpx2.TransportError) as error:
             status = getattr(error, "status", None)
             if status is not None and status != 429 and status < 500:
                 raise
-            log.warning("text.tried_in_vain", what=what, error=type(error).__name__, status=status)
+            log.warning("text.request_failed", request=request, error=type(error).__name__, status=status)
         await asyncio.sleep(pause)
-    return await ask()
+    return await send()
 
 
 def parts(text: str, limit: int = LIMIT) -> list[str]:

@@ -53,24 +53,24 @@ class EnqueueTransfer(Transfer):
         super().__init__(services, records)
         self.form = signed_body(services.settings)
 
-    async def begun(self, session: Session) -> Record | None:
+    async def in_progress(self, session: Session) -> Record | None:
         """The escalation, unless it has reached the queue: from then on the agent does not have the call."""
         kept = session.state.get("escalation")
         record = Record.model_validate(kept) if kept else None
         return record if record and record.state in BEFORE_THE_QUEUE else None
 
     async def begin(self, session: Session, record: Record) -> bool:
-        await self.keep(session, record)
+        await self.save(session, record)
         return True
 
-    async def keep(self, session: Session, record: Record) -> None:
+    async def save(self, session: Session, record: Record) -> None:
         session.state["escalation"] = record.model_dump(mode="json")
         await self.records.reached(session.id, record)
 
-    async def leave(self, session: Session, record: Record) -> None:
+    async def transfer(self, session: Session, record: Record) -> None:
         await session.connection.end(record.payload.model_dump())
 
-    async def again(self, session: Session, record: Record) -> None:
+    async def on_turn(self, session: Session, record: Record) -> None:
         """The caller spoke before the call was in the queue, or the connection dropped: transfer again."""
         await self.hand_over(session, record)
 
@@ -89,7 +89,7 @@ class EnqueueTransfer(Transfer):
 
     async def on_end(self, session: Session) -> None:
         """Mark as abandoned when the caller hung up before the queue, unless the stored record is further on."""
-        record = await self.records.get(session.id) if await self.begun(session) else None
+        record = await self.records.get(session.id) if await self.in_progress(session) else None
         if record and record.state in BEFORE_THE_QUEUE:
             await self.records.move(session.id, State.ABANDONED)
 

@@ -67,7 +67,7 @@ class FlexTransfer(Transfer):
         self.twilio = twilio_client(self.options, services.transport)
         self.longest_wait = timedelta(seconds=self.options.queue_timeout + CONNECTING)
 
-    async def begun(self, session: Session) -> Record | None:
+    async def in_progress(self, session: Session) -> Record | None:
         record = await self.records.get(session.id)
         if record is None or record.state in WITHOUT_HUMAN:
             return None
@@ -85,22 +85,22 @@ class FlexTransfer(Transfer):
     async def begin(self, session: Session, record: Record) -> bool:
         return await self.records.begin(session.id, record, over=WITHOUT_HUMAN)
 
-    async def keep(self, session: Session, record: Record) -> None:
+    async def save(self, session: Session, record: Record) -> None:
         await self.records.reached(session.id, record)
 
-    async def leave(self, session: Session, record: Record) -> None:
+    async def transfer(self, session: Session, record: Record) -> None:
         """Create the Interaction in the background, since Flex may need more time than a hook has. Only once: a second
         request would create a second task."""
         if await self.store.claim(f"interaction:{record.id}", TEXT_TTL):
             self.working.start(self._interact(session, record))
 
-    async def again(self, session: Session, record: Record) -> None:
+    async def on_turn(self, session: Session, record: Record) -> None:
         turn = session.turn if is_in_turn(session) else None
         if record.state is State.REQUESTED:  # the code that began it has not told the customer yet
             record.state = State.BRIEFING
-            await self.keep(session, record)
+            await self.save(session, record)
         if record.state not in WITH_A_HUMAN:
-            await self.leave(session, record)  # no effect when it is done
+            await self.transfer(session, record)  # no effect when it is done
             if turn and await self.store.claim(f"reassured:{record.id}", TEXT_TTL):
                 await speak_in_turn(session, turn, handoff.WAITING_IN_WRITING)
         cancel_model(turn)

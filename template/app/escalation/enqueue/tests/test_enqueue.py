@@ -249,8 +249,8 @@ async def test_your_own_tool_may_escalate(dial: Dial) -> None:
 
 async def test_a_caller_who_speaks_before_the_transfer_is_transferred(dial: Dial) -> None:
     call = await dial({"hangs": True})
-    begun = Record(payload=Payload(reason_code="caller_asked"), state=State.BRIEFING)
-    call.session.state["escalation"] = begun.model_dump(mode="json")
+    record = Record(payload=Payload(reason_code="caller_asked"), state=State.BRIEFING)
+    call.session.state["escalation"] = record.model_dump(mode="json")
     assert (await call.says("Thank you")).text == handoff.CONNECTING
     await call.over()
     assert call.task and call.task["reason_code"] == "caller_asked"
@@ -264,9 +264,9 @@ async def test_an_interruption_of_the_announcement_does_not_stop_the_transfer(di
 
 async def test_a_caller_who_hangs_up_before_the_queue_has_abandoned_it(dial: Dial, store: Store) -> None:
     call = await dial(YES, store=store)
-    begun = Record(payload=Payload(reason_code="caller_asked"), state=State.BRIEFING)
-    call.session.state["escalation"] = begun.model_dump(mode="json")
-    await Records(store).put(call.sid, begun)
+    record = Record(payload=Payload(reason_code="caller_asked"), state=State.BRIEFING)
+    call.session.state["escalation"] = record.model_dump(mode="json")
+    await Records(store).put(call.sid, record)
     await call.hangs_up()
     await becomes(store, call.sid, State.ABANDONED)
 
@@ -753,13 +753,13 @@ def without(*path: str) -> dict[str, Any]:
 
 
 WRONG: dict[str, tuple[Any, str]] = {
-    "HAS on a text": (with_rule(expression='language HAS "en-US"'), "HAS asks a list, and language is none: use =="),
+    "HAS on a text": (with_rule(expression='language HAS "en-US"'), "HAS needs a list, and language is none: use =="),
     "== on a list": (
         with_rule(expression='skills == "billing"'),
         "skills is a list and never equals anything: use HAS",
     ),
-    "IN on a text": (with_rule(expression='"en" IN language'), "IN asks a list, and language is none"),
-    "CONTAINS on a list": (with_rule(expression='skills CONTAINS "x"'), "CONTAINS asks a text, and skills is none"),
+    "IN on a text": (with_rule(expression='"en" IN language'), "IN needs a list, and language is none"),
+    "CONTAINS on a list": (with_rule(expression='skills CONTAINS "x"'), "CONTAINS needs a text, and skills is none"),
     "a hyphen": (with_rule(expression="reason-code == 'x'"), "'-' is not allowed: use underscores in names"),
     "one sign": (with_rule(expression="vip = true"), "'=' is not allowed: write =="),
     "a pattern": (with_rule(expression="language =~ /en/"), "is not allowed"),
@@ -789,8 +789,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "an order of texts": (with_target(order_by="worker.skills ASC"), "worker.skills is no whole number"),
     "a skip of nothing": (with_target(skip_if="workers.free == 0"), "workers.free is no attribute"),
     "a worker with a hyphen": ({**skills(), "worker": {"first-name": "x"}}, "write first_name"),
-    "a timeout of nothing": (with_target(timeout=0), "workflow.filters.0.targets.0.timeout: 0 does not do"),
-    "a list": ([1], "routing.yml: 'list' does not do"),
+    "a timeout of nothing": (with_target(timeout=0), "workflow.filters.0.targets.0.timeout: 0 is invalid"),
+    "a list": ([1], "routing.yml: 'list' is invalid"),
 }
 
 

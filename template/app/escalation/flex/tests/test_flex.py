@@ -392,7 +392,7 @@ async def test_a_failing_follow_up_does_not_stop_the_message(
     assert "handoff.follow_up_failed" in logged()
 
 
-async def begun(customer: Texter, state: State) -> Record:
+async def interrupted(customer: Texter, state: State) -> Record:
     """An escalation whose worker has died: no interaction has been made."""
     await says(customer, "Hello")
     payload = Payload(channel="sms", conversation_id=customer.conversation, reason_code="caller_asked")
@@ -404,7 +404,7 @@ async def begun(customer: Texter, state: State) -> Record:
 @pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
 async def test_the_escalation_of_a_worker_that_died_is_continued(reach: Reach, where: State) -> None:
     customer = await reach()
-    found = await begun(customer, where)
+    found = await interrupted(customer, where)
     assert await says(customer, "Are you there?") == [handoff.WAITING_IN_WRITING]
     assert (attributes(customer)["escalation_id"], await state(customer)) == (found.id, State.QUEUED)
 
@@ -412,7 +412,7 @@ async def test_the_escalation_of_a_worker_that_died_is_continued(reach: Reach, w
 @pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
 async def test_the_escalation_of_a_worker_that_died_may_fail(reach: Reach, where: State) -> None:
     customer = await reach()
-    await begun(customer, where)
+    await interrupted(customer, where)
     customer.account.flex.fault = Fault(status=400)
     assert await says(customer, "Are you there?", "And now?") == [handoff.WAITING_IN_WRITING, NO_WORKER, "Yes."]
     assert await state(customer) is State.NO_WORKER_AVAILABLE
