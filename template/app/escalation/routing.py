@@ -204,10 +204,8 @@ class Expression:
             return token, token.lower() == "true"
         if kind == "name" and token.upper() not in WORDS:
             if token not in self.attributes:
-                close = get_close_matches(token, self.attributes, 1)
-                raise self.error(
-                    f"{token} is no attribute", f"take {close[0] if close else ', '.join(self.attributes)}"
-                )
+                names = get_close_matches(token, self.attributes, 1) or self.attributes
+                raise self.error(f"{token} is no attribute", f"take {', '.join(names)}")
             return token, self.attributes[token]
         raise self.error(f"{token!r} is no value", "write a name, a number or a text in quotes")
 

@@ -445,10 +445,10 @@ class Desk:
         self.web = web
         self.store = store
 
-    async def stands(self, state: State) -> None:
+    async def has_state(self, state: State) -> None:
         await Records(self.store).put(CALL, Record(payload=Payload(reason_code="x"), state=state))
 
-    async def asked(self, path: str, **form: str) -> twiml.Document:
+    async def post(self, path: str, **form: str) -> twiml.Document:
         return twiml.read((await self.web.post(path, {"CallSid": CALL, "CallStatus": "in-progress", **form})).text)
 
     async def event(self, event: str, **form: str) -> int:
@@ -503,8 +503,8 @@ async def test_a_caller_leaves_the_queue_at_the_timeout(
     desk: Desk, state: State | None, waited: str, verb: str
 ) -> None:
     if state:
-        await desk.stands(state)
-    document = await desk.asked("/escalation/wait", QueueTime=waited)
+        await desk.has_state(state)
+    document = await desk.post("/escalation/wait", QueueTime=waited)
     assert document.verbs[0] == verb
     if verb == "Leave" and state is State.QUEUED:
         assert await desk.state() is State.TIMED_OUT
@@ -512,7 +512,7 @@ async def test_a_caller_leaves_the_queue_at_the_timeout(
 
 async def test_music_is_played_between_the_words(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handoff, "MUSIC", "https://agent.example/music.mp3")
-    assert (await desk.asked("/escalation/wait")).verbs == ["Say", "Play"]
+    assert (await desk.post("/escalation/wait")).verbs == ["Say", "Play"]
 
 
 @pytest.mark.parametrize("state", [None, State.QUEUED, State.ACCEPTED, State.COMPLETED])
@@ -521,23 +521,23 @@ async def test_music_is_played_between_the_words(desk: Desk, monkeypatch: pytest
 )
 async def test_after_the_queue_there_are_always_words(desk: Desk, state: State | None, result: str) -> None:
     if state:
-        await desk.stands(state)
-    document = await desk.asked("/escalation/after", QueueResult=result)
+        await desk.has_state(state)
+    document = await desk.post("/escalation/after", QueueResult=result)
     taken = result == "redirected" and state in (State.ACCEPTED, State.COMPLETED)
     assert document.said.startswith(phrases.GOODBYE if taken else handoff.NO_WORKER)
 
 
 @pytest.mark.parametrize("result", ["bridged", "redirected-from-bridged"])
 async def test_after_a_human_the_caller_is_said_goodbye_to(desk: Desk, result: str) -> None:
-    await desk.stands(State.QUEUED)  # no event of the acceptance has come
-    document = await desk.asked("/escalation/after", QueueResult=result)
+    await desk.has_state(State.QUEUED)  # no event of the acceptance has come
+    document = await desk.post("/escalation/after", QueueResult=result)
     assert (document.said, document.verbs) == (phrases.GOODBYE, ["Say", "Hangup"])
     assert await desk.state() is State.COMPLETED
 
 
 @pytest.mark.parametrize("result", ["hangup", "bridged", "error", ""])
 async def test_a_caller_who_has_hung_up_gets_no_announcement(desk: Desk, result: str) -> None:
-    assert (await desk.asked("/escalation/after", QueueResult=result, CallStatus="completed")).verbs == []
+    assert (await desk.post("/escalation/after", QueueResult=result, CallStatus="completed")).verbs == []
 
 
 @pytest.mark.parametrize(
@@ -553,21 +553,21 @@ async def test_a_caller_who_has_hung_up_gets_no_announcement(desk: Desk, result:
     ],
 )
 async def test_events_in_any_order_move_the_state_forward_only(desk: Desk, events: list[str], state: State) -> None:
-    await desk.stands(State.BRIEFING)
+    await desk.has_state(State.BRIEFING)
     assert [await desk.event(event) for event in events] == [204] * len(events)
     assert await desk.state() is state
 
 
 async def test_a_task_that_was_cancelled_because_the_caller_hung_up_is_abandoned(desk: Desk) -> None:
-    await desk.stands(State.QUEUED)
+    await desk.has_state(State.QUEUED)
     await desk.event("task.canceled", TaskCanceledReason="hangup")
     assert await desk.state() is State.ABANDONED
 
 
 async def test_an_event_that_comes_twice_acts_once(desk: Desk) -> None:
-    await desk.stands(State.QUEUED)
+    await desk.has_state(State.QUEUED)
     await desk.event("reservation.accepted", Sid="EV1")
-    await desk.stands(State.QUEUED)
+    await desk.has_state(State.QUEUED)
     await desk.event("reservation.accepted", Sid="EV1")
     assert await desk.state() is State.QUEUED
 

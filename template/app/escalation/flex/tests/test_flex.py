@@ -497,7 +497,7 @@ async def test_negative_sentiment_in_writing_transfers_to_a_human(reach: Reach) 
             "intelligenceConfiguration": configuration,
             "operatorResults": [found],
         }
-        await customer.posts(body, f"token {number}", "/webhooks/intelligence")
+        await customer.post_json("/webhooks/intelligence", body, f"token {number}")
         await wait_until(lambda id=found["id"]: outcomes(customer.app, id), "the result was not handled")  # type: ignore[misc]
     await customer.settles()
     assert customer.unread() == [handoff.CONNECTING]
