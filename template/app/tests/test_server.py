@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import socket
+import subprocess
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx2
 import pytest
@@ -85,6 +87,45 @@ async def test_a_server_without_conversations_is_healthy_and_stops_at_once() -> 
         assert await health(address) == (200, {"status": "ok", "active": 0})
         signal.raise_signal(signal.SIGTERM)
         assert await stopping(server)
+
+
+PROCESS = """
+import json, sys
+
+seen = []
+
+def watch(event, args):
+    if event.startswith(("socket.connect", "socket.getaddrinfo", "socket.send", "subprocess.", "os.system")):
+        seen.append(event)
+    elif event == "open" and (str(args[1] or "")[:1] in "wax" or str(args[0]).endswith((".env", "prompt.md"))):
+        seen.append(f"{event} {args[0]}")
+
+sys.addaudithook(watch)
+import app.main
+print(json.dumps(seen), flush=True)
+
+from kit import defaults
+from kit.agent_app import build_app
+
+app.main.serve(defaults.settings(host="127.0.0.1", port=0, log_level="info"), build_app)
+"""
+
+
+@pytest.mark.process(PROCESS)
+async def test_a_process_does_nothing_at_import_serves_and_stops_at_a_signal(process: subprocess.Popen[str]) -> None:
+    assert process.stdout and process.stdout.readline() == "[]\n"  # no connection, no file read or written
+    address = await asyncio.to_thread(address_of, process.stdout)
+    assert await health(address) == (200, {"status": "ok", "active": 0})
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, 20) == 0
+
+
+def address_of(log: TextIO) -> str:
+    """Host and port of the server, from its log."""
+    for line in log:
+        if found := re.search(r"running on http://([\d.:]+)", line):
+            return found[1]
+    raise AssertionError("the server did not start")
 
 
 def test_a_port_that_is_taken_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
-import subprocess
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -151,18 +148,6 @@ async def test_the_last_save_is_the_latest(monkeypatch: pytest.MonkeyPatch) -> N
 
 STORY = {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.005}
 RULES = [STORY, {"hears": "", "says": "Yes."}]
-PROCESS = f"""
-from app.log import configure_logging
-from app.main import DrainingServer, create_app
-from kit import defaults
-from kit.simulated_twilio.account import SimulatedAccount
-from kit.scripted_model import scripted
-from app.tests.test_server import health, serving, stopping
-
-configure_logging("info")
-settings = defaults.settings(host="127.0.0.1", port=0, drain=20)
-DrainingServer(create_app(settings, [scripted(*{RULES!r})], [], transport=SimulatedAccount().transport), settings).run()
-"""
 
 
 async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:
@@ -199,29 +184,3 @@ async def test_a_second_signal_stops_at_once() -> None:
                     await asyncio.sleep(0.01)
                     stops.append(server.should_exit)
         assert stops == [False, True]
-
-
-@pytest.mark.process(PROCESS)
-async def test_a_process_that_gets_sigterm_ends_after_its_last_call(process: subprocess.Popen[str]) -> None:
-    address = await asyncio.to_thread(address_of, process)
-    calls = SimpleNamespace(get=lambda sid: SimpleNamespace(turn=None))
-    app: Any = SimpleNamespace(
-        state=SimpleNamespace(conversations=SimpleNamespace(channel=lambda name: SimpleNamespace(calls=calls)))
-    )
-    async with caller_on(app, address) as call:
-        await call.begins("Tell me a story")
-        await call.hears("Once")
-        process.send_signal(signal.SIGTERM)
-        assert (await call.hears_out(call.turns[0])).text == STORY["says"]
-        assert (await health(address))[0] == 503
-        await call.hangs_up()
-    assert await asyncio.to_thread(process.wait, 20) == 0
-
-
-def address_of(process: subprocess.Popen[str]) -> str:
-    """The host and port in the log of the process."""
-    assert process.stdout
-    for line in process.stdout:
-        if found := re.search(r"running on http://([\d.:]+)", line):
-            return found[1]
-    raise AssertionError("the server did not start")
