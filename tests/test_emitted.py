@@ -97,6 +97,8 @@ def run_suite(project: Path, note: Note) -> None:
         except AssertionError as failure:
             run_offline(project, f"pytest -q --last-failed {tests}")
             note(f"passed at the second try: {re.findall('FAILED .*', str(failure)) or 'the end of the run'}")
+    shutil.rmtree(project / "tests" / "kit")
+    (project / "tests" / "__init__.py").unlink()
     run_offline(project, "agent scenario")
 
 

@@ -64,10 +64,9 @@ def python(context: Context) -> Iterator[str]:
 )
 def packages(context: Context) -> Iterator[str]:
     """The installed packages are those that pyproject.toml asks for."""
-    own = f"{project(context)['name']}-server"
     for line in dependencies(context.root):
         wanted = Requirement(line)
-        if wanted.name == own:
+        if wanted.name == "twilio-agent-server":  # app/ itself
             continue
         if wanted.marker and not wanted.marker.evaluate():
             continue
