@@ -1,4 +1,4 @@
-"""The driver of messages. A message without an answer is a problem, whatever the scenario expects."""
+"""The driver of messages. A message without an answer always is a problem."""
 
 from __future__ import annotations
 

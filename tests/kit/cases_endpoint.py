@@ -15,14 +15,14 @@ from tests.kit.healthy_project import HealthyProject, fails, passes
 
 @fails("END001")
 def a_dead_tunnel(project: HealthyProject) -> None:
-    def nobody(request: httpx2.Request) -> httpx2.Response:
+    def unresolved(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("Name or service not known", request=request)
 
-    project.public.instead = nobody
+    project.public.instead = unresolved
 
 
 @fails("END002")
-def a_certificate_of_nobody(project: HealthyProject) -> None:
+def an_untrusted_certificate(project: HealthyProject) -> None:
     def untrusted(request: httpx2.Request) -> httpx2.Response:
         error = ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
         error.verify_message = "self-signed certificate"
@@ -47,15 +47,15 @@ def a_redirect(project: HealthyProject) -> None:
 
 
 @fails("END005")
-def whoever_asks_is_let_in(project: HealthyProject) -> None:
-    def let_in(request: httpx2.Request) -> httpx2.Response | None:
+def unsigned_requests_are_accepted(project: HealthyProject) -> None:
+    def accept(request: httpx2.Request) -> httpx2.Response | None:
         return httpx2.Response(200) if request.method == "POST" else None
 
-    project.public.instead = let_in
+    project.public.instead = accept
 
 
 @passes("END005")
-def a_stranger_who_is_refused_in_another_way(project: HealthyProject) -> None:
+def unsigned_requests_are_rejected_with_401(project: HealthyProject) -> None:
     def refused(request: httpx2.Request) -> httpx2.Response | None:
         unsigned = request.method == "POST" and "X-Twilio-Signature" not in request.headers
         return httpx2.Response(401) if unsigned else None

@@ -27,7 +27,7 @@ def a_tunnel_to_several_workers(project: HealthyProject) -> None:
 
 
 @passes("ENV002")
-def a_tunnel_while_one_develops(project: HealthyProject) -> None:
+def a_tunnel_during_development(project: HealthyProject) -> None:
     project.patch.setattr("app.registry.STORE.shared", False)
     project.patch.setenv("PUBLIC_URL", TUNNEL)
 
@@ -73,7 +73,7 @@ def the_name_of_a_key(project: HealthyProject) -> None:
 
 
 @fails("ENV006")
-def a_shell_that_knows_better(project: HealthyProject) -> None:
+def a_shell_that_overrides_it(project: HealthyProject) -> None:
     (project.root / ".env").write_text("PORT=9000\n")
     project.patch.setenv("PORT", "8000")
 
@@ -85,7 +85,7 @@ def a_shell_that_agrees(project: HealthyProject) -> None:
 
 
 @fails("ENV007")
-def a_name_that_nobody_reads(project: HealthyProject) -> None:
+def a_misspelt_name(project: HealthyProject) -> None:
     (project.root / ".env").write_text(f"TWILIO_ACOUNT_SID={defaults.ACCOUNT_SID}\n")
 
 

@@ -18,7 +18,7 @@ def no_key(project: HealthyProject) -> None:
 
 
 @fails("MOD002")
-def a_model_that_nobody_knows(project: HealthyProject) -> None:
+def an_unknown_model(project: HealthyProject) -> None:
     project.patch.setattr(
         RUNTIME, "invalid_models", staticmethod(lambda settings: ["AGENT_MODEL is 'gpt'. Write provider:model."])
     )
@@ -44,4 +44,4 @@ def a_slow_model(project: HealthyProject) -> None:
     async def slow(*_: Any) -> float:
         return 30.1
 
-    project.patch.setattr("kit.doctor.model.ask", slow)
+    project.patch.setattr("kit.doctor.model.latency", slow)

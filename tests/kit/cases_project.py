@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from importlib import import_module, metadata
+from types import SimpleNamespace
+from typing import Any
 
 from app.capability import Capability
 from app.channel import Channel
 from app.config import ANSWERS
 from app.features import FEATURES
-from tests.kit.healthy_project import HealthyProject, fails, passes
+from kit.doctor.project import pyproject
+from tests.kit.healthy_project import PROJECT, HealthyProject, fails, passes
 
 SENTENCES = import_module("agent.phrases" if importlib.util.find_spec("agent.phrases") else "agent.texts")
-VERSION = metadata.version
+VERSION, DISTRIBUTION = metadata.version, metadata.distribution
+UV = {"INSTALLER": "uv", "direct_url.json": json.dumps({"url": (PROJECT / "app").as_uri(), "dir_info": {}})}
 
 
 def pretend(project: HealthyProject, package: str, version: str | None) -> None:
@@ -108,3 +113,37 @@ def a_release_that_the_guards_are_not_for(project: HealthyProject) -> None:
 @passes("PRJ008")
 def a_patch_of_the_same_release(project: HealthyProject) -> None:
     pretend(project, "twilio", "9.13.7")
+
+
+def install(project: HealthyProject, **files: str | None) -> None:
+    """Install the server with these files of metadata; None: not at all."""
+    name = pyproject(project.root / "app")["name"]
+
+    def known(asked: str) -> Any:
+        if asked != name:
+            return DISTRIBUTION(asked)
+        if None in files.values():
+            raise metadata.PackageNotFoundError(name)
+        return SimpleNamespace(read_text={**UV, **files}.get)
+
+    project.patch.setattr("kit.doctor.project.metadata.distribution", known)
+
+
+@fails("PRJ009")
+def a_server_that_is_not_installed(project: HealthyProject) -> None:
+    install(project, INSTALLER=None)
+
+
+@fails("PRJ009")
+def a_server_that_pip_installed(project: HealthyProject) -> None:
+    install(project, INSTALLER="pip\n")
+
+
+@fails("PRJ009")
+def the_environment_of_another_project(project: HealthyProject) -> None:
+    install(project, **{"direct_url.json": '{"url": "file:///another/app", "dir_info": {"editable": true}}'})
+
+
+@passes("PRJ009")
+def an_installation_that_is_not_editable(project: HealthyProject) -> None:
+    install(project)

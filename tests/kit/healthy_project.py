@@ -1,4 +1,4 @@
-"""A project and an account that are well, for tests of `agent doctor`. A case makes one thing wrong, or almost."""
+"""A healthy project and account for tests of `agent doctor`. A case changes one thing."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from kit.simulated_twilio.account import SimulatedAccount
 PROJECT = Path(__file__).parents[2]
 COPIED = ("pyproject.toml", ".copier-answers.yml", ".env.example", ".gitignore", ".dockerignore")
 CHECKS = load_checks([*CORE, *check_modules()])
-SHAPED = {  # what is no key, and has to look like what it is
-    "AZURE_OPENAI_ENDPOINT": "https://nobody.openai.azure.com",
+SHAPED = {  # variables of a model that are no key and have a shape
+    "AZURE_OPENAI_ENDPOINT": "https://example.openai.azure.com",
     "AZURE_TOKEN_CREDENTIALS": "prod",
-    "AZURE_VOICE_LIVE_ENDPOINT": "https://nobody.services.ai.azure.com",
-    "FOUNDRY_AGENT_NAME": "nobody",
-    "FOUNDRY_PROJECT_ENDPOINT": "https://nobody.services.ai.azure.com/api/projects/nobody",
+    "AZURE_VOICE_LIVE_ENDPOINT": "https://example.services.ai.azure.com",
+    "FOUNDRY_AGENT_NAME": "example",
+    "FOUNDRY_PROJECT_ENDPOINT": "https://example.services.ai.azure.com/api/projects/example",
 }
 
 
 class Public(httpx2.AsyncBaseTransport):
-    """What stands at the public address: the app, behind a proxy that is well. `instead` may answer in its place."""
+    """The public address: the app behind a proxy. `instead` may answer in its place."""
 
     def __init__(self) -> None:
         self.app: httpx2.ASGITransport | None = None
@@ -57,7 +57,7 @@ class Public(httpx2.AsyncBaseTransport):
 
 
 class HealthyProject:
-    """What a case may change: files in `root`, the environment and more by `patch`, `simulated`, `public`."""
+    """A case may change files in `root`, `simulated`, `public`, and by `patch` the environment and more."""
 
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.root = root
@@ -74,7 +74,7 @@ class HealthyProject:
             patch.delenv(name, raising=False)
         for names, _ in config.MODEL_KEYS.values():
             for name in names:
-                patch.setenv(name, SHAPED.get(name, "a-key-of-nobody"))
+                patch.setenv(name, SHAPED.get(name, "a-key-for-tests"))
         patch.chdir(root)
 
     def answer(self, **changed: Any) -> None:
@@ -94,12 +94,12 @@ def like(code: str) -> list[Check]:
 
 
 Case = Callable[[HealthyProject], None]
-FAILING: dict[str, list[tuple[Case, set[str]]]] = defaultdict(list)  # code -> cases, and what else each of them brings
-PASSING: dict[str, list[Case]] = defaultdict(list)  # code -> what looks like it, and is fine
+FAILING: dict[str, list[tuple[Case, set[str]]]] = defaultdict(list)  # code -> cases, and all codes that each brings
+PASSING: dict[str, list[Case]] = defaultdict(list)  # code -> cases that come close to a failing one
 
 
 def fails(code: str, *others: str) -> Callable[[Case], Case]:
-    """Mark what makes a check find something. `others` are the codes that cannot but find it too."""
+    """Mark a case that a check must find. `others` are the codes of checks that find it too."""
 
     def mark(case: Case) -> Case:
         FAILING[code].append((case, {code, *others}))
@@ -109,7 +109,7 @@ def fails(code: str, *others: str) -> Callable[[Case], Case]:
 
 
 def passes(code: str) -> Callable[[Case], Case]:
-    """Mark the nearest thing to it that is not wrong."""
+    """Mark a case that a check must not find, though it comes close."""
 
     def mark(case: Case) -> Case:
         PASSING[code].append(case)

@@ -32,7 +32,7 @@ def talk(typed: str) -> str:
     return result.output
 
 
-def test_the_agent_greets_and_answers_what_is_typed() -> None:
+def test_the_agent_greets_and_answers_typed_text() -> None:
     screen = talk("xyzzy\n")
     assert phrases.GREETING in screen
     assert 'I heard "xyzzy".' in screen

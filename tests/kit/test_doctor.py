@@ -1,4 +1,4 @@
-"""`agent doctor`: every check finds what it is for and nothing else, and a project that is well has no finding."""
+"""`agent doctor`: every check finds its failing cases, and a healthy project has no finding."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FAILURES = [(code, case, codes) for code, cases in FAILING.items() for case, cod
 
 @pytest.fixture
 def project(tmp_path: Path, environment: pytest.MonkeyPatch) -> Iterator[HealthyProject]:
-    """A project and an account that are well."""
+    """A healthy project and account."""
     project = HealthyProject(tmp_path, environment)
     for subject in SUBJECTS:
         if hasattr(subject, "healthy"):
@@ -50,7 +50,7 @@ def said(report: Any) -> str:
     return "\n".join(f"{finding.code} {finding.message}" for finding in report.findings)
 
 
-async def test_a_project_that_is_well_has_no_finding(project: HealthyProject) -> None:
+async def test_a_healthy_project_has_no_finding(project: HealthyProject) -> None:
     report = await project.diagnose()
     assert said(report) == ""
     assert report.skipped == []
@@ -60,7 +60,7 @@ async def test_a_project_that_is_well_has_no_finding(project: HealthyProject) ->
 @pytest.mark.parametrize(
     ("code", "case", "codes"), FAILURES, ids=[f"{code}-{case.__name__}" for code, case, _ in FAILURES]
 )
-async def test_what_is_wrong_is_found_and_nothing_else(
+async def test_a_failing_case_is_found_and_no_other_check_fails(
     project: HealthyProject, code: str, case: Case, codes: set[str]
 ) -> None:
     case(project)
@@ -68,12 +68,12 @@ async def test_what_is_wrong_is_found_and_nothing_else(
     found = {finding.code for finding in report.findings}
     assert code in found and found <= codes, said(report)
     assert "could not be checked" not in said(report)
-    for told in (defaults.AUTH_TOKEN, defaults.CALLED, "a-key-of-nobody", "example-api-secret"):
-        assert told not in str(report)
+    for secret in (defaults.AUTH_TOKEN, defaults.CALLED, "a-key-for-tests", "example-api-secret"):
+        assert secret not in str(report)
 
 
 @pytest.mark.parametrize(("code", "case"), [(code, case) for code, cases in PASSING.items() for case in cases])
-async def test_what_looks_like_it_and_is_fine_is_not_found(project: HealthyProject, code: str, case: Case) -> None:
+async def test_a_passing_case_is_not_found(project: HealthyProject, code: str, case: Case) -> None:
     case(project)
     report = await project.diagnose(like(code))
     assert code in report.checked
@@ -88,7 +88,7 @@ def test_every_code_has_a_case_that_makes_it_fail() -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.code)
-def test_every_check_says_what_it_is_and_what_to_do(check: Check) -> None:
+def test_every_check_has_code_title_hint_and_docs(check: Check) -> None:
     assert re.fullmatch(r"[A-Z]{3}\d{3}", check.code)
     assert re.fullmatch(r"\S.{10,118}\.", check.title)
     assert re.fullmatch(r".{10,118}[.…]?", check.hint)
@@ -96,11 +96,11 @@ def test_every_check_says_what_it_is_and_what_to_do(check: Check) -> None:
     assert set(check.requires) <= {each.code for each in CHECKS}
 
 
-# --- what goes wrong with the doctor itself -----------------------------------------------------------------------
+# --- errors of the doctor itself ----------------------------------------------------------------------------------
 
 
 def broken(context: Context) -> Iterator[str]:
-    raise RuntimeError("the secret of somebody")
+    raise RuntimeError("a secret")
     yield ""
 
 
@@ -112,7 +112,7 @@ async def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(project: He
     assert finding.code == "XXX001" and "RuntimeError" in finding.message and "secret" not in finding.message
 
 
-async def test_what_makes_others_pointless_is_found_alone(project: HealthyProject) -> None:
+async def test_checks_that_require_a_failed_one_are_skipped(project: HealthyProject) -> None:
     first = Check("XXX001", "It works.", "Mend it.", "https://example.com", lambda _: iter(["No."]))
     second = Check(
         "XXX002", "It works.", "Mend it.", "https://example.com", lambda _: iter(["No."]), requires=("XXX001",)
@@ -130,7 +130,7 @@ async def test_a_module_that_cannot_be_imported_is_a_finding(project: HealthyPro
     assert "kit.doctor.nonsense" in said(report)
 
 
-async def test_twilio_that_does_not_answer_is_a_finding_and_no_traceback(project: HealthyProject) -> None:
+async def test_an_error_of_twilio_is_a_finding_without_a_traceback(project: HealthyProject) -> None:
     project.simulated.numbers.fault.status = 500
     assert "ACC001 This could not be checked (TwilioRestException 500)" in said(await project.diagnose())
 
@@ -142,7 +142,7 @@ async def test_nothing_is_changed(project: HealthyProject) -> None:
     assert requests and {request.method for request in requests} == {"GET"}
 
 
-async def test_what_agent_setup_has_put_in_order_is_well(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
+async def test_an_account_after_agent_setup_has_no_finding(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
     project = HealthyProject(tmp_path, environment)
     account = Account(project.root)
     if "custom" in getattr(config, "OPERATORS", []):
@@ -157,7 +157,7 @@ async def test_what_agent_setup_has_put_in_order_is_well(tmp_path: Path, environ
         project.patch.setenv(name, value or "")
     project.simulated = account.simulated
     report = await project.diagnose()
-    assert {finding.code for finding in report.findings} <= {"ESC007", "DBM001"}, said(report)  # it hires nobody
+    assert {finding.code for finding in report.findings} <= {"ESC007", "DBM001"}, said(report)  # no workers
 
 
 # --- a real server ------------------------------------------------------------------------------------------------
@@ -221,10 +221,10 @@ def test_a_finding_is_exit_code_1_with_code_symptom_fix_and_address(project: Hea
 def test_findings_come_as_json(project: HealthyProject) -> None:
     project.patch.delenv("TWILIO_AUTH_TOKEN")
     result = run("--json")
-    told = json.loads(result.stdout)
+    report = json.loads(result.stdout)
     assert result.exit_code == 1
-    assert set(told["findings"][0]) == {"code", "message", "hint", "docs"}
-    assert told["findings"][0]["code"] == "ENV001" and "ENV002" in told["skipped"]
+    assert set(report["findings"][0]) == {"code", "message", "hint", "docs"}
+    assert report["findings"][0]["code"] == "ENV001" and "ENV002" in report["skipped"]
 
 
 def test_every_code_can_be_explained() -> None:

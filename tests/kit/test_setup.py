@@ -1,4 +1,4 @@
-"""`agent setup`: what it makes, changes and takes back, whatever happens in between."""
+"""`agent setup`: plan, apply, verify and undo, also after an interruption at every request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def account(tmp_path: Path) -> Account:
     return Account(tmp_path)
 
 
-async def test_apply_makes_what_verify_proves_and_undo_takes_it_back(account: Account) -> None:
+async def test_verify_proves_an_applied_account_and_undo_restores_it(account: Account) -> None:
     account.env.write_text("# mine\nKEEP=1\n", encoding="utf-8")
     before, planned = state_of(account.simulated), await account.plan()
     assert account.wire.written() == [] and not account.journal.exists()
@@ -129,9 +129,9 @@ async def test_what_others_have_changed_since_is_left(account: Account) -> None:
     changed = [name for name in ("voice_url", "sms_url") if name in changes(account)]
     if not changed:
         pytest.skip("setup has changed nothing of the number")
-    number[changed[0]] = "https://somebody.example/else"
+    number[changed[0]] = "https://another.example/else"
     told = await account.undo()
-    assert number[changed[0]] == "https://somebody.example/else"
+    assert number[changed[0]] == "https://another.example/else"
     assert any(each["action"] == "left" and each["resource"] == "number" for each in told)
 
 
@@ -188,7 +188,7 @@ async def test_resources_are_ordered_by_requirements(account: Account) -> None:
 
 
 @pytest.mark.parametrize(("status", "words"), [(401, "TWILIO_AUTH_TOKEN"), (403, "standard"), (400, "answered 400")])
-async def test_a_refusal_says_what_to_do(account: Account, status: int, words: str) -> None:
+async def test_a_rejected_request_is_reported_with_a_fix(account: Account, status: int, words: str) -> None:
     body = {"code": 20003, "message": "Authenticate", "status": status}
     account.wire.before = lambda request: httpx2.Response(status, json=body)
     with pytest.raises(SetupError, match=words):
@@ -196,7 +196,7 @@ async def test_a_refusal_says_what_to_do(account: Account, status: int, words: s
     assert len(account.wire.requests) == 1
 
 
-async def test_nobody_else_gets_the_keys(account: Account) -> None:
+async def test_no_other_host_gets_the_keys(account: Account) -> None:
     setup = account.begins()
     with pytest.raises(SetupError, match="is not Twilio"):
         await setup.api.wait_for_operation({"statusUrl": "https://api.twilio.com.example/steal"})
@@ -348,8 +348,8 @@ def test_a_missing_setting_is_named(command_line: Callable[..., Any], monkeypatc
 def test_a_wrong_token_ends_with_one_line(
     command_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, account: Account
 ) -> None:
-    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "a-token-of-somebody")
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "a-token-of-another-account")
     monkeypatch.delenv("TWILIO_API_KEY", raising=False)
     done = command_line()
-    assert done.exit_code == 1 and "401" in done.output and "a-token-of-somebody" not in done.output
+    assert done.exit_code == 1 and "401" in done.output and "a-token-of-another-account" not in done.output
     assert "Traceback" not in done.output

@@ -1,4 +1,4 @@
-"""`agent doctor`: what would keep the agent silent, found before a caller finds it.
+"""`agent doctor`: find mistakes that would keep the agent silent.
 
 One module for each subject; kit/conventions.py finds those of the folders. Each check is a small function.
 """

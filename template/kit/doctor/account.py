@@ -9,7 +9,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from kit.doctor.check import Context, check
 
-LOOKED_UP = "https://www.twilio.com/docs/iam/api/account"
+ACCOUNT_DOCS = "https://www.twilio.com/docs/iam/api/account"
 
 
 @check(
@@ -25,7 +25,7 @@ async def credentials_valid(context: Context) -> AsyncIterator[str]:
         yield f"Twilio refuses TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN ({outcome.status})."
 
 
-@check("ACC002", hint="Open the Console: it says why, and what to do.", docs=LOOKED_UP, live=True, requires=("ACC001",))
+@check("ACC002", hint="Open the Console, which gives the reason.", docs=ACCOUNT_DOCS, live=True, requires=("ACC001",))
 async def account_active(context: Context) -> AsyncIterator[str]:
     """The account is active."""
     outcome: Any = await context.cached(account)
@@ -34,7 +34,7 @@ async def account_active(context: Context) -> AsyncIterator[str]:
 
 
 async def account(context: Context) -> Any:
-    """The account, or why Twilio does not let us in. Raises when it could not be asked."""
+    """The account, or the error if Twilio rejects the credentials. Raises every other error."""
     try:
         return await context.account.api.v2010.accounts(context.settings.account_sid).fetch_async()
     except TwilioRestException as error:

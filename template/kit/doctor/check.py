@@ -1,4 +1,4 @@
-"""What a check is, what it looks at, and how all of them are made."""
+"""Check, its context, and the run of all checks."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ def check(
 ) -> Callable[[Callable[[Any], Iterator[str] | AsyncIterator[str]]], Check]:
     """Make a check of a function, whose docstring is the title. Those that are live need settings that can be read."""
 
-    def made(run: Run) -> Check:
+    def make(run: Run) -> Check:
         title = " ".join((run.__doc__ or "").split())
         return Check(code, title, hint, docs, run, live, (*(["ENV001"] if live else []), *requires))
 
-    return made
+    return make
 
 
 @dataclass
 class Context:
-    """A project and its account. Nothing is read or asked before a check wants it.
+    """A project and its account. Nothing is read or requested before a check needs it.
 
     `transport` carries requests to Twilio, `public` those to the public address; None is the network. `models` replace
-    those of the settings, one for each that would be asked.
+    those of the settings, in their order.
     """
 
     root: Path
@@ -91,7 +91,7 @@ class Context:
 
     @cached_property
     def answers(self) -> dict[str, Any]:
-        """What .copier-answers.yml says."""
+        """The answers of .copier-answers.yml."""
         import yaml
 
         return dict(yaml.safe_load((self.root / ".copier-answers.yml").read_text(encoding="utf-8")))
@@ -123,7 +123,7 @@ class Context:
         return Client(key, secret, self.settings.account_sid, http_client=http)
 
     async def cached(self, ask: Callable[[Context], Awaitable[T]]) -> T:
-        """The answer to a question that several checks have."""
+        """The result of `ask`, which runs once for several checks."""
         if ask not in self._answers:
             self._answers[ask] = asyncio.ensure_future(ask(self))
         answer: T = await asyncio.shield(self._answers[ask])  # a check that times out cancels its own wait only
@@ -162,7 +162,7 @@ def _checks_of(name: str) -> list[Check]:
 
 
 async def examine(context: Context, checks: Iterable[Check]) -> Report:
-    """Make all checks, one after the other. Never raises: a check that breaks is a finding of its code."""
+    """Run all checks, one after the other. Never raises: a check that breaks is a finding of its code."""
     report = Report()
     failed: set[str] = set()
     for each in checks:
@@ -194,7 +194,7 @@ async def _symptoms(check: Check, context: Context) -> list[str]:
 
 
 async def listed(resource: Any, **filters: Any) -> list[Any]:
-    """All records of a list of the account, of its numbers or of TaskRouter. Raises TwilioException."""
+    """All records of a paged list of the helper library. Raises TwilioException."""
     page = await resource.page_async(page_size=1000, **filters)
     records = list(page)
     while page := await page.next_page_async():
@@ -203,17 +203,17 @@ async def listed(resource: Any, **filters: Any) -> list[Any]:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, without a text that may hold a secret."""
+    """Type and status of an error, without its text, which may hold a secret."""
     status = getattr(error, "status", None) or getattr(error, "status_code", None)
     return " ".join(filter(None, [type(error).__name__, str(status) if status else ""]))
 
 
 def shown(url: str | None) -> str:
-    """An address without what may be a secret in it."""
+    """An address without user, password and query, which may hold a secret."""
     parts = urlsplit(url or "")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else "nowhere"
 
 
 def masked(text: str) -> str:
-    """A number or an id, recognisable by its end."""
+    """The last four characters of a number or an id."""
     return f"***{text[-4:]}"

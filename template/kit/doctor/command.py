@@ -1,4 +1,4 @@
-"""`agent doctor`, for people and for scripts."""
+"""The command `agent doctor`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from kit.doctor.check import Check, Finding, Report
-
+from app.log import configure_logging
+from kit.conventions import check_modules
+from kit.doctor.check import Check, Context, Report, examine, load_checks
 
 CORE = [f"kit.doctor.{subject}" for subject in ("project", "environment", "model", "endpoint", "account")]
 
@@ -27,11 +27,7 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Find what would keep the agent silent. Exits with 1 when something is wrong."""
-    from app.log import configure_logging
-    from kit.conventions import check_modules
-    from kit.doctor.check import Context, examine, load_checks
-
+    """Find mistakes that would keep the agent silent. Exits with 1 when it finds one."""
     configure_logging("critical")
     checks = load_checks([*CORE, *check_modules()])
     if question:
@@ -44,25 +40,29 @@ def doctor(
 
 
 def explain(question: Sequence[str], checks: Sequence[Check], as_json: bool) -> None:
-    """What a code means. Exits with 2 for one that this project has not."""
+    """Print the meaning of a code. Exits with 2 for an unknown one."""
     code = question[-1].upper()
     found = [check for check in checks if check.code == code]
     if len(question) != 2 or question[0] != "explain" or not found:
         known = ", ".join(dict.fromkeys(check.code for check in checks))
         typer.secho(f"Write: agent doctor explain CODE. This project's codes: {known}.", fg="red", err=True)
         raise typer.Exit(2)
-    told = {"code": code, "title": found[0].title, "hint": found[0].hint, "docs": found[0].docs, "live": found[0].live}
+    check = found[0]
     if as_json:
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        fields = {"code": code, "title": check.title, "hint": check.hint, "docs": check.docs, "live": check.live}
+        typer.echo(json.dumps(fields, indent=2, ensure_ascii=False))
         return
-    typer.echo(f"{code}  {told['title']}")
-    typer.echo(f"Otherwise: {told['hint']}")
-    typer.echo(f"Checked {'with --live' if told['live'] else 'always, offline'}. {told['docs']}")
+    typer.echo(f"{code}  {check.title}")
+    typer.echo(f"Otherwise: {check.hint}")
+    typer.echo(f"Checked {'with --live' if check.live else 'always, offline'}. {check.docs}")
 
 
 def as_text(report: Report, live: bool) -> str:
     """One line for a finding, then its fix and where to read on."""
-    lines = [line for finding in report.findings for line in told(finding)]
+    lines = []
+    for finding in report.findings:
+        title = f"{typer.style(finding.code, fg='red')}  {finding.message}"
+        lines += [title, f"        {finding.hint}", f"        {finding.docs}"]
     made, wrong = len(set(report.checked)), len(report.findings)
     lines.append(f"{made} checks, {wrong or 'nothing'} wrong.")
     if report.skipped:
@@ -70,14 +70,6 @@ def as_text(report: Report, live: bool) -> str:
     if not live:
         lines.append("Twilio, the public address and the model were not asked: agent doctor --live.")
     return "\n".join(lines)
-
-
-def told(finding: Finding) -> list[str]:
-    return [
-        f"{typer.style(finding.code, fg='red')}  {finding.message}",
-        f"        {finding.hint}",
-        f"        {finding.docs}",
-    ]
 
 
 def as_data(report: Report) -> str:

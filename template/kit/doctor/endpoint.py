@@ -1,4 +1,4 @@
-"""The public address, asked as Twilio asks it: name, TLS, health, and whose signature it takes."""
+"""The public address, requested as Twilio requests it: DNS, TLS, health and signatures."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ENDED_CALL = {"CallSid": f"CA{'0' * 32}", "CallStatus": "completed"}
     docs="https://www.twilio.com/docs/api/errors/11205",
     live=True,
 )
-async def answers(context: Context) -> AsyncIterator[str]:
-    """Somebody answers at PUBLIC_URL."""
+async def address_answers(context: Context) -> AsyncIterator[str]:
+    """A server answers at PUBLIC_URL."""
     outcome = await context.cached(health)
     if isinstance(outcome, httpx2.TransportError) and not untrusted(outcome):
         yield f"{shown(context.settings.public_url)} does not answer ({type(outcome).__name__})."
@@ -46,13 +46,13 @@ async def certificate_trusted(context: Context) -> AsyncIterator[str]:
 
 @check(
     "END003",
-    hint="Look at the log of the server and of what stands in front of it. 503 means that it is being stopped.",
+    hint="Look at the log of the server and of the proxy in front of it. 503 means that it is being stopped.",
     docs="https://www.twilio.com/docs/api/errors/11200",
     live=True,
     requires=("END001", "END002"),
 )
-async def healthy(context: Context) -> AsyncIterator[str]:
-    """What answers at PUBLIC_URL is this agent, and it takes people."""
+async def agent_is_healthy(context: Context) -> AsyncIterator[str]:
+    """The server at PUBLIC_URL is this agent, and takes conversations."""
     answer: Any = await context.cached(health)
     if answer.is_redirect:
         return
@@ -64,13 +64,13 @@ async def healthy(context: Context) -> AsyncIterator[str]:
 
 @check(
     "END004",
-    hint="Put the address into PUBLIC_URL that answers by itself.",
+    hint="Put the address that answers without a redirect into PUBLIC_URL.",
     docs="https://www.twilio.com/docs/usage/webhooks/webhooks-faq",
     live=True,
     requires=("END001", "END002"),
 )
 async def answers_directly(context: Context) -> AsyncIterator[str]:
-    """PUBLIC_URL answers by itself, and does not send elsewhere."""
+    """PUBLIC_URL answers without a redirect."""
     answer: Any = await context.cached(health)
     if answer.is_redirect:
         yield f"PUBLIC_URL redirects ({answer.status_code}): Twilio's POST becomes a GET on the way, and is refused."
@@ -78,16 +78,16 @@ async def answers_directly(context: Context) -> AsyncIterator[str]:
 
 @check(
     "END005",
-    hint="Take away what answers in the server's place, or adds a signature: the server itself refuses it with 403.",
+    hint="Remove a proxy that answers for the server or adds a signature: the server itself rejects it with 403.",
     docs="https://www.twilio.com/docs/usage/security#validating-requests",
     live=True,
     requires=("END003", "END004"),
 )
 async def rejects_unsigned(context: Context) -> AsyncIterator[str]:
-    """Nobody but Twilio can call the webhooks."""
+    """Webhooks without a signature are rejected."""
     answer = await post(context, signature="")
     if answer.is_success:
-        yield f"POST {PROBE} is answered without a signature ({answer.status_code}): anybody can pretend to be Twilio."
+        yield f"POST {PROBE} is answered without a signature ({answer.status_code}): every sender passes for Twilio."
 
 
 @check(
@@ -98,7 +98,7 @@ async def rejects_unsigned(context: Context) -> AsyncIterator[str]:
     requires=("END003", "END004"),
 )
 async def accepts_signed(context: Context) -> AsyncIterator[str]:
-    """What Twilio signs is let in, through everything that stands in between."""
+    """Webhooks with a signature are accepted, through every proxy."""
     url, token = f"{context.settings.public_url}{PROBE}", context.settings.auth_token.get_secret_value()
     answer = await post(context, signature=sign(url, ENDED_CALL, token))
     if answer.status_code == 403:
@@ -127,7 +127,7 @@ def is_ours(answer: httpx2.Response) -> bool:
 
 
 def untrusted(error: BaseException) -> str:
-    """Why a certificate is not trusted, or nothing when that is not what went wrong."""
+    """The reason why a certificate is not trusted; empty for every other error."""
     for each in causes(error):
         if isinstance(each, ssl.SSLCertVerificationError):
             return each.verify_message

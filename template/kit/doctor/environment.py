@@ -1,4 +1,4 @@
-"""The environment: settings, the public address, and what does not go together."""
+"""The environment: settings, the public address, and values that contradict each other."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ TUNNELS = re.compile(
     docs="https://www.twilio.com/docs/usage/secure-credentials",
     requires=("PRJ004",),
 )
-def settings(context: Context) -> Iterator[str]:
-    """Every setting is there and has a shape that can be right."""
+def settings_are_valid(context: Context) -> Iterator[str]:
+    """Every setting is present and well formed."""
     from app.environment import SettingsError
 
     try:
-        context.settings  # noqa: B018 (reading is what is tried)
+        context.settings  # noqa: B018 (reading validates)
     except SettingsError as error:
         yield from error.problems
 
@@ -47,11 +47,11 @@ def settings(context: Context) -> Iterator[str]:
     docs="https://www.twilio.com/docs/usage/webhooks/webhooks-faq",
     requires=("PRJ001", "ENV001"),
 )
-def tunnel(context: Context) -> Iterator[str]:
-    """A project for several workers does not hang on a tunnel."""
+def address_is_permanent(context: Context) -> Iterator[str]:
+    """A project for several workers has a permanent address."""
     host = urlsplit(context.settings.public_url).hostname or ""
     if TUNNELS.search(host) and (STORE.shared or context.answers.get("customer") == "enterprise"):
-        yield f"PUBLIC_URL is a tunnel ({host}). When it ends, people meet silence and no log says so."
+        yield f"PUBLIC_URL is a tunnel ({host}). When it ends, callers hear silence and no log says so."
 
 
 @check(
@@ -60,7 +60,7 @@ def tunnel(context: Context) -> Iterator[str]:
     docs=README,
     requires=("ENV001",),
 )
-def reachable(context: Context) -> Iterator[str]:
+def host_is_public(context: Context) -> Iterator[str]:
     """Twilio can reach the host of PUBLIC_URL."""
     host = urlsplit(context.settings.public_url).hostname or ""
     try:
@@ -73,12 +73,12 @@ def reachable(context: Context) -> Iterator[str]:
 
 @check(
     "ENV004",
-    hint="Write PUBLIC_URL without what comes after the host: the routes are added to it.",
+    hint="Write PUBLIC_URL without the path of a route: the routes are added to it.",
     docs=SIGNATURES,
     requires=("ENV001",),
 )
-def address(context: Context) -> Iterator[str]:
-    """PUBLIC_URL is an address to which routes can be added, as Twilio signs them."""
+def address_takes_routes(context: Context) -> Iterator[str]:
+    """Routes can be added to PUBLIC_URL, and have the form that Twilio signs."""
     url = urlsplit(context.settings.public_url)
     if found := ROUTES.search(url.path):
         yield f"PUBLIC_URL ends with the route {found[0]}: Twilio would be sent to {url.path}{found[0]}."
@@ -90,11 +90,11 @@ def address(context: Context) -> Iterator[str]:
 
 @check(
     "ENV005",
-    hint="Copy the Auth Token from the Console's start page. What Twilio sends is signed with it and nothing else.",
+    hint="Copy the Auth Token from the Console's start page. Twilio signs every request with it.",
     docs=SIGNATURES,
     requires=("ENV001",),
 )
-def token(context: Context) -> Iterator[str]:
+def token_is_auth_token(context: Context) -> Iterator[str]:
     """TWILIO_AUTH_TOKEN is the Auth Token, not an API key or its secret."""
     given = context.settings.auth_token.get_secret_value()
     if given == os.environ.get("TWILIO_API_SECRET"):
@@ -105,11 +105,11 @@ def token(context: Context) -> Iterator[str]:
 
 @check(
     "ENV006",
-    hint="Unset the variable in your shell, or change it there: .env gives way to what is set already.",
+    hint="Unset the variable in your shell, or change it there: the environment overrides .env.",
     docs="https://pypi.org/project/python-dotenv/",
 )
-def shadowed(context: Context) -> Iterator[str]:
-    """What .env says counts: the environment does not say otherwise."""
+def env_file_is_effective(context: Context) -> Iterator[str]:
+    """The environment does not override .env."""
     for name, value in dotenv_values(context.root / ".env").items():
         if value and os.environ.get(name, value) != value:
             yield f"{name} of .env is not used: the environment has another value."
@@ -121,8 +121,8 @@ def shadowed(context: Context) -> Iterator[str]:
     docs="https://pypi.org/project/python-dotenv/",
     requires=("PRJ001", "PRJ004"),
 )
-def misspelt(context: Context) -> Iterator[str]:
-    """.env has no name that nobody reads."""
+def names_are_known(context: Context) -> Iterator[str]:
+    """.env has no misspelt name."""
     from app.registry import ProjectSettings
 
     example = context.root / ".env.example"
@@ -134,7 +134,7 @@ def misspelt(context: Context) -> Iterator[str]:
             continue
         close = get_close_matches(name, known, 1, cutoff=0.8)
         if close:
-            yield f"Nobody reads {name} of .env; {close[0]} is meant?"
+            yield f"{name} of .env is not a variable of this project; did you mean {close[0]}?"
 
 
 @check(
@@ -143,7 +143,7 @@ def misspelt(context: Context) -> Iterator[str]:
     docs="https://www.twilio.com/docs/usage/secure-credentials",
     requires=("PRJ001",),
 )
-def ignored(context: Context) -> Iterator[str]:
+def env_file_is_ignored(context: Context) -> Iterator[str]:
     """.env stays out of git and of the image."""
     for name in (".gitignore", ".dockerignore"):
         path = context.root / name
@@ -158,21 +158,21 @@ def ignored(context: Context) -> Iterator[str]:
     hint="Unset TWILIO_REGION and TWILIO_EDGE.",
     docs=REGIONS,
 )
-def region(context: Context) -> Iterator[str]:
-    """The helper library asks Twilio where the products are: in US1."""
+def region_is_us1(context: Context) -> Iterator[str]:
+    """The helper library sends its requests to US1, which has the products."""
     for name, normal in (("TWILIO_REGION", "us1"), ("TWILIO_EDGE", "ashburn")):
         value = os.environ.get(name) or normal
         if value != normal:
-            yield f"{name}={value} sends every request elsewhere; ConversationRelay and what belongs to it are in US1."
+            yield f"{name}={value} sends every request elsewhere; ConversationRelay and its products are in US1."
 
 
 @check(
     "ENV010",
-    hint="Set AGENT_DRAIN to what the platform leaves between SIGTERM and SIGKILL, longer than a conversation lasts.",
+    hint="Set AGENT_DRAIN to the time of the platform between SIGTERM and SIGKILL, longer than a conversation lasts.",
     docs="https://docs.docker.com/reference/cli/docker/container/stop/",
     requires=("ENV001",),
 )
-def drain(context: Context) -> Iterator[str]:
+def drain_covers_deadline(context: Context) -> Iterator[str]:
     """A server that stops lets conversations finish."""
     settings = context.settings
     if settings.drain < settings.deadline:

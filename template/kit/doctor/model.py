@@ -1,4 +1,4 @@
-"""The model: is its key there, is it known, does it answer, and in time?"""
+"""The model: key, name, fallback, answer and latency."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ INSTRUCTIONS = "Answer with the single word: yes."
     docs=ENVIRONMENT,
     requires=("PRJ004",),
 )
-def key(context: Context) -> Iterator[str]:
-    """What it takes to ask the model is set."""
+def key_is_set(context: Context) -> Iterator[str]:
+    """The variables that the model needs are set."""
     from app.registry import RUNTIME
 
     for name, fix in RUNTIME.missing_env().items():
@@ -30,8 +30,8 @@ def key(context: Context) -> Iterator[str]:
 
 
 @check("MOD002", hint="Correct the name of the model.", docs=ENVIRONMENT, requires=("ENV001", "MOD001"))
-def name(context: Context) -> Iterator[str]:
-    """The model is one that can be asked."""
+def model_is_valid(context: Context) -> Iterator[str]:
+    """The name of the model is valid."""
     from app.registry import RUNTIME
 
     yield from RUNTIME.invalid_models(context.settings)
@@ -43,13 +43,13 @@ def name(context: Context) -> Iterator[str]:
     docs=ENVIRONMENT,
     requires=("PRJ004",),
 )
-def fallback(context: Context) -> Iterator[str]:
+def fallback_differs(context: Context) -> Iterator[str]:
     """The fallback is another model than the first."""
     from app.registry import RUNTIME
 
-    asked = RUNTIME.model_names()
-    if len(set(asked)) < len(asked):
-        yield f"The fallback is the first model once more ({asked[0]}): when it is down, both are."
+    names = RUNTIME.model_names()
+    if len(set(names)) < len(names):
+        yield f"The fallback is the first model once more ({names[0]}): when it is down, both are."
 
 
 @check(
@@ -59,9 +59,9 @@ def fallback(context: Context) -> Iterator[str]:
     live=True,
     requires=("MOD001", "MOD002"),
 )
-async def answers(context: Context) -> AsyncIterator[str]:
+async def model_answers(context: Context) -> AsyncIterator[str]:
     """Every model answers."""
-    for model, outcome in await context.cached(asked):
+    for model, outcome in await context.cached(latencies):
         if isinstance(outcome, Exception):
             yield f"{model} does not answer ({reason(outcome)}): people get an apology, or wait for the fallback."
 
@@ -73,24 +73,24 @@ async def answers(context: Context) -> AsyncIterator[str]:
     live=True,
     requires=("MOD004",),
 )
-async def in_time(context: Context) -> AsyncIterator[str]:
+async def model_answers_in_time(context: Context) -> AsyncIterator[str]:
     """Every model begins to answer within AGENT_DEADLINE."""
-    for model, outcome in await context.cached(asked):
+    for model, outcome in await context.cached(latencies):
         if isinstance(outcome, float) and outcome > context.settings.deadline:
             yield f"{model} took {outcome:.1f} s for its first word; AGENT_DEADLINE is {context.settings.deadline:g}."
 
 
-async def asked(context: Context) -> list[tuple[str, Any]]:
-    """Each model, and how many seconds its first word took, or why none came."""
+async def latencies(context: Context) -> list[tuple[str, Any]]:
+    """The name of each model, and the latency of its first word in seconds, or an exception."""
     from app.registry import RUNTIME
 
     names = RUNTIME.model_names()
     models = context.models or names
-    return [(name, await ask(context, model)) for name, model in zip(names, models, strict=False)]
+    return [(name, await latency(context, model)) for name, model in zip(names, models, strict=False)]
 
 
-async def ask(context: Context, model: Any) -> float | Exception:
-    """One turn of nobody's conversation, without tools. Never raises."""
+async def latency(context: Context, model: Any) -> float | Exception:
+    """The latency of one turn without tools, in seconds. Never raises."""
     from app.registry import RUNTIME
     from app.session import Session, set_session
     from app.turn import Turn

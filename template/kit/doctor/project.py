@@ -1,7 +1,8 @@
-"""The project itself: Python and packages, your answers against the code, what `agent/` owes to `app/`, guards."""
+"""The project: Python, packages and environment, the code and the answers, the names of `agent/`, guards."""
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import tomllib
@@ -9,12 +10,14 @@ from collections.abc import Iterator
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from kit.doctor.check import Context, check
+from kit.doctor.check import Context, check, shown
 
 UPDATES = "https://copier.readthedocs.io/en/stable/updating/"
 ANEW = "Answer anew with copier update --vcs-ref=:current: -d NAME=VALUE, or take the file back: git checkout."
@@ -30,14 +33,14 @@ IN_CODE = {
     "tts_provider": "TTS_PROVIDER",
 }
 CONVENTIONAL = ("checks.py", "checks", "resources.py", "commands.py", "fake.py", "scenarios")
-# What app/ takes from agent/; and how it says which release of a package a guard is for.
+# Imports of app/ from agent/, and the release of a package that a guard is for.
 IMPORT = re.compile(r"^from agent import ([a-z_, ]+)$", re.MULTILINE)
 GUARD = re.compile(r"Drop when ([\w.-]+) > (\d+(?:\.\d+)*)\s+passes (\S+)")
 
 
 @check("PRJ001", hint="Run agent doctor in the folder of the project, where its pyproject.toml is.", docs=UPDATES)
-def folder(context: Context) -> Iterator[str]:
-    """The command is run in the project's folder, and that is complete."""
+def folder_is_complete(context: Context) -> Iterator[str]:
+    """The command runs in the folder of a complete project."""
     for name in ("pyproject.toml", ".copier-answers.yml", "agent/prompt.md", "app/main.py"):
         if not (context.root / name).is_file():
             yield f"There is no {name} in {context.root}."
@@ -49,9 +52,9 @@ def folder(context: Context) -> Iterator[str]:
     docs="https://docs.astral.sh/uv/concepts/python-versions/",
     requires=("PRJ001",),
 )
-def python(context: Context) -> Iterator[str]:
+def python_is_supported(context: Context) -> Iterator[str]:
     """Python has a version that the project is tested with."""
-    wanted = str(project(context).get("requires-python", ""))
+    wanted = str(pyproject(context.root).get("requires-python", ""))
     if not SpecifierSet(wanted).contains(platform.python_version(), prereleases=True):
         yield f"This is Python {platform.python_version()}; pyproject.toml wants {wanted}."
 
@@ -62,13 +65,12 @@ def python(context: Context) -> Iterator[str]:
     docs="https://docs.astral.sh/uv/concepts/projects/sync/",
     requires=("PRJ001",),
 )
-def packages(context: Context) -> Iterator[str]:
-    """The installed packages are those that pyproject.toml asks for."""
-    for line in dependencies(context.root):
-        wanted = Requirement(line)
-        if wanted.name == "twilio-agent-server":  # app/ itself
-            continue
-        if wanted.marker and not wanted.marker.evaluate():
+def packages_match(context: Context) -> Iterator[str]:
+    """The installed packages are in the ranges of pyproject.toml."""
+    server = pyproject(context.root / "app")["name"]  # PRJ009 examines it
+    members = (context.root, context.root / "app", context.root / "kit")
+    for wanted in [Requirement(line) for member in members for line in pyproject(member).get("dependencies", [])]:
+        if wanted.name == server or (wanted.marker and not wanted.marker.evaluate()):
             continue
         try:
             installed = metadata.version(wanted.name)
@@ -84,9 +86,9 @@ def packages(context: Context) -> Iterator[str]:
     hint="The message names the place. Names that are new in agent/ stand in the template's own files; copy them.",
     docs=UPDATES,
 )
-def imports(context: Context) -> Iterator[str]:
+def app_can_be_imported(context: Context) -> Iterator[str]:
     """The app can be imported: agent/ has every name that app/ takes from it."""
-    missing = list(owed(context.root))
+    missing = list(missing_names(context.root))
     yield from missing
     if not missing:
         try:
@@ -96,7 +98,7 @@ def imports(context: Context) -> Iterator[str]:
             yield f"app/ cannot be imported: {type(error).__name__}: {error}"
 
 
-def owed(root: Path) -> Iterator[str]:
+def missing_names(root: Path) -> Iterator[str]:
     """Names that app/ takes from the modules of agent/, and that those do not have."""
     for path in sorted((root / "app").rglob("*.py")):
         text = path.read_text(encoding="utf-8")
@@ -113,7 +115,7 @@ def owed(root: Path) -> Iterator[str]:
 
 
 @check("PRJ005", hint=ANEW, docs=UPDATES, requires=("PRJ001", "PRJ004"))
-def answered(context: Context) -> Iterator[str]:
+def code_matches_answers(context: Context) -> Iterator[str]:
     """The code was written for the answers in .copier-answers.yml."""
     from app import config
 
@@ -131,8 +133,8 @@ def answered(context: Context) -> Iterator[str]:
 
 
 @check("PRJ006", hint=ANEW, docs=UPDATES, requires=("PRJ001", "PRJ004"))
-def listed(context: Context) -> Iterator[str]:
-    """app/features.py lists what the answers bring, in their order."""
+def folders_are_registered(context: Context) -> Iterator[str]:
+    """app/features.py lists every folder of a feature."""
     from app.registry import folders
 
     registered = set(folders())
@@ -148,7 +150,7 @@ def listed(context: Context) -> Iterator[str]:
     docs="https://www.twilio.com/docs/voice/conversationrelay/best-practices",
     requires=("PRJ001",),
 )
-def prompt(context: Context) -> Iterator[str]:
+def prompt_is_written(context: Context) -> Iterator[str]:
     """The agent has a prompt."""
     text = (context.root / "agent" / "prompt.md").read_text(encoding="utf-8")
     if not text.strip():
@@ -163,7 +165,7 @@ def prompt(context: Context) -> Iterator[str]:
     docs="https://docs.astral.sh/uv/concepts/projects/dependencies/",
     requires=("PRJ001",),
 )
-def guards(context: Context) -> Iterator[str]:
+def guards_match_releases(context: Context) -> Iterator[str]:
     """The guards against other packages' defects are for the installed releases."""
     for path in sorted((context.root / "app").rglob("*.py")):
         for package, version, test in GUARD.findall(path.read_text(encoding="utf-8")):
@@ -177,18 +179,32 @@ def guards(context: Context) -> Iterator[str]:
                 yield f"{where} guards against {package} {version}; {installed} is installed ({test} shows the need)."
 
 
-def dependencies(root: Path) -> Iterator[str]:
-    """The packages of the project, of the server and of the workbench, as pyproject.toml of each lists them."""
-    for folder in (root, root / "app", root / "kit"):
-        file = folder / "pyproject.toml"
-        if file.is_file():
-            yield from tomllib.loads(file.read_text(encoding="utf-8"))["project"].get("dependencies", [])
+@check(
+    "PRJ009",
+    hint="Run uv sync: it installs the server, the workbench and the releases of uv.lock.",
+    docs="https://docs.astral.sh/uv/concepts/projects/sync/",
+    requires=("PRJ001",),
+)
+def environment_is_synced(context: Context) -> Iterator[str]:
+    """The environment was made by uv sync, for this project."""
+    for member in (context.root / "app", context.root / "kit"):
+        name = pyproject(member)["name"]
+        try:
+            installed = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            yield f"{name} is not installed: it is the package of {member.name}/."
+            continue
+        if (installer := (installed.read_text("INSTALLER") or "an unknown tool").strip()) != "uv":
+            yield f"{name} was installed by {installer}, which does not read uv.lock."
+        url = json.loads(installed.read_text("direct_url.json") or "{}").get("url", "")
+        if Path(url2pathname(urlsplit(url).path)).resolve() != member.resolve():
+            yield f"{name} is installed from {shown(url)}, not from {member.name}/ of this project."
 
 
-def project(context: Context) -> dict[str, Any]:
-    """`[project]` of pyproject.toml."""
-    text = (context.root / "pyproject.toml").read_text(encoding="utf-8")
-    found: dict[str, Any] = tomllib.loads(text)["project"]
+def pyproject(folder: Path) -> dict[str, Any]:
+    """`[project]` of pyproject.toml; empty without the file."""
+    file = folder / "pyproject.toml"
+    found: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))["project"] if file.is_file() else {}
     return found
 
 

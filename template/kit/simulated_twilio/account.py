@@ -1,6 +1,6 @@
 """A Twilio account in this process: the state behind the terminal, scenarios, tests and `agent setup --simulated`.
 
-Every product is there, whatever the project uses. As at Twilio, a write can be read only some time after its response.
+Every product is there, in every project. As at Twilio, a write can be read only some time after its response.
 """
 
 from __future__ import annotations

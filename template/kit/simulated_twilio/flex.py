@@ -129,7 +129,7 @@ def wrong(channel: Any, routing: Any) -> str:
     if by == "customer" and not media.startswith("CH"):
         return "media_channel_sid must be a conversation"
     if by == "api" and not (media or people):
-        return "nobody to write to"
+        return "neither media_channel_sid nor participants"
     needed = {"identity"} if kind in ("chat", "web") else {"address", "proxy_address"}
     if any(set(each) != needed for each in people) and kind != "email":
         return f"a participant has {', '.join(sorted(needed))}"

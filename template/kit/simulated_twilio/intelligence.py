@@ -129,7 +129,7 @@ class Intelligence(Product):
             raise ValueError(f"the app keeps {wrong}, expected: {event['state']}")
 
     async def _handled(self, customer: Customer, id: str, times: int) -> None:
-        """Wait until the app has handled a result, whatever the outcome. Raises ValueError for one that failed."""
+        """Wait until the app has handled a result. Raises ValueError for one that failed."""
         try:
             await wait_until(lambda: len(outcomes(customer.app, id)) >= times, "the app has not handled a signal", 5.0)
         except Problem as problem:

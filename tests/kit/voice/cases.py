@@ -96,7 +96,7 @@ def no_number(project: HealthyProject) -> None:
 
 @fails("NUM002")
 def the_address_of_yesterday(project: HealthyProject) -> None:
-    number(project)["voice_url"] = "https://user:a-key-of-nobody@4f3a.ngrok-free.app/twiml?key=a-key-of-nobody"
+    number(project)["voice_url"] = "https://user:a-key-for-tests@4f3a.ngrok-free.app/twiml?key=a-key-for-tests"
 
 
 @fails("NUM002")

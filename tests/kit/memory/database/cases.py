@@ -22,7 +22,7 @@ def a_file_for_one(project: HealthyProject) -> None:
 
 @fails("DBM002")
 def a_database_that_is_down(project: HealthyProject) -> None:
-    project.patch.setenv("DATABASE_URL", "postgresql://agent:an-invented-key@127.0.0.1:1/agent")
+    project.patch.setenv("DATABASE_URL", "postgresql://agent:a-key-for-tests@127.0.0.1:1/agent")
 
 
 @fails("DBM002")
