@@ -1,22 +1,22 @@
-"""The model, run by a Strands agent in Amazon Bedrock AgentCore. The server that carries the call asks it.
+"""A Strands agent in Amazon Bedrock AgentCore. The server that carries the call sends it requests.
 
-It keeps nothing from one ask to the next, so nothing can be stale: each brings the conversation as the caller heard it.
+It keeps no state between requests: each one holds the conversation as the caller heard it.
 
     {"type": "ask", "version": 1, "system": str, "messages": [...], "tools": [...]}
 
-`messages` and `tools` have the shape of Amazon Bedrock's Converse API. The answer is any number of these
+`messages` and `tools` have the shape of Amazon Bedrock's Converse API. The answer is any number of these frames
 
-    {"type": "text", "token": str}                       words of the model, as they come
-    {"type": "message", "message": ..., "model": str}    what they came to; or what a tool of this runtime has returned
+    {"type": "text", "token": str}                       a token of the model
+    {"type": "message", "message": ..., "model": str}    a complete message, also of a tool of this runtime
 
-and one of these at last:
+and one of these as the last:
 
     {"type": "done"}
-    {"type": "error", "reason": str}                     the name of a class, never its text
+    {"type": "error", "reason": str}                     the class of the error, never its text
 
-A tool that came with the ask belongs to the call and runs in the server: the answer ends when it is called, and the
-server asks again with the result. Each frame is a message of the WebSocket; over HTTP, the ask is the body of the
-request, and the frames are the events of the stream.
+The tools of a request run in the server: the answer ends when the model calls one, and the server sends another request
+with the result. Each frame is a message of the WebSocket; over HTTP, the request is the body, and the frames are the
+events of the stream.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from strands.types.tools import AgentTool, ToolGenerator, ToolResultContent, Too
 
 log = logging.getLogger("agent_runtime")
 
-TO_COME: list[ToolResultContent] = [{"text": "(runs in the server)"}]
-TOOLS: list[Any] = []  # what runs here: functions with the decorator strands.tool, clients of MCP
+PLACEHOLDER: list[ToolResultContent] = [{"text": "(runs in the server)"}]
+TOOLS: list[Any] = []  # tools that run here: functions with the decorator strands.tool, clients of MCP
 
 
 class Ask(BaseModel):
@@ -64,14 +64,14 @@ def create_app(model: Model) -> BedrockAgentCoreApp:
 
     @app.websocket
     async def conversation(websocket: WebSocket, context: Any) -> None:
-        """One answer at a time. Who asks again or goes away has no use for the last one."""
+        """One answer at a time. A new request or a disconnect cancels it."""
         answering: asyncio.Task[None] | None = None
         await websocket.accept()
         try:
             async for text in websocket.iter_text():
                 if answering:
                     answering.cancel()
-                answering = asyncio.create_task(reply(websocket, text, model))
+                answering = asyncio.create_task(send_answer(websocket, text, model))
         finally:
             if answering:
                 answering.cancel()
@@ -79,20 +79,20 @@ def create_app(model: Model) -> BedrockAgentCoreApp:
     return app
 
 
-async def reply(websocket: WebSocket, text: str, model: Model) -> None:
+async def send_answer(websocket: WebSocket, text: str, model: Model) -> None:
     try:
         async with aclosing(answer(text, model)) as frames:
             async for frame in frames:
                 await websocket.send_text(json.dumps(frame))
-    except Exception as error:  # whoever asked has gone away
+    except Exception as error:  # the server has disconnected
         log.info("an answer was not sent: %s", type(error).__name__)
 
 
 async def answer(payload: Any, model: Model) -> AsyncGenerator[dict[str, Any]]:
-    """The frames that answer an ask, JSON or parsed. Never raises."""
+    """The frames that answer a request, as JSON or parsed. Never raises."""
     try:
         ask = Ask.model_validate_json(payload) if isinstance(payload, str) else Ask.model_validate(payload)
-        async with aclosing(told(ask, model)) as frames:
+        async with aclosing(run_agent(ask, model)) as frames:
             async for frame in frames:
                 yield frame
         last: dict[str, Any] = {"type": "done"}
@@ -103,35 +103,35 @@ async def answer(payload: Any, model: Model) -> AsyncGenerator[dict[str, Any]]:
     yield last
 
 
-async def told(ask: Ask, model: Model) -> AsyncGenerator[dict[str, Any]]:
+async def run_agent(ask: Ask, model: Model) -> AsyncGenerator[dict[str, Any]]:
     agent = Agent(
         model,
         messages=ask.messages,
         system_prompt=ask.system,
-        tools=[*TOOLS, *(OfServer(spec) for spec in ask.tools)],
-        callback_handler=None,  # Strands prints every word otherwise, into the logs of the runtime
-        retry_strategy=None,  # it would wait 4 to 240 seconds; the caller is on the phone
+        tools=[*TOOLS, *(ServerTool(spec) for spec in ask.tools)],
+        callback_handler=None,  # Strands prints every token otherwise, into the logs of the runtime
+        retry_strategy=None,  # it would wait 4 to 240 seconds
     )
     model_id = str(model.get_config().get("model_id", ""))
     stream: Any = agent.stream_async()  # a generator, though not by its type
     async with aclosing(stream) as events:
         async for event in events:
-            if word := event.get("data"):
-                yield {"type": "text", "token": word}
+            if token := event.get("data"):
+                yield {"type": "text", "token": token}
             message = event.get("message", {"content": []})
-            if blocks := [block for block in message["content"] if is_told(block)]:
-                said = {"role": message["role"], "content": blocks}
-                yield {"type": "message", "message": said, "model": model_id}
+            if blocks := [block for block in message["content"] if is_reported(block)]:
+                reported = {"role": message["role"], "content": blocks}
+                yield {"type": "message", "message": reported, "model": model_id}
 
 
-def is_told(block: Mapping[str, Any]) -> bool:
-    """Not the thoughts of a model, nor what stands for the result of the server."""
-    result = "toolResult" in block and block["toolResult"]["content"] != TO_COME
+def is_reported(block: Mapping[str, Any]) -> bool:
+    """False for reasoning and for placeholders of results."""
+    result = "toolResult" in block and block["toolResult"]["content"] != PLACEHOLDER
     return bool("toolUse" in block or result or block.get("text"))
 
 
-class OfServer(AgentTool):
-    """A tool that the model may call and the server runs. Called, it has Strands stop after the tools of its own."""
+class ServerTool(AgentTool):
+    """A tool that the server runs. When the model calls it, Strands stops after the other tools."""
 
     def __init__(self, spec: ToolSpec) -> None:
         super().__init__()
@@ -151,13 +151,13 @@ class OfServer(AgentTool):
 
     async def stream(self, tool_use: ToolUse, invocation_state: dict[str, Any], **kwargs: Any) -> ToolGenerator:
         invocation_state["agent"].cancel(after_current_tools=True)
-        yield {"toolUseId": tool_use["toolUseId"], "status": "success", "content": TO_COME}
+        yield {"toolUseId": tool_use["toolUseId"], "status": "success", "content": PLACEHOLDER}
 
 
 def bedrock() -> BedrockModel:
     """The model that AGENT_MODEL names; a model id of Amazon Bedrock or an inference profile."""
-    patience = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 1})
-    return BedrockModel(model_id=os.environ["AGENT_MODEL"], boto_client_config=patience)
+    config = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 1})
+    return BedrockModel(model_id=os.environ["AGENT_MODEL"], boto_client_config=config)
 
 
 if __name__ == "__main__":

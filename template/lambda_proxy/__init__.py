@@ -1,1 +1,1 @@
-"""What runs in AWS Lambda. It is deployed alone: nothing here imports `app/`, nor the other way round."""
+"""Runs in AWS Lambda and is deployed alone: it does not import `app/`, and `app/` does not import it."""

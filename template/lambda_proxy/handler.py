@@ -1,10 +1,10 @@
-"""What Twilio reaches: a Lambda function that hands webhooks to the agent in Amazon Bedrock AgentCore.
+"""A Lambda function that passes Twilio's webhooks to the agent in Amazon Bedrock AgentCore.
 
-It lets through what Twilio has signed, and names the session: a call or a conversation has one, and a session has a
-microVM. TwiML that opens a WebSocket gets the address of the session's own, signed for whoever has it.
+It checks the signature and names the session: one for each call or conversation, each in its own microVM. In TwiML with
+ConversationRelay it puts the presigned URL of the session's WebSocket.
 
 Twilio's class for this (`tac_aws.proxy.AgentCoreLambdaProxy` of twilio-agent-connect-aws 2.0) is not used: it cannot be
-imported beside TAC 2.4 or later, raises for JSON whose signature it cannot check, and takes a failure for success.
+imported beside TAC 2.4 or later, raises for JSON whose signature it cannot check, and treats a failure as success.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from twilio.request_validator import RequestValidator
 log = logging.getLogger("lambda_proxy")
 log.setLevel(logging.INFO)
 
-PATIENCE = 12.0  # seconds for an answer, with the start of a microVM; Twilio waits 15 for TwiML
-CONNECT = 1.0  # seconds of which AWS may be out of reach
-EXPIRES = 300  # seconds that the address of a WebSocket is good for: the most that AgentCore allows
+READ_TIMEOUT = 12.0  # seconds for an answer and the start of a microVM; Twilio waits 15 for TwiML
+CONNECT_TIMEOUT = 1.0  # seconds
+URL_LIFETIME = 300  # seconds that the URL of a WebSocket is valid: the most that AgentCore allows
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
-SESSION_ID = 33  # characters at least: InvokeAgentRuntime, runtimeSessionId
-SIGNALS = "signals-of-conversation-intelligence"  # one session: they name no call, and the store knows where it lives
+MIN_SESSION_ID = 33  # characters at least: InvokeAgentRuntime, runtimeSessionId
+SIGNALS_SESSION = "signals-of-conversation-intelligence"  # one session for all: signals name no call
 UNAVAILABLE = "Sorry, something is wrong on our side. Please call again in a few minutes."
-QUESTION, AGAIN = "/twiml", "again=1"
-FORWARDED = ("content-type", "x-twilio-signature", "i-twilio-idempotency-token")
-CONCERNING = {"COMMUNICATION_CREATED", "CONVERSATION_UPDATED"}  # what an agent has to do with
+TWIML_PATH, RETRY_QUERY = "/twiml", "again=1"
+FORWARDED_HEADERS = ("content-type", "x-twilio-signature", "i-twilio-idempotency-token")
+EVENTS = {"COMMUNICATION_CREATED", "CONVERSATION_UPDATED"}  # passed to the agent
 
 
 class Malformed(Exception):
-    """A body that is not what its content type says."""
+    """A body that does not have its content type."""
 
 
 @dataclass
@@ -82,16 +82,16 @@ class Webhook:
 
     @property
     def is_call(self) -> bool:
-        """Whether somebody listens to the answer."""
+        """True if the answer is spoken to a caller."""
         return "CallSid" in self.form
 
     @property
-    def is_first_question(self) -> bool:
-        """Whether Twilio asks what to do with a call. It may ask once more: by then the session has started."""
-        return self.path == QUESTION and self.query != AGAIN
+    def is_first_request(self) -> bool:
+        """True for the first request for TwiML of a call. It is repeated once if the session starts slowly."""
+        return self.path == TWIML_PATH and self.query != RETRY_QUERY
 
     def is_signed(self, token: str) -> bool:
-        """JSON is signed by its SHA-256 in the query: without one, anybody may have written it.
+        """JSON is signed by its SHA-256 in the query; without one it is not signed at all.
 
         Source: https://www.twilio.com/docs/usage/security#validating-requests
         """
@@ -102,34 +102,34 @@ class Webhook:
         return bool(RequestValidator(token).validate(url, fields, self.headers.get("x-twilio-signature", "")))
 
     def session(self) -> str | None:
-        """The session that a signed webhook belongs to, or None where no agent has to be woken."""
+        """The session of a signed webhook, or None for an event that the agent does not need."""
         if not self.is_json:
-            task = parsed(self.form.get("TaskAttributes") or "{}")
+            task = json_object(self.form.get("TaskAttributes") or "{}")
             id = self.form.get("CallSid") or task.get("call_sid") or task.get("conversation_id")
             return str(id) if id else None
-        body = parsed(self.text)
+        body = json_object(self.text)
         data = body.get("data")
         if "operatorResults" in body:
-            return SIGNALS
-        if not isinstance(data, dict) or body.get("eventType") not in CONCERNING or is_spoken(data):
+            return SIGNALS_SESSION
+        if not isinstance(data, dict) or body.get("eventType") not in EVENTS or is_from_call(data):
             return None
         id = data.get("conversationId") or data.get("id")
         return str(id) if id else None
 
     def envelope(self) -> bytes:
-        """What app/agentcore_host/__init__.py takes out again."""
+        """The webhook as app/agentcore_host/__init__.py reads it."""
         return json.dumps(
             {
                 "method": self.method,
                 "path": self.path,
                 "query": self.query,
-                "headers": {name: self.headers[name] for name in FORWARDED if name in self.headers},
+                "headers": {name: self.headers[name] for name in FORWARDED_HEADERS if name in self.headers},
                 "body": base64.b64encode(self.body).decode(),
             }
         ).encode()
 
 
-def parsed(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
     """A JSON object. Raises Malformed."""
     try:
         found = json.loads(text)
@@ -140,14 +140,14 @@ def parsed(text: str) -> dict[str, Any]:
     return found
 
 
-def is_spoken(data: Mapping[str, Any]) -> bool:
-    """What is said in a call is reported too, one event a sentence. It would keep a second microVM awake."""
+def is_from_call(data: Mapping[str, Any]) -> bool:
+    """True for speech in a call: one event a sentence, each of which would keep a second microVM awake."""
     author = data.get("author")
     return isinstance(author, dict) and author.get("channel") == "VOICE"
 
 
 def answer(event: Mapping[str, Any], context: object) -> dict[str, Any]:
-    """The Lambda function. Never raises: Lambda's own answer would be silence on the phone."""
+    """The Lambda function. Never raises: the caller would hear silence."""
     try:
         webhook = Webhook.of(event)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -155,25 +155,29 @@ def answer(event: Mapping[str, Any], context: object) -> dict[str, Any]:
         return reply(400, "Not a request of an HTTP API.")
     try:
         if not webhook.is_signed(auth_token()):
-            log.warning("signature.refused path=%s hint=PUBLIC_URL must be what Twilio calls", webhook.path)
+            log.warning("signature.refused path=%s hint=PUBLIC_URL must be the URL that Twilio calls", webhook.path)
             return reply(403, "Not signed by Twilio.")
         session = webhook.session()
         if session is None:
             return reply(204)
-        return handed_over(webhook, session.ljust(SESSION_ID, "-"))
+        return invoke_agent(webhook, session.ljust(MIN_SESSION_ID, "-"))
     except Malformed as error:
         log.warning("request.malformed path=%s error=%s", webhook.path, error)
         return reply(400, f"The body is {error}.")
     except Exception as error:
-        if isinstance(error, ReadTimeoutError) and webhook.is_first_question:
+        if isinstance(error, ReadTimeoutError) and webhook.is_first_request:
             log.warning("agent.slow path=%s", webhook.path)
-            return reply(200, asked_again(), "application/xml")
+            return reply(200, retry_twiml(), "application/xml")
         log.error("agent.failed path=%s error=%s", webhook.path, reason(error))
-        return reply(200, apology(), "application/xml") if webhook.is_call else reply(503, "The agent is not there.")
+        return (
+            reply(200, apology_twiml(), "application/xml")
+            if webhook.is_call
+            else reply(503, "The agent is unavailable.")
+        )
 
 
-def handed_over(webhook: Webhook, session_id: str) -> dict[str, Any]:
-    """What the agent answers. Raises when it does not, or not as agreed."""
+def invoke_agent(webhook: Webhook, session_id: str) -> dict[str, Any]:
+    """The answer of the agent. Raises when there is none or when it is invalid."""
     response = agentcore().invoke_agent_runtime(
         agentRuntimeArn=os.environ["RUNTIME_ARN"],
         runtimeSessionId=session_id,
@@ -185,12 +189,12 @@ def handed_over(webhook: Webhook, session_id: str) -> dict[str, Any]:
         answered = json.loads(stream.read())
     body = base64.b64decode(answered["body"]).decode()
     if answered["content_type"].startswith("application/xml"):
-        body = connected(body, session_id)
+        body = with_session_url(body, session_id)
     return reply(int(answered["status"]), body, answered["content_type"])
 
 
-def connected(twiml: str, session_id: str) -> str:
-    """TwiML whose ConversationRelay leads to the WebSocket of the session."""
+def with_session_url(twiml: str, session_id: str) -> str:
+    """TwiML whose ConversationRelay has the URL of the session's WebSocket."""
     root = ElementTree.fromstring(twiml)
     relays = list(root.iter("ConversationRelay"))
     for relay in relays:
@@ -199,26 +203,26 @@ def connected(twiml: str, session_id: str) -> str:
 
 
 def websocket_url(session_id: str) -> str:
-    """Twilio cannot sign for AWS: whoever has this address gets into the session, as long as it is good."""
+    """A presigned URL, since Twilio cannot sign for AWS. It gives access to the session for URL_LIFETIME seconds."""
     client = agentcore()
     path = f"/runtimes/{quote(os.environ['RUNTIME_ARN'], safe='')}/ws"
     url = f"{client.meta.endpoint_url}{path}?{urlencode({SESSION_HEADER: session_id})}"
     request = AWSRequest("GET", url, headers={"host": client.meta.endpoint_url.removeprefix("https://")})
     credentials = session().get_credentials().get_frozen_credentials()
-    SigV4QueryAuth(credentials, "bedrock-agentcore", client.meta.region_name, expires=EXPIRES).add_auth(request)
+    SigV4QueryAuth(credentials, "bedrock-agentcore", client.meta.region_name, expires=URL_LIFETIME).add_auth(request)
     return f"wss://{request.url.removeprefix('https://')}"
 
 
-def asked_again() -> str:
-    """TwiML with which Twilio asks the same question, and the phone goes on ringing."""
+def retry_twiml() -> str:
+    """TwiML that repeats the request for TwiML; the phone keeps ringing."""
     response = ElementTree.Element("Response")
     redirect = ElementTree.SubElement(response, "Redirect", method="POST")
-    redirect.text = f"{os.environ['PUBLIC_URL']}{QUESTION}?{AGAIN}"
+    redirect.text = f"{os.environ['PUBLIC_URL']}{TWIML_PATH}?{RETRY_QUERY}"
     return ElementTree.tostring(response, encoding="unicode")
 
 
-def apology() -> str:
-    """TwiML that says what agent/phrases.py has for the worst case, and hangs up."""
+def apology_twiml() -> str:
+    """TwiML that says UNAVAILABLE of agent/phrases.py and hangs up."""
     response = ElementTree.Element("Response")
     say = ElementTree.SubElement(response, "Say", language=os.environ.get("SAY_LANGUAGE", "en-US"))
     say.text = os.environ.get("UNAVAILABLE", UNAVAILABLE)
@@ -231,7 +235,7 @@ def reply(status: int, body: str = "", content_type: str = "text/plain") -> dict
 
 
 def reason(error: Exception) -> str:
-    """Without the text of an error, which may quote what people have said."""
+    """The class and code of an error. Its message may quote the conversation."""
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
     return f"{type(error).__name__} {code}".strip()
@@ -243,15 +247,15 @@ def session() -> Any:
 
 
 def region(name: str) -> str:
-    """Of the ARN in a variable of the environment."""
+    """The region of the ARN in an environment variable."""
     return os.environ[name].split(":")[3]
 
 
 @cache
 def agentcore() -> Any:
-    """Asked once: a second try would be a second event for the agent, and the caller has no time for it."""
-    patience = Config(connect_timeout=CONNECT, read_timeout=PATIENCE, retries={"total_max_attempts": 1})
-    return session().client("bedrock-agentcore", region_name=region("RUNTIME_ARN"), config=patience)
+    """A client without retries: a second request would be a second event for the agent, and a second wait."""
+    config = Config(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries={"total_max_attempts": 1})
+    return session().client("bedrock-agentcore", region_name=region("RUNTIME_ARN"), config=config)
 
 
 @cache

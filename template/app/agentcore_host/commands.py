@@ -7,7 +7,7 @@ import os
 
 
 def host() -> None:
-    """Serve inside AgentCore. Nowhere else: this server accepts WebSockets without a signature of Twilio's."""
+    """Serve inside AgentCore. Nowhere else: this server accepts WebSockets without Twilio's signature."""
     from app.agentcore_host import AgentCoreHost
     from app.environment import load, refused
     from app.main import create_app, serve

@@ -1,4 +1,4 @@
-"""The whole way of a call: Twilio, the Lambda function, AgentCore, the app, and back over the WebSocket."""
+"""A call through the Lambda function, AgentCore and the app, and back over the WebSocket."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SID = CALL["CallSid"]
 
 
 class AgentCore(proxy.Aws):
-    """Hands what it is asked to the host, at this address of this machine."""
+    """Passes requests to the host at `address`."""
 
     def __init__(self, address: str) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Chain:
         self.lines = lines
 
     async def webhook(self, path: str, **fields: str) -> dict[str, Any]:
-        """What the function answers to a signed form. It is not asynchronous, so it has a thread."""
+        """The function's answer to a signed form. The function blocks, so it runs in a thread."""
         return await asyncio.to_thread(handler.answer, proxy.form(path, {**CALL, **fields}), None)
 
     async def asks(self, path: str, **fields: str) -> twiml.Document:
@@ -68,7 +68,7 @@ class Chain:
         return twiml.read(answer["body"])
 
     async def connects(self, url: str) -> ClientConnection:
-        """As Twilio does, through AgentCore, which passes on no header of Twilio's."""
+        """Connect as Twilio does, through AgentCore, which passes on no header of Twilio."""
         query = urlsplit(url).query
         return await self.lines.enter_async_context(open_websocket(f"ws://{self.aws.address}/ws?{query}", proxy=None))
 
@@ -97,15 +97,15 @@ class Connection:
     async def says(self, text: str) -> None:
         await self.sends(type="prompt", voicePrompt=text, lang="en-US", last=True)
 
-    async def word(self) -> dict[str, Any]:
+    async def frame(self) -> dict[str, Any]:
         async with asyncio.timeout(10):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
             return frame
 
     async def hears(self) -> list[str]:
-        """The words of a turn, as they came."""
+        """The tokens of a turn."""
         heard = []
-        while not (frame := await self.word()).get("last"):
+        while not (frame := await self.frame()).get("last"):
             heard.append(frame["token"])
         return [*heard, *([frame["token"]] if frame["token"] else [])]
 
@@ -137,15 +137,15 @@ async def test_a_call_is_greeted_answered_and_ended(chain: Chain) -> None:
     assert set(chain.aws.sessions) == {SID}
 
 
-async def test_a_question_that_is_asked_again_is_answered(chain: Chain) -> None:
-    document = await chain.asks(f"{handler.QUESTION}?{handler.AGAIN}", CallStatus="ringing")
+async def test_a_repeated_request_for_twiml_is_answered(chain: Chain) -> None:
+    document = await chain.asks(f"{handler.TWIML_PATH}?{handler.RETRY_QUERY}", CallStatus="ringing")
     assert document.relay and document.relay.greeting == phrases.GREETING
 
 
-async def test_words_come_one_by_one_and_an_interruption_stops_them(chain: Chain) -> None:
+async def test_tokens_are_sent_as_they_arrive_until_an_interruption(chain: Chain) -> None:
     line = await chain.dials()
     await line.says("Please count.")
-    assert [(await line.word())["token"], (await line.word())["token"]] == ["One ", "two "]
+    assert [(await line.frame())["token"], (await line.frame())["token"]] == ["One ", "two "]
     await line.sends(type="interrupt", utteranceUntilInterrupt="One two", durationUntilInterruptMs="600")
     await line.says("Where is my order?")
     heard = "".join(await line.hears())
@@ -156,7 +156,7 @@ async def test_words_come_one_by_one_and_an_interruption_stops_them(chain: Chain
     assert "One two" in str(session.history) and "three" not in str(session.history)
 
 
-async def test_a_line_that_drops_comes_back_into_the_same_session(chain: Chain) -> None:
+async def test_a_dropped_connection_resumes_in_the_same_session(chain: Chain) -> None:
     line = await chain.dials()
     await line.says("Where is my order?")
     await line.hears()
@@ -166,8 +166,8 @@ async def test_a_line_that_drops_comes_back_into_the_same_session(chain: Chain) 
     assert f"{handler.SESSION_HEADER}={SID}" in again.relay.url
 
 
-async def test_a_session_is_busy_as_long_as_people_talk(chain: Chain) -> None:
-    """AgentCore ends one that is idle."""
+async def test_a_session_is_busy_during_a_call(chain: Chain) -> None:
+    """AgentCore ends an idle session."""
     async with httpx2.AsyncClient(base_url=f"http://{chain.aws.address}") as http:
         assert (await http.get("/ping")).json()["status"] == "Healthy"
         line = await chain.dials()
@@ -178,7 +178,7 @@ async def test_a_session_is_busy_as_long_as_people_talk(chain: Chain) -> None:
         assert (await http.get("/healthz")).json()["status"] == "ok"
 
 
-async def test_the_app_still_checks_who_signed_a_webhook(chain: Chain) -> None:
+async def test_the_app_still_checks_signatures(chain: Chain) -> None:
     envelope = {"method": "POST", "path": "/twiml", "query": "", "headers": {}, "body": ""}
     async with httpx2.AsyncClient(base_url=f"http://{chain.aws.address}") as http:
         answer = await http.post("/invocations", json=envelope)
@@ -187,7 +187,7 @@ async def test_the_app_still_checks_who_signed_a_webhook(chain: Chain) -> None:
         assert (await http.post("/twiml", data=CALL)).status_code == 404  # the app is reached by envelopes alone
 
 
-async def test_elsewhere_the_websocket_wants_a_signature_of_twilios() -> None:
+async def test_without_this_host_a_websocket_needs_a_signature() -> None:
     """Only this host signs for AgentCore."""
     app = create_app(defaults.settings(), [scripted({"says": "Yes."})], [], transport=SimulatedAccount().transport)
     async with serve(app) as address:
@@ -195,7 +195,7 @@ async def test_elsewhere_the_websocket_wants_a_signature_of_twilios() -> None:
             await open_websocket(f"ws://{address}/ws", proxy=None)
 
 
-async def test_a_defect_of_the_app_is_spoken(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unhandled_error_of_the_app_ends_in_an_apology(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*args: Any) -> None:
         raise RuntimeError("a defect")
 
@@ -204,7 +204,7 @@ async def test_a_defect_of_the_app_is_spoken(chain: Chain, monkeypatch: pytest.M
     assert after.said == phrases.UNAVAILABLE
 
 
-async def test_nobody_waits_for_what_the_app_does_afterwards() -> None:
+async def test_background_tasks_of_the_app_do_not_delay_the_answer() -> None:
     done = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -223,14 +223,14 @@ async def test_nobody_waits_for_what_the_app_does_afterwards() -> None:
     await asyncio.gather(*webhooks.running)
 
 
-def test_the_secret_becomes_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_secret_sets_missing_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     aws = proxy.account().aws = proxy.Aws()
     monkeypatch.setattr(boto3, "client", proxy.account().client)
-    environment = {"SECRET_ARN": proxy.SECRET, "TWILIO_ACCOUNT_SID": "what is set already"}
+    environment = {"SECRET_ARN": proxy.SECRET, "TWILIO_ACCOUNT_SID": "set already"}
     monkeypatch.setattr(os, "environ", environment)
     read_secret()
     assert environment["TWILIO_AUTH_TOKEN"] == proxy.TOKEN
-    assert environment["TWILIO_ACCOUNT_SID"] == "what is set already"
+    assert environment["TWILIO_ACCOUNT_SID"] == "set already"
     aws.secret = "[]"
     with pytest.raises(SettingsError, match="SECRET_ARN cannot be read"):
         read_secret()

@@ -1,4 +1,4 @@
-"""The Lambda function: who is let in, which session is woken, and what Twilio gets when nobody answers."""
+"""The Lambda function: signatures, the session of a webhook, the URL of the WebSocket, and failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lambda_proxy import handler
 ARN = "arn:aws:bedrock-agentcore:us-east-1:000000000000:runtime/phone_agent-0000000000"
 SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:phone-agent-000000"
 PUBLIC_URL = "https://abc.execute-api.us-east-1.amazonaws.com"
-TOKEN = "a-token-of-nobody"
+TOKEN = "a-test-token"
 CALL = {"CallSid": "CA" + "1" * 32, "AccountSid": "AC" + "0" * 32, "CallStatus": "ringing"}
 CONVERSATION = "conv_conversation_" + "0" * 26
 TWIML = (
@@ -38,7 +38,7 @@ class Body(io.BytesIO):
 
 
 class Aws:
-    """What AWS answers over the wire. The clients are real, up to the request that they would send."""
+    """The answers of AWS. The clients are real; their requests are not sent."""
 
     def __init__(self) -> None:
         self.sessions: list[str] = []
@@ -69,12 +69,12 @@ class Aws:
 
 
 class Account:
-    """Clients of nobody. They take half a second to build, so one is for all tests; `aws` is what they reach."""
+    """Clients with test keys, one for all tests, since they take half a second to build; `aws` answers them."""
 
     aws: Aws
 
     def __init__(self) -> None:
-        self.session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "a-secret-of-nobody", "a-session-token")
+        self.session = boto3.Session("AKIAIOSFODNN7EXAMPLE", "a-test-secret", "a-session-token")
         for service in ("bedrock-agentcore", "secrets-manager"):
             self.session.events.register(f"before-send.{service}", lambda request, **_: self.aws.send(request))
         self.client = cache(self.session.client)
@@ -88,7 +88,7 @@ def account() -> Account:
 
 @contextmanager
 def reached(aws: Aws) -> Iterator[Aws]:
-    """Have the function reach `aws`, with its environment."""
+    """Set the function's environment, and let `aws` answer its requests."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"RUNTIME_ARN": ARN, "SECRET_ARN": SECRET, "PUBLIC_URL": PUBLIC_URL}.items():
             patch.setenv(name, value)
@@ -105,7 +105,7 @@ def aws() -> Iterator[Aws]:
 
 
 def event(path: str, body: str, content_type: str, query: str = "", **headers: str) -> dict[str, Any]:
-    """As an HTTP API has it, payload format 2.0: a form comes in base64."""
+    """An event of an HTTP API, payload format 2.0; a form is in base64."""
     encoded = not content_type.startswith("application/json")
     return {
         "version": "2.0",
@@ -144,10 +144,10 @@ def message(conversation_id: str = CONVERSATION, channel: str = "SMS") -> dict[s
     return {"eventType": "COMMUNICATION_CREATED", "data": data}
 
 
-# --- who is let in ------------------------------------------------------------------------------------------------
+# --- signatures ---------------------------------------------------------------------------------------------------
 
 
-def test_a_form_that_twilio_has_signed_is_handed_over_as_it_came(aws: Aws) -> None:
+def test_a_signed_form_is_passed_on_unchanged(aws: Aws) -> None:
     aws.answer = aws.says("<Response/>", "application/xml")
     webhook = form("/connect-action", {**CALL, "HandoffData": '{"reasonCode": "ü &+"}'})
     answer = handler.answer(webhook, None)
@@ -158,7 +158,7 @@ def test_a_form_that_twilio_has_signed_is_handed_over_as_it_came(aws: Aws) -> No
     assert envelope["headers"]["x-twilio-signature"] == webhook["headers"]["x-twilio-signature"]
 
 
-def test_signed_json_is_handed_over_with_its_token(aws: Aws) -> None:
+def test_signed_json_is_passed_on_with_its_idempotency_token(aws: Aws) -> None:
     webhook = post("/webhooks/conversations", message(), i_twilio_idempotency_token="t1")
     assert handler.answer(webhook, None)["statusCode"] == 200
     (envelope,) = aws.envelopes
@@ -167,7 +167,7 @@ def test_signed_json_is_handed_over_with_its_token(aws: Aws) -> None:
     assert json.loads(base64.b64decode(envelope["body"])) == message()
 
 
-UNPROVEN = {
+UNSIGNED = {
     "a form without a signature": form("/twiml", CALL, signature=""),
     "a form with a wrong one": form("/twiml", CALL, signature="x" * 28),
     "a form that was signed for another address": form("/twiml", CALL, sign("https://evil.example/twiml", CALL)),
@@ -180,28 +180,28 @@ UNPROVEN = {
 }
 
 
-@pytest.mark.parametrize("webhook", UNPROVEN.values(), ids=UNPROVEN.keys())
-def test_what_twilio_has_not_signed_is_refused_and_wakes_nobody(aws: Aws, webhook: dict[str, Any]) -> None:
+@pytest.mark.parametrize("webhook", UNSIGNED.values(), ids=UNSIGNED.keys())
+def test_a_webhook_without_a_valid_signature_starts_no_session(aws: Aws, webhook: dict[str, Any]) -> None:
     assert handler.answer(webhook, None)["statusCode"] == 403
     assert aws.sessions == []
 
 
 @pytest.mark.parametrize("nonsense", [{}, {"requestContext": None}, {**form("/twiml", CALL), "body": "not base64!"}])
-def test_an_event_that_is_no_request_is_answered_too(aws: Aws, nonsense: dict[str, Any]) -> None:
+def test_an_event_that_is_not_a_request_gets_400(aws: Aws, nonsense: dict[str, Any]) -> None:
     assert handler.answer(nonsense, None)["statusCode"] == 400
 
 
-def test_headers_may_be_written_in_any_case(aws: Aws) -> None:
+def test_header_names_may_have_any_case(aws: Aws) -> None:
     webhook = form("/connect-action", CALL)
     webhook["headers"] = {name.title(): text for name, text in webhook["headers"].items()}
     assert handler.answer(webhook, None)["statusCode"] == 200
 
 
-# --- which session is woken -----------------------------------------------------------------------------------------
+# --- sessions --------------------------------------------------------------------------------------------------------
 
 
 TASK = {"EventType": "reservation.accepted", "Sid": "EV1"}
-WOKEN: dict[str, tuple[dict[str, Any], str]] = {
+SESSIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a call": (form("/twiml", CALL), CALL["CallSid"]),
     "the task of a call": (
         form("/webhooks/taskrouter", {**TASK, "TaskAttributes": json.dumps({"call_sid": CALL["CallSid"]})}),
@@ -218,20 +218,20 @@ WOKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "signals": (
         post("/webhooks/intelligence", {"conversationId": CONVERSATION, "operatorResults": []}),
-        handler.SIGNALS,
+        handler.SIGNALS_SESSION,
     ),
     "a short name": (form("/twiml", {**CALL, "CallSid": "CA1"}), "CA1".ljust(33, "-")),
 }
 
 
-@pytest.mark.parametrize(("webhook", "session"), WOKEN.values(), ids=WOKEN.keys())
-def test_a_session_is_woken_by_what_concerns_it(aws: Aws, webhook: dict[str, Any], session: str) -> None:
+@pytest.mark.parametrize(("webhook", "session"), SESSIONS.values(), ids=SESSIONS.keys())
+def test_a_webhook_goes_to_its_session(aws: Aws, webhook: dict[str, Any], session: str) -> None:
     assert handler.answer(webhook, None)["statusCode"] == 200
     assert aws.sessions == [session] and 33 <= len(session) <= 256
 
 
-NOT_FOR_US = {
-    "what is said in a call": post("/webhooks/conversations", message(channel="VOICE")),
+IGNORED = {
+    "speech in a call": post("/webhooks/conversations", message(channel="VOICE")),
     "a participant": post("/webhooks/conversations", {"eventType": "PARTICIPANT_ADDED", "data": {"id": "p"}}),
     "a worker": form("/webhooks/taskrouter", {"EventType": "worker.activity.update"}),
     "a task of others": form("/webhooks/taskrouter", {**TASK, "TaskAttributes": '{"color": "blue"}'}),
@@ -239,18 +239,18 @@ NOT_FOR_US = {
 }
 
 
-@pytest.mark.parametrize("webhook", NOT_FOR_US.values(), ids=NOT_FOR_US.keys())
-def test_what_concerns_nobody_wakes_nobody(aws: Aws, webhook: dict[str, Any]) -> None:
+@pytest.mark.parametrize("webhook", IGNORED.values(), ids=IGNORED.keys())
+def test_an_event_that_the_agent_does_not_need_starts_no_session(aws: Aws, webhook: dict[str, Any]) -> None:
     assert handler.answer(webhook, None)["statusCode"] == 204
     assert aws.sessions == []
 
 
 @pytest.mark.parametrize("content", [[], "text", 1])
-def test_json_that_is_no_object_is_refused(aws: Aws, content: Any) -> None:
+def test_json_that_is_not_an_object_is_refused(aws: Aws, content: Any) -> None:
     assert handler.answer(post("/webhooks/conversations", content), None)["statusCode"] == 400
 
 
-# --- the address of the WebSocket -----------------------------------------------------------------------------------
+# --- the URL of the WebSocket ---------------------------------------------------------------------------------------
 
 
 def test_a_call_is_connected_to_its_own_session(aws: Aws) -> None:
@@ -267,17 +267,17 @@ def test_a_call_is_connected_to_its_own_session(aws: Aws) -> None:
     assert len(query["X-Amz-Signature"]) == 64
 
 
-def test_the_rest_of_the_twiml_stays_as_it_is(aws: Aws) -> None:
+def test_other_twiml_is_unchanged(aws: Aws) -> None:
     said = '<Response><Say language="de-DE">Grüße &amp; tschüss</Say><Hangup /></Response>'
     aws.answer = aws.says(said, "application/xml")
     assert handler.answer(form("/connect-action", CALL), None)["body"] == said
 
 
-# --- when nobody answers --------------------------------------------------------------------------------------------
+# --- failures -------------------------------------------------------------------------------------------------------
 
 
-def test_a_slow_start_is_waited_for_a_second_time(aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
-    """With TwiML that does nothing but ask again, by which time the microVM has started."""
+def test_a_slow_start_gets_a_second_request(aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
+    """A redirect, during which the microVM starts."""
     aws.late = True
     (redirect,) = handler.ElementTree.fromstring(handler.answer(form("/twiml", CALL), None)["body"])
     assert (redirect.tag, redirect.text) == ("Redirect", f"{PUBLIC_URL}/twiml?again=1")
@@ -286,7 +286,7 @@ def test_a_slow_start_is_waited_for_a_second_time(aws: Aws, caplog: pytest.LogCa
     assert say.tag == "Say" and "agent.failed" in caplog.text
 
 
-def test_what_an_agent_may_have_done_is_not_asked_again(aws: Aws) -> None:
+def test_other_webhooks_are_not_repeated_when_the_agent_is_slow(aws: Aws) -> None:
     aws.late = True
     (say, _) = handler.ElementTree.fromstring(handler.answer(form("/connect-action", CALL), None)["body"])
     assert say.tag == "Say" and len(aws.sessions) == 1
@@ -313,7 +313,7 @@ BROKEN = [break_secret, break_runtime, break_answer, break_twiml]
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_caller_hears_words(
+def test_a_caller_hears_an_apology_for_every_failure(
     aws: Aws, broken: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("UNAVAILABLE", "Später & <besser>.")
@@ -324,24 +324,24 @@ def test_a_caller_hears_words(
     root = handler.ElementTree.fromstring(answer["body"])
     say, hangup = root
     assert (say.tag, say.text, say.get("language"), hangup.tag) == ("Say", "Später & <besser>.", "de-DE", "Hangup")
-    assert "agent.failed path=/twiml" in caplog.text  # which the alarm counts
+    assert "agent.failed path=/twiml" in caplog.text  # counted by the alarm
     assert "what the caller said" not in caplog.text
 
 
 @pytest.mark.parametrize("broken", BROKEN[:3])
-def test_a_message_is_sent_again_by_twilio(aws: Aws, broken: Any) -> None:
+def test_a_failed_message_gets_503_so_that_twilio_sends_it_again(aws: Aws, broken: Any) -> None:
     broken(aws)
     assert handler.answer(post("/webhooks/conversations", message()), None)["statusCode"] == 503
 
 
-def test_a_webhook_is_handed_over_once(aws: Aws) -> None:
-    """boto3 would try again, and the agent would act twice."""
+def test_a_webhook_is_passed_on_once(aws: Aws) -> None:
+    """boto3's retries would make the agent act twice."""
     break_runtime(aws)
     handler.answer(form("/connect-action", CALL), None)
     assert len(aws.sessions) == 1
 
 
-def test_what_the_agent_refuses_is_refused(aws: Aws) -> None:
+def test_a_refusal_of_the_agent_is_passed_on(aws: Aws) -> None:
     aws.answer = aws.says("Not signed by Twilio.", "application/json", 403)
     assert handler.answer(form("/twiml", CALL), None)["statusCode"] == 403
 

@@ -1,7 +1,7 @@
-"""An agent in Amazon Bedrock AgentCore (`agent_runtime/`) answers; this server carries the call and runs the tools.
+"""An agent in Amazon Bedrock AgentCore (`agent_runtime/`) runs the model. This server runs the tools.
 
-The words come over a WebSocket that a call keeps: it opens while the greeting is spoken, since a runtime takes seconds
-to start. Where the WebSocket is refused, HTTP serves. Each ask brings the whole conversation as the caller heard it.
+A call keeps one WebSocket, which opens during the greeting, since a runtime takes seconds to start. Where the WebSocket
+is refused, HTTP is used. Each request holds the whole conversation as the caller heard it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.runtime import Runtime
-from app.runtimes.aws import missing_credentials, patience
+from app.runtimes.aws import client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, content_block, record_of
 from app.runtimes.remote_tool import RemoteTool, run_tool
 from app.runtimes.sockets import CallSockets, failure_reason
@@ -33,10 +33,10 @@ from app.turn import Turn
 
 log = structlog.get_logger()
 
-VERSION = 1  # of the protocol, which agent_runtime/main.py describes
-FRAME = 30_000  # characters; AgentCore takes 32 KB (its quotas: "WebSocket frame size")
-SESSION_ID = 33  # characters at least: InvokeAgentRuntime, runtimeSessionId
-OWN_HEADERS = {"host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version"}  # of the handshake
+VERSION = 1  # of the protocol in agent_runtime/main.py
+MAX_FRAME = 30_000  # characters; AgentCore takes 32 KB (its quotas: "WebSocket frame size")
+MIN_SESSION_ID = 33  # characters at least: InvokeAgentRuntime, runtimeSessionId
+HANDSHAKE_HEADERS = {"host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version"}  # set by websockets
 
 ARN = r"^arn:aws[a-z-]*:bedrock-agentcore:[a-z]{2}(-[a-z]+)+-\d:\d{12}:runtime/[A-Za-z0-9_-]+$"
 DEPLOY = "Deploy agent_runtime/ as its README says, and copy the ARN."
@@ -58,11 +58,11 @@ class AgentCoreSettings(Settings):
 
 
 class RuntimeFailed(Exception):
-    """What a runtime says of its failure: the name of a class."""
+    """The failure that a runtime reports: the name of an exception class."""
 
 
-class Deployed:
-    """A runtime of AgentCore. `deadline` is how long, in seconds, it may be silent."""
+class DeployedRuntime:
+    """A runtime of AgentCore. `deadline` is its longest silence in seconds."""
 
     def __init__(self, arn: str, deadline: float) -> None:
         self.arn = arn
@@ -76,38 +76,40 @@ class Deployed:
         self.client.session.get_credentials()
 
     async def open(self, session_id: str) -> ClientConnection:
-        """A WebSocket. In a thread, since credentials may have to be fetched. Raises when it is refused."""
-        url, headers = await asyncio.to_thread(self.client.generate_ws_connection, self.arn, long_enough(session_id))
-        return await self.connect(url, {name: headers[name] for name in headers if name.lower() not in OWN_HEADERS})
+        """A WebSocket. Signing may fetch credentials, so it runs in a thread. Raises when it is refused."""
+        url, headers = await asyncio.to_thread(self.client.generate_ws_connection, self.arn, pad_session_id(session_id))
+        return await self.connect(
+            url, {name: headers[name] for name in headers if name.lower() not in HANDSHAKE_HEADERS}
+        )
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> ClientConnection:
         return await connect(url, additional_headers=headers, open_timeout=4 * self.deadline, close_timeout=1)
 
-    async def invoke(self, session_id: str, ask: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
-        """The frames of an answer over HTTP, read in a thread. It notices with the next line that nobody listens."""
+    async def invoke(self, session_id: str, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """The frames of an answer over HTTP, read in a thread, which stops at the next line after this is closed."""
         loop = asyncio.get_running_loop()
         frames: asyncio.Queue[Any] = asyncio.Queue()
-        deaf = Event()
+        abandoned = Event()
 
         def read() -> None:
             try:
                 response = self.http().invoke_agent_runtime(
                     agentRuntimeArn=self.arn,
-                    runtimeSessionId=long_enough(session_id),
+                    runtimeSessionId=pad_session_id(session_id),
                     contentType="application/json",
                     accept="text/event-stream",
-                    payload=json.dumps(ask).encode(),
+                    payload=json.dumps(request).encode(),
                 )
                 with closing(response["response"]) as body:
-                    for line in body.iter_lines(chunk_size=1):  # it waits until a chunk is full
-                        if deaf.is_set():
+                    for line in body.iter_lines(chunk_size=1):  # returns only when a chunk is full
+                        if abandoned.is_set():
                             return
                         if line.startswith(b"data: "):
                             loop.call_soon_threadsafe(frames.put_nowait, json.loads(line.removeprefix(b"data: ")))
                 end: Exception = EOFError("the stream has ended")
             except Exception as error:
                 end = error
-            if not deaf.is_set():
+            if not abandoned.is_set():
                 loop.call_soon_threadsafe(frames.put_nowait, end)
 
         loop.run_in_executor(None, read)
@@ -116,42 +118,45 @@ class Deployed:
                 yield frame
             raise frame
         finally:
-            deaf.set()
+            abandoned.set()
 
     def http(self) -> Any:
         return self.client.session.client(
-            "bedrock-agentcore", region_name=self.client.region, config=patience(self.deadline)
+            "bedrock-agentcore", region_name=self.client.region, config=client_config(self.deadline)
         )
 
     async def close(self) -> None:
-        """Nothing is kept but the sockets, which the calls have."""
+        """Nothing to close: the calls have the WebSockets."""
 
 
 @cache
 def signer(region: str) -> AgentCoreRuntimeClient:
-    """What signs. One for all, since it takes half a second to build."""
+    """Signs requests. It takes half a second to build, so there is one for each region."""
     return AgentCoreRuntimeClient(region)
 
 
-def long_enough(session_id: str) -> str:
-    return session_id.ljust(SESSION_ID, "-")
+def pad_session_id(session_id: str) -> str:
+    return session_id.ljust(MIN_SESSION_ID, "-")
 
 
 class AgentCore(Runtime):
-    """`deadline` is how long, in seconds, a runtime may be silent; a tool may take twice as long."""
+    """`deadline` is the longest silence of a runtime in seconds; a tool may take twice as long."""
 
     settings = AgentCoreSettings
 
-    def __init__(self, runtimes: Sequence[Deployed], deadline: float) -> None:
+    def __init__(self, runtimes: Sequence[DeployedRuntime], deadline: float) -> None:
         self.runtimes = runtimes
         self.deadline = deadline
-        self.sockets = CallSockets[Deployed, ClientConnection](lambda session_id, runtime: runtime.open(session_id))
+        self.sockets = CallSockets[DeployedRuntime, ClientConnection](
+            lambda session_id, runtime: runtime.open(session_id)
+        )
 
     @classmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
         named = models or [arn for arn in (settings.agent_arn, settings.fallback_arn) if arn]
         return cls(
-            [Deployed(each, settings.deadline) if isinstance(each, str) else each for each in named], settings.deadline
+            [DeployedRuntime(each, settings.deadline) if isinstance(each, str) else each for each in named],
+            settings.deadline,
         )
 
     @staticmethod
@@ -184,13 +189,13 @@ class AgentCore(Runtime):
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
-        offered = {tool.__name__: RemoteTool(tool, turn, 2 * self.deadline) for tool in tools}
+        remote_tools = {tool.__name__: RemoteTool(tool, turn, 2 * self.deadline) for tool in tools}
         messages = [*bedrock_messages(session.history), {"role": "user", "content": [{"text": turn.user_text}]}]
-        specs = [tool_spec(tool) for tool in offered.values()]
+        specs = [tool_spec(tool) for tool in remote_tools.values()]
         while True:
             request = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
             streams = [(each.arn, partial(self._frames, session.id, each, request)) for each in self.runtimes]
-            reply = first_stream_to_begin(streams, self.deadline, lambda frame: True, explain=error_name)
+            reply = first_stream_to_begin(streams, self.deadline, lambda frame: True, explain=error_reason)
             async with aclosing(reply) as frames:
                 async for frame in frames:
                     match frame:
@@ -202,31 +207,31 @@ class AgentCore(Runtime):
             calls = unanswered(record)
             if not calls:
                 return
-            results = await asyncio.gather(*(run_tool(offered, call) for call in calls))
+            results = await asyncio.gather(*(run_tool(remote_tools, call) for call in calls))
             record.append(m.ModelRequest(results, run_id=turn.run_id))
             if messages[-1]["role"] == "assistant":
-                messages.append({"role": "user", "content": []})  # after a tool of the runtime, there is one
+                messages.append({"role": "user", "content": []})  # unless a tool of the runtime has made one
             messages[-1]["content"] += [content_block(part) for part in results]
 
     async def _frames(
-        self, session_id: str, runtime: Deployed, ask: Mapping[str, Any]
+        self, session_id: str, runtime: DeployedRuntime, request: Mapping[str, Any]
     ) -> AsyncGenerator[dict[str, Any]]:
-        """Every frame before `done`. Raises when the runtime fails or goes away."""
+        """The frames before `done`. Raises when the runtime fails or disconnects."""
         try:
             socket = await self.sockets.take(session_id, runtime)
         except Exception as error:
-            log.warning("websocket.refused", runtime=runtime.arn, error=error_name(error))
-            async with aclosing(runtime.invoke(session_id, ask)) as events:
+            log.warning("websocket.refused", runtime=runtime.arn, error=error_reason(error))
+            async with aclosing(runtime.invoke(session_id, request)) as events:
                 async for frame in events:
-                    if ends(frame):
+                    if is_last(frame):
                         return
                     yield frame
         done = False
         try:
-            await socket.send(fragments(json.dumps(ask)))
+            await socket.send(fragments(json.dumps(request)))
             while not done:
                 frame = json.loads(await socket.recv())
-                done = ends(frame)
+                done = is_last(frame)
                 if not done:
                     yield frame
         finally:
@@ -234,8 +239,8 @@ class AgentCore(Runtime):
             self.sockets.release(session_id, runtime, socket, failed=not done)
 
 
-def ends(frame: Any) -> bool:
-    """Whether an answer is complete. Raises RuntimeFailed for a failure, and for what nobody has agreed on."""
+def is_last(frame: Any) -> bool:
+    """True for the frame that ends an answer. Raises RuntimeFailed for an error and for an unknown frame."""
     match frame:
         case {"type": "done"}:
             return True
@@ -246,13 +251,13 @@ def ends(frame: Any) -> bool:
     raise RuntimeFailed("UnknownFrame")
 
 
-def error_name(error: BaseException) -> str:
+def error_reason(error: BaseException) -> str:
     return str(error) if isinstance(error, RuntimeFailed) else failure_reason(error)
 
 
 def fragments(text: str) -> list[str]:
-    """A message in frames that AgentCore lets through. It is ASCII, as JSON is by default."""
-    return [text[start : start + FRAME] for start in range(0, len(text), FRAME)]
+    """A message in frames that AgentCore accepts. It is ASCII, as JSON is by default."""
+    return [text[start : start + MAX_FRAME] for start in range(0, len(text), MAX_FRAME)]
 
 
 def tool_spec(tool: RemoteTool) -> dict[str, Any]:
@@ -261,7 +266,7 @@ def tool_spec(tool: RemoteTool) -> dict[str, Any]:
 
 
 def unanswered(record: Iterable[m.ModelMessage]) -> list[m.ToolCallPart]:
-    """The calls of tools to which nothing has been returned."""
+    """The tool calls without a result."""
     parts = [part for message in record for part in message.parts]
     answered = {part.tool_call_id for part in parts if isinstance(part, m.ToolReturnPart)}
     return [part for part in parts if isinstance(part, m.ToolCallPart) and part.tool_call_id not in answered]

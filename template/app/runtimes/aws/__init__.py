@@ -1,4 +1,4 @@
-"""How this server reaches AWS: the region, and whether there are credentials."""
+"""Settings of AWS: the region, credentials and timeouts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AwsSettings(Settings):
 
 
 def missing_credentials() -> dict[str, str]:
-    """What the environment lacks, with the fix. A role of the machine, the task or the function counts too."""
+    """Missing variables, each with its fix; none when a profile or a role has credentials."""
     try:
         found = botocore.session.Session().get_credentials()
     except BotoCoreError:  # a profile that does not exist, or one that is half written
@@ -30,6 +30,6 @@ def missing_credentials() -> dict[str, str]:
     return {} if found else {name: f"A profile (AWS_PROFILE) or a role serves too; see {address}." for name in names}
 
 
-def patience(deadline: float) -> Config:
-    """Of a client that is asked while a caller waits. `deadline` is in seconds."""
+def client_config(deadline: float) -> Config:
+    """Timeouts of a client that is used during a call. `deadline` is in seconds."""
     return Config(connect_timeout=deadline, read_timeout=4 * deadline, retries={"max_attempts": 1})

@@ -1,4 +1,4 @@
-"""The record of a conversation in the shape that Amazon Bedrock's Converse API and Strands share, and back.
+"""Messages in the shape of Amazon Bedrock's Converse API, which Strands uses too, and back.
 
 Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html
 """
@@ -12,31 +12,31 @@ from pydantic_ai import messages as m
 
 from app.runtimes.streams import as_text
 
-NOBODY_SPOKE = "(The call has begun.)"
+CALL_BEGAN = "(The call has begun.)"
 
 
 def bedrock_messages(history: Iterable[m.ModelMessage]) -> list[Any]:
-    """The messages of Converse. Bedrock insists: the roles take turns, the user begins, no text is blank."""
-    told: list[dict[str, Any]] = []
+    """The history for Converse. Bedrock requires alternating roles, the user first, and no blank text."""
+    messages: list[dict[str, Any]] = []
     for message in history:
         role = "user" if isinstance(message, m.ModelRequest) else "assistant"
         blocks = [block for part in message.parts if (block := content_block(part))]
         if not blocks:
             continue
-        if not told and role == "assistant":
-            told.append({"role": "user", "content": [{"text": NOBODY_SPOKE}]})
-        if told and told[-1]["role"] == role:
-            told[-1]["content"] += blocks
+        if not messages and role == "assistant":
+            messages.append({"role": "user", "content": [{"text": CALL_BEGAN}]})
+        if messages and messages[-1]["role"] == role:
+            messages[-1]["content"] += blocks
         else:
-            told.append({"role": role, "content": blocks})
-    return closed(told)
+            messages.append({"role": role, "content": blocks})
+    return end_with_assistant(messages)
 
 
-def closed(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """With a word of the assistant at the end: what the caller says next is a message of its own."""
-    if told and told[-1]["role"] == "user":
-        told.append({"role": "assistant", "content": [{"text": "(interrupted)"}]})
-    return told
+def end_with_assistant(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add a text of the assistant if the user's is the last, so that the next user text is a message of its own."""
+    if messages and messages[-1]["role"] == "user":
+        messages.append({"role": "assistant", "content": [{"text": "(interrupted)"}]})
+    return messages
 
 
 def content_block(part: Any) -> dict[str, Any] | None:
@@ -52,20 +52,20 @@ def content_block(part: Any) -> dict[str, Any] | None:
 
 
 def record_of(message: Mapping[str, Any], run_id: str, model: str | None = None) -> m.ModelMessage:
-    """A message of Converse for the record; `model` is who has written it."""
+    """A message of Converse for the record; `model` is the model that wrote it."""
     if message["role"] == "assistant":
-        said = [part for block in message["content"] if (part := as_said(block))]
-        return m.ModelResponse(said, model_name=model, run_id=run_id)
-    return m.ModelRequest([each for block in message["content"] if (each := as_heard(block))], run_id=run_id)
+        parts = [part for block in message["content"] if (part := response_part(block))]
+        return m.ModelResponse(parts, model_name=model, run_id=run_id)
+    return m.ModelRequest([each for block in message["content"] if (each := request_part(block))], run_id=run_id)
 
 
-def as_said(block: Mapping[str, Any]) -> m.TextPart | m.ToolCallPart | None:
+def response_part(block: Mapping[str, Any]) -> m.TextPart | m.ToolCallPart | None:
     if use := block.get("toolUse"):
         return m.ToolCallPart(use["name"], use["input"], use["toolUseId"])
     return m.TextPart(block["text"]) if block.get("text") else None
 
 
-def as_heard(block: Mapping[str, Any]) -> m.UserPromptPart | m.ToolReturnPart | None:
+def request_part(block: Mapping[str, Any]) -> m.UserPromptPart | m.ToolReturnPart | None:
     if result := block.get("toolResult"):
         text = "".join(part.get("text", "") for part in result["content"])
         return m.ToolReturnPart(result.get("name", ""), text, result["toolUseId"])

@@ -1,4 +1,4 @@
-"""A script as a model of Strands: the real agent, its real tools and its real loop; only the model is played."""
+"""A script as a model of Strands. The agent, its tools and its loop are the real ones."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from app.runtimes.aws.messages import record_of
 from kit.script import deltas
 
 
-class Played(Model):
-    """Refuses what Amazon Bedrock refuses: roles that do not alternate, blank texts, tools without their result."""
+class ScriptedBedrock(Model):
+    """Rejects roles that do not alternate, blank texts and tool calls without results, as Amazon Bedrock does."""
 
     def __init__(self, script: FunctionModel) -> None:
         self.script = script
@@ -40,13 +40,13 @@ class Played(Model):
         *args: Any,
         **kwargs: Any,
     ) -> AsyncGenerator[StreamEvent]:
-        refuse_like_bedrock(messages)
+        reject_like_bedrock(messages)
         tools = {spec["name"]: spec["inputSchema"]["json"] for spec in tool_specs or []}
-        told = [record_of(message, "") for message in messages]
+        history = [record_of(message, "") for message in messages]
         yield {"messageStart": {"role": "assistant"}}
         speaking = False
         reason: StopReason = "end_turn"
-        async for delta in deltas(self.script, told, tools, system_prompt):
+        async for delta in deltas(self.script, history, tools, system_prompt):
             if isinstance(delta, str):
                 if not speaking:
                     yield {"contentBlockStart": {"start": {}}}
@@ -66,8 +66,8 @@ class Played(Model):
         yield {"messageStop": {"stopReason": reason}}
 
 
-def refuse_like_bedrock(messages: Any) -> None:
-    """Raises ValueError as the Converse API answers with a ValidationException."""
+def reject_like_bedrock(messages: Any) -> None:
+    """Raises ValueError where the Converse API answers with a ValidationException."""
     roles = [message["role"] for message in messages]
     if roles[:1] != ["user"] or any(one == next for one, next in zip(roles, roles[1:], strict=False)):
         raise ValueError(f"a conversation must begin with the user and alternate between the roles: {roles}")
@@ -83,6 +83,6 @@ def refuse_like_bedrock(messages: Any) -> None:
         json.dumps(blocks)
 
 
-def played(model: FunctionModel) -> Played:
-    """A script, as the runtime of this project asks it."""
-    return Played(model)
+def played(model: FunctionModel) -> ScriptedBedrock:
+    """A script as a model of this runtime."""
+    return ScriptedBedrock(model)

@@ -1,7 +1,7 @@
-"""An agent of Amazon Bedrock Agents answers: its model, prompt and knowledge bases live in AWS, your tools here.
+"""An agent of Amazon Bedrock Agents: model, prompt and knowledge bases are in AWS. This server runs the tools.
 
-The service keeps in a session what it has said, whether or not the caller heard it. So every turn has a session of its
-own, which begins with the conversation as the caller heard it; nothing is told twice.
+A session of the service keeps its whole answers, heard or not. So every turn has a new session, which begins with the
+conversation as the caller heard it.
 Sources: https://docs.aws.amazon.com/bedrock/latest/userguide/agents-session-state.html and agents-returncontrol.html.
 """
 
@@ -68,13 +68,13 @@ class Agent:
         return f"{self.id}/{self.alias}"
 
     async def events(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
-        """What the agent sends, as it comes. boto3 blocks, so a thread of the request's own reads it."""
+        """The events of an answer as they arrive. boto3 blocks, so each request has a thread."""
         loop, events = asyncio.get_running_loop(), asyncio.Queue[Any]()
         abandoned = threading.Event()
         streams: list[Any] = []
 
-        def tell(event: Any) -> None:
-            with suppress(RuntimeError):  # the loop is gone, and with it whoever listened
+        def put(event: Any) -> None:
+            with suppress(RuntimeError):  # the event loop is closed
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
         def read() -> None:
@@ -83,10 +83,10 @@ class Agent:
                 with closing(answer["completion"]) as stream:
                     streams.append(stream)
                     for event in () if abandoned.is_set() else stream:
-                        tell(event)
-                tell(None)
+                        put(event)
+                put(None)
             except Exception as error:
-                tell(error)
+                put(error)
 
         threading.Thread(target=read, name="bedrock-agent", daemon=True).start()
         try:
@@ -97,7 +97,7 @@ class Agent:
         finally:
             abandoned.set()
             for stream in streams:
-                hang_up(stream)
+                stop_reading(stream)
 
 
 async def events_of(agent: Agent, request: Mapping[str, Any]) -> AsyncGenerator[tuple[Agent, Mapping[str, Any]]]:
@@ -107,17 +107,17 @@ async def events_of(agent: Agent, request: Mapping[str, Any]) -> AsyncGenerator[
             yield agent, event
 
 
-def hang_up(stream: Any) -> None:
-    """End the wait of the thread that reads `stream`; it closes it then. To close it here would be to wait with it.
+def stop_reading(stream: Any) -> None:
+    """Wake the thread that reads `stream`, which then closes it. `close` would block until the next event.
 
-    botocore 1.44 keeps urllib3's response in `_raw_stream`, and tells nobody else.
+    botocore 1.44 has urllib3's response in `_raw_stream` only.
     """
-    with suppress(ValueError, RuntimeError, OSError):  # it has ended by itself
+    with suppress(ValueError, RuntimeError, OSError):  # it has ended
         stream._raw_stream.shutdown()
 
 
 class BedrockAgents(Runtime):
-    """`deadline`: how long, in seconds, an agent may be silent when there is another one. A tool has twice as long."""
+    """`deadline` is the longest silence of an agent in seconds, except the last one; a tool may take twice as long."""
 
     settings = BedrockAgentsSettings
 
@@ -129,7 +129,7 @@ class BedrockAgents(Runtime):
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
         first = f"{settings.agent_id}/{settings.agent_alias_id}"
         named = models or [name for name in (first, settings.fallback_agent) if name]
-        client = connected(settings) if any(isinstance(agent, str) for agent in named) else None
+        client = runtime_client(settings) if any(isinstance(agent, str) for agent in named) else None
         agents = [Agent(client, *agent.split("/")) if isinstance(agent, str) else agent for agent in named]
         return cls(agents, settings.deadline)
 
@@ -148,48 +148,50 @@ class BedrockAgents(Runtime):
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
-        waiting = list(self.agents)  # the one that answers, and those that may still be tried
-        request = question(session, turn, instructions, tools)
+        waiting = list(self.agents)  # the agent that answers, then those not tried yet
+        request = new_request(session, turn, instructions, tools)
         while True:
             reply, begun = Reply(), False
             first, others = waiting[0], waiting[1:]
-            fresh = question(session, turn, instructions, tools)
+            fresh = new_request(session, turn, instructions, tools)
             streams = [(first.name, partial(events_of, first, request))]
             streams += [(agent.name, partial(events_of, agent, fresh)) for agent in others]
-            # The last agent may take until the caller has been held for: knowledge bases take their time.
-            found = first_stream_to_begin(streams, self.deadline, lambda item: True, explain=cause, last_may_wait=True)
+            # The last agent has no deadline here, since knowledge bases are slow; the brain limits the turn.
+            found = first_stream_to_begin(
+                streams, self.deadline, lambda item: True, explain=failure_reason, last_may_wait=True
+            )
             try:
                 async with aclosing(found) as events:
                     async for agent, event in events:
                         if not begun:
                             begun, waiting = True, waiting[waiting.index(agent) :]
                             request = request if agent is first else fresh
-                        if token := reply.take(event):
+                        if token := reply.add(event):
                             yield token
             except AnswerFailed:
                 if reply.text or not begun or len(waiting) == 1:
                     raise
                 waiting.pop(0)
-                request = question(session, turn, instructions, tools)
+                request = new_request(session, turn, instructions, tools)
                 continue
             record.append(m.ModelResponse(reply.parts(), model_name=waiting[0].name, run_id=turn.run_id))
-            if not reply.wanted:
+            if not reply.tool_requests:
                 return
-            results = await self.used(reply.wanted, turn, tools)
+            results = await self.run_tools(reply.tool_requests, turn, tools)
             returned = [
-                m.ToolReturnPart(call.name, text(result), call.id)
-                for call, result in zip(reply.wanted, results, strict=True)
+                m.ToolReturnPart(call.name, result_text(result), call.id)
+                for call, result in zip(reply.tool_requests, results, strict=True)
             ]
             record.append(m.ModelRequest(returned, run_id=turn.run_id))
-            request = answered(request, reply.invocation_id, results)
+            request = continued_request(request, reply.invocation_id, results)
 
-    async def used(
-        self, wanted: Sequence[Wanted], turn: Turn, tools: Sequence[Callable[..., Any]]
+    async def run_tools(
+        self, tool_requests: Sequence[ToolRequest], turn: Turn, tools: Sequence[Callable[..., Any]]
     ) -> list[dict[str, Any]]:
-        """What the tools that the agent asks for return, in its order and in the shapes of the service."""
+        """Run tools; the results in the same order, in the shape of `returnControlInvocationResults`."""
         named = {tool.__name__: tool for tool in tools}
 
-        async def use(call: Wanted) -> dict[str, Any]:
+        async def use(call: ToolRequest) -> dict[str, Any]:
             function = named.get(call.name)
             if call.unconfirmed:
                 return call.result(UNCONFIRMED, confirmationState="DENY")
@@ -199,47 +201,47 @@ class BedrockAgents(Runtime):
             try:
                 signature(function).bind(**call.arguments)
             except TypeError:
-                return call.result(WRONG_ARGUMENTS.format(described(function)), responseState="REPROMPT")
-            work = run_tool_safely(call.name, run(function, call.arguments, 2 * self.deadline))
+                return call.result(WRONG_ARGUMENTS.format(signature_of(function)), responseState="REPROMPT")
+            work = run_tool_safely(call.name, run_function(function, call.arguments, 2 * self.deadline))
             return call.result(as_text(await run_shielded(turn, call.id, work)))
 
-        return list(await asyncio.gather(*map(use, wanted)))
+        return list(await asyncio.gather(*map(use, tool_requests)))
 
     async def close(self) -> None:
         for agent in self.agents:
             agent.client.close()
 
 
-def connected(settings: Any) -> Any:
-    """Nothing is tried again: what the agent's own actions have done would be done twice."""
-    patience = Config(
+def runtime_client(settings: Any) -> Any:
+    """boto3's client without retries: a second request could repeat the agent's own actions."""
+    timeouts = Config(
         connect_timeout=settings.deadline,
         read_timeout=4 * settings.deadline,
         retries={"total_max_attempts": 1},
         max_pool_connections=100,
     )
-    return boto3.client("bedrock-agent-runtime", region_name=settings.region, config=patience)
+    return boto3.client("bedrock-agent-runtime", region_name=settings.region, config=timeouts)
 
 
-def cause(error: BaseException) -> str:
-    """Why an agent failed, without what the service may have quoted of the conversation."""
+def failure_reason(error: BaseException) -> str:
+    """The class and code of an error. Its message may quote the conversation."""
     code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
     return " ".join([type(error).__name__, *([code] if code else [])])
 
 
-# --- what the agent is asked ----------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------------------------
 
 
-def question(session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]) -> dict[str, Any]:
-    """An InvokeAgent request that opens a session: who is on the line, what was heard so far, what was just said.
+def new_request(session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]) -> dict[str, Any]:
+    """An InvokeAgent request that opens a session with caller, history and user text.
 
-    A history holds words only. What tools have returned goes in beside the instructions: it was not said.
+    A history may hold text only, so results of tools are prompt attributes, as the instructions are.
     """
     attributes = {
         "instructions": instructions,
-        "functions_available_now": ", ".join(map(described, tools)),
-        "results_of_earlier_functions": results_in(session.history),
-        "results_of_functions_for_this_question": results_in(turn.record),
+        "functions_available_now": ", ".join(map(signature_of, tools)),
+        "results_of_earlier_functions": tool_results(session.history),
+        "results_of_functions_for_this_question": tool_results(turn.record),
     }
     caller = {"call": session.id, "caller": session.caller, "called": session.called, "language": session.language}
     return {
@@ -249,28 +251,30 @@ def question(session: Session, turn: Turn, instructions: str, tools: Sequence[Ca
         "sessionState": {
             "sessionAttributes": {name: value for name, value in caller.items() if value},
             "promptSessionAttributes": {name: value for name, value in attributes.items() if value},
-            "conversationHistory": {"messages": bedrock_messages(words_in(session.history))},
+            "conversationHistory": {"messages": bedrock_messages(spoken_messages(session.history))},
         },
     }
 
 
-def answered(request: Mapping[str, Any], invocation_id: str, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The request that goes on in the session of `request`, with what the tools returned. The session has the rest."""
+def continued_request(
+    request: Mapping[str, Any], invocation_id: str, results: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The next request in the session of `request`, with the results of tools. The session has the rest."""
     state = {
-        "promptSessionAttributes": request["sessionState"]["promptSessionAttributes"],  # they live for one request
+        "promptSessionAttributes": request["sessionState"]["promptSessionAttributes"],  # valid for one request
         "invocationId": invocation_id,
         "returnControlInvocationResults": list(results),
     }
     return {name: request[name] for name in ("sessionId", "streamingConfigurations")} | {"sessionState": state}
 
 
-def words_in(history: Iterable[m.ModelMessage]) -> list[m.ModelMessage]:
+def spoken_messages(history: Iterable[m.ModelMessage]) -> list[m.ModelMessage]:
     spoken = m.UserPromptPart | m.TextPart
     return [replace(each, parts=[part for part in each.parts if isinstance(part, spoken)]) for each in history]  # type: ignore[arg-type]
 
 
-def results_in(messages: Iterable[m.ModelMessage]) -> str:
-    """Tools, their arguments and what they returned, as JSON; empty when there are none."""
+def tool_results(messages: Iterable[m.ModelMessage]) -> str:
+    """Tools with arguments and results, as JSON; empty without results."""
     parts = [part for message in messages for part in message.parts]
     calls = {part.tool_call_id: part for part in parts if isinstance(part, m.ToolCallPart)}
     results = [
@@ -281,8 +285,8 @@ def results_in(messages: Iterable[m.ModelMessage]) -> str:
     return json.dumps(results, ensure_ascii=False, default=str) if results else ""
 
 
-def described(tool: Callable[..., Any]) -> str:
-    """As in `order_status(order_number, language?)`."""
+def signature_of(tool: Callable[..., Any]) -> str:
+    """For example `order_status(order_number, language?)`."""
     taken = [
         parameter.name + ("" if parameter.default is Parameter.empty else "?")
         for parameter in signature(tool).parameters.values()
@@ -290,47 +294,47 @@ def described(tool: Callable[..., Any]) -> str:
     return f"{tool.__name__}({', '.join(taken)})"
 
 
-# --- what it answers ------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------------------------
 
 
 class Reply:
-    """One answer of the agent, while it comes: words, then perhaps the tools that it wants used."""
+    """One answer of the agent as it arrives: tokens, then perhaps requests for tools."""
 
     def __init__(self) -> None:
         self.text = ""
         self.invocation_id = ""
-        self.wanted: list[Wanted] = []
+        self.tool_requests: list[ToolRequest] = []
         self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a chunk may end within a character
 
-    def take(self, event: Mapping[str, Any]) -> str:
+    def add(self, event: Mapping[str, Any]) -> str:
         """Returns the text of the event."""
         token = self.decode(event.get("chunk", {}).get("bytes", b""))
         self.text += token
         if control := event.get("returnControl"):
             self.invocation_id = control.get("invocationId", "")
             inputs = enumerate(control.get("invocationInputs", []))
-            self.wanted = [Wanted.read(each, f"{self.invocation_id}:{number}") for number, each in inputs]
+            self.tool_requests = [ToolRequest.read(each, f"{self.invocation_id}:{number}") for number, each in inputs]
         return token
 
     def parts(self) -> list[m.ModelResponsePart]:
-        calls = [m.ToolCallPart(call.name, call.arguments, call.id) for call in self.wanted]
+        calls = [m.ToolCallPart(call.name, call.arguments, call.id) for call in self.tool_requests]
         return [*([m.TextPart(self.text)] if self.text else []), *calls]
 
 
 @dataclass
-class Wanted:
-    """A tool that the agent wants used. `kind` and `names` are how the service knows it again."""
+class ToolRequest:
+    """A tool that the agent requests. `kind` and `identity` are sent back with the result."""
 
     id: str
     name: str
     arguments: dict[str, Any]
     kind: str
-    names: dict[str, Any]
+    identity: dict[str, Any]
     unconfirmed: bool
 
     @classmethod
     def read(cls, invocation: Mapping[str, Any], id: str) -> Self:
-        """A member of `invocationInputs`: a function, or an operation of an API schema, named as its path is."""
+        """A member of `invocationInputs`: a function, or an operation of an API schema, whose path is the name."""
         if "functionInvocationInput" in invocation:
             kind, given = "functionResult", invocation["functionInvocationInput"]
             name, values = given.get("function", ""), given.get("parameters", [])
@@ -340,18 +344,18 @@ class Wanted:
             bodies = given.get("requestBody", {}).get("content", {}).values()
             values = [*given.get("parameters", []), *(each for body in bodies for each in body.get("properties", []))]
         kept = ("actionGroup", "agentId", "function", "apiPath", "httpMethod")
-        names = {key: given[key] for key in kept if key in given}
+        identity = {key: given[key] for key in kept if key in given}
         unconfirmed = "CONFIRMATION" in given.get("actionInvocationType", "")
-        return cls(id, name, {value["name"]: as_argument(value) for value in values}, kind, names, unconfirmed)
+        return cls(id, name, {value["name"]: as_argument(value) for value in values}, kind, identity, unconfirmed)
 
     def result(self, text: str, **state: Any) -> dict[str, Any]:
         if self.kind == "apiResult":
             state["httpStatusCode"] = 404 if state else 200
-        return {self.kind: {**self.names, "responseBody": {"TEXT": {"body": text}}, **state}}
+        return {self.kind: {**self.identity, "responseBody": {"TEXT": {"body": text}}, **state}}
 
 
 def as_argument(parameter: Mapping[str, str]) -> Any:
-    """The service writes every value as text, and arrays not always as JSON."""
+    """The value of a parameter, which the service sends as text; arrays are not always JSON."""
     value, kind = parameter.get("value", ""), parameter.get("type", "string")
     if kind == "string":
         return value
@@ -360,12 +364,12 @@ def as_argument(parameter: Mapping[str, str]) -> Any:
     return [each.strip() for each in value.strip("[]").split(",")] if kind == "array" else value
 
 
-def text(result: Mapping[str, Any]) -> str:
-    """What a result says, in the shapes of the service."""
+def result_text(result: Mapping[str, Any]) -> str:
+    """The text of a result in the shape of the service."""
     (inner,) = result.values()
     return str(inner["responseBody"]["TEXT"]["body"])
 
 
-async def run(function: Callable[..., Any], arguments: Mapping[str, Any], limit: float) -> Any:
-    """What the function returns for arguments that are made to fit its annotations. `limit` is in seconds."""
+async def run_function(function: Callable[..., Any], arguments: Mapping[str, Any], limit: float) -> Any:
+    """Call a function with arguments converted to its annotations. Raises TimeoutError after `limit` seconds."""
     return await with_timeout(limit, validate_call(function), **arguments)

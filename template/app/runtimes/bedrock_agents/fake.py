@@ -1,5 +1,5 @@
-"""A script as an agent of Amazon Bedrock: boto3's real client, its checks, its signatures and its parser of streams.
-Only the wire is played: what would leave it is answered here, in the bytes that the service sends.
+"""A script as an agent of Amazon Bedrock: boto3's real client with its checks, signatures and parser.
+Only the network is replaced: each request is answered here with the bytes that the service would send.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ ADDRESS = re.compile(
 ACTION_GROUP = "tools"
 
 
-class Refused(Exception):
-    """What the service answers with a ValidationException."""
+class Rejected(Exception):
+    """A request that the service answers with a ValidationException."""
 
 
 class Service:
-    """The agent and its sessions: like the real one it remembers what it has said, whether or not anybody heard it."""
+    """The agent and its sessions. As in the real service, a session keeps whole answers, heard or not."""
 
     def __init__(self, script: FunctionModel) -> None:
         self.script = script
@@ -49,63 +49,66 @@ class Service:
         self.pending: dict[str, tuple[str, list[m.ToolCallPart]]] = {}
 
     def answer(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-        """In place of the network."""
+        """Answers a request instead of the network."""
         with suppress(RuntimeError):
-            assert not asyncio.get_running_loop(), "boto3 blocks: the server would stand still"
+            assert not asyncio.get_running_loop(), "boto3 would block the event loop"
         body = json.loads(request.body)
         self.requests.append({"url": request.url, **body})
         try:
             address = ADDRESS.search(request.url)
             if not address:
-                raise Refused("the address has no agent, alias or session")
+                raise Rejected("the address has no agent, alias or session")
             session = address.group(3)
-            self.hear(session, body)
-        except Refused as refusal:
+            self.receive(session, body)
+        except Rejected as refusal:
             error = {"x-amzn-ErrorType": "ValidationException", "Content-Type": "application/json"}
             return AWSResponse(request.url, 400, error, Body(json.dumps({"message": str(refusal)}).encode()))
         kind = {"Content-Type": "application/vnd.amazon.eventstream"}
-        return AWSResponse(request.url, 200, kind, Body(self.speak(session, body), self.loop))
+        return AWSResponse(request.url, 200, kind, Body(self.respond(session, body), self.loop))
 
-    def hear(self, session: str, body: Mapping[str, Any]) -> None:
-        """Put what a request brings into its session."""
+    def receive(self, session: str, body: Mapping[str, Any]) -> None:
+        """Add the messages of a request to its session."""
         state = body.get("sessionState", {})
         memory = self.sessions.setdefault(session, [])
-        memory += told(state.get("conversationHistory", {}).get("messages", []))
+        memory += history_messages(state.get("conversationHistory", {}).get("messages", []))
         waiting = self.pending.pop(session, None)
         if results := state.get("returnControlInvocationResults"):
-            memory.append(returned(waiting, state.get("invocationId"), results))
+            memory.append(tool_results(waiting, state.get("invocationId"), results))
             return
         if not body.get("inputText", "").strip():
-            raise Refused("there is no input")
+            raise Rejected("there is no input")
         memory.append(m.ModelRequest.user_text_prompt(body["inputText"]))
-        known = json.loads(attributes(body).get("results_of_functions_for_this_question", "[]"))
-        for number, each in enumerate(known):
+        results = json.loads(attributes(body).get("results_of_functions_for_this_question", "[]"))
+        for number, each in enumerate(results):
             memory.append(m.ModelResponse([m.ToolCallPart(each["function"], each["arguments"], str(number))]))
             memory.append(m.ModelRequest([m.ToolReturnPart(each["function"], each["result"], str(number))]))
 
-    async def speak(self, session: str, body: Mapping[str, Any]) -> AsyncGenerator[bytes]:
-        """The events of an answer: words, as they come if that was asked for; then the functions it wants used."""
+    async def respond(self, session: str, body: Mapping[str, Any]) -> AsyncGenerator[bytes]:
+        """The events of an answer: its text, in tokens if the request says so; then the requested functions."""
         streams = body.get("streamingConfigurations", {}).get("streamFinalResponse")
-        offered = re.findall(r"(\w+)\(([^)]*)\)", attributes(body).get("functions_available_now", ""))
-        tools = {name: schema(taken) for name, taken in offered}
-        said, calls = "", list[m.ToolCallPart]()
+        functions = re.findall(r"(\w+)\(([^)]*)\)", attributes(body).get("functions_available_now", ""))
+        tools = {name: schema(signature) for name, signature in functions}
+        text_so_far, calls = "", list[m.ToolCallPart]()
         instructions = attributes(body).get("instructions")
         try:
             async for delta in deltas(self.script, self.sessions[session], tools, instructions):
                 if isinstance(delta, DeltaToolCall):
                     calls.append(m.ToolCallPart(str(delta.name), delta.json_args, str(delta.tool_call_id)))
                     continue
-                said += delta
+                text_so_far += delta
                 if streams:
                     yield event("chunk", {"bytes": base64.b64encode(delta.encode()).decode()})
-            if said and not streams:
-                yield event("chunk", {"bytes": base64.b64encode(said.encode()).decode()})
+            if text_so_far and not streams:
+                yield event("chunk", {"bytes": base64.b64encode(text_so_far.encode()).decode()})
             if calls:
                 invocation = uuid4().hex
                 self.pending[session] = invocation, calls
-                yield event("returnControl", {"invocationId": invocation, "invocationInputs": list(map(wanted, calls))})
+                yield event(
+                    "returnControl",
+                    {"invocationId": invocation, "invocationInputs": list(map(invocation_input, calls))},
+                )
         finally:
-            text = [m.TextPart(said)] if said else []
+            text = [m.TextPart(text_so_far)] if text_so_far else []
             self.sessions[session].append(m.ModelResponse([*text, *calls]))
 
 
@@ -113,26 +116,26 @@ def attributes(body: Mapping[str, Any]) -> dict[str, str]:
     return dict(body.get("sessionState", {}).get("promptSessionAttributes", {}))
 
 
-def told(messages: list[dict[str, Any]]) -> list[m.ModelMessage]:
-    """A history that a request brings. Models behind the service refuse one whose roles do not alternate."""
+def history_messages(messages: list[dict[str, Any]]) -> list[m.ModelMessage]:
+    """The history of a request. The service rejects one whose roles do not alternate."""
     roles = [message["role"] for message in messages]
     if roles != ["user", "assistant"] * (len(roles) // 2):
-        raise Refused(f"a history must begin with the user, alternate, and end with the assistant: {roles}")
+        raise Rejected(f"a history must begin with the user, alternate, and end with the assistant: {roles}")
     if any(not block.get("text", "").strip() for message in messages for block in message["content"]):
-        raise Refused("a text of the history is blank")
+        raise Rejected("a text of the history is blank")
     return [record_of(message, "") for message in messages]
 
 
-def returned(
+def tool_results(
     waiting: tuple[str, list[m.ToolCallPart]] | None, invocation: str | None, results: list[dict[str, Any]]
 ) -> m.ModelRequest:
     if waiting is None or waiting[0] != invocation:
-        raise Refused("nothing in this session waits for these results")
+        raise Rejected("nothing in this session waits for these results")
     inner = [result.get("functionResult", {}) for result in results]
     if [result.get("function") for result in inner] != [call.tool_name for call in waiting[1]]:
-        raise Refused("every function that was asked for needs its result")
+        raise Rejected("every function that was asked for needs its result")
     if any(result["actionGroup"] != ACTION_GROUP for result in inner):
-        raise Refused("this agent has no such action group")
+        raise Rejected("this agent has no such action group")
     texts = [result["responseBody"]["TEXT"]["body"] for result in inner]
     parts = [
         m.ToolReturnPart(call.tool_name, text, call.tool_call_id) for call, text in zip(waiting[1], texts, strict=True)
@@ -140,7 +143,7 @@ def returned(
     return m.ModelRequest(parts)
 
 
-def wanted(call: m.ToolCallPart) -> dict[str, Any]:
+def invocation_input(call: m.ToolCallPart) -> dict[str, Any]:
     """A member of `invocationInputs`. Every value is text."""
     kinds = {bool: "boolean", int: "integer", float: "number", list: "array"}
     parameters = [
@@ -155,9 +158,9 @@ def wanted(call: m.ToolCallPart) -> dict[str, Any]:
     return {"functionInvocationInput": {**given, "actionInvocationType": "RESULT"}}
 
 
-def schema(taken: str) -> dict[str, Any]:
+def schema(signature: str) -> dict[str, Any]:
     """The arguments of a function as the request describes them: `order_number, language?`."""
-    names = [name.strip() for name in taken.split(",") if name.strip()]
+    names = [name.strip() for name in signature.split(",") if name.strip()]
     properties = {name.strip("?"): {"type": "string"} for name in names}
     return {"type": "object", "properties": properties, "required": [name for name in names if name[-1] != "?"]}
 
@@ -178,9 +181,9 @@ def event(kind: str, payload: Mapping[str, Any], message: str = "event") -> byte
 
 
 class Body:
-    """The body of a response. Reading it keeps a thread waiting, as a socket does, until somebody shuts it down.
+    """The body of a response. Reading it blocks a thread, as a socket does, until `shutdown`.
 
-    The script runs in `loop`, where those who made it are.
+    The script runs in `loop`, the event loop of the test.
     """
 
     def __init__(self, source: bytes | AsyncGenerator[bytes], loop: asyncio.AbstractEventLoop | None = None) -> None:
@@ -214,13 +217,13 @@ class Body:
 
 
 @cache
-def account() -> boto3.Session:
-    """Keys of nobody; made once, because reading the service's description takes a while."""
-    return boto3.Session("nobody", "nobody", region_name="us-east-1")
+def boto_session() -> boto3.Session:
+    """A session with test keys. One for all tests, since reading the service's description is slow."""
+    return boto3.Session("a-test-key", "a-test-secret", region_name="us-east-1")
 
 
 @dataclass
-class Played(Agent):
+class ScriptedAgent(Agent):
     service: Service
 
     async def events(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
@@ -230,9 +233,9 @@ class Played(Agent):
                 yield each
 
 
-def played(script: FunctionModel) -> Played:
-    """A script, as the runtime of this project asks it."""
+def played(script: FunctionModel) -> ScriptedAgent:
+    """A script as an agent of this runtime."""
     service = Service(script)
-    client = account().client("bedrock-agent-runtime", config=Config(retries={"total_max_attempts": 1}))
+    client = boto_session().client("bedrock-agent-runtime", config=Config(retries={"total_max_attempts": 1}))
     client.meta.events.register("before-send.bedrock-agent-runtime.InvokeAgent", service.answer)
-    return Played(client, "PLAYEDAGNT", "TSTALIASID", service)
+    return ScriptedAgent(client, "PLAYEDAGNT", "TSTALIASID", service)

@@ -21,7 +21,7 @@ from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import config
 from app.runtime import Runtime, run_shielded, run_tool_safely
-from app.runtimes.aws import AwsSettings, missing_credentials, patience
+from app.runtimes.aws import AwsSettings, client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, record_of
 from app.runtimes.streams import as_text, first_stream_to_begin, start_record, with_timeout
 from app.session import Session
@@ -81,11 +81,13 @@ class Strands(Runtime):
 
 
 def bedrock(model_id: str, settings: AwsSettings) -> BedrockModel:
-    return BedrockModel(model_id=model_id, region_name=settings.region, boto_client_config=patience(settings.deadline))
+    return BedrockModel(
+        model_id=model_id, region_name=settings.region, boto_client_config=client_config(settings.deadline)
+    )
 
 
 class FallbackModel(Model):
-    """Several models as one. `answering` is the id of the model that was asked last."""
+    """Several models as one. `answering` is the id of the last one that was called."""
 
     def __init__(self, models: Sequence[Model], deadline: float) -> None:
         self.models = models
@@ -102,7 +104,7 @@ class FallbackModel(Model):
         raise NotImplementedError
 
     def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamEvent]:
-        """AnswerFailed is no error of Strands, which would try again after 4 to 240 seconds."""
+        """Raises AnswerFailed, which Strands does not retry; it would retry its own errors after 4 to 240 seconds."""
 
         def open_stream(model: Model) -> Any:
             self.answering = model_id(model)
@@ -125,7 +127,7 @@ class ShieldedTool(AgentTool):
 
         @wraps(function)
         async def safely(*args: Any, **kwargs: Any) -> Any:
-            # As text: Strands takes a dict with `status` and `content` for a result of its own.
+            # As text, since Strands takes a dict with `status` and `content` for its own ToolResult.
             return as_text(await run_tool_safely(function.__name__, with_timeout(limit, function, *args, **kwargs)))
 
         self.tool: AgentTool = tool(safely)

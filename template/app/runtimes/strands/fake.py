@@ -1,4 +1,4 @@
-"""Scripts, asked through Strands."""
+"""Scripted models for Strands."""
 
 from app.runtimes.aws.scripted_strands import played
 

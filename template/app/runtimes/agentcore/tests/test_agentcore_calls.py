@@ -1,4 +1,4 @@
-"""What a runtime in AgentCore must not do to a call: answer the last question, fall silent, or hold up the others."""
+"""Calls with AgentCore: WebSockets, failures, HTTP, the protocol of agent_runtime/, tools and settings."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from websockets.asyncio.client import ClientConnection
 from agent import phrases
 from agent_runtime import main as deployed
 from app.environment import SettingsError, load
-from app.runtimes.agentcore import FRAME, AgentCore, Deployed, fragments, long_enough
-from app.runtimes.agentcore.fake import ARN, Played
-from app.runtimes.aws.scripted_strands import Played as Model
+from app.runtimes.agentcore import MAX_FRAME, AgentCore, DeployedRuntime, fragments, pad_session_id
+from app.runtimes.agentcore.fake import ARN, ScriptedRuntime
+from app.runtimes.aws.scripted_strands import ScriptedBedrock
 from app.session import Session
 from kit import defaults
 from kit.conventions import played
 from kit.scripted_model import ModelDown, last_exchange, scripted, tool_calls
 from kit.voice_fixtures import Dial
 
-IN_STEP = [{"hears": str(number), "says": f"This is {number}."} for number in range(2, 6)]
+NUMBERS = [{"hears": str(number), "says": f"This is {number}."} for number in range(2, 6)]
 LONG = {"hears": "everything", "says": "One two three four five six seven eight nine ten.", "word_delay": 0.02}
 
 
@@ -44,8 +44,8 @@ async def until(condition: Callable[[], Any]) -> None:
 Talk = Callable[[WebSocket], Awaitable[None]]
 
 
-def runtime(talk: Talk, deadline: float = 5.0) -> Played:
-    """A runtime that was asked, and then does as `talk` wants."""
+def runtime(talk: Talk, deadline: float = 5.0) -> ScriptedRuntime:
+    """A runtime that reads a request and then runs `talk`."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
@@ -53,14 +53,14 @@ def runtime(talk: Talk, deadline: float = 5.0) -> Played:
         await websocket.receive_text()
         await talk(websocket)
 
-    return Played(app, deadline)
+    return ScriptedRuntime(app, deadline)
 
 
 # --- the WebSocket --------------------------------------------------------------------------------------------------
 
 
-async def test_the_turns_after_an_interruption_stay_in_step(dial: Dial) -> None:
-    call = await dial(LONG, *IN_STEP)
+async def test_the_turns_after_an_interruption_get_their_own_answers(dial: Dial) -> None:
+    call = await dial(LONG, *NUMBERS)
     await call.begins("everything")
     await call.interrupts(after="two")
     await asyncio.sleep(0.1)  # the rest of the answer would be on its way
@@ -71,15 +71,15 @@ async def test_the_turns_after_an_interruption_stay_in_step(dial: Dial) -> None:
     ]
 
 
-async def test_new_words_without_an_interruption_stay_in_step_too(dial: Dial) -> None:
-    call = await dial(LONG, *IN_STEP)
+async def test_the_turns_after_a_prompt_without_an_interruption_get_their_own_answers(dial: Dial) -> None:
+    call = await dial(LONG, *NUMBERS)
     await call.begins("everything")
     await call.hears("two")
     assert [(await call.says(f"And {number}?")).text for number in (2, 3)] == ["This is 2.", "This is 3."]
 
 
-async def test_an_answer_that_was_not_heard_out_costs_its_socket(dial: Dial) -> None:
-    model = scripted(LONG, *IN_STEP)
+async def test_the_websocket_of_an_interrupted_answer_is_replaced(dial: Dial) -> None:
+    model = scripted(LONG, *NUMBERS)
     call = await dial(models=[model])
     await call.begins("everything")
     await call.interrupts(after="two")
@@ -88,17 +88,17 @@ async def test_an_answer_that_was_not_heard_out_costs_its_socket(dial: Dial) -> 
     assert len(model.sockets) == 2 and model.sockets[1].close_code is None
 
 
-async def test_a_call_has_one_socket_which_opens_before_anybody_speaks(dial: Dial) -> None:
-    model = scripted(*IN_STEP, {"hears": "hello", "says": "Yes?"})
+async def test_a_call_has_one_websocket_which_opens_before_the_first_turn(dial: Dial) -> None:
+    model = scripted(*NUMBERS, {"hears": "hello", "says": "Yes?"})
     call = await dial(models=[model])
     await until(lambda: model.sockets)
     for text in ("Hello", "2", "3"):
         await call.says(text)
     assert len(model.sockets) == 1
-    assert model.door.sessions == [call.sid]
+    assert model.front_door.sessions == [call.sid]
 
 
-async def test_the_socket_closes_with_the_call(dial: Dial) -> None:
+async def test_the_websocket_closes_when_the_call_ends(dial: Dial) -> None:
     model = scripted({"says": "Yes."})
     call = await dial(models=[model])
     await call.says("Hello")
@@ -106,15 +106,15 @@ async def test_the_socket_closes_with_the_call(dial: Dial) -> None:
     await until(lambda: model.sockets[0].close_code)
 
 
-async def test_a_socket_that_died_between_two_turns_costs_nothing(dial: Dial) -> None:
-    model = scripted(*IN_STEP)
+async def test_a_websocket_that_closes_between_two_turns_is_replaced(dial: Dial) -> None:
+    model = scripted(*NUMBERS)
     call = await dial(models=[model])
     assert (await call.says("2")).text == "This is 2."
     await model.sockets[0].close()
     assert (await call.says("3")).text == "This is 3."
 
 
-async def test_a_runtime_that_starts_slowly_is_ready_for_the_next_turn(
+async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
     dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, opened = scripted({"says": "Yes."}), list[str]()
@@ -134,7 +134,7 @@ async def test_a_runtime_that_starts_slowly_is_ready_for_the_next_turn(
     assert opened == [call.sid]
 
 
-async def test_a_long_conversation_gets_through_in_small_frames(dial: Dial) -> None:
+async def test_a_long_conversation_is_sent_in_small_frames(dial: Dial) -> None:
     def read() -> str:
         """Read the terms."""
         return "ä" * 40_000
@@ -145,17 +145,17 @@ async def test_a_long_conversation_gets_through_in_small_frames(dial: Dial) -> N
     assert len(model.sockets) == 1
 
 
-def test_a_message_is_cut_and_not_changed() -> None:
+def test_a_message_is_split_without_changes() -> None:
     text = json.dumps({"text": "ä" * 30_000})
     assert "".join(fragments(text)) == text
-    assert max(len(part.encode()) for part in fragments(text)) <= FRAME < 32 * 1024
+    assert max(len(part.encode()) for part in fragments(text)) <= MAX_FRAME < 32 * 1024
 
 
-def test_a_session_id_is_as_long_as_agentcore_wants_it() -> None:
-    assert [len(long_enough(id)) for id in ("CA1", defaults.ACCOUNT_SID)] == [33, 34]
+def test_a_session_id_has_the_length_that_agentcore_requires() -> None:
+    assert [len(pad_session_id(id)) for id in ("CA1", defaults.ACCOUNT_SID)] == [33, 34]
 
 
-async def test_nobody_waits_while_credentials_are_fetched(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_credentials_are_fetched_in_a_thread(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     model = scripted({"says": "Yes."})
     sign = model.client.generate_ws_connection
 
@@ -181,34 +181,34 @@ async def longest_pause(work: Awaitable[Any]) -> float:
 # --- failures -------------------------------------------------------------------------------------------------------
 
 
-async def says_an_error(websocket: WebSocket) -> None:
+async def reports_an_error(websocket: WebSocket) -> None:
     await websocket.send_text('{"type": "error", "reason": "ThrottlingException"}')
     await websocket.receive()
 
 
-async def says_nonsense(websocket: WebSocket) -> None:
+async def sends_an_unknown_frame(websocket: WebSocket) -> None:
     await websocket.send_text('{"token": "a secret of the caller"}')
     await websocket.receive()
 
 
-async def says_an_essay(websocket: WebSocket) -> None:
+async def sends_an_invalid_reason(websocket: WebSocket) -> None:
     await websocket.send_text('{"type": "error", "reason": "a secret of the caller"}')
     await websocket.receive()
 
 
-async def goes_away(websocket: WebSocket) -> None:
+async def disconnects(websocket: WebSocket) -> None:
     await websocket.close()
 
 
-async def says_nothing(websocket: WebSocket) -> None:
+async def stays_silent(websocket: WebSocket) -> None:
     await websocket.receive()
 
 
-BROKEN = [says_an_error, says_nonsense, says_an_essay, goes_away, says_nothing]
+FAILURES = [reports_an_error, sends_an_unknown_frame, sends_an_invalid_reason, disconnects, stays_silent]
 
 
-@pytest.mark.parametrize("talk", BROKEN)
-async def test_a_broken_runtime_is_apologised_for_in_time(dial: Dial, logged: Callable[[], str], talk: Talk) -> None:
+@pytest.mark.parametrize("talk", FAILURES)
+async def test_a_failure_of_the_runtime_ends_in_an_apology(dial: Dial, logged: Callable[[], str], talk: Talk) -> None:
     call = await dial(models=[runtime(talk)], deadline=0.3)
     turn = await call.says("Hello")
     assert turn.text.removeprefix(phrases.HOLD).strip() == phrases.APOLOGY
@@ -217,13 +217,13 @@ async def test_a_broken_runtime_is_apologised_for_in_time(dial: Dial, logged: Ca
     assert "model.failed" in log and "secret" not in log
 
 
-@pytest.mark.parametrize("talk", BROKEN)
-async def test_the_second_runtime_answers_when_the_first_is_broken(dial: Dial, talk: Talk) -> None:
+@pytest.mark.parametrize("talk", FAILURES)
+async def test_the_second_runtime_answers_when_the_first_fails(dial: Dial, talk: Talk) -> None:
     call = await dial(models=[runtime(talk), scripted({"says": "Yes."})], deadline=0.5)
     assert (await call.says("Hello")).text.removeprefix(phrases.HOLD).strip() == "Yes."
 
 
-async def test_what_broke_off_is_not_said_again_by_another(dial: Dial) -> None:
+async def test_a_runtime_that_breaks_off_is_not_replaced(dial: Dial) -> None:
     async def breaks_off(websocket: WebSocket) -> None:
         await websocket.send_text('{"type": "text", "token": "One two"}')
         await websocket.close()
@@ -232,8 +232,8 @@ async def test_what_broke_off_is_not_said_again_by_another(dial: Dial) -> None:
     assert (await call.says("Count")).text == f"One two {phrases.APOLOGY}"
 
 
-async def test_the_log_says_what_a_runtime_died_of(dial: Dial, logged: Callable[[], str]) -> None:
-    call = await dial(models=[runtime(says_an_error)])
+async def test_the_log_has_the_error_of_a_runtime(dial: Dial, logged: Callable[[], str]) -> None:
+    call = await dial(models=[runtime(reports_an_error)])
     await call.says("Hello")
     assert "ThrottlingException" in logged()
 
@@ -241,12 +241,12 @@ async def test_the_log_says_what_a_runtime_died_of(dial: Dial, logged: Callable[
 # --- HTTP -----------------------------------------------------------------------------------------------------------
 
 
-async def test_http_serves_where_the_websocket_is_refused(dial: Dial, logged: Callable[[], str]) -> None:
-    model = scripted({"hears": "look", "calls": {"look": {}}, "then": "It is {result}."}, *IN_STEP)
-    model.door.closed = {"websocket"}
+async def test_http_is_used_when_the_websocket_is_refused(dial: Dial, logged: Callable[[], str]) -> None:
+    model = scripted({"hears": "look", "calls": {"look": {}}, "then": "It is {result}."}, *NUMBERS)
+    model.front_door.closed = {"websocket"}
     call = await dial(models=[model], tools=[look])
     assert [(await call.says(text)).text for text in ("2", "look", "3")] == ["This is 2.", "It is here.", "This is 3."]
-    assert model.sockets == [] and set(model.door.sessions) == {call.sid}
+    assert model.sockets == [] and set(model.front_door.sessions) == {call.sid}
     assert "websocket.refused" in logged() and "InvalidStatus 403" in logged()
 
 
@@ -255,33 +255,33 @@ def look() -> str:
     return "here"
 
 
-async def test_words_over_http_come_as_they_are_said(dial: Dial) -> None:
-    model = scripted({"hears": "everything", "says": "One two three.", "word_delay": 0.3}, *IN_STEP)
-    model.door.closed = {"websocket"}
+async def test_tokens_over_http_are_sent_as_they_arrive(dial: Dial) -> None:
+    model = scripted({"hears": "everything", "says": "One two three.", "word_delay": 0.3}, *NUMBERS)
+    model.front_door.closed = {"websocket"}
     call = await dial(models=[model])
     turn = await call.says("everything")
     assert turn.first and turn.total and turn.total - turn.first > 400
 
 
-async def test_an_interruption_over_http_stays_in_step(dial: Dial) -> None:
-    model = scripted(LONG, *IN_STEP)
-    model.door.closed = {"websocket"}
+async def test_the_turn_after_an_interruption_over_http_gets_its_own_answer(dial: Dial) -> None:
+    model = scripted(LONG, *NUMBERS)
+    model.front_door.closed = {"websocket"}
     call = await dial(models=[model])
     await call.begins("everything")
     await call.interrupts(after="two")
     assert (await call.says("And 2?")).text == "This is 2."
 
 
-async def test_who_lets_nobody_through_is_apologised_for(dial: Dial) -> None:
+async def test_a_runtime_that_refuses_every_request_ends_in_an_apology(dial: Dial) -> None:
     model = scripted({"says": "Yes."})
-    model.door.closed = {"websocket", "http"}
+    model.front_door.closed = {"websocket", "http"}
     call = await dial(models=[model], deadline=2.0)
     assert (await call.says("Hello")).text == phrases.APOLOGY
 
 
-async def test_nobody_waits_while_http_does(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_over_http_are_sent_in_a_thread(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     model = scripted({"says": "Yes."})
-    model.door.closed = {"websocket"}
+    model.front_door.closed = {"websocket"}
     client = model.http
 
     def slowly() -> Any:
@@ -293,7 +293,7 @@ async def test_nobody_waits_while_http_does(dial: Dial, monkeypatch: pytest.Monk
     assert await longest_pause(call.says("Hello")) < 0.2
 
 
-# --- what runs in AgentCore -----------------------------------------------------------------------------------------
+# --- agent_runtime/ -------------------------------------------------------------------------------------------------
 
 
 async def frames(payload: Any, rule: dict[str, Any]) -> list[dict[str, Any]]:
@@ -301,7 +301,7 @@ async def frames(payload: Any, rule: dict[str, Any]) -> list[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kit.scripted_model.played", scripts.append)
         scripted(rule)
-    return [frame async for frame in deployed.answer(payload, Model(scripts[0]))]
+    return [frame async for frame in deployed.answer(payload, ScriptedBedrock(scripts[0]))]
 
 
 ASK = {
@@ -313,7 +313,7 @@ ASK = {
 }
 
 
-async def test_an_ask_is_answered_with_words_and_what_they_came_to() -> None:
+async def test_a_request_is_answered_with_tokens_and_their_message() -> None:
     assert await frames(ASK, {"says": "Good day."}) == [
         {"type": "text", "token": "Good "},
         {"type": "text", "token": "day."},
@@ -327,15 +327,15 @@ async def test_an_ask_is_answered_with_words_and_what_they_came_to() -> None:
 
 
 @pytest.mark.parametrize("change", [{"version": 2}, {"type": "order"}, {"messages": "Hello"}])
-async def test_an_ask_of_another_version_is_refused(change: dict[str, Any]) -> None:
+async def test_a_request_of_another_version_is_refused(change: dict[str, Any]) -> None:
     assert await frames(ASK | change, {"says": "Yes."}) == [{"type": "error", "reason": "ValidationError"}]
 
 
-async def test_a_failure_is_told_by_its_class_alone() -> None:
+async def test_a_failure_is_reported_by_its_class_alone() -> None:
     assert await frames(json.dumps(ASK), {"fails": True}) == [{"type": "error", "reason": "ModelDown"}]
 
 
-async def test_the_runtime_prints_and_logs_no_word(
+async def test_the_runtime_prints_and_logs_nothing_of_the_conversation(
     dial: Dial, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     call = await dial({"says": "A secret of the caller.", "breaks_off": True})
@@ -345,8 +345,8 @@ async def test_the_runtime_prints_and_logs_no_word(
     assert "an answer failed: ModelDown" in log
 
 
-async def test_who_asks_again_has_no_use_for_the_last_answer() -> None:
-    model = scripted(LONG, *IN_STEP)
+async def test_a_second_request_cancels_the_answer_to_the_first() -> None:
+    model = scripted(LONG, *NUMBERS)
     socket = await model.open("CA1")
     said = ""
     for text in ("everything", "2"):
@@ -361,7 +361,7 @@ async def test_who_asks_again_has_no_use_for_the_last_answer() -> None:
     assert "This is 2." in said and "ten" not in said
 
 
-async def test_a_model_that_nobody_listens_to_is_stopped(dial: Dial) -> None:
+async def test_an_interruption_stops_the_model(dial: Dial) -> None:
     stopped = asyncio.Event()
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
@@ -378,7 +378,7 @@ async def test_a_model_that_nobody_listens_to_is_stopped(dial: Dial) -> None:
         await stopped.wait()
 
 
-def test_what_is_deployed_alone_needs_nothing_of_the_server() -> None:
+def test_agent_runtime_imports_nothing_of_the_server() -> None:
     folder = Path(str(deployed.__file__)).parent
     for path in folder.glob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
@@ -396,17 +396,17 @@ def returned(messages: list[m.ModelMessage]) -> list[str]:
 
 @pytest.fixture
 def own_tool(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A tool that runs in AgentCore. Returns what it was asked."""
-    asked: list[str] = []
+    """A tool that runs in AgentCore. Returns its arguments."""
+    cities: list[str] = []
 
     @strands.tool
     def weather(city: str) -> str:
         """Say how the weather is."""
-        asked.append(city)
+        cities.append(city)
         return f"rain in {city}"
 
     monkeypatch.setattr(deployed, "TOOLS", [weather])
-    return asked
+    return cities
 
 
 async def test_a_tool_of_the_runtime_runs_there(dial: Dial, own_tool: list[str]) -> None:
@@ -415,31 +415,31 @@ async def test_a_tool_of_the_runtime_runs_there(dial: Dial, own_tool: list[str])
     assert (turn.text, own_tool, turn.tools) == ("There is rain in Bonn.", ["Bonn"], ["weather"])
 
 
-async def test_a_failure_after_a_tool_of_the_runtime_is_told_by_its_own_class(own_tool: list[str]) -> None:
+async def test_a_failure_after_a_tool_of_the_runtime_is_reported_by_its_own_class(own_tool: list[str]) -> None:
     async def fails(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
         if last_exchange(messages)[1]:
             raise ModelDown
         yield tool_calls({"weather": {"city": "Bonn"}})
 
-    model = Model(FunctionModel(stream_function=fails))
-    told = [frame async for frame in deployed.answer(ASK, model)]
-    assert (own_tool, told[-1]) == (["Bonn"], {"type": "error", "reason": "ModelDown"})
+    model = ScriptedBedrock(FunctionModel(stream_function=fails))
+    frames = [frame async for frame in deployed.answer(ASK, model)]
+    assert (own_tool, frames[-1]) == (["Bonn"], {"type": "error", "reason": "ModelDown"})
 
 
-async def test_tools_of_both_sides_may_be_called_in_one_breath(dial: Dial, own_tool: list[str]) -> None:
+async def test_tools_of_both_sides_may_be_called_at_once(dial: Dial, own_tool: list[str]) -> None:
     rule = {"hears": "both", "calls": {"weather": {"city": "Bonn"}, "look": {}}, "then": "{result}"}
-    call = await dial(rule, *IN_STEP, tools=[look])
+    call = await dial(rule, *NUMBERS, tools=[look])
     assert sorted((await call.says("both")).text.split()) == ["Bonn", "here", "in", "rain"]
     assert (await call.says("2")).text == "This is 2."
     assert sorted(returned(call.session.history)) == ["here", "rain in Bonn"]
 
 
-async def test_a_tool_that_nobody_has_is_no_end(dial: Dial) -> None:
+async def test_a_call_of_an_unknown_tool_does_not_end_the_answer(dial: Dial) -> None:
     call = await dial({"calls": {"fly": {}, "look": {}}, "then": "{result}"}, tools=[look])
     assert "here" in (await call.says("fly")).text
 
 
-async def test_wrong_arguments_are_told_to_the_model(dial: Dial) -> None:
+async def test_the_model_gets_wrong_arguments_as_a_result(dial: Dial) -> None:
     def book(count: int) -> str:
         """Book seats."""
         return f"booked {count}"
@@ -458,7 +458,7 @@ async def test_wrong_arguments_are_told_to_the_model(dial: Dial) -> None:
     assert returned(list(call.session.turn.record))[0].startswith("Wrong arguments. count: Input should be")
 
 
-async def test_blank_words_before_a_tool_are_not_sent_back(dial: Dial) -> None:
+async def test_blank_text_before_a_tool_call_is_not_sent_back(dial: Dial) -> None:
     call = await dial({"says": "  ", "calls": {"look": {}}, "then": "It is {result}."}, tools=[look])
     assert (await call.says("look")).text.strip() == "It is here."
 
@@ -467,7 +467,7 @@ async def test_blank_words_before_a_tool_are_not_sent_back(dial: Dial) -> None:
 
 
 @pytest.mark.parametrize("name", ["BEDROCK_AGENTCORE_AGENT_ARN", "BEDROCK_AGENTCORE_FALLBACK_ARN"])
-def test_what_is_no_arn_of_a_runtime_is_named(environment: pytest.MonkeyPatch, name: str) -> None:
+def test_an_invalid_arn_is_reported(environment: pytest.MonkeyPatch, name: str) -> None:
     environment.setenv(name, "arn:aws:bedrock-agentcore:us-east-1:000000000000:memory/notes")
     with pytest.raises(SettingsError) as error:
         load(models_too=False)
@@ -475,21 +475,21 @@ def test_what_is_no_arn_of_a_runtime_is_named(environment: pytest.MonkeyPatch, n
     assert problem.startswith(f"{name} is ")
 
 
-def test_a_missing_arn_is_named_once(environment: pytest.MonkeyPatch) -> None:
+def test_a_missing_arn_is_reported_once(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("BEDROCK_AGENTCORE_AGENT_ARN")
     with pytest.raises(SettingsError) as error:
         load()
     assert sum(problem.startswith("BEDROCK_AGENTCORE_AGENT_ARN ") for problem in error.value.problems) == 1
 
 
-def test_both_runtimes_are_asked_in_order_each_in_its_region() -> None:
+def test_both_runtimes_are_used_in_order_each_in_its_region() -> None:
     second = ARN.replace("us-east-1", "eu-central-1")
     runtimes = AgentCore.build(defaults.settings(fallback_arn=second)).runtimes
     assert [each.arn for each in runtimes] == [ARN, second]
-    assert Deployed(second, 5.0).client.region == "eu-central-1"
+    assert DeployedRuntime(second, 5.0).client.region == "eu-central-1"
 
 
-async def test_a_call_that_comes_back_keeps_its_socket() -> None:
+async def test_a_call_that_resumes_keeps_its_websocket() -> None:
     model = scripted({"says": "Yes."})
     agentcore = AgentCore([model], 5.0)
     await agentcore.warm_up()

@@ -1,4 +1,4 @@
-"""The stack of deploy/, as its tests read it."""
+"""The CloudFormation stack of deploy/, parsed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEPLOY = Path(__file__).parents[4] / "deploy"
 TEMPLATE: dict[str, Any] = yaml.safe_load(STACK.read_text(encoding="utf-8"))
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.values()}
-NOT_OURS = {"TAC_ANALYTICS_DISABLED"}  # what a library reads
+NOT_OURS = {"TAC_ANALYTICS_DISABLED"}  # read by a library
 
 
 def properties(kind: str) -> list[dict[str, Any]]:
@@ -45,5 +45,5 @@ def statements() -> Iterator[dict[str, Any]]:
 
 
 def text(resource: Any) -> str:
-    """A resource as it stands in a policy; what a parameter says is the user's."""
+    """A resource as it stands in a policy; a parameter is the user's."""
     return str(resource.get("Fn::Sub", resource) if isinstance(resource, dict) else resource)

@@ -1,4 +1,4 @@
-"""deploy/cloudformation.yml runs the app as the app needs it, and lets nobody reach more than needed."""
+"""deploy/cloudformation.yml: permissions, networks, settings, long calls and alarms."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ENVIRONMENT: dict[str, Any] = {each["Name"]: each["Value"] for each in CONTAINER
 SECRETS: dict[str, Any] = {each["Name"]: each["ValueFrom"] for each in CONTAINER["Secrets"]}
 
 
-# --- who may do what ----------------------------------------------------------------------------------------------
+# --- permissions --------------------------------------------------------------------------------------------------
 
 
 def test_the_roles_are_for_tasks_of_this_account() -> None:
@@ -45,8 +45,8 @@ def test_the_roles_are_for_tasks_of_this_account() -> None:
         assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
-def test_the_agent_cannot_read_secrets_and_ecs_cannot_answer() -> None:
-    """What starts a task and what runs in it are two roles."""
+def test_the_task_role_cannot_read_secrets() -> None:
+    """ECS reads them with the execution role, and the app runs with another."""
     task = RESOURCES["TaskRole"]["Properties"]["Policies"]
     allowed = {a.split(":")[0] for p in task for s in p["PolicyDocument"]["Statement"] for a in many(s["Action"])}
     assert allowed <= {"bedrock", "bedrock-agentcore", "dynamodb"}
@@ -55,17 +55,17 @@ def test_the_agent_cannot_read_secrets_and_ecs_cannot_answer() -> None:
     assert definition["ExecutionRoleArn"] == {"Fn::GetAtt": ["ExecutionRole", "Arn"]}
 
 
-def test_the_process_is_nobody_in_particular() -> None:
+def test_the_process_does_not_run_as_root() -> None:
     dockerfile = (DEPLOY.parent / "Dockerfile").read_text(encoding="utf-8")
     uid = re.search(r"useradd --uid (\d+)", dockerfile)
     assert uid and uid[1] != "0" and CONTAINER["User"] == uid[1]
     assert f"USER {uid[1]}\n" in dockerfile and not CONTAINER.get("Privileged")
 
 
-# --- who reaches whom ---------------------------------------------------------------------------------------------
+# --- networks -----------------------------------------------------------------------------------------------------
 
 
-def test_calls_come_over_tls_only() -> None:
+def test_calls_use_tls_only() -> None:
     listeners = {listener["Port"]: listener for listener in properties("ElasticLoadBalancingV2::Listener")}
     assert listeners.keys() == {80, 443}
     assert listeners[443]["Protocol"] == "HTTPS" and listeners[443]["Certificates"]
@@ -74,7 +74,7 @@ def test_calls_come_over_tls_only() -> None:
     assert redirect["Type"] == "redirect" and redirect["RedirectConfig"]["Protocol"] == "HTTPS"
 
 
-def test_the_tasks_are_reached_by_the_load_balancer_alone() -> None:
+def test_only_the_load_balancer_reaches_the_tasks() -> None:
     network = only("ECS::Service")["NetworkConfiguration"]["AwsvpcConfiguration"]
     assert network["AssignPublicIp"] == "DISABLED"
     assert network["SecurityGroups"] == [{"Ref": "TaskGroup"}]
@@ -86,7 +86,7 @@ def test_the_tasks_are_reached_by_the_load_balancer_alone() -> None:
     )
 
 
-def test_private_subnets_have_a_way_out_and_none_in() -> None:
+def test_private_subnets_have_a_nat_gateway_only() -> None:
     network = NETWORK["Resources"]
     routes = {
         each["Properties"]["RouteTableId"]["Ref"]: each["Properties"]
@@ -104,7 +104,7 @@ def test_private_subnets_have_a_way_out_and_none_in() -> None:
         assert all(gateway in joined[name] for name in subnets)
 
 
-def test_everything_agrees_on_the_port() -> None:
+def test_the_port_is_the_same_everywhere() -> None:
     port = int(ENVIRONMENT["PORT"])
     assert f"EXPOSE {port}\n" in (DEPLOY.parent / "Dockerfile").read_text(encoding="utf-8")
     assert [mapping["ContainerPort"] for mapping in CONTAINER["PortMappings"]] == [port]
@@ -114,16 +114,16 @@ def test_everything_agrees_on_the_port() -> None:
     assert {ingress["FromPort"], ingress["ToPort"], balanced["ContainerPort"], targets["Port"]} == {port}
 
 
-# --- what the container is told -----------------------------------------------------------------------------------
+# --- settings ----------------------------------------------------------------------------------------------------
 
 
-def test_every_setting_that_must_be_is_given() -> None:
+def test_every_required_setting_is_given() -> None:
     given = {*ENVIRONMENT, *SECRETS}
     assert {name for name, field in FIELDS.items() if field.is_required()} <= given
     assert given - NOT_OURS <= FIELDS.keys()
 
 
-def test_no_secret_stands_in_the_open() -> None:
+def test_no_secret_is_in_the_stack() -> None:
     assert not [name for name in ENVIRONMENT if name in FIELDS and "SecretStr" in repr(FIELDS[name].annotation)]
     assert not [name for name in ENVIRONMENT if re.search("TOKEN|SECRET|PASSWORD|KEY", name)]
     for name, value in SECRETS.items():
@@ -131,7 +131,7 @@ def test_no_secret_stands_in_the_open() -> None:
     assert not [name for name, parameter in TEMPLATE["Parameters"].items() if parameter.get("NoEcho")]
 
 
-def test_the_server_takes_these_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"DomainName": "agent.example.com", "AWS::Region": config.REGION}
     for name in FIELDS:
         monkeypatch.delenv(name, raising=False)
@@ -151,10 +151,10 @@ def test_the_server_takes_these_settings(monkeypatch: pytest.MonkeyPatch) -> Non
     assert settings.public_url == "https://agent.example.com" and settings.drain == float(ENVIRONMENT["AGENT_DRAIN"])
 
 
-# --- calls are long -----------------------------------------------------------------------------------------------
+# --- long calls ---------------------------------------------------------------------------------------------------
 
 
-async def test_it_is_healthy_when_the_app_says_so(web: Web) -> None:
+async def test_the_health_check_uses_the_health_route(web: Web) -> None:
     targets = only("ElasticLoadBalancingV2::TargetGroup")
     answer = await web.http.get(targets["HealthCheckPath"])
     assert str(answer.status_code) == targets["Matcher"]["HttpCode"]
@@ -162,8 +162,8 @@ async def test_it_is_healthy_when_the_app_says_so(web: Web) -> None:
     assert f"    CMD {json.dumps(CONTAINER['HealthCheck']['Command'][1:])}\n" in dockerfile
 
 
-def test_no_silence_is_too_long_for_the_load_balancer() -> None:
-    """Nothing limits how long a caller may be silent. The server's pings are often enough, and half an hour without."""
+def test_the_idle_timeout_of_the_load_balancer_allows_long_silence() -> None:
+    """A caller may be silent without limit. The server's pings come in time, and half an hour may pass without them."""
     idle = float(
         attributes(only("ElasticLoadBalancingV2::LoadBalancer")["LoadBalancerAttributes"])[
             "idle_timeout.timeout_seconds"
@@ -171,7 +171,7 @@ def test_no_silence_is_too_long_for_the_load_balancer() -> None:
     )
     ping = uvicorn.Config("app", log_config=None).ws_ping_interval
     assert ping and idle > 2 * ping
-    assert 1800 <= idle <= 4000  # no load balancer takes more
+    assert 1800 <= idle <= 4000  # the most that a load balancer allows
 
 
 def test_a_task_has_time_for_its_last_calls() -> None:
@@ -182,7 +182,7 @@ def test_a_task_has_time_for_its_last_calls() -> None:
     assert drain + grace + Timeouts.shutdown <= CONTAINER["StopTimeout"] <= 120  # the most that Fargate gives
 
 
-def test_there_are_as_many_tasks_as_the_store_allows() -> None:
+def test_the_number_of_tasks_fits_the_store() -> None:
     service = only("ECS::Service")
     if STORE.shared:
         scaled = only("ApplicationAutoScaling::ScalableTarget")
@@ -195,16 +195,16 @@ def test_there_are_as_many_tasks_as_the_store_allows() -> None:
         assert not properties("ApplicationAutoScaling::ScalableTarget")
 
 
-def test_a_deployment_leaves_no_call_unanswered_and_goes_back_when_it_fails() -> None:
+def test_a_deployment_keeps_tasks_running_and_rolls_back_when_it_fails() -> None:
     deployment = only("ECS::Service")["DeploymentConfiguration"]
     assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
     assert (deployment["MinimumHealthyPercent"], deployment["MaximumPercent"]) == (100, 200)
 
 
-# --- who hears of it ----------------------------------------------------------------------------------------------
+# --- alarms and logs ----------------------------------------------------------------------------------------------
 
 
-def test_somebody_hears_of_what_callers_hear() -> None:
+def test_every_failure_that_callers_hear_has_an_alarm() -> None:
     alarms = {alarm["MetricName"]: alarm for alarm in properties("CloudWatch::Alarm")}
     assert alarms.keys() == {
         "HealthyHostCount",
@@ -216,14 +216,14 @@ def test_somebody_hears_of_what_callers_hear() -> None:
     assert alarms["HealthyHostCount"]["TreatMissingData"] == "breaching"  # no task reports nothing
 
 
-def test_the_log_goes_where_the_stack_says() -> None:
+def test_the_container_logs_to_the_log_group_of_the_stack() -> None:
     assert CONTAINER["LogConfiguration"]["Options"]["awslogs-group"] == {"Ref": "Log"}
 
 
-# --- the page -----------------------------------------------------------------------------------------------------
+# --- README.md ----------------------------------------------------------------------------------------------------
 
 
-def test_the_page_gives_what_the_stack_asks_for() -> None:
+def test_the_command_in_the_readme_sets_every_required_parameter() -> None:
     page = (DEPLOY / "README.md").read_text(encoding="utf-8")
     command = page[page.rindex("aws cloudformation deploy") :].partition("```")[0]
     given = set(re.findall(r"\b([A-Z]\w+)=", command))

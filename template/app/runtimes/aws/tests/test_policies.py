@@ -1,4 +1,4 @@
-"""What the stacks of deploy/ have in common: they are valid, and let nobody do more than needed."""
+"""Rules for every stack of deploy/: valid templates, minimal permissions, logs and alarms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEEDED = {
 }
 
 
-def test_it_is_what_cloudformation_takes() -> None:
+def test_the_templates_are_valid() -> None:
     lint = [
         sys.executable,
         "-c",
@@ -30,7 +30,7 @@ def test_it_is_what_cloudformation_takes() -> None:
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
-def test_nobody_may_do_everything_or_anything_to_everything() -> None:
+def test_no_statement_allows_all_actions_or_all_resources() -> None:
     for statement in statements():
         assert statement["Effect"] == "Allow" and "NotAction" not in statement and "NotResource" not in statement
         assert not [action for action in many(statement["Action"]) if "*" in action]
@@ -41,18 +41,18 @@ def test_nobody_may_do_everything_or_anything_to_everything() -> None:
             assert "*" not in wild, statement
 
 
-def test_the_agent_may_ask_what_answers() -> None:
-    """And a stack that starts the agent itself may wake it."""
+def test_the_agent_may_use_its_runtime_and_no_other() -> None:
+    """A stack that runs the agent in AgentCore may invoke that too."""
     needed = NEEDED[RUNTIME.__name__] | (NEEDED["AgentCore"] if properties("BedrockAgentCore::Runtime") else set())
     asked = {action for statement in statements() for action in many(statement["Action"])}
     assert {action for action in asked if action.startswith("bedrock")} == needed
 
 
-def test_the_log_is_not_kept_for_ever() -> None:
+def test_logs_have_a_retention() -> None:
     assert all(log["RetentionInDays"] <= 90 for log in properties("Logs::LogGroup"))
 
 
-def test_whoever_was_given_an_address_hears_of_alarms() -> None:
+def test_alarms_are_sent_to_the_email_address() -> None:
     alarms = properties("CloudWatch::Alarm")
     assert alarms and all(alarm["AlarmActions"] == [{"Ref": "Alarms"}] for alarm in alarms)
     (subscription,) = properties("SNS::Subscription")

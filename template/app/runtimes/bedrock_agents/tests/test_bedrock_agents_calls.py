@@ -1,4 +1,4 @@
-"""What an agent of Amazon Bedrock Agents must not do to a call, and how its tools come back to this server."""
+"""Calls with Amazon Bedrock Agents: threads, interruptions, requests, tools, the action group and settings."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from agent import phrases
 from app.environment import SettingsError, load
 from app.main import create_app
 from app.registry import load_tools
-from app.runtimes.bedrock_agents import BedrockAgents, Reply, Wanted, connected
+from app.runtimes.bedrock_agents import BedrockAgents, Reply, ToolRequest, runtime_client
 from app.runtimes.bedrock_agents.commands import function_schema
-from app.runtimes.bedrock_agents.fake import Played, event, played
+from app.runtimes.bedrock_agents.fake import ScriptedAgent, event, played
 from app.turn import Turn
 from kit import cli, defaults
 from kit.caller import caller_on
@@ -41,7 +41,7 @@ LONG = {"hears": "story", "says": "One two three four five six seven eight.", "w
 
 
 def readers() -> list[threading.Thread]:
-    """The threads that read answers just now."""
+    """The threads that read answers."""
     return [thread for thread in threading.enumerate() if thread.name == "bedrock-agent"]
 
 
@@ -51,7 +51,7 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
             await asyncio.sleep(0.005)
 
 
-def asked(agent: Played, number: int = -1) -> dict[str, Any]:
+def requests(agent: ScriptedAgent, number: int = -1) -> dict[str, Any]:
     return agent.service.requests[number]
 
 
@@ -60,10 +60,10 @@ def history(request: dict[str, Any]) -> list[tuple[str, str]]:
     return [(message["role"], " ".join(block["text"] for block in message["content"])) for message in messages]
 
 
-# --- time ----------------------------------------------------------------------------------------------------------
+# --- threads -------------------------------------------------------------------------------------------------------
 
 
-async def test_two_calls_at_once_do_not_wait_for_each_other() -> None:
+async def test_two_calls_at_once_do_not_block_each_other() -> None:
     app = create_app(
         defaults.settings(), [scripted({"says": "Yes.", "delay": 0.8})], [], transport=SimulatedAccount().transport
     )
@@ -77,7 +77,7 @@ async def test_two_calls_at_once_do_not_wait_for_each_other() -> None:
         assert time.monotonic() - began < 1.5
 
 
-async def test_the_server_goes_on_while_the_agent_thinks(dial: Dial) -> None:
+async def test_the_event_loop_runs_while_the_agent_is_silent(dial: Dial) -> None:
     call = await dial({"says": "Yes.", "delay": 0.5})
     turn = asyncio.create_task(call.says("Hello"))
     gaps = [time.monotonic()]
@@ -87,7 +87,7 @@ async def test_the_server_goes_on_while_the_agent_thinks(dial: Dial) -> None:
     assert max(after - before for before, after in zip(gaps, gaps[1:], strict=False)) < 0.4
 
 
-async def test_an_interruption_is_read_while_the_agent_thinks(dial: Dial) -> None:
+async def test_an_interruption_is_handled_while_the_agent_is_silent(dial: Dial) -> None:
     call = await dial({"hears": "first", "hangs": True}, YES, deadline=5.0)
     await call.begins("first")
     await until(readers)
@@ -98,27 +98,27 @@ async def test_an_interruption_is_read_while_the_agent_thinks(dial: Dial) -> Non
     await until(lambda: not readers())
 
 
-async def test_nobody_is_asked_twice(wire: Wire, dial: Dial) -> None:
+async def test_a_failed_request_is_not_repeated(wire: Wire, dial: Dial) -> None:
     wire.status = 500
     call = await dial(models=["AAAAAAAAAA/TSTALIASID"])
     assert (await call.says("Hello")).text == phrases.APOLOGY
     assert wire.requests == 1
 
 
-def test_the_service_has_as_long_as_the_caller_is_held_for() -> None:
-    config = connected(defaults.settings(deadline=2.0)).meta.config
+def test_the_timeouts_follow_the_deadline() -> None:
+    config = runtime_client(defaults.settings(deadline=2.0)).meta.config
     assert (config.connect_timeout, config.read_timeout) == (2.0, 8.0)
 
 
-async def test_the_only_agent_may_think_for_longer_than_the_deadline(dial: Dial) -> None:
+async def test_the_only_agent_may_be_silent_for_longer_than_the_deadline(dial: Dial) -> None:
     call = await dial({"says": "Yes.", "delay": 0.4}, deadline=0.2)
     assert (await call.says("Hello")).text == f"{phrases.HOLD} Yes."
 
 
-# --- what is left of an answer that nobody waits for ----------------------------------------------------------------
+# --- interruptions --------------------------------------------------------------------------------------------------
 
 
-async def test_an_abandoned_stream_is_closed_at_once(wire: Wire, dial: Dial) -> None:
+async def test_an_interruption_closes_the_stream(wire: Wire, dial: Dial) -> None:
     call = await dial(models=["AAAAAAAAAA/TSTALIASID"])
     await call.begins("Hello")
     await call.hears("One")
@@ -127,7 +127,7 @@ async def test_an_abandoned_stream_is_closed_at_once(wire: Wire, dial: Dial) -> 
     await until(lambda: not readers())
 
 
-async def test_no_word_of_an_interrupted_answer_comes_later(wire: Wire, dial: Dial) -> None:
+async def test_no_token_of_an_interrupted_answer_is_sent_later(wire: Wire, dial: Dial) -> None:
     call = await dial(models=["AAAAAAAAAA/TSTALIASID"])
     await call.begins("Hello")
     await call.interrupts(after="One")
@@ -136,7 +136,7 @@ async def test_no_word_of_an_interrupted_answer_comes_later(wire: Wire, dial: Di
     assert turn.text == "Two"
 
 
-async def test_three_turns_after_an_interruption_are_in_step(dial: Dial) -> None:
+async def test_the_turns_after_an_interruption_get_their_own_answers(dial: Dial) -> None:
     agent = scripted(LONG, *({"hears": word, "says": f"You said {word}."} for word in ("red", "green", "blue")))
     call = await dial(models=[agent])
     await call.begins("Tell me a story")
@@ -146,7 +146,7 @@ async def test_three_turns_after_an_interruption_are_in_step(dial: Dial) -> None
         "You said green.",
         "You said blue.",
     ]
-    assert history(asked(agent)) == [
+    assert history(requests(agent)) == [
         ("user", "Tell me a story"),
         ("assistant", "One two"),
         ("user", "red"),
@@ -156,11 +156,11 @@ async def test_three_turns_after_an_interruption_are_in_step(dial: Dial) -> None
     ]
 
 
-async def test_the_agent_knows_what_was_heard_and_no_more(dial: Dial) -> None:
-    known: list[list[str]] = []
+async def test_the_history_holds_only_text_that_the_caller_heard(dial: Dial) -> None:
+    contents: list[list[str]] = []
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-        known.append([str(part.content) for each in messages for part in each.parts if hasattr(part, "content")])
+        contents.append([str(part.content) for each in messages for part in each.parts if hasattr(part, "content")])
         for word in ("One ", "two ", "three."):
             yield word
             await asyncio.sleep(0.02)
@@ -170,7 +170,7 @@ async def test_the_agent_knows_what_was_heard_and_no_more(dial: Dial) -> None:
     await call.interrupts(after="One")
     await call.says("Go on")
     await call.says("Again")
-    assert known[-1] == ["Count", "One", "Go on", "One two three.", "Again"]
+    assert contents[-1] == ["Count", "One", "Go on", "One two three.", "Again"]
 
 
 async def test_roles_alternate_when_nothing_was_heard(dial: Dial) -> None:
@@ -179,38 +179,38 @@ async def test_roles_alternate_when_nothing_was_heard(dial: Dial) -> None:
     await call.begins("first")
     await call.interrupts()
     await call.says("second")
-    assert history(asked(agent)) == [("user", "first"), ("assistant", "(interrupted)")]
+    assert history(requests(agent)) == [("user", "first"), ("assistant", "(interrupted)")]
 
 
-# --- what the agent is told -----------------------------------------------------------------------------------------
+# --- requests ------------------------------------------------------------------------------------------------------
 
 
-async def test_the_words_of_the_caller_are_asked_and_nothing_else(dial: Dial) -> None:
+async def test_the_input_is_the_user_text_alone(dial: Dial) -> None:
     agent = scripted(YES)
     call = await dial(models=[agent])
     await call.says("Hello")
     await call.says("When do you open?")
-    request = asked(agent)
+    request = requests(agent)
     assert request["inputText"] == "When do you open?"
     assert history(request) == [("user", "Hello"), ("assistant", "Yes.")]
 
 
-async def test_context_is_told_once_and_stays_out_of_the_history(dial: Dial) -> None:
+async def test_context_is_sent_once_and_stays_out_of_the_history(dial: Dial) -> None:
     agent = scripted(YES)
     call = await dial(models=[agent])
     call.session.guidance.append("The caller likes tea.")
     for _ in range(3):
         await call.says("Hello")
     assert [json.dumps(request).count("likes tea") for request in agent.service.requests] == [1, 1, 1]
-    state = asked(agent)["sessionState"]
+    state = requests(agent)["sessionState"]
     assert "likes tea" in state["promptSessionAttributes"]["instructions"]
 
 
-async def test_the_agents_own_actions_learn_who_is_on_the_line(dial: Dial) -> None:
+async def test_the_agents_own_actions_get_call_and_caller(dial: Dial) -> None:
     agent = scripted(YES)
     call = await dial(models=[agent])
     await call.says("Hello")
-    attributes = asked(agent)["sessionState"]["sessionAttributes"]
+    attributes = requests(agent)["sessionState"]["sessionAttributes"]
     assert (attributes["call"], attributes["caller"]) == (call.sid, defaults.CALLER)
 
 
@@ -224,7 +224,7 @@ async def test_every_turn_has_a_session_of_its_own(dial: Dial) -> None:
     assert all(found and found.group(1).startswith(call.sid) for found in sessions)
 
 
-async def test_what_tools_returned_is_known_in_later_turns_but_was_not_said(dial: Dial) -> None:
+async def test_later_turns_get_the_results_of_tools_outside_the_history(dial: Dial) -> None:
     async def look_up(order: str) -> str:
         """Look it up."""
         return "on its way"
@@ -233,22 +233,22 @@ async def test_what_tools_returned_is_known_in_later_turns_but_was_not_said(dial
     call = await dial(models=[agent], tools=[look_up])
     await call.says("Where is 7?")
     await call.says("Thanks")
-    request = asked(agent)
+    request = requests(agent)
     assert history(request) == [("user", "Where is 7?"), ("assistant", "Soon.")]
     earlier = json.loads(request["sessionState"]["promptSessionAttributes"]["results_of_earlier_functions"])
     assert earlier == [{"function": "look_up", "arguments": {"order": "7"}, "result": "on its way"}]
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
+# --- text ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_character_may_come_in_two_chunks() -> None:
+def test_a_character_may_be_split_between_two_chunks() -> None:
     reply = Reply()
-    tokens = [reply.take({"chunk": {"bytes": bytes([byte])}}) for byte in "Füße".encode()]
+    tokens = [reply.add({"chunk": {"bytes": bytes([byte])}}) for byte in "Füße".encode()]
     assert ("".join(tokens), reply.text) == ("Füße", "Füße")
 
 
-async def test_an_error_within_the_stream_is_apologised_for_and_logged_without_its_text(
+async def test_an_error_within_the_stream_ends_in_an_apology_and_is_logged_without_its_text(
     wire: Wire, dial: Dial, logged: Callable[[], str]
 ) -> None:
     wire.fails = "throttlingException"
@@ -284,9 +284,9 @@ def operation(path: str, *parameters: tuple[str, str, str]) -> dict[str, Any]:
 
 
 async def results(*inputs: dict[str, Any], tools: list[Callable[..., Any]] | None = None) -> list[dict[str, Any]]:
-    """What goes back to the agent that asks for these."""
-    wanted = [Wanted.read(given, str(number)) for number, given in enumerate(inputs)]
-    used = await BedrockAgents([], 1.0).used(wanted, Turn("?"), [count, fetch] if tools is None else tools)
+    """The results that are sent to the agent for these requests."""
+    requests = [ToolRequest.read(given, str(number)) for number, given in enumerate(inputs)]
+    used = await BedrockAgents([], 1.0).run_tools(requests, Turn("?"), [count, fetch] if tools is None else tools)
     shape = service("bedrock-agent-runtime").shape_for("ReturnControlInvocationResults")
     validate_parameters(used, shape)
     return used
@@ -301,7 +301,7 @@ def body(result: dict[str, Any]) -> str:
     return str(inner["responseBody"]["TEXT"]["body"])
 
 
-async def test_several_tools_that_are_asked_for_at_once_are_all_answered_in_order() -> None:
+async def test_several_tools_requested_at_once_get_results_in_order() -> None:
     used = await results(
         function("count", ("number", "integer", "2"), ("wanted", "array", "[red, blue]")), function("fetch")
     )
@@ -310,12 +310,12 @@ async def test_several_tools_that_are_asked_for_at_once_are_all_answered_in_orde
     assert [result["functionResult"]["agentId"] for result in used] == ["AAAAAAAAAA"] * 2
 
 
-async def test_values_are_made_to_fit() -> None:
+async def test_values_are_converted_to_the_annotations() -> None:
     (used,) = await results(function("count", ("number", "string", "41"), ("wanted", "array", '["a"]')))
     assert body(used) == "42 of a"
 
 
-async def test_an_operation_of_an_api_schema_is_the_tool_that_its_path_names() -> None:
+async def test_the_path_of_an_operation_is_the_name_of_its_tool() -> None:
     (used,) = await results(operation("/count", ("number", "integer", "1"), ("wanted", "array", '["a"]')))
     assert body(used) == "2 of a"
     assert used["apiResult"]["apiPath"] == "/count" and used["apiResult"]["httpStatusCode"] == 200
@@ -324,19 +324,19 @@ async def test_an_operation_of_an_api_schema_is_the_tool_that_its_path_names() -
 @pytest.mark.parametrize(
     "given", [function("nothing"), operation("/no-thing"), function("count", ("number", "integer", "1"))]
 )
-async def test_a_tool_that_cannot_be_used_is_answered_as_a_failure(given: dict[str, Any]) -> None:
+async def test_an_unknown_tool_or_wrong_arguments_are_a_failed_result(given: dict[str, Any]) -> None:
     (used,) = await results(given)
     (inner,) = used.values()
     assert inner["responseState"] == "REPROMPT" and body(used)
     assert inner.get("httpStatusCode", 404) == 404
 
 
-async def test_wrong_arguments_are_answered_with_the_right_ones() -> None:
+async def test_the_result_for_wrong_arguments_has_the_signature() -> None:
     (used,) = await results(function("count", ("number", "integer", "1")))
     assert "count(number, wanted, why?)" in body(used)
 
 
-async def test_what_needs_the_callers_yes_is_not_done_without_it() -> None:
+async def test_a_tool_that_needs_confirmation_does_not_run() -> None:
     ran: list[str] = []
 
     async def fetch() -> str:
@@ -347,12 +347,12 @@ async def test_what_needs_the_callers_yes_is_not_done_without_it() -> None:
     assert used["functionResult"]["confirmationState"] == "DENY" and ran == []
 
 
-async def test_an_agent_that_asks_for_an_unknown_tool_goes_on_talking(dial: Dial) -> None:
+async def test_an_agent_that_requests_an_unknown_tool_continues(dial: Dial) -> None:
     call = await dial({"calls": {"nothing": {}}, "then": "It said: {result}"})
     assert "There is no nothing here" in (await call.says("Do it")).text
 
 
-async def test_two_tools_of_one_turn_are_answered_in_the_session_that_asked(dial: Dial) -> None:
+async def test_the_results_of_two_tools_are_sent_in_the_same_session(dial: Dial) -> None:
     agent = scripted({"calls": {"fetch": {}, "count": {"number": 1, "wanted": ["a"]}}, "then": "{result}"})
     call = await dial(models=[agent], tools=[fetch, count])
     assert (await call.says("Both")).text == '{"pieces": 3} 2 of a'
@@ -375,7 +375,7 @@ async def choose(colour: Literal["red", "blue"], size: int | None = None) -> str
     return colour
 
 
-def test_tools_are_printed_as_the_service_takes_them() -> None:
+def test_the_function_schema_is_valid() -> None:
     made = function_schema([choose, count])
     request = {"agentId": "A", "agentVersion": "DRAFT", "actionGroupName": "tools", "functionSchema": made}
     validate_parameters(request, service("bedrock-agent").operation_model("CreateAgentActionGroup").input_shape)
@@ -391,13 +391,13 @@ def test_tools_are_printed_as_the_service_takes_them() -> None:
     }
 
 
-def test_what_the_service_would_refuse_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_functions_that_the_service_would_refuse_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     async def too__much(a: int, b: int, c: int, d: int, e: int, f: dict[str, int]) -> None:
         """Do it."""
 
     function_schema([too__much])
-    said = capsys.readouterr().err
-    assert "its name" in said and "6 arguments" in said and "f must be" in said
+    report = capsys.readouterr().err
+    assert "its name" in report and "6 arguments" in report and "f must be" in report
 
 
 def test_the_command_prints_every_tool() -> None:
@@ -416,7 +416,7 @@ def test_the_command_prints_every_tool() -> None:
     ("name", "value"),
     [("BEDROCK_AGENT_ID", "my-agent"), ("BEDROCK_AGENT_ALIAS_ID", "live"), ("BEDROCK_FALLBACK_AGENT", "ABCDEFGHIJ")],
 )
-def test_an_id_that_is_none_is_named(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_an_invalid_id_is_reported(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv("AWS_ACCESS_KEY_ID", "a")
     environment.setenv("AWS_SECRET_ACCESS_KEY", "b")
     environment.setenv(name, value)
@@ -426,7 +426,7 @@ def test_an_id_that_is_none_is_named(environment: pytest.MonkeyPatch, name: str,
     assert problem.startswith(f"{name} is {value!r}. ")
 
 
-def test_the_agents_of_the_settings_are_asked_in_order(environment: pytest.MonkeyPatch) -> None:
+def test_the_agents_of_the_settings_are_used_in_order(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("BEDROCK_AGENT_ID", "AAAAAAAAAA")
     environment.setenv("BEDROCK_FALLBACK_AGENT", "BBBBBBBBBB/CCCCCCCCCC")
     named = ["AAAAAAAAAA/TSTALIASID", "BBBBBBBBBB/CCCCCCCCCC"]
@@ -441,7 +441,7 @@ def test_the_agents_of_the_settings_are_asked_in_order(environment: pytest.Monke
 
 
 class Wire:
-    """The service on a socket of this machine: it says `then`, or one word and nothing more until nobody listens."""
+    """The service on a socket of this machine. It sends `then`; without it one token, and waits for the disconnect."""
 
     def __init__(self) -> None:
         self.then: list[str] = []
@@ -486,8 +486,8 @@ async def on_a_socket(wire: Wire, environment: pytest.MonkeyPatch) -> AsyncGener
 @pytest.fixture
 async def wire(environment: pytest.MonkeyPatch) -> AsyncGenerator[Wire]:
     """boto3 reaches this instead of AWS."""
-    environment.setenv("AWS_ACCESS_KEY_ID", "nobody")
-    environment.setenv("AWS_SECRET_ACCESS_KEY", "nobody")
+    environment.setenv("AWS_ACCESS_KEY_ID", "a-test-key")
+    environment.setenv("AWS_SECRET_ACCESS_KEY", "a-test-secret")
     environment.setenv("NO_PROXY", "127.0.0.1")
     environment.setattr("boto3.DEFAULT_SESSION", None)
     async with on_a_socket(Wire(), environment) as served:

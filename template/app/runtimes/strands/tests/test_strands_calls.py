@@ -1,4 +1,4 @@
-"""Strands on a call: it streams, it stays in step after an interruption, and nothing of it is printed or waits."""
+"""Calls with Strands: history, tools, failures, and the requests to Amazon Bedrock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from strands.types.exceptions import ModelThrottledException
 from agent import phrases
 from app import config
 from app.runtimes.aws.messages import bedrock_messages
-from app.runtimes.aws.scripted_strands import refuse_like_bedrock
+from app.runtimes.aws.scripted_strands import reject_like_bedrock
 from app.runtimes.strands import Strands
 from app.session import this_session
 from kit import defaults
@@ -35,7 +35,7 @@ async def test_the_conversation_stays_in_step_after_an_interruption(dial: Dial) 
     await call.begins("Tell me a story")
     assert "Once upon" in await call.interrupts(after="Once upon")
     await three_more_turns(call)
-    refuse_like_bedrock(bedrock_messages(call.session.history))
+    reject_like_bedrock(bedrock_messages(call.session.history))
 
 
 async def test_the_conversation_stays_in_step_when_nobody_had_answered_yet(dial: Dial) -> None:
@@ -64,7 +64,7 @@ async def test_the_conversation_stays_in_step_when_a_tool_was_at_work(dial: Dial
     assert "found" in str(bedrock_messages(call.session.history))
 
 
-async def test_what_the_agent_says_by_itself_does_not_break_the_alternation(dial: Dial) -> None:
+async def test_roles_alternate_after_text_that_the_agent_said_by_itself(dial: Dial) -> None:
     call = await dial({"says": "Yes."})
     await call.session.say("Are you still there?")
     while not call.remarks:
@@ -72,14 +72,14 @@ async def test_what_the_agent_says_by_itself_does_not_break_the_alternation(dial
     await three_more_turns(call)
 
 
-async def test_no_word_is_printed(dial: Dial, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_no_token_is_printed(dial: Dial, capfd: pytest.CaptureFixture[str]) -> None:
     call = await dial({"says": "the secret of the caller"})
     await call.says("Tell me")
     assert "secret" not in "".join(capfd.readouterr())
 
 
 class Throttled(Model):
-    """A model whose account has no quota left."""
+    """A model without quota."""
 
     def update_config(self, **model_config: Any) -> None: ...
 
@@ -93,7 +93,7 @@ class Throttled(Model):
         yield
 
 
-async def test_a_caller_does_not_wait_until_there_is_quota_again(dial: Dial) -> None:
+async def test_a_throttled_model_is_not_retried(dial: Dial) -> None:
     call = await dial(models=[Throttled()], deadline=30)
     started = time.monotonic()
     turn = await call.says("Hello")
@@ -101,7 +101,7 @@ async def test_a_caller_does_not_wait_until_there_is_quota_again(dial: Dial) -> 
     assert time.monotonic() - started < IN_TIME / 1000
 
 
-async def test_a_result_that_looks_like_one_of_strands_reaches_the_model_whole(dial: Dial) -> None:
+async def test_a_result_that_looks_like_a_result_of_strands_is_sent_unchanged(dial: Dial) -> None:
     def order() -> dict[str, str]:
         return {"status": "shipped", "content": "two cups"}
 
@@ -109,7 +109,7 @@ async def test_a_result_that_looks_like_one_of_strands_reaches_the_model_whole(d
     assert (await call.says("order")).text == 'It says {"status": "shipped", "content": "two cups"}'
 
 
-async def test_a_tool_that_takes_too_long_is_given_up(dial: Dial) -> None:
+async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial) -> None:
     async def look_up() -> str:
         await asyncio.sleep(30)
         return "never"
@@ -118,7 +118,7 @@ async def test_a_tool_that_takes_too_long_is_given_up(dial: Dial) -> None:
     assert "The tool failed (TimeoutError)" in (await call.says("look")).text
 
 
-async def test_a_blocking_tool_knows_its_call_and_does_not_stop_others(dial: Dial) -> None:
+async def test_a_blocking_tool_has_its_session_and_does_not_block_the_event_loop(dial: Dial) -> None:
     ticks = []
 
     def look_up() -> str:
@@ -137,7 +137,7 @@ async def test_a_blocking_tool_knows_its_call_and_does_not_stop_others(dial: Dia
     assert turn.text.endswith(defaults.CALLER) and len(ticks) > 5
 
 
-# --- the real client of Amazon Bedrock, stopped where it would leave the machine ------------------------------------
+# --- the real client of Amazon Bedrock, without network --------------------------------------------------------------
 
 
 EVENTS = [
@@ -154,11 +154,11 @@ class Answer:
     headers: dict[str, str] = {}
 
 
-def bedrock(asked: list[dict[str, Any]], **settings: Any) -> list[Any]:
-    """The models of the settings; botocore checks each request, and notes it instead of sending it."""
+def bedrock(requests: list[dict[str, Any]], **settings: Any) -> list[Any]:
+    """The models of the settings. botocore checks each request and appends it to `requests` instead of sending it."""
 
     def hook(params: dict[str, Any], **_: Any) -> tuple[Answer, dict[str, Any]]:
-        asked.append(params)
+        requests.append(params)
         return Answer(), {"stream": EVENTS}
 
     models: list[Any] = list(Strands.build(defaults.settings(**settings)).models)
@@ -167,17 +167,17 @@ def bedrock(asked: list[dict[str, Any]], **settings: Any) -> list[Any]:
     return models
 
 
-async def test_bedrock_is_asked_in_the_region_of_the_answers(dial: Dial) -> None:
-    asked: list[dict[str, Any]] = []
-    call = await dial(models=bedrock(asked))
+async def test_requests_go_to_the_configured_region(dial: Dial) -> None:
+    requests: list[dict[str, Any]] = []
+    call = await dial(models=bedrock(requests))
     assert (await call.says("Hello")).text == "From Bedrock."
-    assert asked[0]["url"].startswith(f"https://bedrock-runtime.{config.REGION}.amazonaws.com/model/")
+    assert requests[0]["url"].startswith(f"https://bedrock-runtime.{config.REGION}.amazonaws.com/model/")
 
 
-async def test_bedrock_accepts_every_history(dial: Dial) -> None:
-    """Of a tool, an interruption and a word of the agent's own."""
-    asked: list[dict[str, Any]] = []
-    call = await dial(models=bedrock(asked), tools=[])
+async def test_every_history_is_a_valid_request(dial: Dial) -> None:
+    """With a tool, an interruption and text that the agent said by itself."""
+    requests: list[dict[str, Any]] = []
+    call = await dial(models=bedrock(requests), tools=[])
     session = call.session
     use = m.ToolCallPart("look_up", {"order": 7}, "use-1")
     session.history = [
@@ -188,15 +188,15 @@ async def test_bedrock_accepts_every_history(dial: Dial) -> None:
         m.ModelRequest.user_text_prompt("Hello?"),
     ]
     assert (await call.says("And now?")).text == "From Bedrock."
-    refuse_like_bedrock(bedrock_messages(session.history))
+    reject_like_bedrock(bedrock_messages(session.history))
 
 
-async def test_what_is_known_goes_into_the_system_prompt_and_not_into_a_turn(dial: Dial) -> None:
-    asked: list[dict[str, Any]] = []
-    call = await dial(models=bedrock(asked))
+async def test_guidance_is_sent_in_the_system_prompt_and_not_in_a_turn(dial: Dial) -> None:
+    requests: list[dict[str, Any]] = []
+    call = await dial(models=bedrock(requests))
     call.session.guidance.append("The caller likes tea.")
     await call.says("Hello")
-    body = asked[0]["body"].decode()
-    assert len(asked) == 1
+    body = requests[0]["body"].decode()
+    assert len(requests) == 1
     assert body.count("The caller likes tea.") == 1 and body.index("system") > 0
     assert "likes tea" not in body[body.index('"messages"') : body.index('"system"')]
