@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,15 +17,16 @@ import httpx2
 import pytest
 import structlog
 
+from app.capability import Capability
 from app.environment import SettingsError, load
-from app.main import DrainingServer, create_app, serve
+from app.main import DrainingServer, serve
 from kit import defaults
+from kit.agent_app import build_app
 from kit.conventions import scenario_files
 from kit.local_server import PromptServer
 from kit.plugin import Begin, Web
 from kit.scenario import play
 from kit.scenario_file import load as load_scenario
-from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 
 
@@ -47,16 +48,15 @@ class Server(PromptServer, DrainingServer):
 
 @asynccontextmanager
 async def serving(
-    *rules: dict[str, Any], account: SimulatedAccount | None = None, **settings: Any
+    *rules: dict[str, Any],
+    account: SimulatedAccount | None = None,
+    capabilities: Sequence[type[Capability]] | None = None,
+    **settings: Any,
 ) -> AsyncGenerator[tuple[DrainingServer, str]]:
     """The server of `agent serve`, in this process. Signals that it passes on are ignored."""
-    chosen = defaults.settings(host="127.0.0.1", port=0, **settings)
-    server = Server(
-        create_app(
-            chosen, [scripted(*(rules or ({"says": "Yes."},)))], [], transport=(account or SimulatedAccount()).transport
-        ),
-        chosen,
-    )
+    settings = {"host": "127.0.0.1", "port": 0, **settings}
+    app = build_app(*rules, account=account, capabilities=capabilities, **settings)
+    server = Server(app, defaults.settings(**settings))
     before = {sig: signal.signal(sig, lambda *_: None) for sig in (signal.SIGTERM, signal.SIGINT)}
     task = asyncio.create_task(server.serve())
     try:

@@ -151,7 +151,7 @@ RULES = [STORY, {"hears": "", "says": "Yes."}]
 
 
 async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:
-    async with serving(*RULES) as (server, address):
+    async with serving(*RULES, capabilities=[]) as (server, address):
         assert await health(address) == (200, {"status": "ok", "active": 0})
         async with caller_on(server.config.app, address) as call:
             assert await health(address) == (200, {"status": "ok", "active": 1})
@@ -166,7 +166,7 @@ async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:
 
 
 async def test_calls_that_do_not_end_in_time_are_cut_off() -> None:
-    async with serving(*RULES, drain=0.1) as (server, address), caller_on(server.config.app, address):
+    async with serving(*RULES, capabilities=[], drain=0.1) as (server, address), caller_on(server.config.app, address):
         signal.raise_signal(signal.SIGTERM)
         while server.draining is None:
             await asyncio.sleep(0)
@@ -175,7 +175,7 @@ async def test_calls_that_do_not_end_in_time_are_cut_off() -> None:
 
 
 async def test_a_second_signal_stops_at_once() -> None:
-    async with serving(*RULES) as (server, address):
+    async with serving(*RULES, capabilities=[]) as (server, address):
         stops = []
         with suppress(httpx2.TransportError):  # the caller hangs up, and the server is gone
             async with caller_on(server.config.app, address):

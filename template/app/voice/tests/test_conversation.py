@@ -15,21 +15,19 @@ from agent import phrases
 from app import config
 from app.capability import Capability
 from app.connection import Connection
-from app.main import create_app
 from app.registry import load_prompt
 from app.session import Session, this_session
 from app.tests.test_capability import TWO, Hanging, nothing_seen, seen
 from app.tests.test_failures import BROKEN
 from app.turn import Turn
 from app.voice.calls import Calls
-from kit import defaults, twiml
+from kit import twiml
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
 from kit.conventions import played
 from kit.local_server import serve
 from kit.plugin import Web
-from kit.scripted_model import last_exchange, scripted
-from kit.simulated_twilio.account import SimulatedAccount
+from kit.scripted_model import last_exchange
 from kit.voice_fixtures import Dial
 
 LONG = {"hears": "", "says": "One moment please, here is a long story about many things.", "word_delay": 0.002}
@@ -186,7 +184,7 @@ async def test_two_calls_at_once_do_not_mix() -> None:
         {"hears": name, "says": f"Hello {name}, hello {name}, hello {name}.", "word_delay": 0.001}
         for name in ("Ada", "Bob")
     ]
-    app = create_app(defaults.settings(), [scripted(*rules)], [], transport=SimulatedAccount().transport)
+    app = build_app(*rules, capabilities=[])
     async with (
         serve(app) as address,
         caller_on(app, address, caller="+15005550007") as ada,
