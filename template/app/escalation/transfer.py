@@ -93,7 +93,7 @@ class Transfer(ABC):
         try:
             await (speak_in_turn(session, turn, handoff.CONNECTING) if turn else session.say(handoff.CONNECTING))
         except Exception as error:  # the transfer goes on; the error's text may quote an address
-            log.error("escalation.not_told", call=session.id, error=type(error).__name__)
+            log.error("escalation.not_announced", call=session.id, error=type(error).__name__)
         await self.transfer(session, record)
         cancel_model(turn)
         return True
@@ -137,7 +137,7 @@ async def wait_until_idle(connection: Connection) -> None:
             while connection.turn_is_open:
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        log.warning("escalation.turn_is_long")
+        log.warning("escalation.turn_timeout")
 
 
 async def flushed(turn: Turn, hold: str) -> None:
@@ -149,4 +149,4 @@ async def flushed(turn: Turn, hold: str) -> None:
             while len(turn.spoken_text.replace(f"{hold} ", "") if hold else turn.spoken_text) < length:
                 await asyncio.sleep(0.002)
     except TimeoutError:
-        log.warning("escalation.words_are_late")
+        log.warning("escalation.flush_timeout")

@@ -17,7 +17,7 @@ DOCS = {
 
 @check(
     "STO001",
-    hint="Start it, or correct what is named; .env.example says how to do without it, with one worker.",
+    hint="Start it, or correct the named setting; .env.example says how one worker does without it.",
     docs=DOCS[STORE.__name__],
     live=True,
 )

@@ -62,7 +62,7 @@ async def test_a_configuration_without_the_operators_is_replaced_and_given_back(
 
 @pytest.mark.parametrize("status", [400, 503])
 async def test_a_replacement_that_is_refused_costs_nothing(account: Account, status: int) -> None:
-    """Neither theirs, when it is taken back, nor ours, when what was wanted is not wanted any more."""
+    """It deletes neither the configuration of another project, which an undo links again, nor ours."""
     account.simulated.intelligence_configurations.add(THEIRS, [], "theirs")
     account.sets(**{VARIABLE: THEIRS})
     refuses(account, status)

@@ -196,7 +196,7 @@ class FlexTransfer(Transfer):
             if session and session.connection.open:
                 await session.say(f"{handoff.NO_WORKER} {handoff.LATER}")
         except Exception as error:
-            log.error("escalation.not_told", call=id, error=type(error).__name__)
+            log.error("escalation.not_announced", call=id, error=type(error).__name__)
         await follow_up(id, session.caller if session else "", record, None)
 
     async def _session(self, id: str) -> Session | None:

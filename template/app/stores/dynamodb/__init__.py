@@ -1,7 +1,7 @@
 """Calls in progress live in a table of Amazon DynamoDB: a call that drops can come back on another worker.
 
 The table has `pk` (string, partition key), `sk` (string, sort key) and time to live on `ttl`, in seconds; each item
-also has `content` (compressed text) and `expires` (milliseconds). DynamoDB deletes what has expired within some days
+also has `content` (compressed text) and `expires` (milliseconds). DynamoDB deletes expired items within some days
 (docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html), so every read looks at `expires`. The clocks of the
 workers have to agree, as they do on AWS.
 
@@ -159,7 +159,7 @@ def value_key(key: str) -> Item:
 
 
 def kept(value: str, seconds: float) -> Item:
-    """What an item says beside its key. Raises Down for a text that no item can hold: it stays with this worker."""
+    """The attributes of an item beside its key. Raises Down for a text that is too large: it stays with this worker."""
     content = zlib.compress(value.encode())
     if len(content) > LARGEST:
         log.warning("store.too_large", bytes=len(content), hint="calls this long do not go on on another worker")

@@ -1,4 +1,4 @@
-"""Conversations in progress live in Redis or Valkey: one that stops here can go on on another worker."""
+"""Sessions in Redis or Valkey, so that another worker can continue a conversation."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from app.settings import Settings
 from app.store import InProcess, Store
 from app.stores.shared import ALONE, REQUEST_TIMEOUT, SharedStore, milliseconds
 
-# A pop that waits occupies its connection, and every live conversation may have one. redis-py stops at 100 unless told;
-# the real limit is the server's `maxclients`, 10000 by default, for all workers together.
+# A pop that waits occupies its connection, and every conversation in progress may have one. The default of redis-py is
+# 100; the real limit is the server's `maxclients`, 10000 by default, for all workers together.
 CONNECTIONS = 10_000
 
 
 def client(url: str) -> Redis:
     """A client that connects when it is first used. Raises ValueError or TypeError for a URL that cannot work.
 
-    It never tries again by itself: a push or a claim that is sent twice would count twice. Idle connections that the
+    It repeats no request: a push or a claim that is sent twice would count twice. Idle connections that the
     server has closed are replaced before anything is sent. There is no socket timeout, which a BLPOP would run into.
     """
     redis = Redis.from_url(
@@ -58,7 +58,7 @@ class RedisSettings(Settings):
         description="Write redis://host:6379/0 (rediss:// with TLS), or process for one worker without Redis.",
     )
     store_prefix: str = Field(
-        "agent:", alias="AGENT_STORE_PREFIX", description="Write what the keys of this project begin with."
+        "agent:", alias="AGENT_STORE_PREFIX", description="Write the prefix of the keys of this project."
     )
 
 
@@ -97,7 +97,7 @@ class RedisStore(SharedStore):
         await add.execute()
 
     async def _pop(self, key: str, wait: float) -> str | None:
-        found = await self.redis.blpop([self._queue(key)], max(wait, 0.01))  # it takes 0 for ever
+        found = await self.redis.blpop([self._queue(key)], max(wait, 0.01))  # 0 would wait without a timeout
         value: str | None = found[1] if found else None  # beside the name of the queue
         return value
 

@@ -56,7 +56,7 @@ async def transferred(dial: Dial, store: Store | None = None, account: Simulated
 
 
 async def becomes(store: Store, call_sid: str, state: State) -> Record:
-    """The record of a call, once it has reached `state`: events are worked on after they have been answered."""
+    """The record of a call, once it has reached `state`: an event is handled after its response."""
     async with asyncio.timeout(10):
         while (record := await Records(store).get(call_sid)) is None or record.state is not state:
             await asyncio.sleep(0.002)

@@ -89,7 +89,7 @@ async def state(customer: Texter) -> State:
 
 
 async def says(customer: Texter, *texts: str) -> list[str]:
-    """What is answered to each of `texts`, and what else is said until the app has nothing to do."""
+    """Write `texts` one by one. Returns the replies, and other texts until the app is idle."""
     for text in texts:
         await customer.posts(customer.writes(text))
         await customer.settles()
@@ -97,7 +97,7 @@ async def says(customer: Texter, *texts: str) -> list[str]:
 
 
 async def becomes(customer: Texter, event: str) -> list[str]:
-    """What is said after an event of TaskRouter."""
+    """Send an event of TaskRouter. Returns the texts that follow."""
     await customer.account.flex.becomes(event)
     await customer.settles()
     return customer.unread()
@@ -114,7 +114,7 @@ def attributes(customer: Texter) -> dict[str, Any]:
 
 
 async def outside(customer: Texter) -> Session:
-    """The conversation as a signal finds it, on whichever worker."""
+    """The session as a signal loads it, on any worker."""
     found = await escalation(customer).transfers[-1]._session(customer.conversation)  # type: ignore[attr-defined]
     assert isinstance(found, Session)
     return found
