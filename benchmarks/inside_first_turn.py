@@ -33,7 +33,7 @@ from app.store import InProcess
 from app.voice.tac import PublicAddress
 from kit import defaults
 from kit.agent_app import build_app
-from kit.caller import CallProblem, call
+from kit.caller import dial_app
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 
@@ -132,8 +132,8 @@ AGENTS: dict[str, Callable[[], App]] = {
 async def first_word(name: str) -> float:
     """Milliseconds from the caller's last word to the agent's first."""
     simulated, app = AGENTS[name]()
-    with suppress(CallProblem):  # TAC answers the end of a call with an empty body
-        async with call(app, pace=1.0, account=simulated) as line:
+    with suppress(defaults.Problem):  # TAC answers the end of a call with an empty body
+        async with dial_app(app, pace=1.0, account=simulated) as line:
             await asyncio.sleep(SPEAKS_AFTER)
             turn = await line.begins("Is my tea here?")
             while turn.first is None:

@@ -19,6 +19,7 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed
 
 from kit import twiml
+from kit.activity import wait_until
 from kit.defaults import ACCOUNT_SID, CALLED, CALLER, Problem
 from kit.local_server import serve
 from kit.simulated_twilio.account import SimulatedAccount
@@ -42,10 +43,6 @@ FIELD_TYPES = {"last": bool, "loop": int, "interruptible": bool, "preemptible": 
 def calls_of(app: FastAPI) -> Any:
     """The calls in progress of an app: `app.voice.calls.Calls`."""
     return app.state.conversations.channel("voice").calls
-
-
-class CallProblem(Problem):
-    """The caller would hear silence, or Twilio would drop a frame (error 64107)."""
 
 
 @dataclass
@@ -73,7 +70,7 @@ class CallTurn:
 
 
 class Call(WebhookSender):
-    """The caller's side of one call. Every wait has a timeout; silence raises CallProblem."""
+    """The caller's side of one call. Every wait has a timeout; silence raises Problem."""
 
     def __init__(
         self, app: FastAPI, address: str, pace: float, caller: str, called: str, account: SimulatedAccount | None
@@ -120,7 +117,7 @@ class Call(WebhookSender):
     async def begins(self, text: str, lang: str = "en-US") -> CallTurn:
         """Say `text` and do not wait."""
         if self._interrupting and self.attribute("reportInputDuringAgentSpeech", "none") not in SPEECH_MODES:
-            raise CallProblem("Twilio does not deliver an interrupting prompt: set reportInputDuringAgentSpeech")
+            raise Problem("Twilio does not deliver an interrupting prompt: set reportInputDuringAgentSpeech")
         self._interrupting = False
         if self.attribute("partialPrompts", "false") == "true":
             said = text.split()
@@ -138,7 +135,7 @@ class Call(WebhookSender):
     async def types(self, digits: str) -> CallTurn:
         """Press keys and do not wait."""
         if not self.listens_to_keys:
-            raise CallProblem("Twilio does not deliver keys on this call: dtmfDetection is off")
+            raise Problem("Twilio does not deliver keys on this call: dtmfDetection is off")
         turn = self._expect(f"[{digits}]")
         for digit in digits:
             await self.sends({"type": "dtmf", "digit": digit})
@@ -147,12 +144,13 @@ class Call(WebhookSender):
     async def hears(self, phrase: str) -> None:
         """Wait until the agent has sent `phrase` in the current turn, or in the greeting."""
         turn, playback = self.turn, self.playback
-        await self._until(
+        await wait_until(
             lambda: phrase in playback.text or turn is None or turn.total is not None or self._closed,
             f"the agent never said {phrase!r}",
+            SILENCE_TIMEOUT,
         )
         if phrase not in playback.text:
-            raise CallProblem(f"the agent never said {phrase!r}, but {playback.text.strip()!r}")
+            raise Problem(f"the agent never said {phrase!r}, but {playback.text.strip()!r}")
 
     async def interrupts(self, after: str | None = None) -> str:
         """Interrupt the agent: at once, or when `after` has been spoken. Returns the text that was heard.
@@ -178,9 +176,10 @@ class Call(WebhookSender):
             if turn in self._open:
                 await self.hears_out(turn)
             noticed = self.session.turn
-            await self._until(
+            await wait_until(
                 lambda: noticed is None or noticed.heard_text is not None or self._closed,
                 "the interruption was ignored",
+                SILENCE_TIMEOUT,
             )
         return heard
 
@@ -235,18 +234,18 @@ class Call(WebhookSender):
         return {**call, "Direction": "inbound", **more}
 
     async def post(self, path: str, form: dict[str, str]) -> str:
-        """A signed webhook. Raises CallProblem for any status but 200."""
+        """A signed webhook. Raises Problem for any status but 200."""
         answer = await self.post_form(path, form)
         if answer.status_code != 200:
-            raise CallProblem(f"POST {path} answered {answer.status_code}; the caller hears nothing")
+            raise Problem(f"POST {path} answered {answer.status_code}; the caller hears nothing")
         return answer.text
 
     async def follow(self, text: str) -> twiml.Document:
-        """Check TwiML and keep what it says to the caller. Raises CallProblem if Twilio would reject it."""
+        """Check TwiML and keep what it says to the caller. Raises Problem if Twilio would reject it."""
         try:
             document = twiml.read(text)
         except twiml.TwimlError as error:
-            raise CallProblem(f"the TwiML is wrong: {error}") from None
+            raise Problem(f"the TwiML is wrong: {error}") from None
         self.farewell = f"{self.farewell} {document.said}".strip()
         return document
 
@@ -301,33 +300,33 @@ class Call(WebhookSender):
             }
         )
         await self.account.connected(self)
-        await self._until(
-            lambda: calls_of(self.app).get(self.sid) or self._closed,
-            "the app did not take the call",
+        await wait_until(
+            lambda: calls_of(self.app).get(self.sid) or self._closed, "the app did not take the call", SILENCE_TIMEOUT
         )
         self.session = calls_of(self.app).get(self.sid)
 
     async def sends(self, frame: Mapping[str, Any] | str | bytes) -> None:
         """Send a frame over the WebSocket; text and bytes are sent as they are."""
         if self._socket is None:
-            raise CallProblem(f"the call is over ({self.ended_by or 'dropped'})")
+            raise Problem(f"the call is over ({self.ended_by or 'dropped'})")
         try:
             await self._socket.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
         except ConnectionClosed:
-            raise CallProblem("the line is dead: the app has closed the WebSocket without an end") from None
+            raise Problem("the line is dead: the app has closed the WebSocket without an end") from None
 
     async def hears_out(self, turn: CallTurn) -> CallTurn:
-        """Wait for the end of a reply. Raises CallProblem for a reply that is empty, or never closed."""
-        await self._until(
+        """Wait for the end of a reply. Raises Problem for a reply that is empty, or never closed."""
+        await wait_until(
             lambda: turn.total is not None or self._closed,
             f"no reply to {turn.user_text!r}, or one that was never closed with last: true",
+            SILENCE_TIMEOUT,
         )
         if turn.total is None:
-            raise CallProblem(f"the line went dead before {turn.user_text!r} was answered")
+            raise Problem(f"the line went dead before {turn.user_text!r} was answered")
         if not turn.text.strip() and turn.heard_text is None:
-            raise CallProblem(f"silence in answer to {turn.user_text!r}")
+            raise Problem(f"silence in answer to {turn.user_text!r}")
         if self.problems:
-            raise CallProblem("; ".join(self.problems))
+            raise Problem("; ".join(self.problems))
         return turn
 
     def _expect(self, asked: str) -> CallTurn:
@@ -339,14 +338,6 @@ class Call(WebhookSender):
     @property
     def _closed(self) -> bool:
         return self._reader is None or self._reader.done()
-
-    async def _until(self, condition: Any, problem: str) -> None:
-        try:
-            async with asyncio.timeout(SILENCE_TIMEOUT):
-                while not condition():
-                    await asyncio.sleep(0.002)
-        except TimeoutError:
-            raise CallProblem(f"{problem} (waited {SILENCE_TIMEOUT:.0f} s)") from None
 
     async def _read(self, socket: ClientConnection) -> None:
         """Take frames until the WebSocket closes. After `end`, follow the TwiML of the action URL."""
@@ -365,7 +356,7 @@ class Call(WebhookSender):
                     return
         except ConnectionClosed:
             self._socket = None
-        except (CallProblem, ValueError) as error:
+        except (Problem, ValueError) as error:
             self.problems.append(str(error))
 
     def _check(self, text: str) -> dict[str, Any] | None:
@@ -430,11 +421,13 @@ class Call(WebhookSender):
 
     async def over(self) -> None:
         """Wait until the agent has ended the call, or the call is in a queue."""
-        await self._until(
-            lambda: self.ended_by or (self.queue and self._closed) or self.problems, "the call did not end"
+        await wait_until(
+            lambda: self.ended_by or (self.queue and self._closed) or self.problems,
+            "the call did not end",
+            SILENCE_TIMEOUT,
         )
         if self.problems:
-            raise CallProblem("; ".join(self.problems))
+            raise Problem("; ".join(self.problems))
 
     async def aclose(self) -> None:
         if self._socket:
@@ -445,19 +438,9 @@ class Call(WebhookSender):
 
 
 @asynccontextmanager
-async def dial_app(
-    app: FastAPI,
-    *,
-    pace: float = 1000.0,
-    caller: str = CALLER,
-    called: str = CALLED,
-    account: SimulatedAccount | None = None,
-) -> AsyncGenerator[Call]:
-    """Serve `app`, call it and hang up at the end. `pace` divides the time that speech takes."""
-    async with (
-        serve(app) as address,
-        caller_on(app, address, pace=pace, caller=caller, called=called, account=account) as call,
-    ):
+async def dial_app(app: FastAPI, **options: Any) -> AsyncGenerator[Call]:
+    """Serve `app`, call it and hang up at the end. `options` are those of `caller_on`."""
+    async with serve(app) as address, caller_on(app, address, **options) as call:
         yield call
 
 
@@ -471,7 +454,7 @@ async def caller_on(
     called: str = CALLED,
     account: SimulatedAccount | None = None,
 ) -> AsyncGenerator[Call]:
-    """A call to an app that is served already: two of them are two calls at once."""
+    """A call to an app that is served already; two are two calls at once. `pace` divides the time of speech."""
     call = Call(app, address, pace, caller, called, account)
     try:
         await call.dial()
@@ -479,4 +462,4 @@ async def caller_on(
     finally:
         await call.aclose()
     if call.problems:
-        raise CallProblem("; ".join(call.problems))
+        raise Problem("; ".join(call.problems))

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.main import create_app
 from kit import defaults
-from kit.caller import Call, CallProblem, CallTurn, dial_app
+from kit.caller import Call, CallTurn, dial_app
 from kit.network_guard import offline
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.terminal import Terminal, typed_lines
@@ -80,7 +80,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
             await TerminalCall(call, terminal, interactive).run()
             if call.ended_by is None:
                 await call.hangs_up()
-    except CallProblem as problem:
+    except defaults.Problem as problem:
         terminal.problem(str(problem))
         return 1
     terminal.summary(call, name if local else terminal.answered(call))
@@ -179,7 +179,7 @@ class TerminalCall:
                 await self.call.hears(after)
                 while after not in self.call.playback.heard():
                     await asyncio.sleep(0.02)
-            except CallProblem as problem:
+            except defaults.Problem as problem:
                 self.terminal.note(f"Not interrupted: {problem}.")
                 return
         elif not self.interactive:

@@ -1,4 +1,4 @@
-"""The simulated caller raises CallProblem for silence, wrong frames and dead connections, and never hangs."""
+"""The simulated caller raises Problem for silence, wrong frames and dead connections, and never hangs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
 
 from kit import defaults
-from kit.caller import Call, CallProblem, caller_on, dial_app
+from kit.caller import Call, caller_on, dial_app
+from kit.defaults import Problem
 from kit.local_server import serve
 from kit.speech_clock import Playback
 
@@ -59,7 +60,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def problem_of(app: FastAPI, text: str = "Hello") -> str:
     """The problem of the app's reply to a caller who says `text`."""
-    with pytest.raises(CallProblem) as problem:
+    with pytest.raises(Problem) as problem:
         async with dial_app(app) as call:
             await call.says(text)
     return str(problem.value)
@@ -152,7 +153,7 @@ async def test_an_action_that_answers_no_twiml_is_a_problem() -> None:
         await websocket.send_json({"type": "text", "token": "Bye.", "last": True})
         await websocket.send_json({"type": "end"})
 
-    with pytest.raises(CallProblem, match="TwiML is wrong"):
+    with pytest.raises(Problem, match="TwiML is wrong"):
         async with dial_app(fake(serving, action="")) as call:
             await call.says("Hello")
             await call.over()
@@ -160,19 +161,19 @@ async def test_an_action_that_answers_no_twiml_is_a_problem() -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_call_that_the_agent_does_not_end_is_a_problem(call: Call) -> None:
-    with pytest.raises(CallProblem, match="did not end"):
+    with pytest.raises(Problem, match="did not end"):
         await call.over()
 
 
 async def test_words_that_are_never_said_are_a_problem(call: Call) -> None:
     await call.says("Hello")
-    with pytest.raises(CallProblem, match="never said 'pineapple'"):
+    with pytest.raises(Problem, match="never said 'pineapple'"):
         await call.hears("pineapple")
 
 
 async def test_a_caller_who_has_hung_up_cannot_speak(call: Call) -> None:
     await call.hangs_up()
-    with pytest.raises(CallProblem, match="the call is over"):
+    with pytest.raises(Problem, match="the call is over"):
         await call.begins("Hello")
 
 
@@ -180,7 +181,7 @@ async def test_a_caller_on_a_closed_websocket_cannot_speak() -> None:
     async def serving(websocket: WebSocket) -> None:
         await websocket.close()
 
-    with pytest.raises(CallProblem):
+    with pytest.raises(Problem):
         async with dial_app(fake(serving)) as call:
             await call.sends("{}")
             await asyncio.sleep(0.05)
@@ -225,7 +226,7 @@ async def test_a_greeting_that_cannot_be_interrupted_is_heard_to_its_end(mode: s
 
 
 async def test_words_that_interrupt_are_lost_unless_the_twiml_asks_for_them() -> None:
-    with pytest.raises(CallProblem, match="reportInputDuringAgentSpeech"):
+    with pytest.raises(Problem, match="reportInputDuringAgentSpeech"):
         async with dial_app(fake(says_hi, twiml=opening("")), pace=0.001) as call:
             await call.interrupts()
             await call.begins("Stop")
@@ -240,7 +241,7 @@ async def test_words_that_interrupt_arrive_if_the_twiml_asks_for_them() -> None:
 
 
 async def test_keys_are_not_delivered_unless_the_twiml_asks_for_them() -> None:
-    with pytest.raises(CallProblem, match="dtmfDetection is off"):
+    with pytest.raises(Problem, match="dtmfDetection is off"):
         async with dial_app(fake(says_hi, twiml=opening(""))) as call:
             await call.presses("1")
 

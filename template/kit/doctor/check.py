@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from kit.ordering import after_required
+from kit.conventions import after_required
 
 T = TypeVar("T")
 

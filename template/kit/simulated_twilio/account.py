@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kit.defaults import settings
-from kit.simulated_twilio.clock import Clock
 from kit.simulated_twilio.conversation_configurations import ConversationConfigurations
 from kit.simulated_twilio.conversations import Conversations
 from kit.simulated_twilio.flex import Flex
@@ -17,7 +16,7 @@ from kit.simulated_twilio.intelligence_configurations import IntelligenceConfigu
 from kit.simulated_twilio.memory import Memory
 from kit.simulated_twilio.memory_stores import MemoryStores
 from kit.simulated_twilio.numbers import Numbers, Regions
-from kit.simulated_twilio.product import Fault, Product, Transport, keys
+from kit.simulated_twilio.product import Clock, Fault, Product, Transport, keys
 from kit.simulated_twilio.taskrouter import TaskRouter
 from kit.simulated_twilio.taskrouter_workspaces import Workspaces
 

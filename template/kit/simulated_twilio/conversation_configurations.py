@@ -6,6 +6,7 @@ A memory store or an intelligence configuration that does not exist is accepted,
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +21,17 @@ GROUPINGS = {
     "GROUP_BY_PARTICIPANT_ADDRESSES_AND_CHANNEL_TYPE",
 }
 CHANNELS = {"VOICE", "SMS", "RCS", "WHATSAPP", "CHAT"}
-FIELDS = {
-    "displayName",
-    "description",
-    "conversationGroupingType",
-    "memoryStoreId",
-    "memoryExtractionEnabled",
-    "channelSettings",
-    "statusCallbacks",
-    "intelligenceConfigurationIds",
-    "conversationsV1Bridge",
+DEFAULTS: dict[str, Any] = {
+    "displayName": "simulated",
+    "description": "simulated",
+    "conversationGroupingType": "GROUP_BY_PROFILE",
+    "memoryStoreId": "",
+    "memoryExtractionEnabled": False,
+    "channelSettings": {},
+    "statusCallbacks": [],
+    "intelligenceConfigurationIds": [],
 }
+FIELDS = {*DEFAULTS, "conversationsV1Bridge"}
 LISTED = {"id", "displayName", "description", "createdAt", "updatedAt", "version"}
 
 
@@ -44,14 +45,7 @@ class ConversationConfigurations(ControlPlane):
         self.known[id] = {
             "id": id,
             "accountId": ACCOUNT_SID,
-            "displayName": "simulated",
-            "description": "simulated",
-            "conversationGroupingType": "GROUP_BY_PROFILE",
-            "memoryStoreId": "",
-            "memoryExtractionEnabled": False,
-            "channelSettings": {},
-            "statusCallbacks": [],
-            "intelligenceConfigurationIds": [],
+            **deepcopy(DEFAULTS),
             "createdAt": "2026-01-01T00:00:00Z",
             "updatedAt": "2026-01-01T00:00:00Z",
             "version": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +10,7 @@ from kit.defaults import ACCOUNT_SID
 from kit.simulated_twilio.intelligence import TWILIO_OPERATORS
 from kit.simulated_twilio.product import Answer, ApiError, BadRequest, Product, Request, get, identifier, route
 
-OPERATORS = "/v3/ControlPlane/Operators"
-CONFIGURATIONS = "/v3/ControlPlane/Configurations"
+BASE = "/v3/ControlPlane/(?P<kind>Operators|Configurations)"
 TRIGGERS = {"COMMUNICATION", "CONVERSATION_END", "CONVERSATION_INACTIVE"}
 
 
@@ -25,7 +25,7 @@ class IntelligenceConfigurations(Product):
     )
     created: int = 0
 
-    def add(self, id: str, rules: list[dict[str, Any]], name: str = "simulated") -> dict[str, Any]:
+    def add(self, id: str, rules: Sequence[dict[str, Any]], name: str = "simulated") -> dict[str, Any]:
         """Add a configuration."""
         self.configurations[id] = {
             "id": id,
@@ -37,36 +37,33 @@ class IntelligenceConfigurations(Product):
         }
         return self.configurations[id]
 
-    @route("GET", OPERATORS)
-    async def list_operators(self, request: Request) -> Answer:
-        return 200, self.page(request, "operators", self.operators.values())
+    @route("GET", BASE)
+    async def list(self, request: Request, kind: str) -> Answer:
+        return 200, self.page(request, kind.lower(), self._known(kind).values())
 
-    @route("POST", OPERATORS)
+    @route("GET", BASE + "/{id}")
+    async def fetch(self, request: Request, kind: str, id: str) -> Answer:
+        return 200, get(self._known(kind), id)
+
+    @route("PUT", BASE + "/{id}")
+    async def replace(self, request: Request, kind: str, id: str) -> Answer:
+        known = get(self._known(kind), id)
+        return 200, {**known, **request.body, "version": known["version"] + 1}
+
+    @route("DELETE", BASE + "/{id}")
+    async def delete(self, request: Request, kind: str, id: str) -> Answer:
+        if get(self._known(kind), id).get("author") == "TWILIO":
+            raise ApiError(403, "not yours")
+        del self._known(kind)[id]
+        return 204, None
+
+    @route("POST", "/v3/ControlPlane/Operators")
     async def create_operator(self, request: Request) -> Answer:
         id = self._new_id("intelligence_operator")
         self.operators[id] = {**operator(id, "", "TEXT"), **request.body, "id": id, "author": "SELF"}
         return 201, self.operators[id]
 
-    @route("GET", OPERATORS + "/{id}")
-    async def fetch_operator(self, request: Request, id: str) -> Answer:
-        return 200, get(self.operators, id)
-
-    @route("DELETE", OPERATORS + "/{id}")
-    async def delete_operator(self, request: Request, id: str) -> Answer:
-        if get(self.operators, id)["author"] == "TWILIO":
-            raise ApiError(403, "not yours")
-        del self.operators[id]
-        return 204, None
-
-    @route("PUT", OPERATORS + "/{id}")
-    async def replace_operator(self, request: Request, id: str) -> Answer:
-        return 200, {**get(self.operators, id), **request.body, "version": self.operators[id]["version"] + 1}
-
-    @route("GET", CONFIGURATIONS)
-    async def list_configurations(self, request: Request) -> Answer:
-        return 200, self.page(request, "configurations", self.configurations.values())
-
-    @route("POST", CONFIGURATIONS)
+    @route("POST", "/v3/ControlPlane/Configurations")
     async def create_configuration(self, request: Request) -> Answer:
         rules = request.body.get("rules") or []
         if problem := self._problem_of(rules):
@@ -77,25 +74,14 @@ class IntelligenceConfigurations(Product):
         made.update({name: value for name, value in request.body.items() if name != "rules"})
         return 201, made
 
-    @route("GET", CONFIGURATIONS + "/{id}")
-    async def fetch_configuration(self, request: Request, id: str) -> Answer:
-        return 200, get(self.configurations, id)
-
-    @route("PUT", CONFIGURATIONS + "/{id}")
-    async def replace_configuration(self, request: Request, id: str) -> Answer:
-        known = get(self.configurations, id)
-        return 200, {**known, **request.body, "version": known["version"] + 1}
-
-    @route("DELETE", CONFIGURATIONS + "/{id}")
-    async def delete_configuration(self, request: Request, id: str) -> Answer:
-        del self.configurations[get(self.configurations, id)["id"]]
-        return 204, None
+    def _known(self, kind: str) -> dict[str, dict[str, Any]]:
+        return self.operators if kind == "Operators" else self.configurations
 
     def _new_id(self, kind: str) -> str:
         self.created += 1
         return identifier(kind, self.created)
 
-    def _problem_of(self, rules: list[dict[str, Any]]) -> str:
+    def _problem_of(self, rules: Sequence[dict[str, Any]]) -> str:
         if len(rules) > 5:
             return "5 rules at most"
         for rule in rules:
