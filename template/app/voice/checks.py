@@ -1,4 +1,4 @@
-"""Checks of calls: TwiML, the WebSocket, the number."""
+"""Checks of calls: TwiML and phrases, the WebSocket, the phone number."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ import base64
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import httpx2
 from fastapi import FastAPI
 from twilio.base.exceptions import TwilioRestException
-from twilio.request_validator import RequestValidator
 
 from agent import phrases
 from app import config
 from app.voice.relay_attributes import websocket_url
-from kit.doctor.check import Context, check, listed, masked, shown
+from kit.doctor.check import Check, Context, check, listed, masked, shown
 from kit.twiml import Document, TwimlError, read
+from kit.webhook import sign
 
 RELAY = "https://www.twilio.com/docs/voice/twiml/connect/conversationrelay"
 VOICES = "https://www.twilio.com/docs/voice/conversationrelay/voice-configuration"
 MARKUP = re.compile(r"[*_#`<>\[\]{}|\\]|https?://")
-# By which a voice gives away whose it is.
-OWNER = {
+VOICE_PATTERNS = {  # the names of a provider's voices
     "Amazon": re.compile(r"[A-Z][a-z]+-(Neural|Generative|Standard|Long-form)"),
     "Google": re.compile(r"[a-z]{2,3}-[A-Z]{2}-.+"),
     "ElevenLabs": re.compile(r"[A-Za-z0-9]{20}(-.*)?"),
@@ -36,8 +35,7 @@ CALL = {
     "To": "+15005550001",
     "Direction": "inbound",
 }
-# How ConversationRelay may let go of a call.
-ENDINGS: dict[str, Mapping[str, str]] = {
+ENDINGS: dict[str, Mapping[str, str]] = {  # the form of the action URL
     "the agent has said goodbye": {"SessionStatus": "ended"},
     "the caller has hung up": {"CallStatus": "completed"},
     "the WebSocket has failed": {"SessionStatus": "failed", "ErrorCode": "64105"},
@@ -52,24 +50,23 @@ ENDINGS: dict[str, Mapping[str, str]] = {
 )
 async def twiml_valid(context: Context) -> AsyncIterator[str]:
     """Twilio understands every attribute of the TwiML that begins a call."""
-    found = await context.cached(beginning)
-    if isinstance(found, str):
-        for problem in found.splitlines():
-            yield f"POST /twiml: {problem}"
+    answer = await context.cached(first_twiml)
+    for problem in answer.splitlines() if isinstance(answer, str) else []:
+        yield f"POST /twiml: {problem}"
 
 
 @check("TWI002", hint="Have app/ write it; git diff shows what was changed there.", docs=RELAY, requires=("TWI001",))
 async def twiml_connects(context: Context) -> AsyncIterator[str]:
-    """The TwiML connects the call to this server, and says where to go afterwards."""
-    found = await context.cached(beginning)
-    relay = found.relay if isinstance(found, Document) else None
+    """The TwiML connects the call to this server, and names its action URL."""
+    answer = await context.cached(first_twiml)
+    relay = answer.relay if isinstance(answer, Document) else None
     if relay is None:
         yield "POST /twiml does not connect the call to ConversationRelay."
         return
     expected = websocket_url(context.settings), f"{context.settings.public_url}/connect-action"
-    for name, address, wanted in zip(("url", "action"), (relay.url, relay.action), expected, strict=True):
-        if address != wanted:
-            yield f"POST /twiml gives the {name} {address}; this server has {wanted}."
+    for name, address, right in zip(("url", "action"), (relay.url, relay.action), expected, strict=True):
+        if address != right:
+            yield f"POST /twiml gives the {name} {address}; this server has {right}."
 
 
 @check(
@@ -79,20 +76,20 @@ async def twiml_connects(context: Context) -> AsyncIterator[str]:
     requires=("ENV001",),
 )
 async def call_endings_valid(context: Context) -> AsyncIterator[str]:
-    """Whatever ends the session, Twilio is told what to do with the caller."""
+    """Each way in which a session can end is answered with valid TwiML."""
     for ending, fields in ENDINGS.items():
-        found = await ask(context, "/connect-action", {**CALL, **fields})
-        if isinstance(found, str):
-            yield f"POST /connect-action when {ending}: {found.splitlines()[0]}"
+        answer = await post(context, "/connect-action", {**CALL, **fields})
+        if isinstance(answer, str):
+            yield f"POST /connect-action when {ending}: {answer.splitlines()[0]}"
 
 
 @check("TWI004", hint="Take a voice of that provider: answer anew with -d voice=… or -d tts_provider=….", docs=VOICES)
 def voices_fit_languages(context: Context) -> Iterator[str]:
-    """Each voice belongs to the provider that is to speak with it."""
+    """Each voice belongs to the text-to-speech provider of the project."""
     for language, voice in config.LANGUAGES.items():
-        owners = [name for name, shape in OWNER.items() if voice and shape.fullmatch(voice)]
-        if owners and config.TTS_PROVIDER not in owners:
-            yield f"{voice} ({language}) is a voice of {owners[0]}, and {config.TTS_PROVIDER} is to speak."
+        providers = [name for name, pattern in VOICE_PATTERNS.items() if voice and pattern.fullmatch(voice)]
+        if providers and config.TTS_PROVIDER not in providers:
+            yield f"{voice} ({language}) is a voice of {providers[0]}; the TTS provider is {config.TTS_PROVIDER}."
 
 
 @check(
@@ -101,39 +98,37 @@ def voices_fit_languages(context: Context) -> Iterator[str]:
     docs="https://www.twilio.com/docs/voice/conversationrelay/best-practices",
 )
 def phrases_speakable(context: Context) -> Iterator[str]:
-    """The sentences of agent/phrases.py can be said."""
+    """The sentences of agent/phrases.py can be spoken."""
     for name, sentence in vars(phrases).items():
         if not name.isupper() or not isinstance(sentence, str):
             continue
         if not sentence.strip():
-            yield f"{name} of agent/phrases.py is empty: in that moment callers hear nothing."
-        elif found := MARKUP.search(sentence):
-            yield f"{name} of agent/phrases.py has {found[0]!r}, which is read aloud."
+            yield f"{name} of agent/phrases.py is empty: callers would hear silence."
+        elif markup := MARKUP.search(sentence):
+            yield f"{name} of agent/phrases.py has {markup[0]!r}, which is read aloud."
 
 
 async def app(context: Context) -> FastAPI:
-    """The app, whose model is a script and whose Twilio is nobody."""
+    """The app with a scripted model. Its requests to Twilio fail."""
     from app.main import create_app
     from app.store import InProcess
     from kit.scripted_model import echo_model
 
     settings = context.settings.model_copy(update={"log_level": "error"})
-    nobody = httpx2.MockTransport(lambda request: httpx2.Response(503))
-    return create_app(settings, [echo_model()], store=InProcess(), transport=nobody)
+    no_twilio = httpx2.MockTransport(lambda request: httpx2.Response(503))
+    return create_app(settings, [echo_model()], store=InProcess(), transport=no_twilio)
 
 
-async def beginning(context: Context) -> Document | str:
-    return await ask(context, "/twiml", CALL)
+async def first_twiml(context: Context) -> Document | str:
+    return await post(context, "/twiml", CALL)
 
 
-async def ask(context: Context, path: str, fields: Mapping[str, str]) -> Document | str:
-    """What the app answers Twilio, or what is wrong with it. Nothing leaves this process, and no call begins."""
-    url = f"{context.settings.public_url}{path}"
+async def post(context: Context, path: str, fields: Mapping[str, str]) -> Document | str:
+    """The TwiML of a route of the app, or its problems, one a line. No request leaves this process."""
     form = {**fields, "AccountSid": context.settings.account_sid}
-    token = RequestValidator(context.settings.auth_token.get_secret_value())
+    headers = {"X-Twilio-Signature": signature(context, f"{context.settings.public_url}{path}", form)}
     transport = httpx2.ASGITransport(await context.cached(app), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://app") as http:
-        headers = {"X-Twilio-Signature": str(token.compute_signature(url, form))}
         answer = await http.post(path, data=form, headers=headers)
     try:
         return read(answer.text)
@@ -141,13 +136,17 @@ async def ask(context: Context, path: str, fields: Mapping[str, str]) -> Documen
         return str(error) if answer.is_success else f"answered with {answer.status_code}"
 
 
-UNABLE = "https://www.twilio.com/docs/api/errors/64102"
+def signature(context: Context, url: str, form: Mapping[str, str]) -> str:
+    return sign(url, form, token=context.settings.auth_token.get_secret_value())
+
+
+CONNECT_FAILED = "https://www.twilio.com/docs/api/errors/64102"
 
 
 @check(
     "WSS001",
     hint="Have every proxy on the way pass the headers Upgrade and Connection, over HTTP/1.1, to exactly that path.",
-    docs=UNABLE,
+    docs=CONNECT_FAILED,
     live=True,
     requires=("END003", "END004"),
 )
@@ -161,37 +160,36 @@ async def websocket_opens(context: Context) -> AsyncIterator[str]:
 @check(
     "WSS002",
     hint="Give the server the same PUBLIC_URL and TWILIO_AUTH_TOKEN as here, and have the proxy leave the path alone.",
-    docs=UNABLE,
+    docs=CONNECT_FAILED,
     live=True,
     requires=("WSS001",),
 )
 async def websocket_accepts_signed(context: Context) -> AsyncIterator[str]:
-    """The server lets Twilio's WebSocket in."""
+    """The server accepts a WebSocket with Twilio's signature."""
     if await context.cached(signed_handshake) == 403:
         yield "A handshake with a valid signature is refused (403): callers hear the greeting, then nothing."
 
 
 @check(
     "WSS003",
-    hint="Take away what accepts the WebSocket in the server's place: the server itself refuses it with 403.",
+    hint="Remove the proxy that accepts the WebSocket instead of the server: the server itself answers with 403.",
     docs="https://www.twilio.com/docs/usage/security#validating-requests",
     live=True,
     requires=("WSS001",),
 )
 async def websocket_rejects_unsigned(context: Context) -> AsyncIterator[str]:
-    """Nobody but Twilio can open the WebSocket."""
+    """The server rejects a WebSocket without Twilio's signature."""
     if await handshake(context, signature="") == 101:
-        yield "The WebSocket opens without a signature: anybody can talk to the agent, at your cost."
+        yield "The WebSocket opens without a signature: strangers can talk to the agent, at your cost."
 
 
 async def signed_handshake(context: Context) -> int:
     """The status of the handshake that Twilio would make."""
-    token = RequestValidator(context.settings.auth_token.get_secret_value())
-    return await handshake(context, str(token.compute_signature(websocket_url(context.settings), {})))
+    return await handshake(context, signature(context, websocket_url(context.settings), {}))
 
 
 async def handshake(context: Context, signature: str) -> int:
-    """The status of an opening handshake (RFC 6455). The line is dropped at once; no frame is sent."""
+    """The status of an opening handshake (RFC 6455). The connection is closed at once; no frame is sent."""
     headers = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -204,103 +202,104 @@ async def handshake(context: Context, signature: str) -> int:
         return answer.status_code
 
 
-CONFIGURE = "https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"
-HOME = "us1"
-POINT = "Point the number at PUBLIC_URL/twiml with HTTP POST; docs/operate.md says how, under Connect a number."
+NUMBERS_API = "https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"
+DEFAULT_REGION = "us1"
+CONNECT_NUMBER = "Point the number at PUBLIC_URL/twiml with HTTP POST: docs/operate.md, Connect a number."
+
+NumberRun = Callable[[Context, Any], Awaitable[str | None]]
+
+
+def number_check(code: str, *, hint: str, docs: str = NUMBERS_API) -> Callable[[NumberRun], Check]:
+    """Make a check of a function that returns the problem of one number of this server, or None."""
+
+    def make(problem_of: NumberRun) -> Check:
+        async def run(context: Context) -> AsyncIterator[str]:
+            for number in await context.cached(own_numbers):
+                if problem := await problem_of(context, number):
+                    yield f"The number {masked(number.phone_number)} {problem}"
+
+        run.__doc__ = problem_of.__doc__
+        return check(code, hint=hint, docs=docs, live=True, requires=("NUM002",))(run)
+
+    return make
 
 
 @check(
     "NUM001",
     hint="Buy a number, or correct TWILIO_PHONE_NUMBER.",
-    docs=CONFIGURE,
+    docs=NUMBERS_API,
     live=True,
     requires=("ACC001", "ACC002"),
 )
 async def number_exists(context: Context) -> AsyncIterator[str]:
     """The account has a number for the agent."""
     if not await context.cached(numbers):
-        wanted = os.environ.get("TWILIO_PHONE_NUMBER")
-        yield f"The account has no number {masked(wanted)}." if wanted else "The account has no phone number."
-
-
-@check("NUM002", hint=POINT, docs="https://www.twilio.com/docs/api/errors/11200", live=True, requires=("NUM001",))
-async def calls_reach_this_server(context: Context) -> AsyncIterator[str]:
-    """A number's calls come to this server."""
-    known = await context.cached(numbers)
-    if not await context.cached(own_numbers):
-        others = ", ".join(sorted({shown(each.voice_url) for each in known})[:3])
-        yield f"No number calls {webhook(context)}; calls go to {others}."
-
-
-@check("NUM003", hint=POINT, docs=CONFIGURE, live=True, requires=("NUM002",))
-async def method_is_post(context: Context) -> AsyncIterator[str]:
-    """Calls come as POST, which is what is signed and answered."""
-    for number in await context.cached(own_numbers):
-        if (number.voice_method or "POST").upper() != "POST":
-            yield f"The number {masked(number.phone_number)} calls with {number.voice_method}: answered with 405."
+        name = os.environ.get("TWILIO_PHONE_NUMBER")
+        yield f"The account has no number {masked(name)}." if name else "The account has no phone number."
 
 
 @check(
-    "NUM004",
-    hint="Take the TwiML application out of the number's voice configuration, or point the application here.",
-    docs="https://www.twilio.com/docs/usage/api/applications",
+    "NUM002",
+    hint=CONNECT_NUMBER,
+    docs="https://www.twilio.com/docs/api/errors/11200",
     live=True,
-    requires=("NUM002",),
+    requires=("NUM001",),
 )
-async def no_application(context: Context) -> AsyncIterator[str]:
-    """No TwiML application answers in the number's place."""
-    for number in await context.cached(own_numbers):
-        application = (await context.cached(applications)).get(number.voice_application_sid)
-        if application is None:
-            continue
-        if application.voice_url != webhook(context) or (application.voice_method or "POST").upper() != "POST":
-            where = shown(application.voice_url)
-            yield f"A TwiML application answers for {masked(number.phone_number)}: calls go to {where}."
+async def calls_reach_this_server(context: Context) -> AsyncIterator[str]:
+    """The calls of a number reach this server."""
+    if not await context.cached(own_numbers):
+        others = sorted({shown(number.voice_url) for number in await context.cached(numbers)})
+        yield f"No number calls {webhook(context)}; calls go to {', '.join(others[:3])}."
 
 
-@check(
+@number_check("NUM003", hint=CONNECT_NUMBER)
+async def method_is_post(context: Context, number: Any) -> str | None:
+    """The number requests TwiML with POST, which is what the server answers."""
+    is_post = (number.voice_method or "POST").upper() == "POST"
+    return None if is_post else f"calls with {number.voice_method}: answered with 405."
+
+
+@number_check(
+    "NUM004",
+    hint="Remove the TwiML application from the number's voice configuration, or point the application here.",
+    docs="https://www.twilio.com/docs/usage/api/applications",
+)
+async def no_application(context: Context, number: Any) -> str | None:
+    """No TwiML application overrides the number's webhook."""
+    application = (await context.cached(applications)).get(number.voice_application_sid)
+    right = webhook(context), "POST"
+    if application is None or (application.voice_url, (application.voice_method or "POST").upper()) == right:
+        return None
+    return f"has a TwiML application: calls go to {shown(application.voice_url)}."
+
+
+@number_check(
     "NUM005",
     hint="Take the number off the SIP trunk: Elastic SIP Trunking > the trunk > Numbers.",
     docs="https://www.twilio.com/docs/sip-trunking",
-    live=True,
-    requires=("NUM002",),
 )
-async def no_trunk(context: Context) -> AsyncIterator[str]:
+async def no_trunk(context: Context, number: Any) -> str | None:
     """No SIP trunk takes the number's calls."""
-    for number in await context.cached(own_numbers):
-        if number.trunk_sid:
-            yield f"The number {masked(number.phone_number)} belongs to a SIP trunk, which takes its calls."
+    return "belongs to a SIP trunk, which takes its calls." if number.trunk_sid else None
 
 
-@check(
-    "NUM006",
-    hint="Take a number with voice, or set its incoming calls to voice.",
-    docs=CONFIGURE,
-    live=True,
-    requires=("NUM002",),
-)
-async def number_takes_calls(context: Context) -> AsyncIterator[str]:
+@number_check("NUM006", hint="Take a number with voice, or set its incoming calls to voice.")
+async def number_takes_calls(context: Context, number: Any) -> str | None:
     """The number takes phone calls."""
-    for number in await context.cached(own_numbers):
-        if not (number.capabilities or {}).get("voice", True):
-            yield f"The number {masked(number.phone_number)} cannot take phone calls."
-        elif number.voice_receive_mode == "fax":
-            yield f"The number {masked(number.phone_number)} takes calls for faxes."
+    if not (number.capabilities or {}).get("voice", True):
+        return "cannot take phone calls."
+    return "takes calls for faxes." if number.voice_receive_mode == "fax" else None
 
 
-@check(
+@number_check(
     "NUM007",
     hint="Route the number to US1: Console, Phone Numbers, the number, Routing. Or use the token of that region.",
     docs="https://www.twilio.com/docs/global-infrastructure/inbound-processing-console",
-    live=True,
-    requires=("NUM002",),
 )
-async def region_is_supported(context: Context) -> AsyncIterator[str]:
-    """The number's calls are processed where the account's token is known."""
-    for number in await context.cached(own_numbers):
-        where = await region(context, number.phone_number)
-        if where != HOME:
-            yield f"Calls to {masked(number.phone_number)} are processed in {where}: another token signs them."
+async def region_is_supported(context: Context, number: Any) -> str | None:
+    """The number's calls are processed in the region of the Auth Token."""
+    region = await region_of(context, number.phone_number)
+    return None if region == DEFAULT_REGION else f"is processed in {region}: another token signs its calls."
 
 
 def webhook(context: Context) -> str:
@@ -309,33 +308,32 @@ def webhook(context: Context) -> str:
 
 async def numbers(context: Context) -> list[Any]:
     """The numbers of the account, or the one that the environment names."""
-    wanted = os.environ.get("TWILIO_PHONE_NUMBER")
-    filters = {"phone_number": wanted} if wanted else {}
-    return await listed(context.account.incoming_phone_numbers, **filters)
+    name = os.environ.get("TWILIO_PHONE_NUMBER")
+    return await listed(context.account.incoming_phone_numbers, **({"phone_number": name} if name else {}))
 
 
 async def own_numbers(context: Context) -> list[Any]:
-    """Those whose calls are meant for this server: by their own webhook, or by an application's."""
-    found = []
+    """The numbers whose own webhook, or that of their application, is this server's."""
+    own = []
     for number in await context.cached(numbers):
-        applied = (await context.cached(applications)).get(number.voice_application_sid)
-        if webhook(context) in (number.voice_url, applied and applied.voice_url):
-            found.append(number)
-    return found
+        application = (await context.cached(applications)).get(number.voice_application_sid)
+        if webhook(context) in (number.voice_url, application and application.voice_url):
+            own.append(number)
+    return own
 
 
 async def applications(context: Context) -> dict[str, Any]:
-    """The TwiML applications that answer for a number, by SID."""
-    sids = {each.voice_application_sid for each in await context.cached(numbers) if each.voice_application_sid}
+    """The TwiML applications of the numbers, by SID."""
+    sids = {number.voice_application_sid for number in await context.cached(numbers)} - {None, ""}
     return {sid: await context.account.applications(sid).fetch_async() for sid in sorted(sids)}
 
 
-async def region(context: Context, number: str) -> str:
-    """Where the calls to a number are processed."""
+async def region_of(context: Context, number: str) -> str:
+    """The region that processes the calls to a number."""
     try:
         route = await context.account.routes.v2.phone_numbers(number).fetch_async()
     except TwilioRestException as error:
         if error.status != 404:
             raise
-        return HOME
-    return str(route.voice_region or HOME).lower()
+        return DEFAULT_REGION
+    return str(route.voice_region or DEFAULT_REGION).lower()

@@ -1,4 +1,4 @@
-"""Calls that would be silent, and what looks like it."""
+"""Cases of the checks of calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import httpx2
 
 from agent import phrases
 from app import config
-from app.voice import relay_attributes as speech
+from app.voice.relay_attributes import FIRST_LANGUAGE
 from kit import defaults
 from tests.kit.healthy_project import HealthyProject, fails, passes
 
@@ -19,24 +19,24 @@ def an_empty_greeting(project: HealthyProject) -> None:
 
 
 @fails("TWI002")
-def a_websocket_elsewhere(project: HealthyProject) -> None:
+def another_websocket_address(project: HealthyProject) -> None:
     project.patch.setattr("app.voice.checks.websocket_url", lambda settings: "wss://agent.example/elsewhere")
 
 
 @fails("TWI003")
-def no_word_at_the_end(project: HealthyProject) -> None:
+def text_instead_of_twiml_at_the_end(project: HealthyProject) -> None:
     project.patch.setattr("app.voice.connect_action.say", lambda text: text)
 
 
 @fails("TWI004")
 def a_voice_of_another_provider(project: HealthyProject) -> None:
     foreign = "en-US-Chirp3-HD-Aoede" if config.TTS_PROVIDER == "Amazon" else "Joanna-Generative"
-    project.patch.setitem(config.LANGUAGES, speech.FIRST_LANGUAGE, foreign)
+    project.patch.setitem(config.LANGUAGES, FIRST_LANGUAGE, foreign)
 
 
 @passes("TWI004")
 def a_voice_of_the_provider(project: HealthyProject) -> None:
-    project.patch.setattr(config, "LANGUAGES", {speech.FIRST_LANGUAGE: "Joanna-Generative", "en-US": None})
+    project.patch.setattr(config, "LANGUAGES", {FIRST_LANGUAGE: "Joanna-Generative", "en-US": None})
     project.patch.setattr(config, "TTS_PROVIDER", "Amazon")
 
 
@@ -46,7 +46,7 @@ def markup_that_is_read_aloud(project: HealthyProject) -> None:
 
 
 @fails("TWI005")
-def a_sentence_without_words(project: HealthyProject) -> None:
+def an_empty_phrase(project: HealthyProject) -> None:
     project.patch.setattr(phrases, "UNAVAILABLE", "")
 
 
@@ -55,7 +55,7 @@ def ordinary_punctuation(project: HealthyProject) -> None:
     project.patch.setattr(phrases, "HOLD", "One moment, please: I'll look – it won't take long (really)!")
 
 
-def answered(project: HealthyProject, status: int) -> None:
+def answer_handshakes(project: HealthyProject, status: int) -> None:
     def handshake(request: httpx2.Request) -> httpx2.Response | None:
         return httpx2.Response(status) if "Upgrade" in request.headers else None
 
@@ -64,17 +64,17 @@ def answered(project: HealthyProject, status: int) -> None:
 
 @fails("WSS001")
 def a_proxy_that_does_not_upgrade(project: HealthyProject) -> None:
-    answered(project, 426)
+    answer_handshakes(project, 426)
 
 
 @fails("WSS002")
 def a_proxy_that_changes_the_path(project: HealthyProject) -> None:
-    answered(project, 403)
+    answer_handshakes(project, 403)
 
 
 @fails("WSS003")
-def a_gateway_that_accepts_everybody(project: HealthyProject) -> None:
-    answered(project, 101)
+def a_gateway_that_accepts_every_handshake(project: HealthyProject) -> None:
+    answer_handshakes(project, 101)
 
 
 APPLICATION = "AP" + "1" * 32
@@ -85,8 +85,8 @@ def healthy(project: HealthyProject) -> None:
 
 
 def number(project: HealthyProject) -> dict[str, Any]:
-    known: dict[str, Any] = next(iter(project.simulated.numbers.known.values()))
-    return known
+    first: dict[str, Any] = next(iter(project.simulated.numbers.known.values()))
+    return first
 
 
 @fails("NUM001", "MSG003")
@@ -95,17 +95,17 @@ def no_number(project: HealthyProject) -> None:
 
 
 @fails("NUM002")
-def the_address_of_yesterday(project: HealthyProject) -> None:
+def the_address_of_an_old_tunnel(project: HealthyProject) -> None:
     number(project)["voice_url"] = "https://user:a-key-for-tests@4f3a.ngrok-free.app/twiml?key=a-key-for-tests"
 
 
 @fails("NUM002")
-def a_slash_too_much(project: HealthyProject) -> None:
+def an_additional_slash(project: HealthyProject) -> None:
     number(project)["voice_url"] = f"{defaults.PUBLIC_URL}/twiml/"
 
 
 @passes("NUM002")
-def another_number_beside_it(project: HealthyProject) -> None:
+def another_number_besides(project: HealthyProject) -> None:
     project.simulated.numbers.add("+15005550002")
 
 

@@ -1,4 +1,4 @@
-"""The number of a project that people call."""
+"""Setup of the phone number of a project with voice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def number(account: Account) -> dict[str, Any]:
     return next(iter(account.simulated.numbers.known.values()))
 
 
-async def test_calls_are_taken_from_a_trunk_and_given_back(account: Account, number: dict[str, Any]) -> None:
+async def test_setup_replaces_a_trunk_and_undo_restores_it(account: Account, number: dict[str, Any]) -> None:
     number.update(trunk_sid="TK" + "1" * 32, voice_url="https://old.example/voice", voice_method="GET")
     before = dict(number)
     (step,) = [each for each in await account.run(plan) if each.resource.key == "number"]
@@ -36,7 +36,7 @@ async def test_calls_are_taken_from_a_trunk_and_given_back(account: Account, num
     assert number == before
 
 
-async def test_another_answer_at_the_number_is_found(account: Account, number: dict[str, Any]) -> None:
+async def test_a_changed_voice_url_is_found_and_repaired(account: Account, number: dict[str, Any]) -> None:
     before = dict(number)
     await account.apply()
     number["voice_url"] = "https://old-tunnel.example/twiml"
@@ -50,12 +50,12 @@ async def test_another_answer_at_the_number_is_found(account: Account, number: d
 @pytest.mark.parametrize(
     ("status", "broken"), [(200, "refuses what is not signed"), (403, "takes what is signed"), (0, "is reachable")]
 )
-async def test_a_server_that_is_not_ours_is_found(account: Account, status: int, broken: str) -> None:
-    """A page before it that says yes to everything, another token or address, nobody at all."""
+async def test_verify_finds_a_server_that_is_not_this_agent(account: Account, status: int, broken: str) -> None:
+    """A gateway that accepts every request; another token or address; no server."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         if not status:
-            raise httpx2.ConnectError("nobody")
+            raise httpx2.ConnectError("no server")
         return httpx2.Response(status)
 
     await account.apply()

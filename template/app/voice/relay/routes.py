@@ -1,4 +1,4 @@
-"""The three routes that Twilio calls. Each checks Twilio's signature against the public URL, whatever a proxy sent."""
+"""The routes of Twilio. Each validates the signature against PUBLIC_URL, not against headers of a proxy."""
 
 from __future__ import annotations
 

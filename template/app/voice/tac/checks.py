@@ -1,4 +1,4 @@
-"""Twilio Agent Connect, the SDK that carries the calls."""
+"""Checks of Twilio Agent Connect, the SDK of the calls."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kit.doctor.check import Context, check
     hint="Write TAC_ANALYTICS_DISABLED=true, in lower case, or leave it out: agent serve sets it.",
     docs="https://github.com/twilio/twilio-agent-connect-python",
 )
-def telemetry(context: Context) -> Iterator[str]:
-    """TAC does not report how the agent is used."""
-    given = os.environ.get("TAC_ANALYTICS_DISABLED", "true")
-    if given != "true":
-        yield f"TAC_ANALYTICS_DISABLED is {given!r}: TAC reports to Segment unless it is exactly 'true'."
+def telemetry_is_off(context: Context) -> Iterator[str]:
+    """TAC sends no usage data."""
+    value = os.environ.get("TAC_ANALYTICS_DISABLED", "true")
+    if value != "true":
+        yield f"TAC_ANALYTICS_DISABLED is {value!r}: TAC reports to Segment unless it is exactly 'true'."

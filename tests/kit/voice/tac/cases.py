@@ -1,4 +1,4 @@
-"""What TAC does unless it is told otherwise."""
+"""Cases of the checks of TAC."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from tests.kit.healthy_project import HealthyProject, fails, passes
 
 
 @fails("TAC001")
-def almost_off(project: HealthyProject) -> None:
+def a_value_in_the_wrong_case(project: HealthyProject) -> None:
     project.patch.setenv("TAC_ANALYTICS_DISABLED", "True")
 
 
 @passes("TAC001")
-def nothing_said(project: HealthyProject) -> None:
+def an_unset_variable(project: HealthyProject) -> None:
     project.patch.delenv("TAC_ANALYTICS_DISABLED", raising=False)
