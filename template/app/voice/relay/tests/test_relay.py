@@ -74,7 +74,7 @@ def test_every_message_of_twilio_is_read(sent: dict[str, Any], frame: frames.Fra
     assert frames.read(json.dumps(sent)) == frame
 
 
-def test_a_setup_tells_who_calls_whom() -> None:
+def test_a_setup_has_caller_and_called_number() -> None:
     setup = frames.read(json.dumps(SETUP))
     assert isinstance(setup, frames.Setup)
     assert (setup.call_sid, setup.caller, setup.called) == ("CA1", "+15005550006", "+15005550001")
@@ -91,7 +91,7 @@ def test_a_field_that_is_null_is_one_that_is_missing(sent: dict[str, Any], frame
     "text",
     ["", "hello", "[]", "null", "{}", '{"type": 7}', '{"type": "prompt"}', '{"type": "dtmf"}', '{"type": "setup"}'],
 )
-def test_what_is_no_message_is_an_error(text: str) -> None:
+def test_an_unreadable_message_is_an_error(text: str) -> None:
     with pytest.raises(ValueError):
         frames.read(text)
 
@@ -205,7 +205,7 @@ async def test_a_key_stops_the_agent(dial: Dial) -> None:
 # --- words -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("hearing", [[], ["Wait", "Wait a"]], ids=["a noise", "somebody who speaks for long"])
+@pytest.mark.parametrize("hearing", [[], ["Wait", "Wait a"]], ids=["a noise", "a long utterance"])
 async def test_a_goodbye_that_is_interrupted_ends_the_call_after_a_silence(
     dial: Dial, monkeypatch: pytest.MonkeyPatch, hearing: list[str]
 ) -> None:
@@ -368,7 +368,7 @@ async def test_a_call_can_end_without_handoff_data(dial: Dial) -> None:
     assert (call.handoff, call.ended_by) == (None, "agent")
 
 
-async def test_two_calls_have_two_lines(dial: Dial) -> None:
+async def test_two_calls_have_two_connections(dial: Dial) -> None:
     lines: list[Any] = []
 
     async def remember() -> str:
