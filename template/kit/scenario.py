@@ -103,9 +103,9 @@ def check_reply(expect: Expect, reply: Reply, session: Session, phrases: ModuleT
     failures += [
         f"the history has {each!r}, which the caller never heard" for each in expect.forgets if each.lower() in history
     ]
-    told = last_instructions(session).lower() if expect.told or expect.not_told else ""
-    failures += [f"the model was not told {each!r}" for each in expect.told if each.lower() not in told]
-    failures += [f"the model was told {each!r}" for each in expect.not_told if each.lower() in told]
+    instructions = last_instructions(session).lower() if expect.told or expect.not_told else ""
+    failures += [f"the model was not told {each!r}" for each in expect.told if each.lower() not in instructions]
+    failures += [f"the model was told {each!r}" for each in expect.not_told if each.lower() in instructions]
     if expect.regex and not re.search(expect.regex, text, re.IGNORECASE):
         failures.append(f"/{expect.regex}/ does not match {text!r}")
     if expect.phrase and getattr(phrases, expect.phrase) not in text:
@@ -143,5 +143,5 @@ def text_of_history(session: Session) -> str:
 def last_instructions(session: Session) -> str:
     """The instructions of the model's last request; empty before the first one."""
     history = [*session.history, *(session.turn.messages if session.turn else [])]
-    told = [message.instructions for message in history if isinstance(message, m.ModelRequest) and message.instructions]
-    return told[-1] if told else ""
+    requests = [message for message in history if isinstance(message, m.ModelRequest) and message.instructions]
+    return str(requests[-1].instructions) if requests else ""

@@ -13,7 +13,7 @@ from pydantic_ai.tools import ToolDefinition
 
 async def deltas(
     script: FunctionModel,
-    told: Sequence[ModelMessage],
+    messages: Sequence[ModelMessage],
     tools: Mapping[str, Mapping[str, Any]],
     instructions: str | None = None,
 ) -> AsyncIterator[str | DeltaToolCall]:
@@ -28,7 +28,7 @@ async def deltas(
         instructions=instructions,
     )
     assert script.stream_function
-    async for delta in script.stream_function(list(told), info):
+    async for delta in script.stream_function(list(messages), info):
         if isinstance(delta, str):
             yield delta
             continue

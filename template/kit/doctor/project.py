@@ -154,7 +154,7 @@ def prompt_is_written(context: Context) -> Iterator[str]:
     """The agent has a prompt."""
     text = (context.root / "agent" / "prompt.md").read_text(encoding="utf-8")
     if not text.strip():
-        yield "agent/prompt.md is empty: the model is not told what it is."
+        yield "agent/prompt.md is empty: the model gets no instructions of yours."
     elif found := re.search(r"^(<{7}|>{7}) ", text, re.MULTILINE):
         yield f"agent/prompt.md has the conflict mark {found[1]} of an update, which the model reads as instructions."
 

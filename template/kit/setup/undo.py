@@ -12,30 +12,30 @@ from kit.setup.resource import Resource, SetupContext
 
 async def undo(setup: SetupContext, say: Say) -> list[dict[str, str]]:
     """Restore and delete in reverse order. Fields that were changed since by others are left."""
-    journal, told = setup.journal, []
+    journal, steps = setup.journal, []
     known = {resource.key: resource for resource in resources(setup)}
 
-    def tell(action: str, resource: str, detail: str) -> None:
-        told.append({"resource": resource, "action": action, "detail": detail})
+    def report(action: str, resource: str, detail: str) -> None:
+        steps.append({"resource": resource, "action": action, "detail": detail})
         say(f"{action} {resource} {detail}".rstrip())
 
     for key in known:  # later resources need the ids of earlier ones
         await _reach(known[key])
     for key in [each for each in reversed(known) if each in journal.entries]:
-        await _undo_one(known[key], journal, tell)
+        await _undo_one(known[key], journal, report)
         journal.drop(key)
     for key in journal.entries:
-        tell("left", key, "this project has it no more; run undo in the project that made it")
+        report("left", key, "this project has it no more; run undo in the project that made it")
     for name, entry in reversed(journal.env.items()):
         line = setup.env_file.line(name)
         if line == f"{name}={entry['after']}":
             setup.env_file.put(name, entry["before"])
-            tell("restored", name, f"in {setup.env_file.path.name}")
+            report("restored", name, f"in {setup.env_file.path.name}")
         elif line != entry["before"]:
-            tell("left", name, "it has been changed since")
+            report("left", name, "it has been changed since")
     journal.env = {}
     journal.save()
-    return told
+    return steps
 
 
 async def _reach(resource: Resource) -> None:
@@ -58,24 +58,24 @@ async def _reach(resource: Resource) -> None:
         setup.ids[resource.key] = ids[-1]
 
 
-async def _undo_one(resource: Resource, journal: Journal, tell: Callable[[str, str, str], None]) -> None:
+async def _undo_one(resource: Resource, journal: Journal, report: Callable[[str, str, str], None]) -> None:
     entry = journal.entry(resource.key)
     for id in reversed(entry.get("created", [])):
         await resource.delete(id)
         journal.record_deleted(resource.key, id)
-        tell("deleted", resource.key, id)
+        report("deleted", resource.key, id)
     if not entry.get("before"):
         return
     id, record = entry["id"], await resource.fetch(entry["id"])
     if record is None:
-        tell("left", resource.key, f"{id} is not there any more")
+        report("left", resource.key, f"{id} is not there any more")
         return
     back = {}
     for name, before in entry["before"].items():
         if resource.same(name, record.get(name), entry["after"][name]):
             back[name] = before
         elif not resource.same(name, record.get(name), before):
-            tell("left", resource.key, f"{name} has been changed since")
+            report("left", resource.key, f"{name} has been changed since")
     if back:
         await resource.restore(id, back)
-        tell("restored", resource.key, ", ".join(back))
+        report("restored", resource.key, ", ".join(back))
