@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from pydantic_ai.messages import ModelMessage, UserPromptPart
+from pydantic_ai.messages import UserPromptPart
 
 from app import config
 from app.session import this_session
 from app.voice.relay import frames
+from app.voice.tests.test_conversation import contents
 from kit import defaults, twiml
 from kit.caller import Call, calls_of
 from kit.plugin import Web
@@ -153,33 +154,33 @@ async def test_the_twiml_asks_for_keys(web: Web) -> None:
 async def test_keys_up_to_a_hash_are_one_turn(call: Call) -> None:
     await call.presses("12#")
     await call.says("Hello")
-    assert asked(call.session.history) == ["(The caller pressed 1 2 on the keypad.)"]
+    assert contents(call.session, UserPromptPart) == ["(The caller pressed 1 2 on the keypad.)"]
 
 
 async def test_keys_up_to_a_pause_are_one_turn(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.voice.relay.connection.KEYPAD_PAUSE", 0.02)
     await call.presses("34")
     await call.says("Hello")
-    assert asked(call.session.history) == ["(The caller pressed 3 4 on the keypad.)"]
+    assert contents(call.session, UserPromptPart) == ["(The caller pressed 3 4 on the keypad.)"]
 
 
 async def test_a_hash_alone_is_a_key(call: Call) -> None:
     await call.presses("#")
     await call.says("Hello")
-    assert asked(call.session.history) == ["(The caller pressed # on the keypad.)"]
+    assert contents(call.session, UserPromptPart) == ["(The caller pressed # on the keypad.)"]
 
 
 async def test_a_star_is_a_key(call: Call) -> None:
     await call.presses("*9#")
     await call.says("Hello")
-    assert asked(call.session.history) == ["(The caller pressed * 9 on the keypad.)"]
+    assert contents(call.session, UserPromptPart) == ["(The caller pressed * 9 on the keypad.)"]
 
 
 async def test_words_after_keys_do_not_lose_the_keys(call: Call) -> None:
     await call.sends({"type": "dtmf", "digit": "5"})
     await call.says("that one")
     await call.says("Hello")
-    assert asked(call.session.history) == ["(The caller pressed 5 on the keypad.) that one"]
+    assert contents(call.session, UserPromptPart) == ["(The caller pressed 5 on the keypad.) that one"]
 
 
 async def test_an_interruption_after_a_key_does_not_lose_the_key(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +244,7 @@ async def test_a_partial_prompt_is_no_turn(call: Call) -> None:
     turn = await call.says("Hello")
     assert turn.text == "You said something."
     await call.says("And now?")
-    assert asked(call.session.history) == ["Hello"]
+    assert contents(call.session, UserPromptPart) == ["Hello"]
 
 
 async def test_a_partial_prompt_can_be_seen_while_it_is_spoken(call: Call) -> None:
@@ -369,18 +370,12 @@ async def test_a_call_can_end_without_handoff_data(dial: Dial) -> None:
 
 
 async def test_two_calls_have_two_connections(dial: Dial) -> None:
-    lines: list[Any] = []
+    connections: list[Any] = []
 
     async def remember() -> str:
         """Remember this call."""
-        lines.append(this_session().connection)
+        connections.append(this_session().connection)
         return "remembered"
 
     one, two = await using(dial, remember), await using(dial, remember)
-    assert lines == [one.session.connection, two.session.connection] and lines[0] is not lines[1]
-
-
-def asked(history: list[ModelMessage]) -> list[str]:
-    """What the caller has said, according to the history."""
-    parts = [part for message in history for part in message.parts]
-    return [str(part.content) for part in parts if isinstance(part, UserPromptPart)]
+    assert connections == [one.session.connection, two.session.connection] and len({*map(id, connections)}) == 2
