@@ -6,7 +6,7 @@ import asyncio
 import importlib.util
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from app.runtimes.foundry.prompt_agent import PromptAgent
 from app.runtimes.microsoft_agents.messages import chat_messages
 from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
 from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, reasoning, response, text, tool_call
+from app.runtimes.tests.interruptions import InterruptedTurns
 from kit import cli, defaults
 from kit.caller import Call
 from kit.plugin import silence_logs
@@ -87,22 +88,9 @@ async def test_the_history_is_right_after_an_interruption(dial: Dial) -> None:
     assert texts == ["Tell me a story", "Once", "one", "Yes.", "two", "Yes.", "three"]
 
 
-async def test_a_running_tool_finishes_after_an_interruption_and_its_result_is_kept(dial: Dial) -> None:
-    begun, done = asyncio.Event(), asyncio.Event()
-
-    async def look_up() -> str:
-        begun.set()
-        await asyncio.sleep(0.05)
-        done.set()
-        return "found"
-
-    call = await dial(models=foundry(ResponsesAPI(tool_call("look_up"), text("Yes."))), tools=[look_up])
-    await call.begins("look")
-    await begun.wait()
-    await call.interrupts()
-    await asyncio.wait_for(done.wait(), 5)
-    await three_more_turns(call)
-    assert "found" in str(call.session.history)
+class TestInterruptedTurns(InterruptedTurns):
+    def check(self, history: Sequence[m.ModelMessage]) -> None:
+        reject_like_azure(chat_messages(history))
 
 
 async def test_the_agent_gets_the_error_of_a_tool_without_its_text(dial: Dial) -> None:

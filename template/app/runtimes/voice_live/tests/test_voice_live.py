@@ -142,7 +142,10 @@ async def test_a_late_cancellation_is_not_a_failure(dial: Dial) -> None:
     assert len(model.sockets) == 1
 
 
-async def test_a_response_that_does_not_stop_is_left_with_its_websocket(dial: Dial) -> None:
+async def test_a_response_that_does_not_stop_is_left_with_its_websocket(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.runtimes.voice_live.CANCEL_TIMEOUT", 0.05)
     model = scripted({**LONG, "word_delay": 10.0}, *NUMBERS)
 
     async def deaf(conversation: Conversation) -> None:
@@ -183,9 +186,9 @@ async def test_a_call_that_resumes_keeps_its_websocket() -> None:
     await voice_live.warm_up()
     voice_live.on_connect(session("CA1"))
     await until(lambda: model.sockets)
+    ready = dict(voice_live.sockets.ready)
     voice_live.on_connect(session("CA1"))
-    await asyncio.sleep(0.05)
-    assert len(model.sockets) == 1
+    assert voice_live.sockets.ready == ready and len(ready) == 1
     await voice_live.close()
     assert model.sockets[0].websocket.close_code
 
@@ -339,17 +342,18 @@ async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
     dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, opened = scripted({"says": "Yes."}), list[int]()
-    open_at_once = model.open
+    open_at_once, accepts = model.open, asyncio.Event()
 
     async def open_slowly() -> VoiceLiveSocket:
         opened.append(1)
-        await asyncio.sleep(0.6)
+        await accepts.wait()
         socket: VoiceLiveSocket = await open_at_once()
         return socket
 
     monkeypatch.setattr(model, "open", open_slowly)
     call = await dial(models=[model], deadline=0.2)
     assert (await call.says("Hello")).text.endswith(phrases.APOLOGY)
+    accepts.set()
     await until(lambda: model.sockets)
     assert (await call.says("Hello")).text == "Yes."
     assert len(opened) == 1
