@@ -46,7 +46,7 @@ class AgentCoreSettings(Settings):
     agent_arn: str = Field(
         alias="BEDROCK_AGENTCORE_AGENT_ARN",
         pattern=ARN,
-        examples=["arn:aws:bedrock-agentcore:us-east-1:000000000000:runtime/nobody-0000000000"],
+        examples=["arn:aws:bedrock-agentcore:us-east-1:000000000000:runtime/agent-0000000000"],
         description=DEPLOY,
     )
     fallback_arn: str | None = Field(
