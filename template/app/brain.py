@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from app.capability import Capability, Services, run_hooks
-from app.runtime import Runtime, reason
+from app.runtimes import Runtime, reason
 from app.session import Session, set_session
 from app.turn import Turn
 

@@ -14,8 +14,7 @@ from fastapi import APIRouter
 from pydantic import create_model
 
 from app.connection import Connection
-from app.session import Action, Session
-from app.session_store import SessionStore
+from app.session import Action, Session, SessionStore
 from app.settings import Settings
 from app.store import Store
 

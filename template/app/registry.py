@@ -15,7 +15,7 @@ from agent import tools
 from app.capability import Capability, merge_settings
 from app.channel import Channel
 from app.features import FEATURES
-from app.runtime import Runtime
+from app.runtimes import Runtime
 from app.store import Store
 
 for feature in FEATURES:

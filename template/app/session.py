@@ -1,19 +1,40 @@
-"""One conversation in progress: what a tool may read of it and do to it."""
+"""A conversation in progress, and how a store keeps it.
+
+It is stored between two messages, or until a call comes back, perhaps to another worker.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any
+from uuid import uuid4
 
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse, TextPart
 
 from app.connection import Connection
+from app.store import Store
 from app.turn import Turn
 
 Action = Callable[..., Awaitable[bool]]
+
+PERSISTED_FIELDS = (
+    "caller",
+    "called",
+    "language",
+    "greeting",
+    "parameters",
+    "conversation_id",
+    "profile_id",
+    "state",
+    "guidance",
+    "generation",
+)
 
 
 @dataclass
@@ -74,3 +95,71 @@ set_session = _this_session.set
 def this_session() -> Session:
     """The session that the running tool belongs to. Raises LookupError outside of a turn."""
     return _this_session.get()
+
+
+class Ended(Enum):
+    """The state of a session that must not be opened again."""
+
+    ENDED = "over"  # the value in the store
+
+
+ENDED = Ended.ENDED
+
+
+class SessionStore:
+    """Loads, saves and ends sessions. Each save names the worker that wrote it.
+
+    Two generations of a session have two keys: a worker that saves late, after another one has resumed the call,
+    overwrites neither the session nor its end.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self.store = store
+        self.now = now
+        self.worker = uuid4().hex
+
+    async def load(self, id: str) -> Session | Ended | None:
+        """The session as it was saved last, with a closed connection; ENDED, or None when it is unknown."""
+        saved = await self._read(id)
+        return saved if saved is None or saved is ENDED else load_session(id, saved, self.now)
+
+    async def owner(self, id: str) -> str | Ended | None:
+        """The worker that saved the session last; ENDED, or None when it is unknown."""
+        saved = await self._read(id)
+        return saved if saved is None or saved is ENDED else str(saved.get("worker", ""))
+
+    async def save(self, session: Session, seconds: float) -> None:
+        """Keep the session for that many seconds."""
+        saved = {**dump_session(session), "worker": self.worker}
+        await self.store.put(key(session.id, session.generation), json.dumps(saved), seconds)
+
+    async def end(self, id: str, seconds: float) -> None:
+        """Make `load` return ENDED for this session, for that many seconds."""
+        for generation in (0, 1):
+            await self.store.put(key(id, generation), json.dumps(ENDED.value), seconds)
+
+    async def _read(self, id: str) -> Mapping[str, Any] | Ended | None:
+        texts = await asyncio.gather(*(self.store.get(key(id, generation)) for generation in (0, 1)))
+        saved = [json.loads(text) for text in texts if text]
+        if ENDED.value in saved:
+            return ENDED
+        return max(saved, key=lambda each: int(each.get("generation", 0)), default=None)
+
+
+def key(id: str, generation: int) -> str:
+    return f"session:{id}:2" if generation % 2 else f"session:{id}"
+
+
+def dump_session(session: Session) -> dict[str, Any]:
+    """The fields of a session that a store keeps, as JSON."""
+    kept = {name: getattr(session, name) for name in PERSISTED_FIELDS} | {"parameters": dict(session.parameters)}
+    history = [*session.history, *(session.turn.history() if session.turn else [])]
+    return {**kept, "history": json.loads(ModelMessagesTypeAdapter.dump_json(history))}
+
+
+def load_session(id: str, saved: Mapping[str, Any], now: Callable[[], datetime]) -> Session:
+    """A session of what `dump_session` gave. Its connection is closed until one is attached."""
+    session = Session(id, now=now, **{name: saved[name] for name in PERSISTED_FIELDS if name in saved})
+    session.history = ModelMessagesTypeAdapter.validate_python(saved["history"])
+    session.connection.open = False
+    return session

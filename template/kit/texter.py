@@ -12,8 +12,7 @@ from uuid import uuid4
 from fastapi import FastAPI
 
 from app.config import FIRST_LANGUAGE
-from app.session import Session
-from app.session_store import load_session
+from app.session import Session, load_session
 from kit import defaults
 from kit.activity import is_busy, wait_until
 from kit.local_server import serve

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.test_scenarios import path, played, silence
+from kit.scenario import play
+from tests.kit.test_scenarios import path, played, silence, write
 
 __all__ = ["path"]  # a fixture
 
@@ -38,3 +39,10 @@ async def test_keys_without_dtmf_detection_are_reported(path: Path, monkeypatch:
     monkeypatch.setattr("kit.caller.Call.listens_to_keys", False)
     result = await played(path, "  - dtmf: 12#")
     assert "dtmfDetection is off" in result.failures[0]
+
+
+async def test_a_caller_hangs_up_in_the_middle_of_a_reply(path: Path) -> None:
+    model = "model:\n  - {says: One two three four five, word_delay: 0.02}\n"
+    turns = "turns:\n  - {caller: Hello, hangup_after: One two, expect: {forgets: five}}\n"
+    write(path, f"{model}{turns}expect: {{ended_by: caller}}\n")
+    assert (await play(path)).failures == []

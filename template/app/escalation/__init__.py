@@ -23,7 +23,7 @@ from agent import handoff
 from app.capability import Capability, Services
 from app.escalation.record import CALL_TTL, Payload, Record, Records, State
 from app.escalation.transfer import Transfer, is_in_turn, wait_until_idle
-from app.runtime import TOOL_FAILED
+from app.runtimes import TOOL_FAILED
 from app.session import Action, Session
 from app.settings import Settings
 from app.webhook import signed_body

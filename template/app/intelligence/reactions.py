@@ -12,8 +12,7 @@ from typing import Any
 
 import structlog
 
-from app.session import Session
-from app.session_store import PERSISTED_FIELDS, load_session
+from app.session import PERSISTED_FIELDS, Session, load_session
 from app.signals import SIGNALS, AnySignal
 
 log = structlog.get_logger()

@@ -24,8 +24,7 @@ from app.channel import Channel
 from app.connection import Connection, NotSupported
 from app.messaging.inbox import Change, Inbox, Message, bare
 from app.messaging.outbox import BetweenTurns, Outbox, TextConnection
-from app.session import Session
-from app.session_store import ENDED
+from app.session import ENDED, Session
 from app.twilio_api import OrchestratorSettings, twilio_client
 from app.webhook import signed_body
 

@@ -1,0 +1,118 @@
+"""A runtime answers one turn; `app/features.py` says which one. The brain does what all have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+import structlog
+from pydantic_ai import Tool
+from pydantic_core import to_json
+
+from app.session import Session
+from app.settings import Settings
+from app.turn import Turn
+
+log = structlog.get_logger()
+
+
+TOOL_FAILED = "The tool failed ({}). Say plainly that this did not work, and offer another way."
+
+
+class Runtime(ABC):
+    """Models that a framework of this process runs, or a service that runs them."""
+
+    settings: type[Settings] = Settings
+
+    @classmethod
+    @abstractmethod
+    def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
+        """`models` replace those of the settings."""
+
+    @staticmethod
+    @abstractmethod
+    def model_names() -> list[str]:
+        """The models in order of preference, from the environment or the answers."""
+
+    @staticmethod
+    @abstractmethod
+    def missing_env() -> dict[str, str]:
+        """Environment variables that the models need and that are not set, each with its fix."""
+
+    @staticmethod
+    def invalid_models(settings: Any) -> list[str]:
+        """One line for each model name in the settings that cannot be used."""
+        return []
+
+    async def warm_up(self) -> None:  # noqa: B027 (optional)
+        """Load what the first request would load."""
+
+    def on_connect(self, session: Session) -> None:  # noqa: B027 (optional)
+        """Called when a call has connected, at first or again, before its next turn."""
+
+    @abstractmethod
+    def answer(
+        self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
+    ) -> AsyncGenerator[str]:
+        """Yield the reply to `turn.user_text` token by token, and append every message to `turn.record`.
+
+        Each message has the turn's `run_id`. Raises when no model could answer.
+        """
+
+    def on_end(self, session_id: str) -> None:  # noqa: B027 (optional)
+        """Called when a call has ended or has moved to another worker."""
+
+    async def close(self) -> None:  # noqa: B027 (optional)
+        """Close connections."""
+
+
+_tools: WeakKeyDictionary[Callable[..., Any], Tool[Any]] = WeakKeyDictionary()
+
+
+def tool_of(function: Callable[..., Any]) -> Tool[Any]:
+    """The function as a tool of pydantic-ai. Its JSON schema is built once for each function."""
+    tool = _tools.get(function)
+    if tool is None:
+        _tools[function] = tool = Tool(function)
+    return tool
+
+
+async def run_tool_safely(name: str, call: Awaitable[Any], unless: type[Exception] | tuple[()] = ()) -> Any:
+    """The result of a tool, or a sentence for the model when it raised; `unless` is raised.
+
+    The error's text may be a secret and is left out. A result that JSON cannot hold counts as an error, since it would
+    stay in the history, which models read and stores keep.
+    """
+    try:
+        result = await call
+        to_json(result, bytes_mode="base64")
+        return result
+    except unless:
+        raise
+    except Exception as error:
+        log.exception("tool.failed", tool=name)
+        return TOOL_FAILED.format(type(error).__name__)
+
+
+async def run_shielded(turn: Turn, call_id: str | None, work: Awaitable[Any]) -> Any:
+    """Run a tool to its end, also when the caller interrupts the turn."""
+    task = asyncio.ensure_future(work)
+    if call_id:
+        turn.tools[call_id] = task
+    return await asyncio.shield(task)
+
+
+class ModelFailed(Exception):
+    """A failure described by the runtime: its text quotes nothing of the conversation, and is logged."""
+
+
+def reason(error: BaseException) -> str:
+    """Why a model failed, without what a provider may have quoted of the conversation."""
+    if isinstance(error, ModelFailed):
+        return str(error)
+    if isinstance(error, BaseExceptionGroup):
+        return ", ".join(reason(each) for each in error.exceptions)
+    return " ".join([type(error).__name__, *([str(error.status_code)] if hasattr(error, "status_code") else [])])

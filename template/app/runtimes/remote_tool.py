@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_ai import Tool
 from pydantic_ai import messages as m
 
-from app.runtime import run_shielded, run_tool_safely, tool_of
+from app.runtimes import run_shielded, run_tool_safely, tool_of
 from app.runtimes.streams import as_text, with_timeout
 from app.turn import Turn
 

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
 
 from app.capability import Background
-from app.runtime import reason
+from app.runtimes import reason
 
 
 class Socket(Protocol):

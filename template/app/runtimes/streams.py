@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 from pydantic_ai import messages as m
 
-from app.runtime import ModelFailed, reason
+from app.runtimes import ModelFailed, reason
 from app.turn import Turn
 
 log = structlog.get_logger()

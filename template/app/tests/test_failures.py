@@ -13,7 +13,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 from app.brain import Brain
 from app.capability import Services
-from app.runtime import Runtime
+from app.runtimes import Runtime
 from app.session import Session
 from app.store import InProcess
 from app.turn import Turn

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 from fastapi import FastAPI
 
 from agent import phrases
+from app import config
 from app.brain import Brain
-from app.capability import Services
+from app.capability import Capability, RelayAttributes, Services
 from app.channel import Channel
 from app.connection import Connection
+from app.settings import Settings
 from app.voice.calls import Calls
 from app.voice.connect_action import on_unhandled_error
+
+PROVIDERS = {"transcription_provider": config.TRANSCRIPTION_PROVIDER, "tts_provider": config.TTS_PROVIDER}
+LANGUAGES: list[dict[str, Any]] = [
+    {"code": code, "voice": voice, **PROVIDERS} for code, voice in config.LANGUAGES.items()
+]
 
 
 class PhoneConnection(Connection):
@@ -51,3 +59,25 @@ class Voice(Channel):
 
     async def close(self) -> None:
         await self.calls.end_all()
+
+
+def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[str, Any]:
+    """Attributes in snake_case, as Twilio's helper library and TAC take them."""
+    asking = [capability for capability in capabilities if isinstance(capability, RelayAttributes)]
+    more = {name: value for capability in asking for name, value in capability.relay_attributes().items()}
+    return {
+        **PROVIDERS,
+        "language": config.FIRST_LANGUAGE,
+        "voice": config.LANGUAGES[config.FIRST_LANGUAGE],
+        "welcome_greeting": greeting,
+        "welcome_greeting_interruptible": "any" if config.GREETING_INTERRUPTIBLE else "none",
+        "interruptible": "any",
+        # Since May 2025 the default is "none": words that interrupt the agent would not reach it.
+        "report_input_during_agent_speech": "any",
+        **more,
+    }
+
+
+def websocket_url(settings: Settings) -> str:
+    """The WebSocket address for ConversationRelay. It has no query, which Twilio would sign differently."""
+    return f"wss{settings.public_url.removeprefix('https')}/ws"

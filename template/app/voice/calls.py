@@ -17,8 +17,7 @@ from app import config
 from app.brain import Brain
 from app.capability import Background, Capability, Services, attach, run_hooks
 from app.connection import Connection
-from app.session import Session
-from app.session_store import ENDED, Ended
+from app.session import ENDED, Ended, Session
 
 log = structlog.get_logger()
 

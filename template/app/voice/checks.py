@@ -15,7 +15,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from agent import phrases
 from app import config
-from app.voice.relay_attributes import websocket_url
+from app.voice import websocket_url
 from kit.doctor.check import Check, Context, check, listed, masked, shown
 from kit.twiml import Document, TwimlError, read
 from kit.webhook import sign

@@ -14,17 +14,19 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from agent import phrases
 from app.capability import HandlesHandoff, run_hooks
+from app.config import FIRST_LANGUAGE
 from app.session import Session
 from app.voice.calls import MAX_CALL_DURATION, Calls
-from app.voice.relay_attributes import FIRST_LANGUAGE
 
 log = structlog.get_logger()
+
+SAY_LANGUAGE = "en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE  # of `<Say>`, which has no "multi"
 
 
 def say(text: str) -> str:
     """TwiML that says a sentence in the project's first language and hangs up."""
     response = VoiceResponse()
-    response.say(text, language="en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE)
+    response.say(text, language=SAY_LANGUAGE)
     response.hangup()
     return str(response)
 

@@ -8,7 +8,7 @@ import httpx2
 
 from agent import phrases
 from app import config
-from app.voice.relay_attributes import FIRST_LANGUAGE
+from app.config import FIRST_LANGUAGE
 from kit import defaults
 from tests.kit.healthy_project import HealthyProject, fails, passes
 

@@ -22,7 +22,7 @@ from app.escalation import task_of
 from app.escalation.record import FINAL_STATES, Payload, Record, Records, State
 from app.escalation.transfer import CONNECTING, Transfer, follow_up
 from app.session import Session
-from app.voice.relay_attributes import FIRST_LANGUAGE
+from app.voice.connect_action import SAY_LANGUAGE
 from app.webhook import signed_body
 
 log = structlog.get_logger()
@@ -35,10 +35,8 @@ RESULTS = {
     "leave": State.TIMED_OUT,
     "timeout": State.TIMED_OUT,
 }
-LANGUAGE = "en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE
-ANNOUNCEMENT_PAUSE = (
-    15  # seconds between two announcements: a caller leaves the queue at most so late after its timeout
-)
+# Seconds between two announcements: a caller leaves the queue at most that late after its timeout.
+ANNOUNCEMENT_PAUSE = 15
 MAX_VOICEMAIL = 120  # seconds
 VOICEMAIL_SILENCE = 5  # seconds of silence that end a voicemail
 BEFORE_THE_QUEUE = (State.REQUESTED, State.BRIEFING)
@@ -175,7 +173,7 @@ def enqueue_twiml(public_url: str, workflow_sid: str, payload: Payload, timeout:
 def wait_twiml() -> str:
     """The announcement of the queue, then music or a pause. Twilio requests it again at its end."""
     response = VoiceResponse()
-    response.say(handoff.WAITING, language=LANGUAGE)
+    response.say(handoff.WAITING, language=SAY_LANGUAGE)
     if handoff.MUSIC:
         response.play(handoff.MUSIC)
     else:
@@ -196,14 +194,14 @@ def leave_twiml() -> str:
 def no_worker_twiml(public_url: str) -> str:
     """Say that no worker is available, and offer the WAY_OUT of agent/handoff.py."""
     response = VoiceResponse()
-    response.say(handoff.NO_WORKER, language=LANGUAGE)
+    response.say(handoff.NO_WORKER, language=SAY_LANGUAGE)
     if handoff.WAY_OUT == "voicemail":
-        response.say(handoff.MESSAGE, language=LANGUAGE)
+        response.say(handoff.MESSAGE, language=SAY_LANGUAGE)
         action = f"{public_url}/escalation/voicemail"
         response.record(action=action, max_length=MAX_VOICEMAIL, timeout=VOICEMAIL_SILENCE, play_beep=True)
-        response.say(phrases.GOODBYE, language=LANGUAGE)  # when the caller recorded no message
+        response.say(phrases.GOODBYE, language=SAY_LANGUAGE)  # when the caller recorded no message
     else:
-        response.say(handoff.CALL_BACK, language=LANGUAGE)
+        response.say(handoff.CALL_BACK, language=SAY_LANGUAGE)
     response.hangup()
     return str(response)
 
@@ -211,7 +209,7 @@ def no_worker_twiml(public_url: str) -> str:
 def goodbye_twiml(*sentences: str) -> str:
     response = VoiceResponse()
     for sentence in sentences:
-        response.say(sentence, language=LANGUAGE)
+        response.say(sentence, language=SAY_LANGUAGE)
     response.hangup()
     return str(response)
 

@@ -25,8 +25,7 @@ from app.capability import Services, attach
 from app.escalation.record import TEXT_TTL, Record, Records, State
 from app.escalation.transfer import CONNECTING, Transfer, cancel_model, follow_up, is_in_turn, speak_in_turn
 from app.messaging import MessagingSettings
-from app.session import Session
-from app.session_store import ENDED
+from app.session import ENDED, Session
 from app.twilio_api import twilio_client
 
 log = structlog.get_logger()

@@ -23,8 +23,7 @@ from app.intelligence import Intelligence
 from app.intelligence.payload import TWILIO_OPERATORS, Result, signal_of
 from app.intelligence.reactions import FailedSignals
 from app.registry import CAPABILITIES
-from app.session import Session, this_session
-from app.session_store import SessionStore
+from app.session import Session, SessionStore, this_session
 from app.signals import (
     Custom,
     NextBestResponse,

@@ -24,8 +24,7 @@ from app.messaging import UNSEEN
 from app.messaging.inbox import LEASE, Inbox, Message
 from app.messaging.outbox import BetweenTurns, TextConnection, parts
 from app.orchestrator import Orchestrator
-from app.session import Session, this_session
-from app.session_store import dump_session, load_session
+from app.session import Session, dump_session, load_session, this_session
 from app.store import InProcess
 from app.tests.test_server import health, serving, stopping
 from kit import cli, defaults

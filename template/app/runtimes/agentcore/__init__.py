@@ -21,7 +21,7 @@ from pydantic import Field
 from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.runtime import Runtime
+from app.runtimes import Runtime
 from app.runtimes.aws import client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, content_block, record_of
 from app.runtimes.remote_tool import RemoteTool, run_tool

@@ -26,7 +26,7 @@ from botocore.config import Config
 from pydantic import Field, validate_call
 from pydantic_ai import messages as m
 
-from app.runtime import Runtime, run_shielded, run_tool_safely
+from app.runtimes import Runtime, run_shielded, run_tool_safely
 from app.runtimes.aws import AwsSettings, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages
 from app.runtimes.streams import AnswerFailed, as_text, first_stream_to_begin, start_record, with_timeout

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.runtime import tool_of
+from app.runtimes import tool_of
 from app.runtimes.tool_schemas import all_tools
 
 

@@ -22,7 +22,7 @@ from agent_framework import (
 )
 from pydantic_ai import messages as m
 
-from app.runtime import ModelFailed, Runtime, reason
+from app.runtimes import ModelFailed, Runtime, reason
 from app.runtimes.microsoft_agents.messages import arguments_of, chat_messages, record_of
 from app.runtimes.remote_tool import RemoteTool
 from app.runtimes.streams import first_stream_to_begin, start_record

@@ -16,7 +16,7 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
 
 from app import config
-from app.runtime import Runtime, run_shielded, run_tool_safely, tool_of
+from app.runtimes import Runtime, run_shielded, run_tool_safely, tool_of
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn

@@ -20,7 +20,7 @@ from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import config
-from app.runtime import Runtime, run_shielded, run_tool_safely
+from app.runtimes import Runtime, run_shielded, run_tool_safely
 from app.runtimes.aws import AwsSettings, client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, record_of
 from app.runtimes.streams import as_text, first_stream_to_begin, start_record, with_timeout

@@ -24,7 +24,7 @@ from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
 
-from app.runtime import ModelFailed, Runtime
+from app.runtimes import ModelFailed, Runtime
 from app.runtimes.azure import AzureSettings, Identity, missing_key
 from app.runtimes.remote_tool import RemoteTool, run_tool
 from app.runtimes.sockets import CallSockets, failure_reason

@@ -7,11 +7,10 @@ from fastapi import FastAPI, Request, Response, WebSocket
 from twilio.request_validator import RequestValidator
 
 from agent import phrases
-from app.voice import Voice
+from app.voice import Voice, websocket_url
 from app.voice.connect_action import on_session_ended
 from app.voice.relay.connection import RelayConnection
 from app.voice.relay.twiml import connect_twiml
-from app.voice.relay_attributes import websocket_url
 from app.webhook import signed_body
 
 log = structlog.get_logger()

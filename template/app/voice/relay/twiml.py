@@ -9,7 +9,7 @@ from twilio.twiml.voice_response import VoiceResponse
 from app import config
 from app.capability import Capability
 from app.settings import Settings
-from app.voice.relay_attributes import LANGUAGES, relay_attributes, websocket_url
+from app.voice import LANGUAGES, relay_attributes, websocket_url
 
 
 def connect_twiml(settings: Settings, greeting: str, capabilities: Sequence[Capability]) -> str:

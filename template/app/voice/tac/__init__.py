@@ -25,10 +25,9 @@ from agent import phrases
 from app.capability import Capability
 from app.session import Session
 from app.settings import Settings
-from app.voice import PhoneConnection, Voice
+from app.voice import LANGUAGES, PhoneConnection, Voice, relay_attributes
 from app.voice.calls import CallRefused, Calls
 from app.voice.connect_action import on_session_ended
-from app.voice.relay_attributes import LANGUAGES, relay_attributes
 
 log = structlog.get_logger()
 

@@ -23,7 +23,7 @@ from app.escalation.enqueue import wait_twiml
 from app.escalation.record import FINAL_STATES, MAX_SUMMARY, Payload, Record, Records, State, redact
 from app.escalation.transfer import flushed
 from app.main import create_app
-from app.runtime import TOOL_FAILED
+from app.runtimes import TOOL_FAILED
 from app.session import Session
 from app.store import InProcess, Store
 from app.turn import Turn

@@ -22,8 +22,7 @@ from app.escalation.flex import channel_of
 from app.escalation.record import Payload, Record, Records, State
 from app.main import create_app
 from app.messaging.tests.test_messaging import HeldModel
-from app.session import Session, this_session
-from app.session_store import load_session
+from app.session import Session, load_session, this_session
 from app.store import InProcess
 from app.twilio_api import twilio_client
 from kit import cli, defaults

@@ -17,7 +17,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from agent import phrases
 from app import config
 from app.environment import SettingsError, load
-from app.runtime import TOOL_FAILED
+from app.runtimes import TOOL_FAILED
 from app.runtimes.agent_framework import AgentFramework
 from app.runtimes.microsoft_agents.base import Tokens
 from app.runtimes.microsoft_agents.messages import chat_messages

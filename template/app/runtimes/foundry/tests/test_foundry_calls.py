@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from agent import phrases
 from app.environment import SettingsError, load
 from app.registry import load_tools
-from app.runtime import TOOL_FAILED
+from app.runtimes import TOOL_FAILED
 from app.runtimes.foundry import Foundry
 from app.runtimes.foundry.commands import definition
 from app.runtimes.foundry.prompt_agent import PromptAgent
