@@ -5,17 +5,16 @@ A folder may have the modules `checks`, `resources`, `commands` and `fake`; docs
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from app.registry import RUNTIME, folders, modules
+from kit.order import after_required
 from kit.talk import command
-
-T = TypeVar("T")
 
 
 def check_modules() -> list[str]:
@@ -69,19 +68,3 @@ def scenario_files() -> list[Path]:
     """The scenarios of the folders."""
     packages = [Path(path) for folder in folders() for path in import_module(folder).__path__]
     return [path for package in packages for path in sorted(package.glob("scenarios/*.yml"))]
-
-
-def after_required(parts: Sequence[T], requires: Callable[[T, T], bool]) -> list[T]:
-    """The parts in their order, each after those that it requires. `requires(a, b)` says whether `a` requires `b`."""
-    ordered: list[T] = []
-
-    def place(part: T) -> None:
-        for required in parts:
-            if requires(part, required) and required not in ordered:
-                place(required)
-        if part not in ordered:
-            ordered.append(part)
-
-    for part in parts:
-        place(part)
-    return ordered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -243,3 +244,33 @@ def test_a_question_that_makes_no_sense_is_exit_code_2(question: list[str]) -> N
 
 def test_explaining_comes_as_json() -> None:
     assert json.loads(run("explain", "ENV001", "--json").stdout)["code"] == "ENV001"
+
+
+BROKEN = """
+import sys
+from kit.__main__ import main
+
+sys.modules["{module}"] = None
+sys.argv = ["agent", "doctor"]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("symptom", "process"),
+    [
+        pytest.param(symptom, None, id=module, marks=pytest.mark.process(BROKEN.format(module=module)))
+        for module, symptom in {
+            "agent.tools": "agent/tools.py cannot be imported: ModuleNotFoundError: ",
+            "app.features": "app/ cannot be imported: ModuleNotFoundError: ",
+            "kit.talk": "app/ cannot be imported: ModuleNotFoundError: ",
+        }.items()
+    ],
+    indirect=["process"],
+)
+def test_an_app_that_cannot_be_imported_is_one_finding(symptom: str, process: subprocess.Popen[str]) -> None:
+    output, _ = process.communicate(timeout=60)
+    findings = [line for line in output.splitlines() if re.match(r"[A-Z]{3}\d{3}  ", line)]
+    assert process.returncode == 1
+    assert [line.startswith(f"PRJ004  {symptom}") for line in findings] == [True], output
+    assert "ENV001" in output

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from kit.conventions import after_required
+from kit.order import after_required
 
 T = TypeVar("T")
 
@@ -140,7 +140,10 @@ class Context:
 
 
 def load_checks(modules: Iterable[str]) -> list[Check]:
-    """The checks of these modules, each after those that it requires. An import error becomes a check that fails."""
+    """The checks of these modules, each after those that it requires. An import error becomes a check that fails.
+
+    PRJ004 tells of an app that cannot be imported.
+    """
     found = [check for name in modules for check in _checks_of(name)]
     return after_required(found, lambda check, other: other.code in check.requires)
 
@@ -157,6 +160,7 @@ def _checks_of(name: str) -> list[Check]:
                 "Look at the named module, or take an unedited one: git checkout kit app.",
                 "https://docs.python.org/3/reference/import.html",
                 lambda _: iter([symptom]),
+                requires=("PRJ004",),
             )
         ]
 

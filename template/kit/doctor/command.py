@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from app.log import configure_logging
-from kit.conventions import check_modules
 from kit.doctor.check import Check, Context, Report, examine, load_checks
 
 CORE = [f"kit.doctor.{subject}" for subject in ("project", "environment", "model", "endpoint", "account")]
@@ -29,7 +28,7 @@ def doctor(
 ) -> None:
     """Find mistakes that would keep the agent silent. Exits with 1 when it finds one."""
     configure_logging("critical")
-    checks = load_checks([*CORE, *check_modules()])
+    checks = load_checks([*CORE, *modules_of_app()])
     if question:
         explain(question, checks, as_json)
         return
@@ -39,13 +38,23 @@ def doctor(
     raise typer.Exit(1 if report.findings else 0)
 
 
+def modules_of_app() -> list[str]:
+    """The modules with checks in app/; none if the app cannot be imported, which PRJ004 explains."""
+    try:
+        from kit.conventions import check_modules
+
+        return check_modules()
+    except Exception:
+        return []
+
+
 def explain(question: Sequence[str], checks: Sequence[Check], as_json: bool) -> None:
     """Print the meaning of a code. Exits with 2 for an unknown one."""
     code = question[-1].upper()
     found = [check for check in checks if check.code == code]
     if len(question) != 2 or question[0] != "explain" or not found:
-        known = ", ".join(dict.fromkeys(check.code for check in checks))
-        typer.secho(f"Write: agent doctor explain CODE. This project's codes: {known}.", fg="red", err=True)
+        codes = ", ".join(dict.fromkeys(check.code for check in checks))
+        typer.secho(f"Write: agent doctor explain CODE. This project's codes: {codes}.", fg="red", err=True)
         raise typer.Exit(2)
     check = found[0]
     if as_json:

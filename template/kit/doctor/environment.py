@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from app.registry import STORE
 from kit.doctor.check import Context, check
 
 README = "https://www.twilio.com/docs/usage/webhooks/getting-started-twilio-webhooks"
@@ -49,6 +48,8 @@ def settings_are_valid(context: Context) -> Iterator[str]:
 )
 def address_is_permanent(context: Context) -> Iterator[str]:
     """A project for several workers has a permanent address."""
+    from app.registry import STORE
+
     host = urlsplit(context.settings.public_url).hostname or ""
     if TUNNELS.search(host) and (STORE.shared or context.answers.get("customer") == "enterprise"):
         yield f"PUBLIC_URL is a tunnel ({host}). When it ends, callers hear silence and no log says so."

@@ -92,8 +92,8 @@ def app_can_be_imported(context: Context) -> Iterator[str]:
     yield from missing
     if not missing:
         try:
-            import_module("app.features")
-            import_module("app.environment")
+            import_module("app.main")
+            import_module("kit.cli")  # with the commands of every folder
         except Exception as error:
             yield f"app/ cannot be imported: {type(error).__name__}: {error}"
 
