@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ import pytest
 from fastapi import FastAPI, Response, WebSocket, WebSocketDisconnect
 
 from kit import defaults
+from kit.activity import wait_until
 from kit.caller import Call, caller_on, dial_app
 from kit.defaults import Problem
 from kit.local_server import serve
@@ -23,7 +23,7 @@ Serving = Callable[[WebSocket], Coroutine[Any, Any, None]]
 def fake(serving: Serving | None = None, twiml: str = "", status: int = 200, action: str = "<Response/>") -> FastAPI:
     """An app that answers every prompt as `serving` does, with TwiML like ours unless another is given."""
     app = FastAPI()
-    app.state.setups = []
+    app.state.received = []
     calls = SimpleNamespace(get=lambda sid: SimpleNamespace(turn=None, ending=False))
     app.state.conversations = SimpleNamespace(channel=lambda name: SimpleNamespace(calls=calls))
     relay = '<ConversationRelay url="wss://agent.example/ws" welcomeGreeting="Hello there, how are you?"/>'
@@ -41,10 +41,9 @@ def fake(serving: Serving | None = None, twiml: str = "", status: int = 200, act
     async def ws(websocket: WebSocket) -> None:
         await websocket.accept()
         try:
-            app.state.setups.append(await websocket.receive_json())
             while True:
-                await websocket.receive_json()
-                if serving:
+                app.state.received.append(await websocket.receive_json())
+                if serving and len(app.state.received) > 1:  # the first is the setup
                     await serving(websocket)
         except WebSocketDisconnect:
             pass
@@ -53,9 +52,9 @@ def fake(serving: Serving | None = None, twiml: str = "", status: int = 200, act
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A caller with a short timeout, for tests that wait for it."""
-    monkeypatch.setattr("kit.caller.SILENCE_TIMEOUT", 0.2)
+def time_out(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let every later wait of the caller time out at once."""
+    return lambda: monkeypatch.setattr("kit.caller.SILENCE_TIMEOUT", 0.0)
 
 
 async def problem_of(app: FastAPI, text: str = "Hello") -> str:
@@ -80,20 +79,24 @@ async def test_a_blank_reply_is_silence() -> None:
     assert "silence" in await problem_of(fake(serving))
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_no_reply_is_a_problem_in_bounded_time() -> None:
-    async def serving(websocket: WebSocket) -> None:
-        pass
+async def test_no_reply_is_a_problem_in_bounded_time(time_out: Callable[[], None]) -> None:
+    with pytest.raises(Problem, match="no reply to 'Hello'"):
+        async with dial_app(fake()) as call:
+            turn = await call.begins("Hello")
+            time_out()
+            await call.hears_out(turn)
 
-    assert "no reply to 'Hello'" in await problem_of(fake(serving))
 
-
-@pytest.mark.usefixtures("impatient")
-async def test_a_reply_that_is_never_closed_is_a_problem() -> None:
+async def test_a_reply_that_is_never_closed_is_a_problem(time_out: Callable[[], None]) -> None:
     async def serving(websocket: WebSocket) -> None:
         await websocket.send_json({"type": "text", "token": "Hi.", "last": False})
 
-    assert "never closed with last: true" in await problem_of(fake(serving))
+    with pytest.raises(Problem, match="never closed with last: true"):
+        async with dial_app(fake(serving)) as call:
+            turn = await call.begins("Hello")
+            await call.hears("Hi.")
+            time_out()
+            await call.hears_out(turn)
 
 
 async def test_a_websocket_that_closes_is_a_problem() -> None:
@@ -159,8 +162,8 @@ async def test_an_action_that_answers_no_twiml_is_a_problem() -> None:
             await call.over()
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_a_call_that_the_agent_does_not_end_is_a_problem(call: Call) -> None:
+async def test_a_call_that_the_agent_does_not_end_is_a_problem(call: Call, time_out: Callable[[], None]) -> None:
+    time_out()
     with pytest.raises(Problem, match="did not end"):
         await call.over()
 
@@ -181,10 +184,10 @@ async def test_a_caller_on_a_closed_websocket_cannot_speak() -> None:
     async def serving(websocket: WebSocket) -> None:
         await websocket.close()
 
-    with pytest.raises(Problem):
+    with pytest.raises(Problem, match="the line is dead"):
         async with dial_app(fake(serving)) as call:
             await call.sends("{}")
-            await asyncio.sleep(0.05)
+            await wait_until(lambda: call._closed, "the app has not closed the WebSocket")
             await call.begins("Hello")
 
 
@@ -213,16 +216,12 @@ async def says_hi(websocket: WebSocket) -> None:
 
 @pytest.mark.parametrize("mode", ["none", "dtmf", "false"])
 async def test_a_greeting_that_cannot_be_interrupted_is_heard_to_its_end(mode: str) -> None:
-    frames: list[Any] = []
-
-    async def serving(websocket: WebSocket) -> None:
-        frames.append("something arrived")
-
-    app = fake(serving, twiml=opening(f'welcomeGreetingInterruptible="{mode}"'))
+    app = fake(twiml=opening(f'welcomeGreetingInterruptible="{mode}"'))
     async with dial_app(app, pace=0.001) as call:
         assert await call.interrupts() == "Hello."
-        await asyncio.sleep(0.01)
-    assert frames == []
+        await call.sends({"type": "next"})
+        await wait_until(lambda: len(app.state.received) == 2, "the app has not received the frame")
+    assert [frame["type"] for frame in app.state.received] == ["setup", "next"]
 
 
 async def test_words_that_interrupt_are_lost_unless_the_twiml_asks_for_them() -> None:
@@ -250,9 +249,8 @@ async def test_parameters_of_the_twiml_arrive_with_the_setup() -> None:
     twiml = opening("").replace("/></Connect>", '><Parameter name="a" value="b"/></ConversationRelay></Connect>')
     app = fake(twiml=twiml)
     async with dial_app(app) as call:
-        await call.sends("{}")
-        await asyncio.sleep(0.02)
-    (setup,) = app.state.setups
+        await wait_until(lambda: app.state.received, "the app has not received the setup")
+    (setup,) = app.state.received
     assert setup["customParameters"] == {"a": "b"}
     assert (setup["callSid"], setup["accountSid"], setup["from"]) == (call.sid, defaults.ACCOUNT_SID, defaults.CALLER)
 
@@ -261,7 +259,7 @@ async def test_a_caller_may_have_another_number() -> None:
     app = fake(says_hi)
     async with serve(app) as address, caller_on(app, address, caller="+15005550009") as call:
         await call.says("Hello")
-    assert app.state.setups[0]["from"] == "+15005550009"
+    assert app.state.received[0]["from"] == "+15005550009"
 
 
 # --- speech takes time ----------------------------------------------------------------------------------------

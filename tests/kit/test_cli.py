@@ -23,18 +23,20 @@ from app.registry import modules
 from kit import cli, start_pytest
 from kit.conventions import commands
 from kit.plugin import silence_logs
+from kit.selftest import MANY
 
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No key and no .env of the machine; the log is reset afterwards."""
+    """No key and no .env of the machine, and speech at 10,000 characters a second; the log is reset afterwards."""
     for name in (*KEYS, "AGENT_MODEL", "AGENT_FALLBACK_MODEL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.environ", dict(os.environ))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("kit.scripted_model.WORD_DELAY", 0.001)
+    monkeypatch.setattr("kit.speech_clock.CHARACTERS_PER_SECOND", 10_000.0)
     yield
     logging.getLogger().handlers.clear()
     logging.getLogger().setLevel(logging.WARNING)
@@ -152,25 +154,35 @@ def needs(folder: Path, requirement: str) -> None:
     (folder / "app" / "pyproject.toml").write_text(text)
 
 
-PARALLEL = ["-m", "pytest", "-n", "auto", "--maxprocesses", "4"]
+PARALLEL = ["-n", "auto", "--maxprocesses", "4"]
 
 
-def test_the_tests_of_the_server_run_in_parallel(started: list[list[str]]) -> None:
+@pytest.mark.parametrize(("files", "options"), [(MANY - 1, []), (MANY, PARALLEL)])
+def test_many_tests_of_the_server_run_in_parallel(started: list[list[str]], files: int, options: list[str]) -> None:
+    for number in range(files):
+        Path(f"app/voice/test_{number}.py").touch()
     assert run("selftest").exit_code == 5
-    assert started == [[sys.executable, *PARALLEL, "app"]]
+    run("selftest", "app/voice")
+    run("selftest", "app/voice/test_1.py::test_one")
+    command = [sys.executable, "-m", "pytest"]
+    assert started == [
+        [*command, *options, "app"],
+        [*command, *options, "app/voice"],
+        [*command, "app/voice/test_1.py::test_one"],
+    ]
 
 
 @pytest.mark.parametrize("requirement", ["no-such-package", "pytest<1"])
 def test_missing_packages_are_installed_by_uv(started: list[list[str]], requirement: str) -> None:
     needs(Path(), requirement)
     run("selftest")
-    assert started == [["uv", "run", "--group", "selftest", "python", *PARALLEL, "app"]]
+    assert started == [["uv", "run", "--group", "selftest", "python", "-m", "pytest", "app"]]
 
 
 def test_further_arguments_go_to_pytest(started: list[list[str]]) -> None:
     run("selftest", "-x", "-k", "greeting")
     run("selftest", "app/voice", "-x")
-    assert [command[7:] for command in started] == [["app", "-x", "-k", "greeting"], ["app/voice", "-x"]]
+    assert [command[3:] for command in started] == [["app", "-x", "-k", "greeting"], ["app/voice", "-x"]]
 
 
 def test_the_tests_do_not_see_the_environment_file(started: list[list[str]]) -> None:

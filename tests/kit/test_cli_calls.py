@@ -19,12 +19,6 @@ from tests.kit.test_cli import KEYS, alone, run, scenarios
 __all__ = ["alone", "scenarios"]  # fixtures
 
 
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Speech at 10,000 characters a second."""
-    monkeypatch.setattr("kit.speech_clock.CHARACTERS_PER_SECOND", 10_000.0)
-
-
 def talk(typed: str) -> str:
     """The output of a call in which `typed` was entered."""
     result = run("call", typed=typed)

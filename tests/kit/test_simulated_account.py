@@ -56,7 +56,7 @@ async def test_numbers_are_listed_page_by_page_and_changed(account: SimulatedAcc
     assert (changed.voice_url, (await own.fetch_async()).voice_url) == ("https://agent.example/twiml",) * 2
 
 
-async def test_a_wrong_key_is_refused(account: SimulatedAccount) -> None:
+async def test_a_wrong_auth_token_is_rejected(account: SimulatedAccount) -> None:
     stranger = client(account, "another-token")
     with pytest.raises(TwilioRestException) as error:
         await stranger.taskrouter.v1.workspaces("WS" + "0" * 32).fetch_async()

@@ -34,6 +34,13 @@ def twilio(account: SimulatedAccount) -> Client:
     return twilio_client(defaults.settings(), account.transport)  # type: ignore[arg-type]
 
 
+async def test_an_unknown_api_key_is_rejected(account: SimulatedAccount) -> None:
+    twilio = twilio_client(defaults.settings(api_key="SK" + "f" * 32), account.transport)  # type: ignore[arg-type]
+    with pytest.raises(TwilioRestException) as error:
+        await list_all(twilio.conversations.v2.configurations)
+    assert error.value.status == 401
+
+
 async def test_a_memory_store_becomes_active_after_its_operation(account: SimulatedAccount, twilio: Client) -> None:
     account.clock.stop()
     api = twilio.memory.v1
