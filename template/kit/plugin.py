@@ -16,6 +16,7 @@ import io
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -185,6 +186,15 @@ async def address() -> AsyncGenerator[str]:
         yield address
 
 
+@pytest.fixture
+async def advance_clock() -> Callable[[float], None]:
+    """Advance the clock of the event loop by some seconds: timers that end by then are due at once. Sockets work."""
+    loop: Any = asyncio.get_running_loop()
+    time, ahead = loop.time, [0.0]
+    loop.time = lambda: time() + sum(ahead)  # for good: timers are set by it until the loop of this test is closed
+    return ahead.append
+
+
 # --- markers --------------------------------------------------------------------------------------
 
 
@@ -199,7 +209,7 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], a
 
 @pytest.fixture
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """A new interpreter with an empty environment that runs the script of the test's marker."""
+    """A new interpreter with an empty environment that runs the script of the test's marker, for a minute at most."""
     started = subprocess.Popen(
         [sys.executable, "-B", "-c", request.node.get_closest_marker("process").args[0]],
         cwd=Path(__file__).parents[1],
@@ -208,6 +218,9 @@ def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    watchdog = threading.Timer(60, started.kill)  # ends a read of its output that would wait for ever
+    watchdog.start()
     yield started
+    watchdog.cancel()
     started.kill()
     started.communicate()

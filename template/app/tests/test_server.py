@@ -21,6 +21,7 @@ from app.capability import Capability
 from app.environment import SettingsError, load
 from app.main import DrainingServer, serve
 from kit import defaults
+from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.conventions import scenario_files
 from kit.local_server import PromptServer
@@ -60,11 +61,10 @@ async def serving(
     before = {sig: signal.signal(sig, lambda *_: None) for sig in (signal.SIGTERM, signal.SIGINT)}
     task = asyncio.create_task(server.serve())
     try:
-        while not server.started:
-            await asyncio.sleep(0.005)
+        await wait_until(lambda: server.started or task.done(), "the server did not start")
         host, port = server.servers[0].sockets[0].getsockname()
         yield server, f"{host}:{port}"
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await task
     finally:
         task.cancel()
@@ -74,12 +74,9 @@ async def serving(
 
 
 async def stopping(server: DrainingServer) -> bool:
-    """True when the server stops within half a second."""
-    for _ in range(100):
-        if server.should_exit:
-            return True
-        await asyncio.sleep(0.005)
-    return False
+    """True when the server stops."""
+    await wait_until(lambda: server.should_exit, "the server did not stop")
+    return True
 
 
 async def test_a_server_without_conversations_is_healthy_and_stops_at_once() -> None:

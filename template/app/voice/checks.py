@@ -28,13 +28,7 @@ VOICE_PATTERNS = {  # the names of a provider's voices
     "Google": re.compile(r"[a-z]{2,3}-[A-Z]{2}-.+"),
     "ElevenLabs": re.compile(r"[A-Za-z0-9]{20}(-.*)?"),
 }
-CALL = {
-    "CallSid": f"CA{'0' * 32}",
-    "CallStatus": "in-progress",
-    "From": "+15005550006",
-    "To": "+15005550001",
-    "Direction": "inbound",
-}
+CALL = {"CallSid": f"CA{'0' * 32}", "CallStatus": "in-progress", "From": "+15005550006", "To": "+15005550001"}
 ENDINGS: dict[str, Mapping[str, str]] = {  # the form of the action URL
     "the agent has said goodbye": {"SessionStatus": "ended"},
     "the caller has hung up": {"CallStatus": "completed"},
@@ -43,14 +37,11 @@ ENDINGS: dict[str, Mapping[str, str]] = {  # the form of the action URL
 
 
 @check(
-    "TWI001",
-    hint="Correct what the message names, in agent/phrases.py or in app/.",
-    docs=RELAY,
-    requires=("ENV001",),
+    "TWI001", hint="Correct what the message names, in agent/phrases.py or in app/.", docs=RELAY, requires=("ENV001",)
 )
 async def twiml_valid(context: Context) -> AsyncIterator[str]:
     """Twilio understands every attribute of the TwiML that begins a call."""
-    answer = await context.cached(first_twiml)
+    answer = await post(context, "/twiml", CALL)
     for problem in answer.splitlines() if isinstance(answer, str) else []:
         yield f"POST /twiml: {problem}"
 
@@ -58,15 +49,15 @@ async def twiml_valid(context: Context) -> AsyncIterator[str]:
 @check("TWI002", hint="Have app/ write it; git diff shows what was changed there.", docs=RELAY, requires=("TWI001",))
 async def twiml_connects(context: Context) -> AsyncIterator[str]:
     """The TwiML connects the call to this server, and names its action URL."""
-    answer = await context.cached(first_twiml)
+    answer = await post(context, "/twiml", CALL)
     relay = answer.relay if isinstance(answer, Document) else None
     if relay is None:
         yield "POST /twiml does not connect the call to ConversationRelay."
         return
-    expected = websocket_url(context.settings), f"{context.settings.public_url}/connect-action"
-    for name, address, right in zip(("url", "action"), (relay.url, relay.action), expected, strict=True):
-        if address != right:
-            yield f"POST /twiml gives the {name} {address}; this server has {right}."
+    own = {"url": websocket_url(context.settings), "action": f"{context.settings.public_url}/connect-action"}
+    for name, address in own.items():
+        if getattr(relay, name) != address:
+            yield f"POST /twiml gives the {name} {getattr(relay, name)}; this server has {address}."
 
 
 @check(
@@ -117,10 +108,6 @@ async def app(context: Context) -> FastAPI:
     settings = context.settings.model_copy(update={"log_level": "error"})
     no_twilio = httpx2.MockTransport(lambda request: httpx2.Response(503))
     return create_app(settings, [echo_model()], store=InProcess(), transport=no_twilio)
-
-
-async def first_twiml(context: Context) -> Document | str:
-    return await post(context, "/twiml", CALL)
 
 
 async def post(context: Context, path: str, fields: Mapping[str, str]) -> Document | str:
@@ -239,11 +226,7 @@ async def number_exists(context: Context) -> AsyncIterator[str]:
 
 
 @check(
-    "NUM002",
-    hint=CONNECT_NUMBER,
-    docs="https://www.twilio.com/docs/api/errors/11200",
-    live=True,
-    requires=("NUM001",),
+    "NUM002", hint=CONNECT_NUMBER, docs="https://www.twilio.com/docs/api/errors/11200", live=True, requires=("NUM001",)
 )
 async def calls_reach_this_server(context: Context) -> AsyncIterator[str]:
     """The calls of a number reach this server."""
@@ -298,7 +281,13 @@ async def number_takes_calls(context: Context, number: Any) -> str | None:
 )
 async def region_is_supported(context: Context, number: Any) -> str | None:
     """The number's calls are processed in the region of the Auth Token."""
-    region = await region_of(context, number.phone_number)
+    try:
+        route = await context.account.routes.v2.phone_numbers(number.phone_number).fetch_async()
+    except TwilioRestException as error:
+        if error.status != 404:
+            raise
+        return None  # no route: the default region
+    region = (route.voice_region or DEFAULT_REGION).lower()
     return None if region == DEFAULT_REGION else f"is processed in {region}: another token signs its calls."
 
 
@@ -326,14 +315,3 @@ async def applications(context: Context) -> dict[str, Any]:
     """The TwiML applications of the numbers, by SID."""
     sids = {number.voice_application_sid for number in await context.cached(numbers)} - {None, ""}
     return {sid: await context.account.applications(sid).fetch_async() for sid in sorted(sids)}
-
-
-async def region_of(context: Context, number: str) -> str:
-    """The region that processes the calls to a number."""
-    try:
-        route = await context.account.routes.v2.phone_numbers(number).fetch_async()
-    except TwilioRestException as error:
-        if error.status != 404:
-            raise
-        return DEFAULT_REGION
-    return str(route.voice_region or DEFAULT_REGION).lower()

@@ -165,8 +165,13 @@ async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:
             assert await stopping(server)
 
 
-async def test_calls_that_do_not_end_in_time_are_cut_off() -> None:
-    async with serving(*RULES, capabilities=[], drain=0.1) as (server, address):
+@pytest.mark.parametrize(
+    ("drain", "signals_again"), [({"drain": 0.1}, False), ({}, True)], ids=["not in time", "a second signal"]
+)
+async def test_calls_are_cut_off_after_the_drain_and_at_a_second_signal(
+    drain: dict[str, float], signals_again: bool
+) -> None:
+    async with serving(*RULES, capabilities=[], **drain) as (server, address):
         stops = []
         with suppress(httpx2.TransportError):  # the caller hangs up, and the server is gone
             async with caller_on(server.config.app, address):
@@ -174,17 +179,7 @@ async def test_calls_that_do_not_end_in_time_are_cut_off() -> None:
                 while server.draining is None:
                     await asyncio.sleep(0)
                 stops.append(server.should_exit)
-                stops.append(await stopping(server))
-        assert stops == [False, True]
-
-
-async def test_a_second_signal_stops_at_once() -> None:
-    async with serving(*RULES, capabilities=[]) as (server, address):
-        stops = []
-        with suppress(httpx2.TransportError):  # the caller hangs up, and the server is gone
-            async with caller_on(server.config.app, address):
-                for _ in range(2):
+                if signals_again:
                     signal.raise_signal(signal.SIGTERM)
-                    await asyncio.sleep(0.01)
-                    stops.append(server.should_exit)
+                stops.append(await stopping(server))
         assert stops == [False, True]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -22,12 +22,13 @@ from app.tests.test_failures import BROKEN
 from app.turn import Turn
 from app.voice.calls import Calls
 from kit import twiml
+from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
 from kit.conventions import played
 from kit.local_server import serve
 from kit.plugin import Web
-from kit.scripted_model import last_exchange
+from kit.scripted_model import last_exchange, scripted
 from kit.voice_fixtures import Dial
 
 LONG = {"hears": "", "says": "One moment please, here is a long story about many things.", "word_delay": 0.002}
@@ -37,17 +38,25 @@ class HeldModel:
     """Asked to count, it says "one " and, once it is released, "two". Else it says "Yes."."""
 
     def __init__(self) -> None:
-        self.released = False
+        self.released = self.ended = False
         self.models = [played(FunctionModel(stream_function=self.stream))]
 
     async def stream(self, messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
         if last_exchange(messages)[0] != "Count":
             yield "Yes."
             return
-        yield "one "
-        while not self.released:  # not an event: the model may run in an event loop of its own
-            await asyncio.sleep(0.001)
-        yield "two"
+        try:
+            yield "one "
+            while not self.released:  # not an event: the model may run in an event loop of its own
+                await asyncio.sleep(0.001)
+            yield "two"
+        finally:
+            self.ended = True
+
+    async def ends(self) -> None:
+        """Release the model, and wait until it has said "two" or was stopped before."""
+        self.released = True
+        await wait_until(lambda: self.ended, "the model did not end")
 
 
 @pytest.fixture
@@ -111,9 +120,7 @@ async def test_text_outside_a_reply_keeps_its_place_in_the_history(dial: Dial) -
     call = await dial({"hears": "look", "calls": {"look": {}}, "then": "Here it is."}, {"says": "Yes."}, tools=[look])
     await call.says("Please look")
     await call.session.say("We close at nine.")
-    async with asyncio.timeout(5):
-        while not call.remarks:
-            await asyncio.sleep(0.002)
+    await wait_until(lambda: call.remarks, "the agent said nothing")
     await call.sends({"type": "interrupt", "utteranceUntilInterrupt": "We close", "durationUntilInterruptMs": 100})
     await call.says("What?")
     await call.says("And?")
@@ -160,8 +167,7 @@ async def test_the_session_keeps_the_heard_part_of_the_greeting(dial: Dial, monk
 async def test_a_new_prompt_stops_the_reply_and_closes_its_turn(dial: Dial, held: HeldModel) -> None:
     call = await counting(dial, held)
     assert (await call.says("And now?")).text == "Yes."
-    held.released = True
-    await asyncio.sleep(0.02)
+    await held.ends()
     assert [(frame["token"], frame["last"]) for frame in call.frames if frame["token"]] == [
         ("one ", False),
         ("Yes.", False),
@@ -173,8 +179,7 @@ async def test_hanging_up_stops_the_model(dial: Dial, held: HeldModel) -> None:
     call = await counting(dial, held)
     session = call.session
     await call.hangs_up()
-    held.released = True
-    await asyncio.sleep(0.02)
+    await held.ends()
     assert contents(session)[-1].strip() == "one"
     assert call.app.state.conversations.active == 0
 
@@ -292,10 +297,24 @@ async def test_a_broken_turn_is_closed_exactly_once(dial: Dial, rule: dict[str, 
     assert call.frames[-1]["last"] is True
 
 
-async def test_a_silent_model_is_replaced_at_the_deadline(dial: Dial) -> None:
-    call = await dial({"hangs": True}, fallback=[{"says": "Yes."}], deadline=0.1)
-    turn = await call.says("Hello")
-    assert turn.text.endswith("Yes.") and turn.total is not None and turn.total >= 100
+DEADLINE = 10.0  # seconds; nothing in these tests takes as long, and only `advance_clock` makes it pass
+
+
+async def test_a_silent_model_is_replaced_at_the_deadline(dial: Dial, advance_clock: Callable[[float], None]) -> None:
+    asked: list[str] = []
+
+    async def silent(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        asked.append(last_exchange(messages)[0])
+        await asyncio.Event().wait()
+        yield ""
+
+    models = [played(FunctionModel(stream_function=silent)), scripted({"says": "Yes."})]
+    call = await dial(models=models, deadline=DEADLINE)
+    turn = await call.begins("Hello")
+    await wait_until(lambda: asked, "the first model was not asked")
+    assert call.frames == []
+    advance_clock(DEADLINE)
+    assert (await call.hears_out(turn)).text.endswith("Yes.")
 
 
 class SlowTool:
@@ -333,25 +352,36 @@ async def booking(dial: Dial, slow: SlowTool) -> Call:
 @pytest.mark.parametrize(
     ("then", "rest"), [("{result}", "booked"), (" ", phrases.APOLOGY)], ids=["a reply", "an empty reply"]
 )
-async def test_a_caller_is_asked_to_hold_while_a_tool_is_slow(dial: Dial, slow: SlowTool, then: str, rest: str) -> None:
-    call = await dial({"calls": {"book": {}}, "then": then}, tools=[slow.book], deadline=0.1)
+async def test_a_caller_is_asked_to_hold_while_a_tool_is_slow(
+    dial: Dial, slow: SlowTool, advance_clock: Callable[[float], None], then: str, rest: str
+) -> None:
+    call = await dial({"calls": {"book": {}}, "then": then}, tools=[slow.book], deadline=DEADLINE)
     turn = await call.begins("Book it")
+    await slow.started.wait()
+    advance_clock(DEADLINE)
     await call.hears(phrases.HOLD)
     slow.finish.set()
     assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {rest}".split()
 
 
-async def test_a_tool_that_hangs_is_given_up(dial: Dial, slow: SlowTool) -> None:
-    call = await dial({"calls": {"book": {}}, "then": "Sorry, that did not work."}, tools=[slow.book], deadline=0.1)
-    assert (await call.says("Book it")).text == f"{phrases.HOLD} Sorry, that did not work."
+async def test_a_tool_that_hangs_is_given_up(
+    dial: Dial, slow: SlowTool, advance_clock: Callable[[float], None]
+) -> None:
+    rule = {"calls": {"book": {}}, "then": "Sorry, that did not work."}
+    call = await dial(rule, tools=[slow.book], deadline=DEADLINE)
+    turn = await call.begins("Book it")
+    await slow.started.wait()
+    for _ in range(2):  # a tool may take twice as long as a model
+        advance_clock(DEADLINE)
+        await call.hears(phrases.HOLD)
+    assert (await call.hears_out(turn)).text == f"{phrases.HOLD} Sorry, that did not work."
 
 
 async def test_an_interrupted_tool_finishes_and_the_next_turn_has_its_result(dial: Dial, slow: SlowTool) -> None:
     call = await booking(dial, slow)
     await call.interrupts(after="One moment.")
     slow.finish.set()
-    async with asyncio.timeout(10):
-        await slow.finished.wait()
+    await slow.finished.wait()
     await call.says("Did it work?")
     assert contents(call.session, m.ToolReturnPart) == ["booked"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import httpx2
@@ -20,6 +20,7 @@ from app.session import Session
 from app.voice.tests.test_conversation import contents
 from app.voice.tests.test_security import PROMPT, setup
 from kit import defaults, twiml
+from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.caller import Call, calls_of
 from kit.plugin import Web, sign
@@ -196,23 +197,17 @@ async def test_the_second_disconnect_ends_the_call(call: Call) -> None:
     assert (call.ended_by, call.farewell) == ("agent", phrases.UNAVAILABLE)
 
 
-async def becomes(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
 async def test_a_call_is_resumed_before_the_server_notices_the_disconnect(dial: Dial) -> None:
     call = await dial(capabilities=[])
     old = await websocket(call.address)
     await old.send(setup(CALL_SID))
-    await becomes(lambda: calls_of(call.app).get(CALL_SID))
+    await wait_until(lambda: calls_of(call.app).get(CALL_SID), "the call did not begin")
     session = calls_of(call.app).get(CALL_SID)
     connection = session.connection
     await call.post("/connect-action", {**call.form(**FAILED), "CallSid": CALL_SID})
     new = await websocket(call.address)
     await new.send(setup(CALL_SID))
-    await becomes(lambda: session.connection is not connection)
+    await wait_until(lambda: session.connection is not connection, "the call was not resumed")
     await old.close()
     await new.send(PROMPT)
     assert "Yes" in str(await asyncio.wait_for(new.recv(), 10))
@@ -223,9 +218,9 @@ async def test_a_call_that_is_not_resumed_ends(dial: Dial) -> None:
     call = await dial(capabilities=[], timeouts=Timeouts(reconnect=0.02))
     socket = await websocket(call.address)
     await socket.send(setup(CALL_SID))
-    await becomes(lambda: calls_of(call.app).get(CALL_SID))
+    await wait_until(lambda: calls_of(call.app).get(CALL_SID), "the call did not begin")
     await socket.close()
-    await becomes(lambda: calls_of(call.app).get(CALL_SID) is None)
+    await wait_until(lambda: calls_of(call.app).get(CALL_SID) is None, "the call did not end")
 
 
 # --- handoffs ----------------------------------------------------------------------------------------------

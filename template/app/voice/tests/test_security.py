@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -14,9 +14,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from kit import defaults
-from kit.agent_app import build_app
 from kit.caller import Call, calls_of
-from kit.local_server import serve
 from kit.plugin import Web, sign
 from kit.voice_fixtures import WEBSOCKET_URL, Dial, websocket
 
@@ -45,13 +43,6 @@ WRONG: dict[str, Callable[[str], str]] = {
     "of another body": lambda url: sign(url, {**FORM, "CallStatus": "completed"}),
     "of no body": lambda url: sign(url),
 }
-
-
-@pytest.fixture
-async def address() -> AsyncGenerator[str]:
-    """Host and port of a served app without capabilities, whose model says yes to every text."""
-    async with serve(build_app(capabilities=[])) as address:
-        yield address
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -100,7 +91,7 @@ async def test_a_handshake_without_a_valid_signature_is_refused(address: str, si
 async def test_a_refused_handshake_is_no_error_of_the_server(address: str, logged: Callable[[], str]) -> None:
     with pytest.raises(InvalidStatus):
         await websocket(address, signed="")
-    await asyncio.sleep(0.02)
+    await (await websocket(address)).close()  # the server has done with the first one
     log = logged()
     assert "Exception" not in log and "Traceback" not in log and '"level": "error"' not in log
 
@@ -211,21 +202,13 @@ async def test_frames_before_setup_do_not_end_the_call(address: str, frames: lis
 # --- the log -------------------------------------------------------------------------------------------
 
 
-async def test_neither_numbers_nor_words_are_logged(dial: Dial, logged: Callable[[], str]) -> None:
-    def look_up(order: str) -> str:
-        """Look something up."""
-        return "the parcel is in Timbuktu"
-
-    call = await dial(
-        {"hears": "pineapple", "says": "Rhubarb it is.", "word_delay": 0.002},
-        {"hears": "order", "calls": {"look_up": {"order": "marzipan"}}},
-        {"hears": "broken", "says": "Sauerkraut", "breaks_off": True},
-        tools=[look_up],
-    )
-    await call.begins("pineapple please")
+async def test_interruptions_errors_and_reconnects_log_neither_numbers_nor_words(
+    dial: Dial, logged: Callable[[], str]
+) -> None:
+    """Prompts, tools and models: app/tests/test_server.py."""
+    call = await dial({"says": "Rhubarb it is.", "word_delay": 0.002})
+    await call.begins("pineapple please, from +1 500 555 0006")
     await call.interrupts(after="Rhubarb")
-    await call.says("my order, calling from +1 500 555 0006")
-    await call.says("it is broken")
     await call.sends('{"type": "interrupt", "utteranceUntilInterrupt": ["pineapple"]}')
     await call.sends('{"type": "prompt", "voicePrompt": 7, "lang": "pineapple"}')
     await call.sends(
@@ -237,7 +220,7 @@ async def test_neither_numbers_nor_words_are_logged(dial: Dial, logged: Callable
     log = logged()
     assert "call.ended" in log and "twilio.error" in log
     numbers = ("5550006", "555 0006", "5550001")  # not fewer digits: a time may have four of them
-    for secret in ("pineapple", "Rhubarb", "marzipan", "Timbuktu", "Sauerkraut", *numbers, defaults.AUTH_TOKEN):
+    for secret in ("pineapple", "Rhubarb", *numbers, defaults.AUTH_TOKEN):
         assert secret not in log
 
 

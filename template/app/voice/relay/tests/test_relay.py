@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +13,10 @@ from pydantic_ai.messages import UserPromptPart
 from app import config
 from app.session import this_session
 from app.voice.relay import frames
+from app.voice.relay.connection import GOODBYE_TIMEOUT, KEYPAD_PAUSE
 from app.voice.tests.test_conversation import contents
 from kit import defaults, twiml
+from kit.activity import wait_until
 from kit.caller import Call, calls_of
 from kit.plugin import Web
 from kit.voice_fixtures import Dial, leave, leave_without_a_word
@@ -157,9 +158,11 @@ async def test_keys_up_to_a_hash_are_one_turn(call: Call) -> None:
     assert contents(call.session, UserPromptPart) == ["(The caller pressed 1 2 on the keypad.)"]
 
 
-async def test_keys_up_to_a_pause_are_one_turn(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.voice.relay.connection.KEYPAD_PAUSE", 0.02)
-    await call.presses("34")
+async def test_keys_up_to_a_pause_are_one_turn(call: Call, advance_clock: Callable[[float], None]) -> None:
+    turn = await call.types("34")
+    await wait_until(lambda: call.session.connection.digits == "34", "the keys did not arrive")
+    advance_clock(KEYPAD_PAUSE)
+    await call.hears_out(turn)
     await call.says("Hello")
     assert contents(call.session, UserPromptPart) == ["(The caller pressed 3 4 on the keypad.)"]
 
@@ -183,13 +186,16 @@ async def test_words_after_keys_do_not_lose_the_keys(call: Call) -> None:
     assert contents(call.session, UserPromptPart) == ["(The caller pressed 5 on the keypad.) that one"]
 
 
-async def test_an_interruption_after_a_key_does_not_lose_the_key(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.voice.relay.connection.KEYPAD_PAUSE", 0.05)
+async def test_an_interruption_after_a_key_does_not_lose_the_key(
+    dial: Dial, advance_clock: Callable[[float], None]
+) -> None:
     call = await dial({"hears": "story", "says": "Once upon a time", "word_delay": 0.02}, {"hears": "", "says": "Yes."})
     await call.begins("Tell me a story")
     await call.hears("Once")
     turn = await call.types("5")
     await call.sends({"type": "interrupt", "utteranceUntilInterrupt": "Once", "durationUntilInterruptMs": 100})
+    await wait_until(lambda: call.session.turn.heard_text == "Once", "the interruption did not arrive")
+    advance_clock(KEYPAD_PAUSE)
     assert (await call.hears_out(turn)).text == "Yes."
 
 
@@ -208,17 +214,21 @@ async def test_a_key_stops_the_agent(dial: Dial) -> None:
 
 @pytest.mark.parametrize("hearing", [[], ["Wait", "Wait a"]], ids=["a noise", "a long utterance"])
 async def test_a_goodbye_that_is_interrupted_ends_the_call_after_a_silence(
-    dial: Dial, monkeypatch: pytest.MonkeyPatch, hearing: list[str]
+    dial: Dial, advance_clock: Callable[[float], None], hearing: list[str]
 ) -> None:
-    monkeypatch.setattr("app.voice.relay.connection.GOODBYE_TIMEOUT", 0.2)
     goodbye = "Goodbye and have a nice day."
     call = await dial({"calls": {"leave": {"reason": "done"}}, "then": goodbye, "word_delay": 0.02}, tools=[leave])
     await call.begins("bye")
     await call.interrupts(after="Goodbye and")
-    for words in hearing:
-        await asyncio.sleep(0.15)
-        assert call.ended_by is None
+    connection = call.session.connection
+    await wait_until(lambda: connection.ending, "the interruption did not arrive")
+    for words in hearing:  # each of them starts the silence anew
+        advance_clock(0.75 * GOODBYE_TIMEOUT)
+        before = connection.ending
         await call.sends({"type": "prompt", "voicePrompt": words, "lang": "en-US", "last": False})
+        await wait_until(lambda before=before: connection.ending is not before, "the words did not arrive")  # type: ignore[misc]
+        assert call.ended_by is None
+    advance_clock(GOODBYE_TIMEOUT)
     await call.over()
     assert call.ended_by == "agent"
 
@@ -249,8 +259,7 @@ async def test_a_partial_prompt_is_no_turn(call: Call) -> None:
 
 async def test_a_partial_prompt_can_be_seen_while_it_is_spoken(call: Call) -> None:
     await call.sends({"type": "prompt", "voicePrompt": "Hel", "lang": "en-US", "last": False})
-    await asyncio.sleep(0.02)
-    assert call.session.hearing == "Hel"
+    await wait_until(lambda: call.session.hearing == "Hel", "the partial prompt did not arrive")
     await call.says("Hello")
     assert call.session.hearing == ""
 
