@@ -42,10 +42,6 @@ async def test_the_twiml_only_connects_the_call(web: Web) -> None:
     assert twiml.read(answer.text).verbs == ["Connect"]
 
 
-async def test_the_greeting_is_that_of_the_project(web: Web) -> None:
-    assert (await opened(web)).greeting == phrases.GREETING
-
-
 @pytest.mark.parametrize(("interruptible", "value"), [(True, "any"), (False, "none")])
 async def test_the_answers_say_whether_the_greeting_can_be_interrupted(
     web: Web, monkeypatch: pytest.MonkeyPatch, interruptible: bool, value: str
@@ -60,8 +56,9 @@ async def test_prompts_that_interrupt_are_delivered(web: Web) -> None:
     assert attributes["reportInputDuringAgentSpeech"] in ("any", "speech")
 
 
-async def test_languages_and_providers_are_those_of_the_answers(web: Web) -> None:
+async def test_greeting_languages_and_providers_are_those_of_the_project(web: Web) -> None:
     relay = await opened(web)
+    assert relay.greeting == phrases.GREETING
     assert relay.languages == list(config.LANGUAGES)
     assert relay.attributes["language"] == relay.languages[0]
     assert relay.attributes["transcriptionProvider"] == config.TRANSCRIPTION_PROVIDER
@@ -189,12 +186,6 @@ async def test_an_interruption_of_the_second_greeting_does_not_shorten_the_last_
     answer = call.session.history[-1]
     assert [part.content for part in answer.parts] == ["You said something."]
     assert call.session.greeting == phrases.GREETING
-
-
-async def test_the_second_disconnect_ends_the_call(call: Call) -> None:
-    await call.drops()
-    await call.drops()
-    assert (call.ended_by, call.farewell) == ("agent", phrases.UNAVAILABLE)
 
 
 async def test_a_call_is_resumed_before_the_server_notices_the_disconnect(dial: Dial) -> None:

@@ -20,22 +20,13 @@ from app import config
 from app.connection import NotSupported
 from app.voice.tac import PublicAddress
 from app.voice.tests.test_conversation import HeldModel, contents, counting, held
+from app.voice.tests.test_routes import opened
 from app.voice.tests.test_security import PROMPT, setup
-from kit import defaults, twiml
+from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import Call, calls_of
 from kit.plugin import Web, sign
 from kit.voice_fixtures import Dial, leave, leave_without_a_word, websocket
-
-
-@pytest.fixture
-async def greeted(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """A call whose greeting was interrupted."""
-    monkeypatch.setattr(config, "GREETING_INTERRUPTIBLE", True)
-    call = await dial()
-    await call.interrupts(after=phrases.GREETING[:5])
-    return call
-
 
 __all__ = ["held"]  # a fixture
 
@@ -90,8 +81,9 @@ async def test_parameters_of_the_setup_reach_the_session(dial: Dial) -> None:
     await socket.close()
 
 
-async def test_a_second_setup_changes_nothing(call: Call) -> None:
-    await call.sends(setup("CA" + uuid4().hex))
+@pytest.mark.parametrize("frame", [setup("CA" + "2" * 32), '{"type": "dtmf", "digit": "1"}'], ids=["setup", "key"])
+async def test_a_second_setup_and_a_key_change_nothing(call: Call, frame: str) -> None:
+    await call.sends(frame)
     assert (await call.says("Hello")).text == "You said something."
     assert call.app.state.conversations.active == 1
 
@@ -99,11 +91,16 @@ async def test_a_second_setup_changes_nothing(call: Call) -> None:
 # --- turns --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_interruption_of_the_greeting_counts_and_gets_no_reply(greeted: Call) -> None:
-    turn = await greeted.says("Hello")
-    assert greeted.session.greeting == phrases.GREETING[:5]
-    assert [frame["token"] for frame in greeted.frames if frame["token"]] == [turn.text]
-    assert [frame["last"] for frame in greeted.frames].count(True) == 1
+async def test_an_interruption_of_the_greeting_counts_and_gets_no_reply(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "GREETING_INTERRUPTIBLE", True)
+    call = await dial()
+    await call.interrupts(after=phrases.GREETING[:5])
+    turn = await call.says("Hello")
+    assert call.session.greeting == phrases.GREETING[:5]
+    assert [frame["token"] for frame in call.frames if frame["token"]] == [turn.text]
+    assert [frame["last"] for frame in call.frames].count(True) == 1
 
 
 async def test_a_partial_prompt_is_no_turn(call: Call) -> None:
@@ -148,32 +145,24 @@ async def test_other_fields_of_an_interruption_are_ignored(dial: Dial, held: Hel
     assert (await call.hears_out(call.turns[0])).text.strip() == "one"
 
 
-async def test_keys_are_ignored(call: Call) -> None:
-    await call.sends({"type": "dtmf", "digit": "1"})
-    assert (await call.says("Hello")).text == "You said something."
-
-
 async def test_the_twiml_asks_for_neither_keys_nor_partial_prompts(web: Web) -> None:
-    relay = twiml.read((await web.post("/twiml", {"CallSid": "CA1"})).text).relay
-    assert relay and not {"dtmfDetection", "partialPrompts"} & set(relay.attributes)
+    assert not {"dtmfDetection", "partialPrompts"} & set((await opened(web)).attributes)
 
 
 # --- what tools can do to a call ----------------------------------------------------------------------------------
 
 
-async def test_a_tool_ends_the_call_after_the_last_words(dial: Dial) -> None:
-    call = await dial({"calls": {"leave": {"reason": "done"}}}, tools=[leave])
+@pytest.mark.parametrize(
+    ("tool", "arguments", "handoff"),
+    [(leave, {"reason": "done"}, {"reasonCode": "done"}), (leave_without_a_word, {}, {})],
+    ids=["handoff data", "none"],
+)
+async def test_a_tool_ends_the_call_after_the_last_words(dial: Dial, tool: Any, arguments: Any, handoff: Any) -> None:
+    call = await dial({"calls": {tool.__name__: arguments}}, tools=[tool])
     await call.begins("Goodbye")
     await call.over()
     assert call.turns[0].text == "The call ends."
-    assert (call.ended_by, call.handoff, call.farewell) == ("agent", {"reasonCode": "done"}, phrases.GOODBYE)
-
-
-async def test_a_call_can_end_without_handoff_data(dial: Dial) -> None:
-    call = await dial({"calls": {"leave_without_a_word": {}}}, tools=[leave_without_a_word])
-    await call.begins("Goodbye")
-    await call.over()
-    assert (call.ended_by, call.farewell) == ("agent", phrases.GOODBYE)
+    assert (call.ended_by, call.handoff, call.farewell) == ("agent", handoff, phrases.GOODBYE)
 
 
 @pytest.mark.parametrize(
