@@ -20,7 +20,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx2
 import pytest
@@ -32,14 +32,13 @@ from app.log import configure_logging
 from app.registry import ProjectSettings
 from app.session import Session
 from kit import defaults
-from kit.agent_app import build_app
+from kit.agent_app import Start, build_app
 from kit.conventions import drivers
 from kit.driver import Driver, Reply
 from kit.local_server import serve
 from kit.network_guard import offline
 from kit.scenario import last_instructions, text_of_history
 from kit.scenario_file import Given, Step
-from kit.simulated_twilio.account import SimulatedAccount
 from kit.virtual_time import VirtualTimeLoop
 from kit.webhook import sign
 
@@ -116,10 +115,7 @@ class Talk:
         return text_of_history(await self.session())
 
 
-class Begin(Protocol):
-    async def __call__(
-        self, *rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any
-    ) -> Talk: ...
+Begin = Start[Talk]
 
 
 @pytest.fixture(params=list(drivers()))
@@ -130,11 +126,10 @@ async def begin(request: pytest.FixtureRequest) -> AsyncGenerator[Begin]:
     """
     async with AsyncExitStack() as talks:
 
-        async def start(*rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any) -> Talk:
-            account = account or SimulatedAccount()
-            app = build_app(*rules, account=account, **options)
+        async def start(*rules: dict[str, Any], **options: Any) -> Talk:
+            app = build_app(*rules, **options)
             address = await talks.enter_async_context(serve(app))
-            driver = drivers()[request.param].begins(app, address, Given(), account, 1000.0, False)
+            driver = drivers()[request.param].begins(app, address, Given(), app.state.account, 1000.0, False)
             return Talk(app, await talks.enter_async_context(driver))
 
         yield start

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
 from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_ai import messages as m
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+from pydantic_ai.tools import ToolDefinition
 
 from kit.conventions import played
 
@@ -77,6 +79,35 @@ def scripted(*rules: Rule | dict[str, Any]) -> Any:
             raise ModelDown("scripted failure in the middle of a reply")
 
     return played(FunctionModel(stream_function=stream, model_name="scripted"))
+
+
+async def deltas(
+    script: FunctionModel,
+    messages: Sequence[m.ModelMessage],
+    tools: Mapping[str, Mapping[str, Any]],
+    instructions: str | None = None,
+) -> AsyncIterator[str | DeltaToolCall]:
+    """Text and tool calls of a script without the agent loop of pydantic-ai, for runtimes that have their own.
+
+    `tools` has the JSON schemas of arguments by tool name.
+    """
+    definitions = [ToolDefinition(name=name, parameters_json_schema=dict(schema)) for name, schema in tools.items()]
+    info = AgentInfo(
+        function_tools=definitions,
+        allow_text_output=True,
+        output_tools=[],
+        model_settings=None,
+        model_request_parameters=ModelRequestParameters(),
+        instructions=instructions,
+    )
+    assert script.stream_function
+    async for delta in script.stream_function(list(messages), info):
+        if isinstance(delta, str):
+            yield delta
+            continue
+        for call in delta.values():
+            assert isinstance(call, DeltaToolCall)
+            yield call
 
 
 def echo_model() -> Any:

@@ -4,41 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
 from kit import defaults
-from kit.agent_app import build_app
-from kit.simulated_twilio.account import SimulatedAccount
+from kit.agent_app import Start, build_app
 from kit.texter import Texter, texter
 
-
-class Reach(Protocol):
-    async def __call__(
-        self,
-        *rules: dict[str, Any],
-        account: SimulatedAccount | None = None,
-        author: str = defaults.CALLER,
-        channel: str = "SMS",
-        **options: Any,
-    ) -> Texter: ...
+Reach = Start[Texter]
 
 
 @pytest.fixture
 async def reach() -> AsyncGenerator[Reach]:
-    """A customer of an agent whose model follows `rules`. `options` are those of `kit.agent_app.build_app`."""
+    """A customer of an agent whose model follows `rules`. `options` as of `build_app`, with author and channel."""
     async with AsyncExitStack() as stack:
 
         async def begin(
-            *rules: dict[str, Any],
-            account: SimulatedAccount | None = None,
-            author: str = defaults.CALLER,
-            channel: str = "SMS",
-            **options: Any,
+            *rules: dict[str, Any], author: str = defaults.CALLER, channel: str = "SMS", **options: Any
         ) -> Texter:
-            account = account or SimulatedAccount()
-            app = build_app(*rules, account=account, **options)
-            return await stack.enter_async_context(texter(app, account, author=author, channel=channel))
+            app = build_app(*rules, **options)
+            return await stack.enter_async_context(texter(app, app.state.account, author=author, channel=channel))
 
         yield begin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -12,9 +12,8 @@ from websockets.asyncio.client import connect as open_websocket
 
 from app.session import this_session
 from kit import defaults
-from kit.agent_app import build_app
+from kit.agent_app import Start, build_app
 from kit.caller import Call, dial_app
-from kit.simulated_twilio.account import SimulatedAccount
 from kit.webhook import sign
 
 
@@ -30,10 +29,7 @@ async def leave_without_a_word() -> str:
     return "The call ends."
 
 
-class Dial(Protocol):
-    async def __call__(
-        self, *rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any
-    ) -> Call: ...
+Dial = Start[Call]
 
 
 @pytest.fixture
@@ -41,10 +37,9 @@ async def dial() -> AsyncGenerator[Dial]:
     """Call an agent whose model follows `rules`; hang up at the end. `options` as of `kit.agent_app.build_app`."""
     async with AsyncExitStack() as calls:
 
-        async def ring(*rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any) -> Call:
-            account = account or SimulatedAccount()
-            app = build_app(*rules, account=account, **options)
-            return await calls.enter_async_context(dial_app(app, account=account))
+        async def ring(*rules: dict[str, Any], **options: Any) -> Call:
+            app = build_app(*rules, **options)
+            return await calls.enter_async_context(dial_app(app, account=app.state.account))
 
         yield ring
 

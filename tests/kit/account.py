@@ -10,8 +10,7 @@ from typing import Any
 
 import httpx2
 
-from kit.setup.apply import apply
-from kit.setup.plan import plan
+from kit.setup.apply import apply, plan
 from kit.setup.resource import SetupContext
 from kit.setup.simulated import simulated_context
 from kit.setup.undo import undo

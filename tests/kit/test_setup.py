@@ -19,8 +19,8 @@ from kit.cli import app as cli
 from kit.setup import command, env_file
 from kit.setup import journal as state
 from kit.setup.api import SetupError
+from kit.setup.apply import resources
 from kit.setup.env_file import EnvFile
-from kit.setup.plan import resources
 from kit.setup.resource import without_passwords
 from tests.kit.account import Account, Killed
 from tests.kit.account import state as state_of

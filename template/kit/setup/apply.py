@@ -1,13 +1,25 @@
-"""Apply: create and change resources in order, write their ids to `.env`. Can be resumed after any step."""
+"""Plan and apply: compare every resource with its wanted state; create and change them in order.
+
+Apply writes their ids to `.env`, and can be resumed after any step.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from kit.setup.plan import resources
+from kit import conventions
 from kit.setup.resource import Resource, SetupContext, Step, variables
 
 Say = Callable[[str], None]
+
+
+def resources(setup: SetupContext) -> list[Resource]:
+    return [resource for kind in conventions.resources() for resource in kind.all(setup)]
+
+
+async def plan(setup: SetupContext) -> list[Step]:
+    """The steps that `apply` would take now. Changes nothing."""
+    return [await resource.compare() for resource in resources(setup)]
 
 
 async def apply(setup: SetupContext, say: Say) -> list[Step]:

@@ -19,10 +19,9 @@ from pydantic import ValidationError
 from app.environment import SettingsError, refused
 from app.log import configure_logging
 from kit.setup.api import Api, SetupError, SetupSettings
-from kit.setup.apply import apply
+from kit.setup.apply import apply, plan
 from kit.setup.env_file import EnvFile
 from kit.setup.journal import FILE, Journal
-from kit.setup.plan import plan
 from kit.setup.resource import Choices, SetupContext, Step
 from kit.setup.simulated import simulated_setup
 from kit.setup.undo import undo

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kit.setup.apply import Say
+from kit.setup.apply import Say, resources
 from kit.setup.journal import Journal
-from kit.setup.plan import resources
 from kit.setup.resource import Resource, SetupContext
 
 

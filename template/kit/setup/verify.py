@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from kit.setup.api import SetupError
-from kit.setup.plan import resources
+from kit.setup.apply import resources
 from kit.setup.resource import Proof, Resource, SetupContext, variables, without_passwords
 from kit.webhook import sign, signed_json
 

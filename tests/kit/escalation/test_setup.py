@@ -12,7 +12,7 @@ import pytest
 from app.registry import CHANNELS
 from kit import defaults
 from kit.setup.api import SetupError
-from kit.setup.plan import plan
+from kit.setup.apply import plan
 from kit.setup.resource import SetupContext, variables
 from kit.simulated_twilio.taskrouter import WORKSPACE
 from tests.kit.account import Account

@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 
 from app.orchestrator.resources import ConversationConfiguration, MemoryStore
 from kit.setup.api import SetupError
-from kit.setup.plan import plan
+from kit.setup.apply import plan
 from kit.setup.resource import variables
 from kit.simulated_twilio.product import Fault
 from tests.kit.account import Account, Killed

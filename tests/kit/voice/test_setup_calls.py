@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from kit import defaults
-from kit.setup.plan import plan
+from kit.setup.apply import plan
 from kit.setup.verify import verify
 from tests.kit.account import Account
 

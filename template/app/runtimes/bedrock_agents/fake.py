@@ -26,7 +26,7 @@ from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
 from app.runtimes.aws.messages import record_of
 from app.runtimes.bedrock_agents import Agent
-from kit.script import deltas
+from kit.scripted_model import deltas
 
 ADDRESS = re.compile(
     r"/agents/([0-9a-zA-Z]{10})/agentAliases/([0-9a-zA-Z]{10})/sessions/([0-9a-zA-Z._:-]{2,100})/text$"

@@ -24,7 +24,7 @@ from websockets.http11 import Request
 from websockets.http11 import Response as HTTPResponse
 
 from app.runtimes.voice_live import VoiceLiveModel, VoiceLiveSocket
-from kit.script import deltas
+from kit.scripted_model import deltas
 
 ENDPOINT = "https://example.services.ai.azure.com"
 KEY = "a-test-key"
