@@ -39,10 +39,11 @@ from kit.local_server import serve
 from kit.network_guard import offline
 from kit.scenario import last_instructions, text_of_history
 from kit.scenario_file import Given, Step
+from kit.texter import Texter, texter
 from kit.virtual_time import VirtualTimeLoop
 from kit.webhook import sign
 
-pytest_plugins = ["kit.voice_fixtures", "kit.text_fixtures", "kit.testing"]
+pytest_plugins = ["kit.voice_fixtures", "kit.testing"]
 
 
 def silence_logs() -> None:
@@ -116,6 +117,7 @@ class Talk:
 
 
 Begin = Start[Talk]
+Reach = Start[Texter]
 
 
 @pytest.fixture(params=list(drivers()))
@@ -139,6 +141,20 @@ async def begin(request: pytest.FixtureRequest) -> AsyncGenerator[Begin]:
 async def talk(begin: Begin) -> Talk:
     """A conversation with an agent that has one reply."""
     return await begin({"hears": "", "says": "You said something."})
+
+
+@pytest.fixture
+async def reach() -> AsyncGenerator[Reach]:
+    """A customer of an agent whose model follows `rules`. `options` as of `build_app`, with author and channel."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(
+            *rules: dict[str, Any], author: str = defaults.CALLER, channel: str = "SMS", **options: Any
+        ) -> Texter:
+            app = build_app(*rules, **options)
+            return await stack.enter_async_context(texter(app, app.state.account, author=author, channel=channel))
+
+        yield begin
 
 
 class Web:

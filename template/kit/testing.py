@@ -14,9 +14,8 @@ from app.registry import load_prompt, load_tools
 from app.session import Session, set_session
 from kit import defaults
 from kit.conventions import drivers
-from kit.plugin import Begin, Talk
+from kit.plugin import Begin, Reach, Talk
 from kit.scenario import play
-from kit.text_fixtures import Reach
 from kit.voice_fixtures import Dial
 
 __all__ = ["Begin", "Dial", "Reach", "RecordedConnection", "Session", "Talk", "play"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from kit.setup.api import Record
-from kit.setup.channel import ChannelSetup
+from kit.setup.number import ChannelSetup
 from kit.setup.resource import Proof, SetupContext
 from kit.setup.verify import webhook_proofs
 

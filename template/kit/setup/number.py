@@ -1,4 +1,4 @@
-"""The phone number. Setup buys none. Its fields come from the channels."""
+"""The phone number, which setup does not buy. Its fields come from the channels: `CHANNEL` of their `resources.py`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,33 @@ from typing import Any
 
 from kit import conventions
 from kit.setup.api import Record, SetupError
-from kit.setup.channel import ChannelSetup
-from kit.setup.resource import Proof, Resource, SetupContext, Step, without_passwords
+from kit.setup.resource import Proof, Resource, SetupContext, Step, no_proofs, without_passwords
+
+
+class ChannelSetup:
+    """Settings of a channel (voice, messaging) in the phone number and the conversation configuration."""
+
+    one_way: Sequence[str] = ()
+
+    def number_fields(self, setup: SetupContext) -> Record:
+        """Fields of the phone number, as in IncomingPhoneNumber."""
+        return {}
+
+    def channel_settings(self, setup: SetupContext, number: str) -> dict[str, Record]:
+        """`channelSettings` of a new conversation configuration."""
+        return {}
+
+    def merge_channel(self, existing: Record, wanted: Record) -> Record:
+        """Settings of a channel that the configuration already has."""
+        return existing
+
+    def status_callbacks(self, setup: SetupContext) -> Sequence[str]:
+        """URLs for status callbacks of Conversation Orchestrator."""
+        return ()
+
+    def proofs(self, setup: SetupContext) -> AsyncIterator[Proof]:
+        """Proofs of `verify`."""
+        return no_proofs()
 
 
 class Number(Resource):

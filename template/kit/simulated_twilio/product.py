@@ -192,23 +192,21 @@ class Transport(httpx2.AsyncBaseTransport):
         self.keys = {":".join(key) for key in keys}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        content = await request.aread()
-        kind = request.headers.get("Content-Type", "")
-        status, answer = await self.answer(
-            request.method, request.url, request.headers.get("Authorization", ""), kind, content.decode()
-        )
+        await request.aread()
+        status, answer = await self.answer(request)
         headers = {"Location": answer["location"]} if status == 308 else None
         return httpx2.Response(status, headers=headers, json=answer) if answer is not None else httpx2.Response(status)
 
-    async def answer(self, method: str, url: httpx2.URL, authorization: str, kind: str, content: str) -> Answer:
+    async def answer(self, sent: httpx2.Request) -> Answer:
+        url, content, authorization = sent.url, sent.content.decode(), sent.headers.get("Authorization", "")
         if url.host not in self.products:
             raise httpx2.ConnectError(f"{url.host} is not simulated")
         if authorization.removeprefix("Basic ") and b64decode(authorization[6:]).decode() not in self.keys:
             return ApiError(401, "Authenticate", 20003).answer
         body: Any = {name: values[-1] for name, values in parse_qs(content, keep_blank_values=True).items()}
-        if kind.startswith("application/json"):
+        if sent.headers.get("Content-Type", "").startswith("application/json"):
             body = json.loads(content or "null")
-        request = Request(method, url.path, dict(url.params), body)
+        request = Request(sent.method, url.path, dict(url.params), body)
         products = self.products[url.host]
         return await next((each for each in products if each.serves(request)), products[0]).answer(request)
 

@@ -37,7 +37,7 @@ from kit.scenario import play
 from kit.scenario_file import ScenarioError
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
-from kit.text_fixtures import Reach
+from kit.testing import Reach
 from kit.texter import Texter, texter_on
 
 

@@ -14,7 +14,7 @@ from strands.types.streaming import StreamEvent
 from strands.types.tools import ToolSpec
 
 from app.runtimes.aws.messages import record_of
-from kit.script import deltas
+from kit.scripted_model import deltas
 
 
 class ScriptedBedrock(Model):

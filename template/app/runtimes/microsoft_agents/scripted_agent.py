@@ -10,7 +10,7 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import FunctionModel
 
 from app.runtimes.microsoft_agents.messages import arguments_of
-from kit.script import deltas
+from kit.scripted_model import deltas
 
 
 class ScriptedClient(BaseChatClient[Any]):

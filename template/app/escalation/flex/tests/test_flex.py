@@ -34,7 +34,7 @@ from kit.simulated_twilio.account import SimulatedAccount
 from kit.simulated_twilio.flex import wrong
 from kit.simulated_twilio.product import Fault, identifier
 from kit.simulated_twilio.taskrouter import WORKSPACE
-from kit.text_fixtures import Reach
+from kit.testing import Reach
 from kit.texter import Texter
 
 ASKS = {"hears": "person", "calls": {"transfer_to_human": {"reason": "Billing dispute", "summary": "Charged twice."}}}
