@@ -1,7 +1,7 @@
-"""What the app is working on.
+"""Background work of the app.
 
 A channel or a capability may have two attributes: `working` is true while it works in the background; `finished` holds
-pairs of the id of what Twilio has sent and an outcome, "failed" among them.
+pairs of the id of a webhook or message and its outcome, "failed" among them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def is_busy(app: FastAPI) -> bool:
 
 
 def outcomes(app: FastAPI, id: str) -> list[str]:
-    """The outcomes of what Twilio has sent with this id, oldest first."""
+    """The outcomes of the webhook or message with this id, oldest first."""
     finished = (each for part in _parts(app) for each in getattr(part, "finished", ()))
     return [outcome for known, outcome in finished if known == id]
 

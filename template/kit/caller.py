@@ -120,9 +120,9 @@ class Call(WebhookSender):
             raise Problem("Twilio does not deliver an interrupting prompt: set reportInputDuringAgentSpeech")
         self._interrupting = False
         if self.attribute("partialPrompts", "false") == "true":
-            said = text.split()
-            for count in range(1, len(said)):
-                partial = " ".join(said[:count])
+            words = text.split()
+            for count in range(1, len(words)):
+                partial = " ".join(words[:count])
                 await self.sends({"type": "prompt", "voicePrompt": partial, "lang": lang, "last": False})
         turn = self._expect(text)
         await self.sends({"type": "prompt", "voicePrompt": text, "lang": lang, "last": True})
@@ -241,7 +241,7 @@ class Call(WebhookSender):
         return answer.text
 
     async def follow(self, text: str) -> twiml.Document:
-        """Check TwiML and keep what it says to the caller. Raises Problem if Twilio would reject it."""
+        """Check TwiML and keep its spoken text. Raises Problem if Twilio would reject it."""
         try:
             document = twiml.read(text)
         except twiml.TwimlError as error:
@@ -329,8 +329,8 @@ class Call(WebhookSender):
             raise Problem("; ".join(self.problems))
         return turn
 
-    def _expect(self, asked: str) -> CallTurn:
-        turn = self.turn = CallTurn(asked, Playback(self.pace))
+    def _expect(self, user_text: str) -> CallTurn:
+        turn = self.turn = CallTurn(user_text, Playback(self.pace))
         self.turns.append(turn)
         self._open.append(turn)
         return turn

@@ -23,4 +23,4 @@ PUBLIC_URL: str = settings().public_url
 
 
 class Problem(AssertionError):
-    """The agent was silent, or Twilio would drop what it sent."""
+    """The agent was silent, or Twilio would drop its frame."""

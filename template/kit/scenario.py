@@ -1,4 +1,4 @@
-"""Play a scenario: the simulated caller takes its steps, and each reply is compared with what is expected."""
+"""Play a scenario: the simulated caller takes its steps, and each reply is compared with its expectations."""
 
 from __future__ import annotations
 

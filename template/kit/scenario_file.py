@@ -38,7 +38,7 @@ class Strict(BaseModel):
 
 
 class Expect(Strict):
-    """What must be true of a reply. Texts ignore case."""
+    """Expectations of a reply. Texts ignore case."""
 
     contains: Texts = Field([], description="the reply has each of these")
     absent: Texts = Field([], description="the reply has none of these")
@@ -59,7 +59,7 @@ ACTIONS = ("answer", "caller", "dtmf", "silence", "drop", "hangup", "twilio")
 
 
 class Step(Strict):
-    """One action of the caller or of Twilio, and what is expected of the reply."""
+    """One action of the caller or of Twilio, and the expectations of the reply."""
 
     answer: Literal[True] | None = Field(None, description="listen to the greeting")
     caller: str | None = Field(None, min_length=1, description="say or write this")

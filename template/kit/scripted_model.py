@@ -56,10 +56,10 @@ def scripted(*rules: Rule | dict[str, Any]) -> Any:
     script = [rule if isinstance(rule, Rule) else Rule.model_validate(rule) for rule in rules]
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
-        asked, results = last_exchange(messages)
-        rule = next((rule for rule in script if re.search(rule.hears, asked, re.IGNORECASE)), None)
+        user_text, results = last_exchange(messages)
+        rule = next((rule for rule in script if re.search(rule.hears, user_text, re.IGNORECASE)), None)
         if rule is None:
-            raise ModelDown(f"the script has no rule for {asked!r}")
+            raise ModelDown(f"the script has no rule for {user_text!r}")
         await asyncio.sleep(rule.delay)
         if rule.hangs:
             await asyncio.Event().wait()
@@ -114,21 +114,21 @@ def echo_model() -> Any:
     """The model of the terminal without a key: it echoes the user text, or calls a tool that the text names."""
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
-        asked, results = last_exchange(messages)
+        user_text, results = last_exchange(messages)
         if results:
             for word in words(" ".join(results)):
                 yield word
                 await asyncio.sleep(WORD_DELAY)
             return
         for tool in info.function_tools:
-            arguments = arguments_for(tool.parameters_json_schema, asked)
+            arguments = arguments_for(tool.parameters_json_schema, user_text)
             if arguments is not None and set(re.findall(r"[a-z]{4,}", tool.name)) & set(
-                re.findall(r"[a-z]+", asked.lower())
+                re.findall(r"[a-z]+", user_text.lower())
             ):
                 yield tool_calls({tool.name: arguments})
                 return
         for word in words(
-            f'I heard "{asked}". I am only a script: with a model key in the environment a real model answers.'
+            f'I heard "{user_text}". I am only a script: with a model key in the environment a real model answers.'
         ):
             yield word
             await asyncio.sleep(WORD_DELAY)
@@ -136,9 +136,9 @@ def echo_model() -> Any:
     return played(FunctionModel(stream_function=stream, model_name="echo_model"))
 
 
-def arguments_for(schema: dict[str, Any], asked: str) -> dict[str, Any] | None:
+def arguments_for(schema: dict[str, Any], user_text: str) -> dict[str, Any] | None:
     """Arguments from the numbers in the user text, or None if there are too few."""
-    found = re.findall(r"\d[\d-]*", asked)
+    found = re.findall(r"\d[\d-]*", user_text)
     required = schema.get("required", [])
     if len(found) < len(required):
         return None
@@ -150,14 +150,14 @@ def arguments_for(schema: dict[str, Any], asked: str) -> dict[str, Any] | None:
 
 def last_exchange(messages: list[m.ModelMessage]) -> tuple[str, list[str]]:
     """The last user text, and the results of tools since."""
-    asked = ""
+    user_text = ""
     results: list[str] = []
     for part in (part for message in messages if isinstance(message, m.ModelRequest) for part in message.parts):
         if isinstance(part, m.UserPromptPart):
-            asked, results = str(part.content), []
+            user_text, results = str(part.content), []
         elif isinstance(part, m.ToolReturnPart | m.RetryPromptPart):
             results.append(part.content if isinstance(part.content, str) else json.dumps(part.content, default=str))
-    return asked, results
+    return user_text, results
 
 
 def tool_calls(calls: dict[str, dict[str, Any]]) -> dict[int, DeltaToolCall]:

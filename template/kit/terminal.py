@@ -24,8 +24,8 @@ class Terminal:
         row = Table.grid(padding=(0, 2))
         row.add_column(width=8, justify="right", no_wrap=True)
         row.add_column()
-        said = Text.assemble(text, (f"  ({note})" if note else "", "dim"))
-        row.add_row(Text(who, f"bold {style}"), said if who else Text(text, "dim"))
+        content = Text.assemble(text, (f"  ({note})" if note else "", "dim"))
+        row.add_row(Text(who, f"bold {style}"), content if who else Text(text, "dim"))
         self.console.print(row)
 
     def agent(self, text: str, note: str = "") -> None:

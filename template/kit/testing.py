@@ -55,7 +55,7 @@ class RecordedConnection(Connection):
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    """What `this_session()` returns in a tool that the test calls. `session.connection` is a RecordedConnection."""
+    """The result of `this_session()` in a tool that the test calls. `session.connection` is a RecordedConnection."""
     session = Session(
         "CA" + "0" * 32,
         defaults.CALLER,

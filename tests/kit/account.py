@@ -86,11 +86,11 @@ class Account:
         await self.run(apply, self.said.append, **given)
 
     async def undo(self) -> list[dict[str, str]]:
-        told: list[dict[str, str]] = await self.run(undo, self.said.append)
-        return told
+        results: list[dict[str, str]] = await self.run(undo, self.said.append)
+        return results
 
     async def broken(self) -> list[tuple[str, str]]:
-        """What `verify` finds."""
+        """Resource and name of each failed proof of `verify`."""
         return [(check.resource, check.check) for check in await self.run(verify) if not check.ok]
 
     @property
@@ -102,10 +102,10 @@ class Account:
         return self.folder / ".agent-setup.json"
 
     def sets(self, **variables: str) -> None:
-        """What stands in `.env`."""
+        """Write these variables to `.env`."""
         self.env.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")
 
     def bodies(self, method: str, place: str) -> list[Any]:
-        """What was sent as JSON to addresses that end so."""
+        """The JSON bodies of requests whose path has `place`."""
         found = [each for each in self.wire.requests if each.method == method and place in each.url.path]
         return [json.loads(each.content) for each in found]

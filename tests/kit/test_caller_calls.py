@@ -202,7 +202,7 @@ async def test_an_app_that_does_not_start_is_a_problem() -> None:
             pass
 
 
-# --- what the TwiML lets a caller do ------------------------------------------------------------------------
+# --- options of the TwiML for the caller ------------------------------------------------------------------------
 
 
 def opening(attributes: str) -> str:

@@ -47,13 +47,13 @@ def project(tmp_path: Path, environment: pytest.MonkeyPatch) -> Iterator[Healthy
     silence_logs()
 
 
-def said(report: Any) -> str:
+def messages_of(report: Any) -> str:
     return "\n".join(f"{finding.code} {finding.message}" for finding in report.findings)
 
 
 async def test_a_healthy_project_has_no_finding(project: HealthyProject) -> None:
     report = await project.diagnose()
-    assert said(report) == ""
+    assert messages_of(report) == ""
     assert report.skipped == []
     assert report.checked == [check.code for check in CHECKS]
 
@@ -67,8 +67,8 @@ async def test_a_failing_case_is_found_and_no_other_check_fails(
     case(project)
     report = await project.diagnose(like(code))
     found = {finding.code for finding in report.findings}
-    assert code in found and found <= codes, said(report)
-    assert "could not be checked" not in said(report)
+    assert code in found and found <= codes, messages_of(report)
+    assert "could not be checked" not in messages_of(report)
     for secret in (defaults.AUTH_TOKEN, defaults.CALLED, "a-key-for-tests", "example-api-secret"):
         assert secret not in str(report)
 
@@ -78,7 +78,7 @@ async def test_a_passing_case_is_not_found(project: HealthyProject, code: str, c
     case(project)
     report = await project.diagnose(like(code))
     assert code in report.checked
-    assert code not in {finding.code for finding in report.findings}, said(report)
+    assert code not in {finding.code for finding in report.findings}, messages_of(report)
 
 
 def test_every_code_has_a_case_that_makes_it_fail() -> None:
@@ -128,12 +128,12 @@ async def test_checks_that_require_a_failed_one_are_skipped(project: HealthyProj
 
 async def test_a_module_that_cannot_be_imported_is_a_finding(project: HealthyProject) -> None:
     report = await examine(Context(project.root), load_checks(["kit.doctor.nonsense"]))
-    assert "kit.doctor.nonsense" in said(report)
+    assert "kit.doctor.nonsense" in messages_of(report)
 
 
 async def test_an_error_of_twilio_is_a_finding_without_a_traceback(project: HealthyProject) -> None:
     project.simulated.numbers.fault.status = 500
-    assert "ACC001 This could not be checked (TwilioRestException 500)" in said(await project.diagnose())
+    assert "ACC001 This could not be checked (TwilioRestException 500)" in messages_of(await project.diagnose())
 
 
 async def test_nothing_is_changed(project: HealthyProject) -> None:
@@ -158,7 +158,7 @@ async def test_an_account_after_agent_setup_has_no_finding(tmp_path: Path, envir
         project.patch.setenv(name, value or "")
     project.simulated = account.simulated
     report = await project.diagnose()
-    assert {finding.code for finding in report.findings} <= {"ESC007", "DBM001"}, said(report)  # no workers
+    assert {finding.code for finding in report.findings} <= {"ESC007", "DBM001"}, messages_of(report)  # no workers
 
 
 # --- a real server ------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class Tunnel(httpx2.AsyncHTTPTransport):
 async def test_a_server_is_examined_over_the_network(project: HealthyProject, address: str) -> None:
     checks = [check for check in CHECKS if check.code[:3] in ("PRJ", "ENV", "END", "WSS")]
     report = await examine(Context(project.root, public=Tunnel(address)), checks)
-    assert said(report) == "" and report.skipped == []
+    assert messages_of(report) == "" and report.skipped == []
 
 
 async def test_a_server_with_another_token_is_found_over_the_network(project: HealthyProject, address: str) -> None:

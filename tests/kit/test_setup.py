@@ -123,16 +123,16 @@ async def test_an_undo_that_is_killed_goes_on(account: Account, monkeypatch: pyt
     assert state_of(account.simulated) == before
 
 
-async def test_what_others_have_changed_since_is_left(account: Account) -> None:
+async def test_a_field_that_changed_since_is_left(account: Account) -> None:
     await account.apply()
     number = next(iter(account.simulated.numbers.known.values()))
     changed = [name for name in ("voice_url", "sms_url") if name in changes(account)]
     if not changed:
         pytest.skip("setup has changed nothing of the number")
     number[changed[0]] = "https://another.example/else"
-    told = await account.undo()
+    output = await account.undo()
     assert number[changed[0]] == "https://another.example/else"
-    assert any(each["action"] == "left" and each["resource"] == "number" for each in told)
+    assert any(each["action"] == "left" and each["resource"] == "number" for each in output)
 
 
 def changes(account: Account) -> dict[str, Any]:
@@ -184,7 +184,7 @@ async def test_resources_are_ordered_by_requirements(account: Account) -> None:
     assert kinds == [kind for kind in order if kind in kinds]
 
 
-# --- what Twilio answers ---------------------------------------------------------------------------------------------
+# --- responses of Twilio ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("status", "words"), [(401, "TWILIO_AUTH_TOKEN"), (403, "standard"), (400, "answered 400")])
@@ -213,7 +213,7 @@ async def test_too_many_requests_are_waited_out(account: Account) -> None:
     assert set((await account.plan()).values()) == {"keep"}
 
 
-async def test_what_creates_is_not_sent_twice_after_an_error_of_the_server(account: Account) -> None:
+async def test_a_request_that_creates_is_not_repeated_after_a_server_error(account: Account) -> None:
     account.wire.before = lambda request: httpx2.Response(500, json={}) if request.method != "GET" else None
     with pytest.raises(SetupError, match="answered 500"):
         await account.apply()
@@ -275,9 +275,9 @@ def test_it_can_be_tried_without_an_account(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     planned = RUN.invoke(cli, ["setup", "--json", "--simulated"])
     assert planned.exit_code == 0, planned.output
-    told = json.loads(planned.stdout)
-    assert told.keys() == {"account", "steps", "changes"} and told["changes"] == len(told["steps"])
-    for step in told["steps"]:
+    output = json.loads(planned.stdout)
+    assert output.keys() == {"account", "steps", "changes"} and output["changes"] == len(output["steps"])
+    for step in output["steps"]:
         assert step.keys() == {"resource", "action", "id", "changes", "one_way", "notes"}
         assert all(each.keys() == {"field", "before", "after"} for each in step["changes"])
     for words, ending in [

@@ -1,4 +1,4 @@
-"""The checker of TwiML, which reports what Twilio would ignore in silence."""
+"""The checker of TwiML, which reports mistakes that Twilio ignores in silence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def connect(attributes: str = "", children: str = "", url: str = "wss://agent.ex
     return f'<Response><Connect action="https://agent.example/connect-action">{relay}</Connect></Response>'
 
 
-def test_what_twilio_would_take_passes() -> None:
+def test_valid_twiml_passes() -> None:
     relay = twiml.read(connect('welcomeGreeting="Hi" dtmfDetection="true"', '<Parameter name="a" value="b"/>')).relay
     assert relay == Relay(
         url="wss://agent.example/ws",
@@ -57,7 +57,7 @@ WRONG: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize(("text", "reason"), WRONG.values(), ids=WRONG.keys())
-def test_what_twilio_would_ignore_or_refuse_is_an_error(text: str, reason: str) -> None:
+def test_twiml_that_twilio_ignores_or_rejects_is_an_error(text: str, reason: str) -> None:
     with pytest.raises(TwimlError) as error:
         twiml.read(text)
     assert reason in str(error.value)
@@ -70,6 +70,6 @@ def test_every_mistake_of_a_document_is_named() -> None:
 
 
 @pytest.mark.parametrize("value", ["true", "false", "any", "none", "speech", "dtmf"])
-def test_what_may_interrupt_can_be_said_in_both_ways(value: str) -> None:
+def test_the_input_that_may_interrupt_has_old_and_new_values(value: str) -> None:
     relay: Any = twiml.read(connect(f'interruptible="{value}"')).relay
     assert relay.attributes["interruptible"] == value

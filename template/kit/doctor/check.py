@@ -80,7 +80,7 @@ class Context:
     transport: httpx2.AsyncBaseTransport | None = None
     public: httpx2.AsyncBaseTransport | None = None
     models: Sequence[Any] | None = None
-    _answers: dict[Any, asyncio.Future[Any]] = field(default_factory=dict)
+    _fetched: dict[Any, asyncio.Future[Any]] = field(default_factory=dict)
 
     @cached_property
     def settings(self) -> Any:
@@ -122,16 +122,16 @@ class Context:
         http = Http(self.transport, REQUEST_TIMEOUT)
         return Client(key, secret, self.settings.account_sid, http_client=http)
 
-    async def cached(self, ask: Callable[[Context], Awaitable[T]]) -> T:
-        """The result of `ask`, which runs once for several checks."""
-        if ask not in self._answers:
-            self._answers[ask] = asyncio.ensure_future(ask(self))
-        answer: T = await asyncio.shield(self._answers[ask])  # a check that times out cancels its own wait only
-        return answer
+    async def cached(self, fetch: Callable[[Context], Awaitable[T]]) -> T:
+        """The result of `fetch`, which runs once for several checks."""
+        if fetch not in self._fetched:
+            self._fetched[fetch] = asyncio.ensure_future(fetch(self))
+        result: T = await asyncio.shield(self._fetched[fetch])  # a check that times out cancels its own wait only
+        return result
 
     async def close(self) -> None:
-        for answer in self._answers.values():
-            answer.cancel()
+        for future in self._fetched.values():
+            future.cancel()
         for name in ("account", "twilio"):
             if name in self.__dict__:
                 await self.__dict__[name].http_client.close()

@@ -77,7 +77,7 @@ def as_text(report: Report, live: bool) -> str:
     if report.skipped:
         lines.append(f"Not checked because of that: {', '.join(report.skipped)}.")
     if not live:
-        lines.append("Twilio, the public address and the model were not asked: agent doctor --live.")
+        lines.append("Twilio, the public address and the model got no request: agent doctor --live.")
     return "\n".join(lines)
 
 

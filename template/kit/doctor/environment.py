@@ -122,7 +122,7 @@ def env_file_is_effective(context: Context) -> Iterator[str]:
     docs="https://pypi.org/project/python-dotenv/",
     requires=("PRJ001", "PRJ004"),
 )
-def names_are_known(context: Context) -> Iterator[str]:
+def names_exist(context: Context) -> Iterator[str]:
     """.env has no misspelt name."""
     from app.registry import ProjectSettings
 

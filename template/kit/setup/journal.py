@@ -37,7 +37,7 @@ class Journal:
             self.entries, self.env, self.choices = kept["entries"], kept["env"], kept["choices"]
         except (ValueError, KeyError, TypeError):
             raise SetupError(
-                f"{self.path.name} is not what `agent setup` wrote. Move it away to begin anew.", 2
+                f"{self.path.name} was not written by `agent setup`. Move it away to begin anew.", 2
             ) from None
         if account != self.account:
             raise SetupError(

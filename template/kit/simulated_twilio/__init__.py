@@ -1,1 +1,1 @@
-"""Twilio's REST APIs, simulated: what runs a conversation, and what `agent setup` puts in order beforehand."""
+"""Twilio's REST APIs, simulated: the products of a conversation, and the control planes that `agent setup` changes."""

@@ -104,7 +104,7 @@ class ConversationConfigurations(ControlPlane):
 
 
 def check(wanted: dict[str, Any], known: dict[str, Any] | None = None) -> None:
-    """Raise BadRequest for what the API refuses: to create `wanted`, or to change `known` into it."""
+    """Raise BadRequest for a request that the API rejects: to create `wanted`, or to change `known` into it."""
     if known and wanted.get("conversationGroupingType") != known["conversationGroupingType"]:
         raise BadRequest("conversationGroupingType cannot be changed")
     if problem := problem_of(wanted):

@@ -101,12 +101,12 @@ class Flex(Product):
         await self.taskrouter.settle(task, event, self._post)
 
     async def happens(self, customer: Any, event: Any) -> None:
-        """As `becomes`. Raises Problem when no worker comes and the customer is not told."""
+        """As `becomes`. Raises Problem when no worker comes and the customer gets no message."""
         sent = customer.account.conversations.sent
         count = len(sent)
         await self.becomes(event)
         if event == "no_worker":
-            await wait_until(lambda: len(sent) > count, "no worker accepts, and the customer is not told")
+            await wait_until(lambda: len(sent) > count, "no worker accepts, and the customer gets no message")
 
     async def send(self, task: dict[str, Any], *events: str) -> None:
         """Send event callbacks of a task."""

@@ -39,22 +39,22 @@ class IntelligenceConfigurations(Product):
 
     @route("GET", BASE)
     async def list(self, request: Request, kind: str) -> Answer:
-        return 200, self.page(request, kind.lower(), self._known(kind).values())
+        return 200, self.page(request, kind.lower(), self._by_kind(kind).values())
 
     @route("GET", BASE + "/{id}")
     async def fetch(self, request: Request, kind: str, id: str) -> Answer:
-        return 200, get(self._known(kind), id)
+        return 200, get(self._by_kind(kind), id)
 
     @route("PUT", BASE + "/{id}")
     async def replace(self, request: Request, kind: str, id: str) -> Answer:
-        known = get(self._known(kind), id)
+        known = get(self._by_kind(kind), id)
         return 200, {**known, **request.body, "version": known["version"] + 1}
 
     @route("DELETE", BASE + "/{id}")
     async def delete(self, request: Request, kind: str, id: str) -> Answer:
-        if get(self._known(kind), id).get("author") == "TWILIO":
+        if get(self._by_kind(kind), id).get("author") == "TWILIO":
             raise ApiError(403, "not yours")
-        del self._known(kind)[id]
+        del self._by_kind(kind)[id]
         return 204, None
 
     @route("POST", "/v3/ControlPlane/Operators")
@@ -74,7 +74,7 @@ class IntelligenceConfigurations(Product):
         made.update({name: value for name, value in request.body.items() if name != "rules"})
         return 201, made
 
-    def _known(self, kind: str) -> dict[str, dict[str, Any]]:
+    def _by_kind(self, kind: str) -> dict[str, dict[str, Any]]:
         return self.operators if kind == "Operators" else self.configurations
 
     def _new_id(self, kind: str) -> str:

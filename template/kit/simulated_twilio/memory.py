@@ -62,7 +62,7 @@ class Memory(Product):
     extracts: dict[str, list[str]] = field(default_factory=dict)
     _created: int = 0
 
-    # --- what scenarios and tests set ---------------------------------------------------------------------------
+    # --- state that scenarios and tests set ---------------------------------------------------------------------------
 
     def given(self, facts: dict[str, Any]) -> None:
         """`callers`: phone number to `traits`, `observations` and `summaries`; `extracts`: phone number to texts."""

@@ -77,10 +77,10 @@ class TaskRouter(Product):
 
     @route("POST", "/v1/Workspaces/{workspace}/Tasks")
     async def create_task(self, request: Request, workspace: str) -> Answer:
-        asked = request.body
-        attributes = json.loads(asked.get("Attributes", "{}"))
-        timeout = int(asked["Timeout"]) if "Timeout" in asked else None
-        return 201, self.create(asked.get("WorkflowSid", ""), attributes, int(asked.get("Priority", 0)), timeout)
+        form = request.body
+        attributes = json.loads(form.get("Attributes", "{}"))
+        timeout = int(form["Timeout"]) if "Timeout" in form else None
+        return 201, self.create(form.get("WorkflowSid", ""), attributes, int(form.get("Priority", 0)), timeout)
 
     @route("GET", "/v1/Workspaces/{workspace}/Tasks/{task}")
     async def fetch_task(self, request: Request, workspace: str, task: str) -> Answer:

@@ -149,7 +149,7 @@ async def test_links_of_others_are_kept(account: Account) -> None:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A copy of what belongs to the user."""
+    """A copy of the user's part."""
     shutil.copytree("agent", tmp_path / "agent")
     return tmp_path / "agent"
 

@@ -46,7 +46,7 @@ def no_rule_for_the_number(project: HealthyProject) -> None:
 
 
 @fails("MSG002")
-def only_what_goes_out(project: HealthyProject) -> None:
+def only_outgoing_messages(project: HealthyProject) -> None:
     configuration(project)["channelSettings"]["SMS"]["captureRules"] = [{"from": defaults.CALLED, "to": "*"}]
 
 
