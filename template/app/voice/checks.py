@@ -167,7 +167,7 @@ async def websocket_accepts_signed(context: Context) -> AsyncIterator[str]:
 async def websocket_rejects_unsigned(context: Context) -> AsyncIterator[str]:
     """The server rejects a WebSocket without Twilio's signature."""
     if await handshake(context, signature="") == 101:
-        yield "The WebSocket opens without a signature: strangers can talk to the agent, at your cost."
+        yield "The WebSocket opens without a signature: anyone can talk to the agent, at your cost."
 
 
 async def signed_handshake(context: Context) -> int:
@@ -238,8 +238,8 @@ async def calls_reach_this_server(context: Context) -> AsyncIterator[str]:
 @number_check("NUM003", hint=CONNECT_NUMBER)
 async def method_is_post(context: Context, number: Any) -> str | None:
     """The number requests TwiML with POST, which is what the server answers."""
-    is_post = (number.voice_method or "POST").upper() == "POST"
-    return None if is_post else f"calls with {number.voice_method}: answered with 405."
+    method = number.voice_method or "POST"
+    return None if method.upper() == "POST" else f"calls with {method}: answered with 405."
 
 
 @number_check(

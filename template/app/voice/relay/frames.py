@@ -1,4 +1,4 @@
-"""Every ConversationRelay message: lenient with what Twilio sends, strict with what we send.
+"""Every ConversationRelay message: lenient with frames of Twilio, strict with our own.
 
 Source: https://www.twilio.com/docs/voice/conversationrelay/websocket-messages (2026-08). Twilio drops a message that it
 cannot read (error 64107) and the caller hears nothing, so a frame that cannot be built correctly is not built at all.

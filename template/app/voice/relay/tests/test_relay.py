@@ -21,7 +21,7 @@ from kit.caller import Call, calls_of
 from kit.plugin import Web
 from kit.voice_fixtures import Dial, leave, leave_without_a_word
 
-# --- what Twilio sends -------------------------------------------------------------------------------------------
+# --- frames of Twilio --------------------------------------------------------------------------------------------
 
 # As the documentation shows them, with every field that it knows and one that it does not.
 SETUP = {
@@ -104,7 +104,7 @@ def test_the_error_does_not_quote_the_caller() -> None:
     assert "pineapple" not in str(error.value)
 
 
-# --- what we send ------------------------------------------------------------------------------------------------
+# --- our frames --------------------------------------------------------------------------------------------------
 
 SENT: list[tuple[frames.Sent, dict[str, Any]]] = [
     (frames.Text(token="Hi "), {"type": "text", "token": "Hi ", "last": False}),
@@ -294,7 +294,7 @@ async def test_parameters_of_the_twiml_reach_the_session(dial: Dial, monkeypatch
     assert call.session.parameters == {"a": "b"}
 
 
-# --- what tools can do to a call -----------------------------------------------------------------------------------
+# --- tools that act on a call --------------------------------------------------------------------------------------
 
 
 async def play() -> str:
@@ -357,17 +357,12 @@ async def test_a_language_that_is_not_declared_is_refused(dial: Dial) -> None:
     assert "The tool failed" in call.turns[0].text
 
 
-async def test_a_tool_ends_the_call_after_the_last_words(dial: Dial) -> None:
+async def test_a_tool_ends_the_call_after_the_last_words_and_its_data_reaches_the_action_route(dial: Dial) -> None:
     call = await using(dial, leave, reason="done")
     await call.over()
     assert call.turns[0].text == "The call ends."
     assert [frame["type"] for frame in call.frames][-2:] == ["text", "end"]
     assert call.frames[-2]["last"] is True
-
-
-async def test_handoff_data_reaches_the_action_route(dial: Dial) -> None:
-    call = await using(dial, leave, reason="done")
-    await call.over()
     assert call.handoff == {"reasonCode": "done"}
 
 

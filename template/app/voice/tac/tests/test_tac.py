@@ -149,7 +149,7 @@ async def test_the_twiml_asks_for_neither_keys_nor_partial_prompts(web: Web) -> 
     assert not {"dtmfDetection", "partialPrompts"} & set((await opened(web)).attributes)
 
 
-# --- what tools can do to a call ----------------------------------------------------------------------------------
+# --- tools that act on a call -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
