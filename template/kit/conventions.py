@@ -5,16 +5,18 @@ A folder may have the modules `checks`, `resources`, `commands` and `fake`; docs
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from app.registry import RUNTIME, folders, modules
 from kit.order import after_required
-from kit.talk import command
 
 
 def check_modules() -> list[str]:
@@ -41,6 +43,31 @@ def commands() -> list[Callable[..., Any]]:
     found = [each for module in modules("commands") for each in module.COMMANDS]
     found += [command(*module.COMMAND) for module in modules("fake") if hasattr(module, "COMMAND")]
     return sorted(found, key=lambda each: each.__name__)
+
+
+def command(name: str, conversation: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., None]:
+    """`agent call` or `agent text`; without a model key a script answers. Exits with the code of `conversation`."""
+
+    def run(
+        script: Annotated[bool, typer.Option("--script", help="Use the script even if a model key is set.")] = False,
+    ) -> None:
+        from app.log import configure_logging
+        from kit.scripted_model import echo_model
+
+        configure_logging("error")
+        names = RUNTIME.model_names()
+        if missing := RUNTIME.missing_env():
+            typer.echo(f"No {', '.join(missing)}: a script answers instead of {names[0]}.")
+        if missing or script:
+            code = asyncio.run(conversation([echo_model()], "a script, not a model", local=True))
+        else:
+            code = asyncio.run(conversation(names, names[0], local=False))
+        raise typer.Exit(code)
+
+    run.__name__ = name
+    verb = {"call": "Talk to", "text": "Text"}[name]
+    run.__doc__ = f"{verb} the agent in this terminal. Needs no account; with a model key the real model answers."
+    return run
 
 
 @cache

@@ -19,6 +19,7 @@ LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?|multi")
 VOICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 INPUT = re.compile("none|dtmf|speech|any|true|false")
 THRESHOLD = re.compile(r"0\.[3-9]\d*")
+EVENT = "(speaker-events|tokens-played|config-updated)"
 STT = re.compile("Deepgram|Google")
 TTS = re.compile("ElevenLabs|Google|Amazon")
 
@@ -66,9 +67,7 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
         "echoPromptFiltering": BOOL,
         "turnDetection": BOOL,
         "includeInPrompt": re.compile("turn-state|prompt-segments"),
-        "events": re.compile(
-            r"(speaker-events|tokens-played|config-updated)( (speaker-events|tokens-played|config-updated))*"
-        ),
+        "events": re.compile(rf"{EVENT}( {EVENT})*"),
         "debug": re.compile("debugging"),
         "intelligenceService": re.compile("GA[0-9a-f]{32}"),
         "conversationConfiguration": re.compile("conv_configuration_[A-Za-z0-9]+"),

@@ -263,7 +263,7 @@ main()
         for module, symptom in {
             "agent.tools": "agent/tools.py cannot be imported: ModuleNotFoundError: ",
             "app.features": "app/ cannot be imported: ModuleNotFoundError: ",
-            "kit.talk": "app/ cannot be imported: ModuleNotFoundError: ",
+            "kit.selftest": "app/ cannot be imported: ModuleNotFoundError: ",
         }.items()
     ],
     indirect=["process"],

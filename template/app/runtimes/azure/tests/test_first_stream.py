@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from app.runtimes.streams import AnswerFailed, first_stream_to_begin
-from kit.virtual_time import run
+from kit.virtual_time import VirtualTimeLoop
 
 Script = list[str | float | Exception]  # items, pauses in seconds, and a failure
 
@@ -35,7 +35,8 @@ def first_to_begin(*scripts: Script, **options: Any) -> list[str]:
             items.append(f"failed: {error}")
         return items
 
-    return run(listen())
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(listen())
 
 
 SLOW: Script = ["notice", 6.0, "slow"]
