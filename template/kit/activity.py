@@ -31,8 +31,7 @@ def is_busy(app: FastAPI) -> bool:
 
 def outcomes(app: FastAPI, id: str) -> list[str]:
     """The outcomes of the webhook or message with this id, oldest first."""
-    finished = (each for part in _parts(app) for each in getattr(part, "finished", ()))
-    return [outcome for known, outcome in finished if known == id]
+    return [outcome for part in _parts(app) for own, outcome in getattr(part, "finished", ()) if own == id]
 
 
 def _parts(app: FastAPI) -> Iterator[Any]:

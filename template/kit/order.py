@@ -10,15 +10,8 @@ T = TypeVar("T")
 
 def after_required(parts: Sequence[T], requires: Callable[[T, T], bool]) -> list[T]:
     """The parts in their order, each after those that it requires. `requires(a, b)` says whether `a` requires `b`."""
-    ordered: list[T] = []
 
-    def place(part: T) -> None:
-        for required in parts:
-            if requires(part, required) and required not in ordered:
-                place(required)
-        if part not in ordered:
-            ordered.append(part)
+    def with_required(part: T) -> list[T]:
+        return [*(each for other in parts if requires(part, other) for each in with_required(other)), part]
 
-    for part in parts:
-        place(part)
-    return ordered
+    return list(dict.fromkeys(each for part in parts for each in with_required(part)))

@@ -41,9 +41,8 @@ def junit(results: Sequence[Result]) -> str:
         time=f"{sum(result.seconds for result in results):.3f}",
     )
     for result in results:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname="scenarios", name=result.name, time=f"{result.seconds:.3f}"
-        )
+        about = {"classname": "scenarios", "name": result.name, "time": f"{result.seconds:.3f}"}
+        case = ElementTree.SubElement(suite, "testcase", about)
         if result.failures:
             failures = [NOT_XML.sub("\ufffd", failure) for failure in result.failures]
             ElementTree.SubElement(case, "failure", message=failures[0]).text = "\n".join(failures)

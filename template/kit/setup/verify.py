@@ -9,7 +9,7 @@ import httpx2
 
 from kit.setup.api import SetupError
 from kit.setup.apply import resources
-from kit.setup.resource import Proof, Resource, SetupContext, variables, without_passwords
+from kit.setup.resource import Proof, SetupContext, variables, without_passwords
 from kit.webhook import sign, signed_json
 
 
@@ -27,20 +27,15 @@ async def verify(setup: SetupContext) -> list[Proof]:
                 before, after = without_passwords(each.before), without_passwords(each.after)
                 detail = f"It is {before}, not {after}: agent setup apply changes it."
                 found.append(Proof(resource.key, each.field, False, detail))
-            if name := resource.variable:
-                found += _in_env(setup, resource, name, resource.value(step.record))
+            if (name := resource.variable) in variables():
+                id = resource.value(step.record)
+                ok = setup.value(name) == id
+                detail = "" if ok else f"It does not name {id}: agent setup apply writes it."
+                found.append(Proof(resource.key, name, ok, detail))
             found += [proof async for proof in resource.proofs(step.record)]
         except SetupError as error:
             found.append(Proof(resource.key, "answers", False, str(error)))
     return found
-
-
-def _in_env(setup: SetupContext, resource: Resource, name: str, id: str) -> list[Proof]:
-    if name not in variables():
-        return []
-    if setup.value(name) == id:
-        return [Proof(resource.key, name, True)]
-    return [Proof(resource.key, name, False, f"It does not name {id}: agent setup apply writes it.")]
 
 
 async def webhook_proofs(
