@@ -1,4 +1,1 @@
-"""`agent doctor`: find mistakes that would keep the agent silent.
-
-One module for each subject; kit/conventions.py finds those of the folders. Each check is a small function.
-"""
+"""`agent doctor`: find mistakes that would keep the agent silent. Each check is a small function."""

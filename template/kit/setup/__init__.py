@@ -1,4 +1,1 @@
-"""`agent setup`: plan, apply, verify and undo the resources that this project needs in its Twilio account.
-
-The resources stand in `resources.py` of the folders of `app/`.
-"""
+"""`agent setup`: plan, apply, verify and undo the resources of `resources.py` in the project's Twilio account."""
