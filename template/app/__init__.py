@@ -1,6 +1,6 @@
 """The server. `copier update` changes it; your code in `agent/` imports from here and from nowhere deeper.
 
-Two exceptions have a door of their own: `app.signals` for reactions, `app.capability` for your own capabilities.
+Two exceptions: `app.capability` for your own capabilities and, from level 3 on, `app.signals` for reactions.
 """
 
 from app.session import Session, this_session

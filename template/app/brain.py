@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class Brain:
-    """Answers turns. `deadline` is the longest silence of a model in seconds."""
+    """Answers turns. `deadline` is in seconds without a token: HOLD after one, the apology at most four later."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Brain:
         try:
             while True:
                 try:
-                    # Not wait_for: on Python 3.11 it loses a cancellation that meets a token, and the agent talks on.
+                    # Not wait_for: on Python 3.11 it loses a cancellation that meets a token: the agent would speak on.
                     async with asyncio.timeout(self.deadline if fillers else 4 * self.deadline):
                         token = await tokens.get()
                 except TimeoutError:

@@ -35,7 +35,7 @@ class ConnectionSource(Protocol):
     """A channel that can open a connection between two turns."""
 
     async def connection_to(self, session: Session) -> Connection | None:
-        """A connection to a conversation in progress, or None when this channel has none."""
+        """A connection that can send outside a turn, or None when this channel has none."""
 
 
 @dataclass
@@ -93,13 +93,13 @@ class Capability:
         """Called when the server starts."""
 
     async def close(self) -> None:
-        """Called when the server stops and no conversation is in progress."""
+        """Called when the server stops: no conversation is in progress, unless `AGENT_DRAIN` has run out."""
 
     async def on_start(self, session: Session) -> None:
         """Called when a conversation has begun, before the first answer."""
 
     async def on_resume(self, session: Session) -> None:
-        """Called when a conversation goes on after a disconnect, perhaps on another worker."""
+        """Called when a call is back after a disconnect, and for each later message in writing. Any worker."""
 
     async def context(self, session: Session, text: str) -> str | None:
         """Text for the model's instructions before it answers `text`."""
@@ -119,7 +119,7 @@ class RelayAttributes(Protocol):
 
 @runtime_checkable
 class HandlesHandoff(Protocol):
-    """A capability that takes callers further after the agent has left the call."""
+    """A capability that continues the call after the agent has ended its part."""
 
     async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
         """TwiML for the caller after the agent ended with `handoff`, or None."""
@@ -167,7 +167,7 @@ def merge_settings(*parts: type[Settings]) -> type[Settings]:
 
 
 class Background(set[asyncio.Task[None]]):
-    """Tasks that run in the background. The event loop keeps only weak references, so a task could be collected."""
+    """Tasks that run in the background. The event loop keeps only weak references, so this must hold one."""
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

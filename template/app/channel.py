@@ -16,10 +16,10 @@ from app.settings import Settings
 
 
 class Channel(ABC):
-    """Voice, or messaging. It turns what Twilio sends into turns of the brain, and the reply into what Twilio takes."""
+    """Voice, or messaging. Converts webhooks or frames to turns, and replies to frames or API calls."""
 
     name: ClassVar[str]
-    signed_path: ClassVar[str]  # a webhook that takes nothing without Twilio's signature
+    signed_path: ClassVar[str]  # a webhook that rejects requests without Twilio's signature
     settings: type[Settings] = Settings
 
     @classmethod
@@ -33,7 +33,7 @@ class Channel(ABC):
     @property
     @abstractmethod
     def active(self) -> int:
-        """How many conversations wait for this server."""
+        """How many conversations are in progress."""
 
     async def connection_to(self, session: Session) -> Connection | None:
         """A connection to a conversation that is between two turns, or None."""

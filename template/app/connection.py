@@ -14,7 +14,7 @@ class Connection:
     """The way to the other party. A channel overrides what it can do; the rest raises NotSupported."""
 
     open = True
-    spoken = True  # False in writing, where a pause is no silence
+    spoken = True  # False in writing, which needs no hold phrase
     hold = ""  # said when a model or a tool takes long; empty in writing
     apology = ""  # said when no model could answer
     instructions = ""  # added to the model's instructions

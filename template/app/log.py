@@ -54,4 +54,4 @@ def configure_logging(level: str) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=structlog.processors.JSONRenderer())
     )
     logging.basicConfig(level="INFO" if level == "debug" else level.upper(), handlers=[handler], force=True)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # info quotes addresses: callers' numbers, secret paths
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # info contains URLs: callers' numbers, secret paths

@@ -1,4 +1,4 @@
-"""Read `app/features.py`: classes by their base class, and their folders. Read prompt and tools of `agent/`."""
+"""Sort FEATURES into channels, capabilities, runtime, store and parts. Read prompt and tools of `agent/`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def is_package(name: str) -> bool:
 
 
 def modules(name: str) -> Iterator[ModuleType]:
-    """The conventional module of that name of every folder that has one. One that cannot be imported raises."""
+    """Import `<folder>.<name>` for each feature folder that has it. One that cannot be imported raises."""
     for folder in folders():
         if find_spec(f"{folder}.{name}"):
             yield import_module(f"{folder}.{name}")

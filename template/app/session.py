@@ -43,8 +43,8 @@ class Session:
     writing the id of Conversation Orchestrator; `now` is the project's clock (UTC).
 
     `state` is JSON and yours: capabilities keep theirs there under their own names. `guidance` is added to the model's
-    instructions from the next turn on, `hearing` is a partial prompt. Every field up to `generation` moves with the
-    call to another worker.
+    instructions from the next turn on, `hearing` is a partial prompt, if the project has them. PERSISTED_FIELDS and
+    `history` move with the call to another worker.
     """
 
     id: str
@@ -98,7 +98,7 @@ def this_session() -> Session:
 
 
 class Ended(Enum):
-    """The state of a session that must not be opened again."""
+    """The state of a session that cannot be resumed."""
 
     ENDED = "over"  # the value in the store
 
@@ -109,8 +109,8 @@ ENDED = Ended.ENDED
 class SessionStore:
     """Loads, saves and ends sessions. Each save names the worker that wrote it.
 
-    Two generations of a session have two keys: a worker that saves late, after another one has resumed the call,
-    overwrites neither the session nor its end.
+    Even and odd generations use different keys, so that a late save of the old worker overwrites neither the resumed
+    session nor its end.
     """
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:

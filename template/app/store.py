@@ -11,7 +11,7 @@ SWEEP = 1000  # keys; with more than these, expired ones are removed
 
 
 class Store(ABC):
-    """Text values and queues by key, each kept for a number of seconds. No method raises because the store is down."""
+    """Text values and queues by key, each kept for some seconds. An unavailable store gives defaults, not errors."""
 
     settings: type[Settings] = Settings
     shared = False  # True: other workers see the same keys
@@ -36,7 +36,7 @@ class Store(ABC):
 
     @abstractmethod
     async def push(self, key: str, value: str, seconds: float) -> None:
-        """Add to the queue of that key, which is not its value. Kept for at least `seconds`."""
+        """Add to the queue of that key, kept for at least `seconds`. Queues and values have separate namespaces."""
 
     @abstractmethod
     async def pop(self, key: str, wait: float) -> str | None:

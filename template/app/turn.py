@@ -23,7 +23,7 @@ class Turn:
     run_id: str = field(default_factory=lambda: uuid4().hex)
     record: Sequence[m.ModelMessage] = ()  # grows while the runtime works; may hold messages of other runs
     tools: dict[str, asyncio.Task[Any]] = field(default_factory=dict)  # by tool call id
-    interjections: list[m.ModelResponse] = field(default_factory=list)  # said beside the runtime's reply
+    interjections: list[m.ModelResponse] = field(default_factory=list)  # sent with session.say() during this turn
     task: asyncio.Task[None] | None = None
     complete: bool = False
     stopped: bool = False
@@ -36,10 +36,10 @@ class Turn:
 
     def history(self) -> list[m.ModelMessage]:
         """The messages that later turns see: of the reply, only the text that the other party received."""
-        history = self._received()
+        history = self._history_as_heard()
         return [*history[:1], *self.interjections, *history[1:]]
 
-    def _received(self) -> list[m.ModelMessage]:
+    def _history_as_heard(self) -> list[m.ModelMessage]:
         if self.complete and self.heard_text is None:
             return self.messages
         history: list[m.ModelMessage] = []
@@ -61,7 +61,7 @@ class Turn:
         return [*history, m.ModelResponse([m.TextPart(text)])] if text.strip() else history
 
     def tool_outcome(self, call: m.ToolCallPart) -> m.ToolReturnPart:
-        """The result of a tool that an interruption found running; most have finished by now."""
+        """The result of a tool that was still running when the caller interrupted; most have finished by now."""
         task = self.tools.get(call.tool_call_id)
         returned = task and task.done() and not task.cancelled() and not task.exception()
         content = task.result() if task and returned else TOOL_UNFINISHED

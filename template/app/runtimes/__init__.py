@@ -1,4 +1,4 @@
-"""A runtime answers one turn; `app/features.py` says which one. The brain does what all have in common."""
+"""A runtime answers one turn; `app/features.py` says which one. The brain has the shared logic."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Runtime(ABC):
     @classmethod
     @abstractmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
-        """`models` replace those of the settings."""
+        """`models` overrides those of the settings (tests)."""
 
     @staticmethod
     @abstractmethod

@@ -63,8 +63,8 @@ class Voice(Channel):
 
 def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[str, Any]:
     """Attributes in snake_case, as Twilio's helper library and TAC take them."""
-    asking = [capability for capability in capabilities if isinstance(capability, RelayAttributes)]
-    more = {name: value for capability in asking for name, value in capability.relay_attributes().items()}
+    providers = [capability for capability in capabilities if isinstance(capability, RelayAttributes)]
+    extra = {name: value for capability in providers for name, value in capability.relay_attributes().items()}
     return {
         **PROVIDERS,
         "language": config.FIRST_LANGUAGE,
@@ -74,10 +74,10 @@ def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[
         "interruptible": "any",
         # Since May 2025 the default is "none": words that interrupt the agent would not reach it.
         "report_input_during_agent_speech": "any",
-        **more,
+        **extra,
     }
 
 
 def websocket_url(settings: Settings) -> str:
-    """The WebSocket address for ConversationRelay. It has no query, which Twilio would sign differently."""
+    """The WebSocket address for ConversationRelay. It has no query string: Twilio would sign it differently."""
     return f"wss{settings.public_url.removeprefix('https')}/ws"

@@ -124,7 +124,7 @@ class Calls:
         session = call.session
         session.connection, session.parameters = connection, parameters or session.parameters
         session.tools = None
-        self.brain.commit_turn(session)  # an interruption from now on means the second greeting
+        self.brain.commit_turn(session)  # an interruption from now on refers to the RECONNECTED greeting
         log.info(f"call.{'started' if call.state is CallState.OPEN else 'resumed'}", call=call_sid)
         self.brain.runtime.on_connect(session)
         await self._write(session)
@@ -159,7 +159,7 @@ class Calls:
             self._saving.start(self._save(session))
 
     async def mark_dropped(self, session: Session) -> None:
-        """Twilio reports a lost connection. The worker that serves the call may not have noticed, here or elsewhere."""
+        """Mark the call resumable before its worker, here or elsewhere, notices the disconnect."""
         session.connection.open = False
         if self.get(session.id) is not session:
             await self.store.put(f"dropped:{session.id}", "", self.services.timeouts.reconnect)
@@ -182,8 +182,8 @@ class Calls:
     async def expire(self, call: Call) -> None:
         """The call has not come back to this worker in time: end it, unless another worker has it."""
         id = call.session.id
-        elsewhere = await self._is_elsewhere(id)
-        call.expiry = None  # a resume before this line has cancelled this task
+        elsewhere = await self._has_moved_or_ended(id)
+        call.expiry = None  # if the call had resumed, this task would have been cancelled
         if elsewhere:
             self._forget(id)
         else:
@@ -206,7 +206,7 @@ class Calls:
     async def end_all(self) -> None:
         """The server stops. A disconnected call may still come back to another worker, if there are others."""
         for call_sid, call in list(self._calls.items()):
-            if await self._is_elsewhere(call_sid):
+            if await self._has_moved_or_ended(call_sid):
                 self._forget(call_sid)
             elif call.expiry and self.store.shared:
                 await asyncio.wait([call.expiry])
@@ -227,14 +227,14 @@ class Calls:
 
     async def _save(self, session: Session) -> None:
         """Save the session, unless another worker has it meanwhile or it is over."""
-        if not await self._is_elsewhere(session.id) and self.get(session.id) is session:
+        if not await self._has_moved_or_ended(session.id) and self.get(session.id) is session:
             await self._write(session)
 
     async def _write(self, session: Session) -> None:
-        async with self._locks.setdefault(session.id, asyncio.Lock()):  # a slow store must not swap two saves
+        async with self._locks.setdefault(session.id, asyncio.Lock()):  # keep saves in order
             await self.sessions.save(session, MAX_CALL_DURATION)
 
-    async def _is_elsewhere(self, call_sid: str) -> bool:
+    async def _has_moved_or_ended(self, call_sid: str) -> bool:
         """True when another worker serves the call, or has ended it."""
         owner = await self.sessions.owner(call_sid)
         return owner is ENDED or bool(owner and owner != self.sessions.worker)

@@ -46,7 +46,7 @@ async def twiml_valid(context: Context) -> AsyncIterator[str]:
         yield f"POST /twiml: {problem}"
 
 
-@check("TWI002", hint="Have app/ write it; git diff shows what was changed there.", docs=RELAY, requires=("TWI001",))
+@check("TWI002", hint="Restore app/voice from the template: see git diff.", docs=RELAY, requires=("TWI001",))
 async def twiml_connects(context: Context) -> AsyncIterator[str]:
     """The TwiML connects the call to this server, and names its action URL."""
     answer = await post(context, "/twiml", CALL)

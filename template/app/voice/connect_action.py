@@ -20,7 +20,7 @@ from app.voice.calls import MAX_CALL_DURATION, Calls
 
 log = structlog.get_logger()
 
-SAY_LANGUAGE = "en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE  # of `<Say>`, which has no "multi"
+SAY_LANGUAGE = "en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE  # `<Say>` does not support "multi"
 
 
 def say(text: str) -> str:

@@ -26,7 +26,7 @@ class VoiceSetup(ChannelSetup):
         }
 
     def channel_settings(self, setup: SetupContext, number: str) -> dict[str, Record]:
-        """Never with capture rules: ConversationRelay feeds the conversation, and they would hear it a second time.
+        """No capture rules: ConversationRelay feeds the conversation, and speech would be transcribed twice.
 
         Source: https://www.twilio.com/docs/conversations/orchestrator/concepts/ingestion
         """

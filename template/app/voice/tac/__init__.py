@@ -1,4 +1,4 @@
-"""TAC carries the call. ConversationRelay only: no Orchestrator, so nothing is fetched when the server starts."""
+"""Phone calls through TAC's ConversationRelay server: no Orchestrator, so nothing is fetched when the server starts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _reconnecting: ContextVar[bool] = ContextVar("reconnecting", default=False)  # s
 
 
 class TacVoice(Voice):
-    """TAC's routes on the app, and our own `<Connect action>` beside them: TAC's answers with an empty body."""
+    """TAC's routes on the app, and our own `<Connect action>` beside them: TAC's own route returns an empty body."""
 
     def add_routes(self, app: FastAPI) -> None:
         os.environ.setdefault("TAC_ANALYTICS_DISABLED", "true")  # TAC reports to Segment unless this is exactly "true"
@@ -80,7 +80,7 @@ class TacVoice(Voice):
 def twiml_options(
     settings: Settings, greeting: str, capabilities: Sequence[Capability]
 ) -> VoiceTwiMLOptionsConversationRelay:
-    """No partial prompts: TAC 2.5 takes each of them for a whole one."""
+    """No partial prompts: TAC 2.5 treats them as final."""
     return VoiceTwiMLOptionsConversationRelay(
         action_url=f"{settings.public_url}/connect-action",
         languages=[LanguageConfig(**language) for language in LANGUAGES],
@@ -121,8 +121,8 @@ class TacChannel(VoiceChannel):
 
 
 class TacConnection(PhoneConnection):
-    """The WebSocket as TAC sees it, with what TAC leaves out: the session starts at `setup`, not at the first prompt;
-    an interruption of the greeting counts; an unreadable frame is skipped; every turn is closed.
+    """The WebSocket as TAC sees it, with four behaviours that TAC 2.5 lacks: the session starts at `setup`, not at the
+    first prompt; an interruption of the greeting counts; an unreadable frame is skipped; every turn is closed.
 
     Drop when twilio-agent-connect > 2.5 passes app/voice/tac/tests/test_tac.py without it.
     """
@@ -179,7 +179,7 @@ class TacConnection(PhoneConnection):
             log.warning("connection.closed", reason=str(refusal))
             await self.websocket.close()
             raise WebSocketDisconnectError(str(refusal)) from None
-        if old := self.channel.connections.get(call_sid):  # its disconnect is not noticed yet; TAC would mix up the two
+        if old := self.channel.connections.get(call_sid):  # close it first: TAC keys conversations by CallSid
             with suppress(RuntimeError, WebSocketDisconnect):
                 await old.close()
             await old.closed.wait()
