@@ -3,7 +3,7 @@
 The payload is typed, versioned and bounded, without card or social security numbers. The states:
 
     requested -> briefing -> queued -> accepted -> completed
-    and from any state before accepted: timed_out, no_worker_available, abandoned
+    from any state that is not final: completed, abandoned; before accepted: timed_out, no_worker_available
 
 Twilio's callbacks arrive in any order, more than once and at any worker: the state is in the store, and only moves
 forward.
@@ -96,7 +96,7 @@ class Payload(Strict):
 
     @classmethod
     def of(cls, session: Session, reason_code: str, summary: str) -> Payload:
-        """Never raises: the routing of agent/handoff.py is left out when it is invalid."""
+        """The payload of a conversation. Invalid routing of agent/handoff.py is left out and logged."""
         reason_code = to_code(reason_code)
         hints = Hints()
         try:

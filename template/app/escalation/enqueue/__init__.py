@@ -35,7 +35,7 @@ RESULTS = {
     "leave": State.TIMED_OUT,
     "timeout": State.TIMED_OUT,
 }
-# Seconds between two announcements: a caller leaves the queue at most that late after its timeout.
+# Seconds of pause after an announcement, if there is no MUSIC. A caller leaves the queue only at its end.
 ANNOUNCEMENT_PAUSE = 15
 MAX_VOICEMAIL = 120  # seconds
 VOICEMAIL_SILENCE = 5  # seconds of silence that end a voicemail
