@@ -26,6 +26,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from twilio.request_validator import RequestValidator
 
+from app.capability import Background
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -97,14 +98,12 @@ class Webhooks:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.running: set[asyncio.Task[None]] = set()
+        self.running = Background()
 
     async def answer(self, envelope: Envelope) -> dict[str, Any]:
         """Status, content type and body (base64), as soon as the body is complete. Background tasks run on."""
         messages: asyncio.Queue[Message | None] = asyncio.Queue()
-        task = asyncio.create_task(self._run(scope_of(envelope), base64.b64decode(envelope.body), messages))
-        self.running.add(task)
-        task.add_done_callback(self.running.discard)
+        self.running.start(self._run(scope_of(envelope), base64.b64decode(envelope.body), messages))
         status, content_type, body, more = 500, "text/plain", b"", True
         while more and (message := await messages.get()):
             if message["type"] == "http.response.start":
