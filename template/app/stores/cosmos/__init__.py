@@ -40,6 +40,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from app.runtimes.azure import AzureSettings, default_credential
 from app.store import InProcess, Store
+from app.store import now as loop_time
 from app.stores.shared import ALONE, LISTEN_TIMEOUT, REQUEST_TIMEOUT, Down, SharedStore, milliseconds
 
 log = structlog.get_logger()
@@ -159,8 +160,8 @@ class CosmosStore(SharedStore):
                 return
 
     async def _pop(self, key: str, wait: float) -> str | None:
-        until, pause = time.monotonic() + wait, FIRST_POLL
-        while (value := await self._oldest(key)) is None and (left := until - time.monotonic()) > 0:
+        until, pause = loop_time() + wait, FIRST_POLL
+        while (value := await self._oldest(key)) is None and (left := until - loop_time()) > 0:
             await asyncio.sleep(min(pause, left))
             pause = min(1.5 * pause, MAX_POLL)
         return value

@@ -27,14 +27,15 @@ from pydantic import Field
 
 from app.runtimes.aws import AwsSettings
 from app.store import InProcess, Store
+from app.store import now as loop_time
 from app.stores.shared import ALONE, REQUEST_TIMEOUT, Down, SharedStore, milliseconds
 
 log = structlog.get_logger()
 
 THREADS = 32  # requests at once; more of them wait for a thread, some milliseconds each
-LOOK = 0.05  # seconds between the first looks into an empty queue
-REST = 0.8  # seconds between the later ones: nothing wakes who waits, and every look is paid for
-LARGEST = 390_000  # bytes; an item of DynamoDB may have 400 KB
+FIRST_POLL = 0.05  # seconds between the first polls of an empty queue
+MAX_POLL = 0.8  # seconds between later polls: DynamoDB notifies no reader, and charges for each request
+MAX_BYTES = 390_000  # an item of DynamoDB may have 400 KB
 
 Item = dict[str, dict[str, Any]]
 
@@ -101,10 +102,10 @@ class DynamoDBStore(SharedStore):
         await self._request("put_item", Item=place | kept(value, seconds))
 
     async def _pop(self, key: str, wait: float) -> str | None:
-        until, pause = time.monotonic() + wait, LOOK
-        while (value := await self._oldest(key)) is None and (left := until - time.monotonic()) > 0:
+        until, pause = loop_time() + wait, FIRST_POLL
+        while (value := await self._oldest(key)) is None and (left := until - loop_time()) > 0:
             await asyncio.sleep(min(pause, left))
-            pause = min(1.5 * pause, REST)
+            pause = min(1.5 * pause, MAX_POLL)
         return value
 
     async def _oldest(self, key: str) -> str | None:
@@ -161,7 +162,7 @@ def value_key(key: str) -> Item:
 def kept(value: str, seconds: float) -> Item:
     """The attributes of an item beside its key. Raises Down for a text that is too large: it stays with this worker."""
     content = zlib.compress(value.encode())
-    if len(content) > LARGEST:
+    if len(content) > MAX_BYTES:
         log.warning("store.too_large", bytes=len(content), hint="calls this long do not go on on another worker")
         raise Down
     expires = now() + milliseconds(seconds)

@@ -10,8 +10,8 @@ import pytest
 
 from app.connection import Connection
 from app.store import Store
-from app.stores.shared import SharedStore
-from app.stores.tests.shared_store import Breakable
+from app.stores.shared import OUTAGE_PAUSE, SharedStore
+from app.stores.tests.shared_store import REQUEST_TIMEOUT, Breakable, PatientStores
 from app.voice.calls import CallRefused
 from app.voice.tests.test_calls import (
     begin,
@@ -26,6 +26,7 @@ from app.voice.tests.test_calls import (
     worker,
 )
 from kit import defaults
+from kit.activity import wait_until
 from kit.caller import calls_of
 from kit.local_server import serve
 from kit.voice_fixtures import Dial
@@ -51,7 +52,7 @@ class EveryWorker:
         async with serve(other) as address:
             moves(call, other, address)
             await call.drops()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while await first.sessions.owner(call.sid) == first.sessions.worker:
                     await asyncio.sleep(0.01)  # the other worker has yet to save the call
             await expires(first, call.sid)
@@ -167,7 +168,7 @@ class EveryWorker:
         assert ended == [["I am Ada", "Yes."]]
 
 
-class EverySharedWorker(EveryWorker):
+class EverySharedWorker(PatientStores, EveryWorker):
     """The tests that every shared store has to pass. Its fixtures are those of EverySharedStore."""
 
     async def test_a_server_that_stops_leaves_its_calls_to_others(
@@ -194,25 +195,32 @@ class EverySharedWorker(EveryWorker):
         assert ended == [["Hello", "Yes.", "Are you there?", "Yes."]]
 
     async def test_a_call_goes_on_during_an_outage_and_after_it(
-        self, server: Breakable, connect: Callable[..., SharedStore], dial: Dial, monkeypatch: Any
+        self,
+        server: Breakable,
+        connect: Callable[..., SharedStore],
+        dial: Dial,
+        advance_clock: Callable[[float], None],
     ) -> None:
-        monkeypatch.setattr("app.stores.shared.OUTAGE_PAUSE", 0.05)
         store = connect(server)
         call = await dial(**options(store))
+        calls = calls_of(call.app)
         await call.says("One")
+        await saved(calls)
         server.hang()
-        for text in ("Two", "Three"):
-            reply = await call.says(text)
-            assert reply.total is not None and reply.total < 900
+        await call.says("Two")
+        assert not store.down, "the reply has waited for a save to fail"
+        advance_clock(REQUEST_TIMEOUT)
+        await wait_until(lambda: store.down, "the hanging store is not noticed")
+        await call.says("Three")
         server.terminate()
         await call.says("Four")
-        await saved(calls_of(call.app))
+        await saved(calls)
         server.start()
-        async with asyncio.timeout(10):
-            while store.down:
-                await asyncio.sleep(0.01)
-                await store.get("anything")
+        advance_clock(OUTAGE_PAUSE)
+        await store.get("anything")
+        assert not store.down
         await call.says("Five")
+        await saved(calls)
         other = worker(connect(server))
         async with serve(other) as address:
             moves(call, other, address)

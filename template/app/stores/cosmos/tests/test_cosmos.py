@@ -25,10 +25,21 @@ from pydantic import ValidationError
 from app.environment import problem
 from app.registry import STORE
 from app.store import InProcess
-from app.stores.cosmos import MAX_TAKEN, RETRY_WINDOW, CosmosSettings, CosmosStore, queue_id, value_id
+from app.stores.cosmos import (
+    FIRST_POLL,
+    MAX_POLL,
+    MAX_TAKEN,
+    RETRY_WINDOW,
+    CosmosSettings,
+    CosmosStore,
+    queue_id,
+    value_id,
+)
 from app.stores.cosmos.tests.cosmos_server import CONTAINER, DATABASE, CosmosServer
-from app.stores.tests.shared_store import PASSWORD, EverySharedStore
+from app.stores.shared import OUTAGE_PAUSE
+from app.stores.tests.shared_store import PASSWORD, REQUEST_TIMEOUT, EverySharedStore, PatientStores, check_pauses
 from kit import defaults
+from kit.activity import wait_until
 from kit.plugin import Begin
 
 KEY = base64.b64encode(PASSWORD.encode()).decode()
@@ -201,11 +212,11 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert taken == ["1"] and await store.pop("queue", 0) is None
 
     async def test_an_expired_claim_is_taken_by_one_of_two_workers(
-        self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer
+        self, store: CosmosStore, elsewhere: CosmosStore, server: CosmosServer, clock: list[float]
     ) -> None:
         """Both read that it has expired before either of them writes."""
-        assert await store.claim("token", 0.05)
-        await asyncio.sleep(0.1)
+        assert await store.claim("token", 5)
+        clock[0] += 6
         both, release = 0, asyncio.Event()
 
         async def together(method: str) -> None:
@@ -218,13 +229,13 @@ class TestCosmos(OnCosmos, EverySharedStore):
 
         server.before = together
         store.own._values.clear()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert sorted(await asyncio.gather(store.claim("token", 60), elsewhere.claim("token", 60))) == [False, True]
 
     async def test_every_message_is_taken_once(self, store: CosmosStore, elsewhere: CosmosStore) -> None:
         await asyncio.gather(*(each.push("queue", f"{number}", 60) for number in range(4) for each in (store,)))
         await asyncio.gather(*(elsewhere.push("queue", f"{number}", 60) for number in range(4, 8)))
-        taken = await asyncio.gather(*(each.pop("queue", 0.2) for each in (store, elsewhere) * 5))
+        taken = await asyncio.gather(*(each.pop("queue", 0) for each in (store, elsewhere) * 5))
         assert sorted(filter(None, taken)) == [f"{number}" for number in range(8)]
 
     async def test_a_message_that_arrives_while_the_last_one_is_taken_is_kept(
@@ -241,10 +252,10 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert await store.pop("queue", 0) == "1"
         assert server.before is None and await store.pop("queue", 0) == "2"
 
-    async def test_messages_expire_one_by_one(self, store: CosmosStore) -> None:
-        await store.push("queue", "1", 0.05)
+    async def test_messages_expire_one_by_one(self, store: CosmosStore, clock: list[float]) -> None:
+        await store.push("queue", "1", 5)
         await store.push("queue", "2", 60)
-        await asyncio.sleep(0.1)
+        clock[0] += 6
         assert await store.pop("queue", 0) == "2"
 
     async def test_the_item_of_an_empty_queue_expires_soon(self, store: CosmosStore, server: CosmosServer) -> None:
@@ -254,7 +265,7 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert item["messages"] == [] and RETRY_WINDOW <= item["ttl"] <= RETRY_WINDOW + 2
 
     async def test_the_list_of_taken_messages_outlives_messages_that_expire_soon(
-        self, store: CosmosStore, server: CosmosServer
+        self, store: CosmosStore, server: CosmosServer, clock: list[float]
     ) -> None:
         await store.push("queue", "1", 60)
         await store.push("queue", "2", 0.5)
@@ -269,20 +280,23 @@ class TestCosmos(OnCosmos, EverySharedStore):
         (item,) = server.items()
         assert len(item["taken"]) == MAX_TAKEN
 
-    async def test_an_empty_queue_works_like_a_missing_one(self, store: CosmosStore, elsewhere: CosmosStore) -> None:
+    async def test_an_empty_queue_works_like_a_missing_one(
+        self, store: CosmosStore, elsewhere: CosmosStore, clock: list[float]
+    ) -> None:
         await store.push("queue", "1", 60)
         assert [await store.pop("queue", 0), await elsewhere.pop("queue", 0)] == ["1", None]
-        await elsewhere.push("queue", "2", 0.05)
-        await asyncio.sleep(0.1)
+        await elsewhere.push("queue", "2", 5)
+        clock[0] += 6
         assert await store.pop("queue", 0) is None
         await store.push("queue", "2", 60)
         assert [await store.pop("queue", 0), await elsewhere.pop("queue", 0)] == ["2", None]
 
-    async def test_an_empty_queue_is_polled_less_and_less_often(self, store: CosmosStore, server: CosmosServer) -> None:
-        await store.get("a")
-        before = len(server.requests)
-        assert await store.pop("queue", 1.2) is None
-        assert 3 <= len(server.requests) - before <= 9
+    @pytest.mark.virtual_time
+    async def test_an_empty_queue_is_polled_less_and_less_often(
+        self, connect: Callable[..., CosmosStore], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = connect(CosmosServer(KEY))
+        await check_pauses(store, monkeypatch, FIRST_POLL, MAX_POLL)
 
     @pytest.mark.parametrize("key", ["a/b", "a\\b", "a?b#c", "a b", "ä%2F", "x" * 2000])
     async def test_every_key_is_valid(self, store: CosmosStore, elsewhere: CosmosStore, key: str) -> None:
@@ -331,16 +345,14 @@ class TestCosmos(OnCosmos, EverySharedStore):
         assert "store.down" not in logged()
 
     async def test_a_worker_that_starts_during_an_outage_uses_the_store_afterwards(
-        self, broken: CosmosServer, connect: Callable[..., CosmosStore], monkeypatch: pytest.MonkeyPatch
+        self, broken: CosmosServer, connect: Callable[..., CosmosStore], advance_clock: Callable[[float], None]
     ) -> None:
-        monkeypatch.setattr("app.stores.shared.OUTAGE_PAUSE", 0.1)
         store = connect(broken)
         await store.put("a", "1", 60)
         broken.start()
-        async with asyncio.timeout(10):
-            while not broken.items():
-                await asyncio.sleep(0.05)
-                await store.put("a", "2", 60)
+        advance_clock(OUTAGE_PAUSE)
+        await store.put("a", "2", 60)
+        assert len(broken.items()) == 1
 
     async def test_a_missing_container_is_an_outage(
         self, store: CosmosStore, server: CosmosServer, logged: Callable[[], str]
@@ -395,7 +407,15 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     return context
 
 
-class TestIdentity(OnCosmos):
+async def put_in_vain(store: CosmosStore, advance_clock: Callable[[float], None]) -> None:
+    """Put a value that the store does not take within REQUEST_TIMEOUT."""
+    putting = asyncio.create_task(store.put("a", "1", 60))
+    await asyncio.sleep(0)
+    advance_clock(REQUEST_TIMEOUT)
+    await putting
+
+
+class TestIdentity(PatientStores, OnCosmos):
     @pytest.fixture
     async def server(self, tls: ssl.SSLContext) -> AsyncGenerator[CosmosServer]:
         server = CosmosServer(tls=tls)
@@ -416,20 +436,16 @@ class TestIdentity(OnCosmos):
         assert identity.closed
 
     async def test_a_slow_first_token_does_not_delay_the_caller(
-        self, server: CosmosServer, connect: Callable[..., CosmosStore], monkeypatch: pytest.MonkeyPatch
+        self, server: CosmosServer, connect: Callable[..., CosmosStore], advance_clock: Callable[[float], None]
     ) -> None:
-        monkeypatch.setattr("app.stores.shared.REQUEST_TIMEOUT", 0.2)
-        monkeypatch.setattr("app.stores.shared.OUTAGE_PAUSE", 0.1)
         identity = Identity("a-token", ready=False)
         store = connect(server, identity)
-        await store.put("a", "1", 60)
+        await put_in_vain(store, advance_clock)
         assert server.items() == []
-        monkeypatch.setattr("app.stores.shared.REQUEST_TIMEOUT", 1.0)
         identity.ready.set()
-        async with asyncio.timeout(10):
-            while not server.items():
-                await asyncio.sleep(0.05)
-                await store.put("a", "2", 60)
+        advance_clock(OUTAGE_PAUSE)
+        await store.put("a", "2", 60)
+        assert len(server.items()) == 1
 
     async def test_calls_continue_without_an_identity(
         self, server: CosmosServer, connect: Callable[..., CosmosStore], logged: Callable[[], str]
@@ -443,17 +459,14 @@ class TestIdentity(OnCosmos):
         self,
         server: CosmosServer,
         connect: Callable[..., CosmosStore],
-        monkeypatch: pytest.MonkeyPatch,
+        advance_clock: Callable[[float], None],
         logged: Callable[[], str],
     ) -> None:
-        monkeypatch.setattr("app.stores.shared.REQUEST_TIMEOUT", 0.1)
         identity = Identity(None, ready=False)
         store = connect(server, identity)
-        await store.put("a", "1", 60)
+        await put_in_vain(store, advance_clock)
         identity.ready.set()
-        async with asyncio.timeout(5):
-            while "ClientAuthenticationError" not in logged():
-                await asyncio.sleep(0.05)
+        await wait_until(lambda: "ClientAuthenticationError" in logged(), "the failure is not logged")
         assert '"error": "TimeoutError"' in logged()
 
 

@@ -19,8 +19,8 @@ from app.environment import problem
 from app.registry import STORE
 from app.runtimes.aws.tests.deployed import RESOURCES, many, statements
 from app.store import InProcess
-from app.stores.dynamodb import DynamoDBStore
-from app.stores.tests.shared_store import PASSWORD, EverySharedStore
+from app.stores.dynamodb import FIRST_POLL, MAX_POLL, DynamoDBStore
+from app.stores.tests.shared_store import PASSWORD, EverySharedStore, check_pauses
 from kit import defaults
 from kit.plugin import Begin
 
@@ -178,15 +178,22 @@ class OnDynamoDB:
 
 
 class TestDynamoDB(OnDynamoDB, EverySharedStore):
-    async def test_everything_expires(self, store: DynamoDBStore, table: Table) -> None:
-        """By the attribute that time to live looks at, in whole seconds."""
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """The time of the store, in milliseconds: its one element."""
+        clock = [1_800_000_000_900]
+        monkeypatch.setattr("app.stores.dynamodb.now", lambda: clock[0])
+        return clock
+
+    async def test_everything_expires(self, store: DynamoDBStore, table: Table, clock: list[int]) -> None:
+        """By the attribute that time to live reads, in whole seconds."""
         await store.put("a", "1", 60)
         await store.claim("b", 60)
         await store.push("c", "1", 60)
         attribute = SESSIONS["TimeToLiveSpecification"]["AttributeName"]
         assert len(table.items()) == 3
         for item in table.items():
-            assert 0 <= int(item[attribute]["N"]) - time.time() - 60 + 5 < 10
+            assert item[attribute]["N"] == "1800000061"
 
     async def test_the_task_role_allows_every_request_of_the_store(self, store: DynamoDBStore) -> None:
         done: set[str] = set()
@@ -224,17 +231,11 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         taken = await asyncio.gather(*(each.pop("queue", 10) for each in (store, elsewhere) * 5))
         assert sorted(filter(None, taken)) == [f"{number:02}" for number in range(10)]
 
-    async def test_a_long_pop_polls_less_often(self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        looks, oldest = 0, store._oldest
-
-        async def counted(key: str) -> str | None:
-            nonlocal looks
-            looks += 1
-            return await oldest(key)
-
-        monkeypatch.setattr(store, "_oldest", counted)
-        assert await store.pop("queue", 1.2) is None
-        assert 3 <= looks <= 9
+    @pytest.mark.virtual_time
+    async def test_an_empty_queue_is_polled_less_and_less_often(
+        self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await check_pauses(store, monkeypatch, FIRST_POLL, MAX_POLL)
 
     async def test_a_long_call_is_kept_small(self, store: DynamoDBStore, elsewhere: DynamoDBStore) -> None:
         """An item has 400 KB, and every one of them is paid for."""
@@ -245,17 +246,20 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
     async def test_a_value_too_large_for_an_item_stays_with_its_worker(
         self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
     ) -> None:
-        monkeypatch.setattr("app.stores.dynamodb.LARGEST", 100)
+        monkeypatch.setattr("app.stores.dynamodb.MAX_BYTES", 100)
         await store.put("call", "".join(map(chr, range(1000, 2000))), 60)
         assert await store.get("call") and "store.too_large" in logged()
         await store.put("another", "1", 60)
         assert "store.down" not in logged()
 
-    async def test_a_table_that_hangs_occupies_no_thread_for_long(self, server: Server, connect: Any) -> None:
+    async def test_a_table_that_hangs_occupies_no_thread_for_long(
+        self, server: Server, connect: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("app.stores.dynamodb.REQUEST_TIMEOUT", 0.1)  # real: botocore reads sockets in threads
         store = connect(server)
         server.hang()
         await store.get("a")
-        await asyncio.wait_for(asyncio.to_thread(store.threads.shutdown), 6)
+        await asyncio.wait_for(asyncio.to_thread(store.threads.shutdown), 60)
 
     async def test_without_credentials_calls_go_on(
         self, table: Table, connect: Callable[..., DynamoDBStore], credentials: Any, logged: Callable[[], str]
