@@ -67,7 +67,7 @@ class Capability:
     """Every hook is optional. One that raises or takes too long is logged, and the conversation goes on."""
 
     settings: type[Settings] = Settings
-    spoken_only = False  # True: not called for conversations in writing
+    spoken_only = False  # True: not called for text conversations
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -99,7 +99,7 @@ class Capability:
         """Called when a conversation has begun, before the first answer."""
 
     async def on_resume(self, session: Session) -> None:
-        """Called when a call is back after a disconnect, and for each later message in writing. Any worker."""
+        """Called when a call is back after a disconnect, and for each later text message. Any worker."""
 
     async def context(self, session: Session, text: str) -> str | None:
         """Text for the model's instructions before it answers `text`."""

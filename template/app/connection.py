@@ -14,8 +14,8 @@ class Connection:
     """The way to the other party. A channel overrides what it can do; the rest raises NotSupported."""
 
     open = True
-    spoken = True  # False in writing, which needs no hold phrase
-    hold = ""  # said when a model or a tool takes long; empty in writing
+    spoken = True  # False in a text conversation, which needs no hold phrase
+    hold = ""  # said when a model or a tool takes long; empty in a text conversation
     apology = ""  # said when no model could answer
     instructions = ""  # added to the model's instructions
     turn_is_open = False  # tokens of a turn are being sent
@@ -29,7 +29,7 @@ class Connection:
         await self.say(text)
 
     async def update_state(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
-        """Merge `state` into a conversation in writing, for its next message. `guidance` None keeps the old."""
+        """Merge `state` into a text conversation, for its next message. `guidance` None keeps the old."""
         raise NotSupported("update_state")
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:

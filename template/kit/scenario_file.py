@@ -44,7 +44,7 @@ class Expect(Strict):
     absent: Texts = Field([], description="the reply has none of these")
     regex: Pattern | None = Field(None, description="the reply matches")
     phrase: str | None = Field(
-        None, description="the reply has this sentence of agent/phrases.py, or in writing of agent/texts.py"
+        None, description="the reply has this sentence of agent/phrases.py, or in a text conversation of agent/texts.py"
     )
     tools: list[str] | None = Field(None, description="exactly these tools were called, in this order")
     no_tools: list[str] = Field([], description="none of these tools was called")

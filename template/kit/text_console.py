@@ -1,4 +1,4 @@
-"""`agent text`: a conversation in writing in the terminal."""
+"""`agent text`: a text conversation in the terminal."""
 
 from __future__ import annotations
 

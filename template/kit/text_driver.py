@@ -20,7 +20,7 @@ from kit.texter import Texter, texter_on
 
 
 class TextDriver(Driver):
-    """A scenario in writing: `caller` is a message, `silence` a pause."""
+    """A scenario that is a text conversation: `caller` is a message, `silence` a pause."""
 
     channel = "messaging"
     unsupported = frozenset(

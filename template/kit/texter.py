@@ -1,4 +1,4 @@
-"""The customer in writing: messages are signed webhooks to the app, replies are requests of the app to Twilio."""
+"""A customer who texts: messages are signed webhooks to the app, replies are requests of the app to Twilio."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 The caller, the model, a sensitive topic, repeated failures or a signal starts an escalation: the agent tells the
 caller, and the conversation becomes a task of TaskRouter. The agent cannot listen or assist while the human speaks:
-Twilio does not offer that (November 2026). Calls are transferred by `enqueue/`, conversations in writing by `flex/`.
+Twilio does not offer that (November 2026). `enqueue/` transfers calls, `flex/` transfers text conversations.
+
+A worker is a human in TaskRouter here, and never a server process.
 """
 
 from __future__ import annotations
@@ -90,6 +92,7 @@ class Escalation(Capability):
         return router
 
     def transfer_of(self, session: Session) -> Transfer:
+        """EnqueueTransfer for a call, FlexTransfer for a text conversation."""
         return next(transfer for transfer in self.transfers if transfer.spoken == session.connection.spoken)
 
     def actions(self, session: Session) -> Mapping[str, Action]:
@@ -138,7 +141,7 @@ class Escalation(Capability):
             await transfer.close()
 
     async def escalate(self, session: Session, reason_code: str, summary: str = "") -> bool:
-        """Transfer the caller to a human. Outside a turn it first waits for the agent to finish speaking.
+        """Transfer the caller to a human. Outside a turn, wait first until the agent has finished speaking.
 
         Returns whether an escalation is in progress afterwards."""
         transfer = self.transfer_of(session)
@@ -155,7 +158,7 @@ class Escalation(Capability):
                 return True
         return await transfer.hand_over(session, record)
 
-    # --- TaskRouter's events, about calls and conversations in writing ------------------------------------------
+    # --- TaskRouter's events, about calls and text conversations -------------------------------------------------
 
     async def event(self, request: Request) -> Response:
         """Responds 204 before the event is handled: TaskRouter waits 15 seconds."""
@@ -171,19 +174,19 @@ class Escalation(Capability):
             self._events.discard(task)
 
     async def _handle_event(self, fields: Mapping[str, str]) -> None:
-        """A call's task has `call_sid`, that of a conversation in writing `conversation_id` and `escalation_id`."""
+        """The task of a call has `call_sid`, that of a text conversation `conversation_id` and `escalation_id`."""
         state, task = EVENTS.get(fields.get("EventType", "")), task_of(fields)
-        id = task.get("call_sid") or task.get("conversation_id")
-        if state is None or not id:
+        session_id = task.get("call_sid") or task.get("conversation_id")
+        if state is None or not session_id:
             return
         if (sid := fields.get("Sid")) and not await self.store.claim(f"taskrouter:{sid}", CALL_TTL):
             return
         if fields.get("EventType") == "task.canceled" and fields.get("TaskCanceledReason", "").lower() == "hangup":
             state = State.ABANDONED
-        record = await self.records.move(str(id), state, task.get("escalation_id"))
+        record = await self.records.move(str(session_id), state, task.get("escalation_id"))
         for transfer in self.transfers:
             if record and transfer.spoken == (record.payload.channel == "voice"):
-                await transfer.on_event(str(id), record)
+                await transfer.on_event(str(session_id), record)
 
 
 def task_of(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -200,14 +203,14 @@ def task_of(fields: Mapping[str, str]) -> dict[str, Any]:
 
 def failures(history: Sequence[m.ModelMessage], apology: str) -> int:
     """The number of failed turns at the end of `history`: a tool failed, or the agent answered with `apology`."""
-    count, wrong = 0, False
+    count, failed = 0, False
     for part in (part for message in reversed(history) for part in message.parts):
         if isinstance(part, m.ToolReturnPart):
-            wrong = wrong or str(part.content).startswith(TOOL_FAILED.partition("{")[0])
+            failed = failed or str(part.content).startswith(TOOL_FAILED.partition("{")[0])
         elif isinstance(part, m.TextPart):
-            wrong = wrong or apology in part.content
+            failed = failed or apology in part.content
         elif isinstance(part, m.UserPromptPart):
-            if not wrong:
+            if not failed:
                 break
-            count, wrong = count + 1, False
+            count, failed = count + 1, False
     return count

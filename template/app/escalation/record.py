@@ -5,8 +5,8 @@ The payload is typed, versioned and bounded, without card or social security num
     requested -> briefing -> queued -> accepted -> completed
     from any state that is not final: completed, abandoned; before accepted: timed_out, no_worker_available
 
-Twilio's callbacks arrive in any order, more than once and at any worker: the state is in the store, and only moves
-forward.
+Twilio's callbacks arrive in any order, more than once and at any server process: the state is in the store, and only
+moves forward.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ MAX_SUMMARY = 400  # characters: an attribute of a task, not a transcript
 CARD_LIKE = re.compile(r"\d(?:[ .-]?\d){12,}")
 SSN = re.compile(r"\b(?!000|666|9)\d{3}[ .-]?(?!00)\d{2}[ .-]?(?!0000)\d{4}\b")
 CALL_TTL = 24 * 3600  # seconds that the record of a call is stored
-TEXT_TTL = 7 * CALL_TTL  # seconds, for a conversation in writing: customers answer days later
-BEGIN_TTL = 5.0  # seconds that a server may hold the claim to begin an escalation
-STORE_TIMEOUT = 0.5  # seconds for one read or write; a transfer goes on without the store
+TEXT_TTL = 7 * CALL_TTL  # seconds, for a text conversation: customers answer days later
+BEGIN_TTL = 5.0  # seconds that a server process may hold the claim to begin an escalation
+STORE_TIMEOUT = 0.5  # seconds for one read or write; on timeout the transfer continues unsaved
 
 
 def luhn(digits: str) -> bool:
@@ -75,7 +75,7 @@ class Strict(BaseModel):
 
 
 class Hints(Strict):
-    """Selects the worker. A higher `priority` goes first."""
+    """Select the worker. A task with a higher `priority` goes first."""
 
     skills: list[Skill] = Field([], max_length=8)
     language: str | None = Field(None, max_length=16)
@@ -123,6 +123,7 @@ class Payload(Strict):
 
 
 def language(session: Session) -> str | None:
+    """The language of the session. None for "multi", which names no language."""
     return None if session.language == "multi" else session.language
 
 
@@ -130,11 +131,11 @@ class State(StrEnum):
     REQUESTED = "requested"
     BRIEFING = "briefing"  # the agent is telling the caller
     QUEUED = "queued"
-    ACCEPTED = "accepted"  # a worker has the call; the agent is silent from here on
+    ACCEPTED = "accepted"  # a worker has the conversation; the agent is silent from here on
     COMPLETED = "completed"
     TIMED_OUT = "timed_out"  # no worker accepted in time
     NO_WORKER_AVAILABLE = "no_worker_available"  # the queue is full or broken
-    ABANDONED = "abandoned"  # the caller hung up first
+    ABANDONED = "abandoned"  # the caller hung up first, or Twilio closed the text conversation
 
 
 FINAL_STATES = {State.COMPLETED, State.TIMED_OUT, State.NO_WORKER_AVAILABLE, State.ABANDONED}
@@ -147,7 +148,7 @@ NEXT: dict[State, set[State]] = {
 
 
 class Record(BaseModel):
-    """One escalation; a conversation in writing may have several in sequence. `since` is its start (UTC).
+    """One escalation; a text conversation may have several in sequence. `since` is its start (UTC).
 
     `way_out` is the caller's alternative when no worker accepts, `recording` the URL of a voicemail.
     """
@@ -167,8 +168,9 @@ class Record(BaseModel):
 
 
 class Records:
-    """Escalations by CallSid, or by conversation id in writing, shared by all servers. When the store is slow or fails,
-    the record is lost and the call goes on.
+    """Escalations by session id (CallSid, or conversation id of a text conversation), shared by all server processes.
+
+    A record that the store does not read or write within STORE_TIMEOUT is logged and lost, and the transfer continues.
 
     `counts` is the number of escalations that reached each state in this process, by "<channel> <state>".
     """
@@ -178,65 +180,65 @@ class Records:
         self.counts: Counter[str] = Counter()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def _lock_of(self, call_sid: str) -> asyncio.Lock:
-        """A lock for each call, so that a slow store delays only that call."""
-        return self._locks.setdefault(call_sid, asyncio.Lock())
+    def _lock_of(self, session_id: str) -> asyncio.Lock:
+        """A lock for each conversation, so that a slow store delays only that one."""
+        return self._locks.setdefault(session_id, asyncio.Lock())
 
-    async def get(self, call_sid: str) -> Record | None:
+    async def get(self, session_id: str) -> Record | None:
         try:
             async with asyncio.timeout(STORE_TIMEOUT):
-                text = await self.store.get(f"escalation:{call_sid}")
+                text = await self.store.get(f"escalation:{session_id}")
             return Record.model_validate_json(text) if text else None
         except (TimeoutError, ValidationError) as error:
-            log.error("escalation.unreadable", call=call_sid, error=type(error).__name__)
+            log.error("escalation.unreadable", call=session_id, error=type(error).__name__)
             return None
 
-    async def put(self, call_sid: str, record: Record) -> None:
+    async def put(self, session_id: str, record: Record) -> None:
         seconds = CALL_TTL if record.payload.channel == "voice" else TEXT_TTL
         try:
             async with asyncio.timeout(STORE_TIMEOUT):
-                await self.store.put(f"escalation:{call_sid}", record.model_dump_json(), seconds)
+                await self.store.put(f"escalation:{session_id}", record.model_dump_json(), seconds)
         except TimeoutError:
-            log.error("escalation.not_saved", call=call_sid, state=record.state)
+            log.error("escalation.not_saved", call=session_id, state=record.state)
 
-    async def reached(self, call_sid: str, record: Record) -> None:
+    async def save_and_count(self, session_id: str, record: Record) -> None:
         """Save an escalation in its new state, count and log it."""
-        await self.put(call_sid, record)
+        await self.put(session_id, record)
         self.counts[f"{record.payload.channel} {record.state}"] += 1
-        log.info("escalation", call=call_sid, channel=record.payload.channel, state=record.state)
+        log.info("escalation", call=session_id, channel=record.payload.channel, state=record.state)
 
-    async def begin(self, call_sid: str, record: Record, over: Container[State]) -> bool:
-        """Save a new escalation. False when one exists whose state is not in `over`."""
-        key = f"escalation-begins:{call_sid}"
+    async def begin(self, session_id: str, record: Record, replaceable: Container[State]) -> bool:
+        """Save a new escalation. False when one exists whose state is not in `replaceable`."""
+        key = f"escalation-begins:{session_id}"
         if not await self.store.claim(key, BEGIN_TTL):
             return False
         try:
-            known = await self.get(call_sid)
-            if known and known.state not in over:
+            existing = await self.get(session_id)
+            if existing and existing.state not in replaceable:
                 return False
-            await self.reached(call_sid, record)
+            await self.save_and_count(session_id, record)
             return True
         finally:
             await self.store.release(key)
 
-    async def move(self, call_sid: str, state: State, id: str | None = None) -> Record | None:
-        """Move the escalation of a call to `state`, if its present state allows that. None when there is no record, or
-        its id is not `id`."""
-        async with self._lock_of(call_sid):
-            record = await self.get(call_sid)
-            if record is None or (id and id != record.id):
-                log.warning("escalation.unknown", call=call_sid, state=state)
+    async def move(self, session_id: str, state: State, escalation_id: str | None = None) -> Record | None:
+        """Move the escalation of a conversation to `state`, if its present state allows that. None when there is no
+        record, or one with another id than `escalation_id`."""
+        async with self._lock_of(session_id):
+            record = await self.get(session_id)
+            if record is None or (escalation_id and escalation_id != record.id):
+                log.warning("escalation.unknown", call=session_id, state=state)
                 return None
             if record.may_become(state):
                 record.state = state
-                await self.reached(call_sid, record)
+                await self.save_and_count(session_id, record)
             return record
 
-    async def note(self, call_sid: str, **fields: Any) -> Record | None:
-        """Add `way_out` or `recording`."""
-        async with self._lock_of(call_sid):
-            record = await self.get(call_sid)
+    async def update_fields(self, session_id: str, **fields: Any) -> Record | None:
+        """Set `way_out` or `recording`. None when there is no record."""
+        async with self._lock_of(session_id):
+            record = await self.get(session_id)
             if record:
                 record = record.model_copy(update=fields)
-                await self.put(call_sid, record)
+                await self.put(session_id, record)
             return record

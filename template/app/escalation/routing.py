@@ -1,4 +1,4 @@
-"""agent/routing.yml, checked against TaskRouter's rules and turned into its workflow JSON. Not read by the server.
+"""Checks agent/routing.yml against TaskRouter's rules and builds its workflow JSON. Used by setup and doctor only.
 
 TaskRouter checks only the syntax of an expression: a task whose rule can match no worker waits until its timeout.
 Source: https://www.twilio.com/docs/taskrouter/expression-syntax, and /workflow-configuration beside it.
@@ -115,7 +115,7 @@ def check_target(where: str, target: Target, routing: Routing) -> None:
         if not match:
             raise RoutingError(f"{where}.order_by: {clause.strip()!r} is no order: write worker.level DESC")
         if type(attributes.get(match[1])) is not int:
-            raise RoutingError(f"{where}.order_by: {match[1]} is no whole number of the example worker: order by one")
+            raise RoutingError(f"{where}.order_by: {match[1]} is no integer in `worker`: order by an integer attribute")
 
 
 def check_queue(where: str, queue: str, routing: Routing) -> None:

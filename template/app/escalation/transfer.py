@@ -1,6 +1,6 @@
-"""Transfer: the operations of an escalation that differ between calls and conversations in writing.
+"""Transfer: the operations of an escalation that differ between calls and text conversations.
 
-Below it: text that a transfer appends to the turn in progress, after the model's text.
+The functions below the class add the text of a transfer to the turn in progress, and wait for a turn to end.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from app.turn import Turn
 
 log = structlog.get_logger()
 
-CONNECTING = 60  # seconds from a worker's acceptance until the worker is connected
+CONNECT_GRACE = 60  # seconds from a worker's acceptance until the worker is connected
 TURN_TIMEOUT = 30.0  # seconds that an escalation from outside a turn waits for the turn to end
-FLUSH_TIMEOUT = 1.0  # seconds
+FLUSH_TIMEOUT = 1.0  # seconds that an announcement waits for the model's text before it
 
 
 class Transfer(ABC):
-    """EnqueueTransfer for calls, FlexTransfer for conversations in writing; listed in app/features.py."""
+    """EnqueueTransfer for calls, FlexTransfer for text conversations; listed in app/features.py."""
 
     settings: type[Settings] = Settings
     spoken: bool
@@ -51,14 +51,14 @@ class Transfer(ABC):
 
     @abstractmethod
     async def begin(self, session: Session, record: Record) -> bool:
-        """Save a new escalation. False when another one has begun."""
+        """Save a new escalation. False when another one is in progress."""
 
     @abstractmethod
     async def save(self, session: Session, record: Record) -> None:
         """Save the escalation in its new state."""
 
     @abstractmethod
-    async def transfer(self, session: Session, record: Record) -> None:
+    async def start_transfer(self, session: Session, record: Record) -> None:
         """Move the conversation to TaskRouter after the text of this turn."""
 
     @abstractmethod
@@ -73,8 +73,8 @@ class Transfer(ABC):
         """TwiML that continues a call after ConversationRelay."""
         return None
 
-    async def on_event(self, id: str, record: Record) -> None:  # noqa: B027 (optional)
-        """Handle an event of TaskRouter. Any server may receive it, more than once."""
+    async def on_event(self, session_id: str, record: Record) -> None:  # noqa: B027 (optional)
+        """Handle an event of TaskRouter. Any server process may receive it, more than once."""
 
     @abstractmethod
     async def on_end(self, session: Session) -> None:
@@ -92,19 +92,19 @@ class Transfer(ABC):
         turn = session.turn if is_in_turn(session) else None
         try:
             await (speak_in_turn(session, turn, handoff.CONNECTING) if turn else session.say(handoff.CONNECTING))
-        except Exception as error:  # the transfer goes on; the error's text may quote an address
+        except Exception as error:  # the transfer continues; the error's text may quote an address
             log.error("escalation.not_announced", call=session.id, error=type(error).__name__)
-        await self.transfer(session, record)
+        await self.start_transfer(session, record)
         cancel_model(turn)
         return True
 
 
-async def follow_up(call_sid: str, caller: str, record: Record | None, recording: str | None) -> None:
-    """Call `follow_up` of agent/handoff.py: a person has to call back."""
+async def follow_up(session_id: str, caller: str, record: Record | None, recording: str | None) -> None:
+    """Call `follow_up` of agent/handoff.py: a human has to contact the caller."""
     try:
         await handoff.follow_up(caller, record.payload.attributes() if record else {}, recording)
     except Exception:
-        log.exception("handoff.follow_up_failed", call=call_sid)
+        log.exception("handoff.follow_up_failed", call=session_id)
 
 
 def is_in_turn(session: Session) -> bool:

@@ -66,7 +66,7 @@ class Intelligence(Capability):
     """
 
     settings = IntelligenceSettings
-    listen_interval = 5.0  # after which a listener renews its mark
+    listen_interval = 5.0  # after which a listener refreshes its flag
     listen_after_end = 120.0  # for the summary, which comes after the end
     reaction_timeout = REACTION_TIMEOUT
     shutdown_timeout = 1.5  # for reactions in progress when the server stops
@@ -85,7 +85,7 @@ class Intelligence(Capability):
         self._body = signed_body(settings)
         self._receiving = Background()
         self._listeners: dict[str, tuple[Session, asyncio.Task[None]]] = {}
-        self._listen_until: dict[str, float] = {}  # of ended sessions, by time.monotonic()
+        self._stop_listening_at: dict[str, float] = {}  # for ended sessions, by time.monotonic()
         self._closing = False
 
     @classmethod
@@ -121,7 +121,7 @@ class Intelligence(Capability):
             await asyncio.gather(*late, return_exceptions=True)
 
     async def on_start(self, session: Session) -> None:
-        if session.connection.spoken:  # no worker serves a conversation in writing between two messages
+        if session.connection.spoken:  # no worker serves a text conversation between two messages
             self._listen(session)
 
     async def on_resume(self, session: Session) -> None:
@@ -130,7 +130,7 @@ class Intelligence(Capability):
     async def on_end(self, session: Session) -> None:
         """Save the session and go on listening: the summary comes after the end."""
         await self._save_ended(session)
-        self._listen_until[session.id] = time.monotonic() + self.listen_after_end
+        self._stop_listening_at[session.id] = time.monotonic() + self.listen_after_end
         self._listen(session)
 
     def actions(self, session: Session) -> Mapping[str, Action]:
@@ -196,7 +196,7 @@ class Intelligence(Capability):
         self._listeners[session.id] = (session, asyncio.create_task(self._listen_loop(session)))
 
     def _is_listening(self, session: Session) -> bool:
-        until = self._listen_until.get(session.id)
+        until = self._stop_listening_at.get(session.id)
         return not self._closing and (session.connection.open if until is None else time.monotonic() < until)
 
     async def _listen_loop(self, session: Session) -> None:
@@ -206,17 +206,17 @@ class Intelligence(Capability):
             while self._is_listening(session):
                 await self.mailbox.listen(session.id)
                 text = await self.mailbox.take(session.id, self.listen_interval)
-                if text and not (self._is_listening(session) or session.id in self._listen_until):
+                if text and not (self._is_listening(session) or session.id in self._stop_listening_at):
                     await self.mailbox.deliver(session.id, text)
                 elif text:
                     await self._react(text, session)
-            if session.id in self._listen_until:
+            if session.id in self._stop_listening_at:
                 await self.mailbox.leave(session.id)
                 await self._drain(session)
         finally:
             if self._listeners.get(session.id, (None,))[0] is session:
                 del self._listeners[session.id]
-                self._listen_until.pop(session.id, None)
+                self._stop_listening_at.pop(session.id, None)
 
     async def _drain(self, session: Session) -> None:
         """React to every signal in the mailbox of a session that no worker serves."""
@@ -261,7 +261,7 @@ class Intelligence(Capability):
         )
 
     async def _load_session(self, id: str) -> Session:
-        """A session that is over, or between two messages, or of a worker that has died."""
+        """A session that has ended, is between two messages, or was served by a worker that has died."""
         saved = await self.services.sessions.load(id)
         session = saved if isinstance(saved, Session) else session_of({"id": id}, self.now)
         await attach(session, self.services)
@@ -277,10 +277,8 @@ class Intelligence(Capability):
 class Mailbox:
     """A mailbox for each session: the worker that receives a signal delivers it, the worker of the call takes it.
 
-    Each signal is taken by one worker only.
-
-    No signal stays behind: a worker that delivers checks for a listener afterwards, and a worker that stops listening
-    drains the mailbox afterwards.
+    One worker only takes each signal. No signal stays behind: a worker that delivers checks for a listener afterwards,
+    and a worker that stops listening drains the mailbox afterwards.
     """
 
     def __init__(self, store: Store) -> None:
@@ -294,7 +292,7 @@ class Mailbox:
         return await self.store.pop(f"signals:{session_id}", wait)
 
     async def listen(self, session_id: str) -> None:
-        """Renew the mark that a worker takes the signals of this conversation."""
+        """Refresh the listener flag: a worker takes the signals of this session."""
         await self.store.put(f"listening:{session_id}", "yes", LISTENER_TTL)
 
     async def leave(self, session_id: str) -> None:

@@ -28,11 +28,11 @@ TWILIO_OPERATORS = {
 }
 
 
-class Payload(BaseModel):
+class CamelCaseModel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, coerce_numbers_to_str=True)
 
 
-class Operator(Payload):
+class Operator(CamelCaseModel):
     id: str | None = None
     display_name: str | None = None
     friendly_name: str | None = None
@@ -47,7 +47,7 @@ class Operator(Payload):
         return TWILIO_OPERATORS.get(self.id or "") or "_".join(self.name.lower().replace("-", " ").split())
 
 
-class Result(Payload):
+class Result(CamelCaseModel):
     """`result` is {"text"}, {"label"}, {"entities"}, or has the operator's own schema."""
 
     id: str | None = None
@@ -63,12 +63,12 @@ class Result(Payload):
         return str(trigger.get("on") or "") if isinstance(trigger, dict) else ""
 
 
-class Configuration(Payload):
+class Configuration(CamelCaseModel):
     id: str
 
 
-class Execution(Payload):
-    """`operator_results` are validated one by one, so that an invalid one does not cost the others."""
+class Execution(CamelCaseModel):
+    """`operator_results` are validated one by one, so that an invalid one does not discard the others."""
 
     conversation_id: str | None = None
     intelligence_configuration: Configuration

@@ -18,7 +18,7 @@ from kit.setup.verify import webhook_proofs
 
 URL = "https://intelligence.twilio.com/v3/ControlPlane"
 PATH = "/webhooks/intelligence"
-SCRIPT = "script.md"  # what Script Adherence listens for, beside the prompt
+SCRIPT = "script.md"  # beside the prompt: the script of Script Adherence
 OPERATOR = "operator.yml"  # an operator of your own
 ENDING = "CONVERSATION_END"
 
@@ -220,11 +220,11 @@ class IntelligenceLink(Resource):
         }
 
     async def fetch(self, id: str) -> Record | None:
-        """`leftOver` lists replaced resources that setup created and that are not yet deleted."""
+        """`replacedNotDeleted` lists replaced resources that setup created and has not deleted yet."""
         record = await self.configuration.fetch(id)
-        return record and {**record, "leftOver": self._left_over()}
+        return record and {**record, "replacedNotDeleted": self._replaced_not_deleted()}
 
-    def _left_over(self) -> list[str]:
+    def _replaced_not_deleted(self) -> list[str]:
         """Configurations first, then the operators in them."""
         known = [(self.setup.journal.entry(each.kind), self.setup.ids.get(each.kind)) for each in REPLACED]
         return [
@@ -246,14 +246,14 @@ class IntelligenceLink(Resource):
         linked = others if ours in others else [*others, ours]
         if len(linked) > 5:
             raise SetupError("The conversation configuration is linked to five others already. Take one away first.")
-        return {"intelligenceConfigurationIds": linked, "leftOver": []}
+        return {"intelligenceConfigurationIds": linked, "replacedNotDeleted": []}
 
     async def change(self, id: str, fields: Record) -> str:
         if "intelligenceConfigurationIds" in fields:
             await self.configuration.change(
                 id, {"intelligenceConfigurationIds": fields["intelligenceConfigurationIds"]}
             )
-        for old in self._left_over():
+        for old in self._replaced_not_deleted():
             kind = next(each for each in REPLACED if old in self.setup.journal.entry(each.kind).get("created", []))
             await kind(self.setup).delete(old)
             self.setup.journal.record_deleted(kind.kind, old)

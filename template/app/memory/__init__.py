@@ -1,7 +1,7 @@
-"""Level 2: the agent has the memories that earlier conversations of the caller left.
+"""Level 2: recalls memories of earlier conversations with the caller.
 
 The lookup starts with the conversation, while the greeting plays. The first answer waits for it up to
-`AGENT_MEMORY_BUDGET` seconds; later answers use it as soon as it is done. A store that is slow or down costs no more.
+`AGENT_MEMORY_BUDGET` seconds, also when the backend is slow or down; a later answer uses the result if it has come.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Lookup:
 
 
 class Memory(Capability):
-    """`counts` has the lookups that were started, found and empty, those that were late for the first answer, and every
-    request that failed."""
+    """`counts` has the keys started, found, empty (lookups), late (lookups that the first answer did not wait for any
+    longer) and failed (requests, those of a lookup too)."""
 
     settings = MemorySettings
     lookup_timeout = 10.0  # seconds
@@ -109,7 +109,7 @@ class Memory(Capability):
             await asyncio.wait([lookup.task], timeout=self.budget)
             if not lookup.task.done():
                 self.counts["late"] += 1
-        return as_data(lookup.memories) if lookup.memories else None
+        return render_memories(lookup.memories) if lookup.memories else None
 
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         """Built once a session. They use the lookup that is current when they are called: it may begin later."""
@@ -176,7 +176,7 @@ class Memory(Capability):
 
     async def _recall(self, lookup: Lookup, query: str) -> str:
         memories = await self._attempt(lookup.session, "recall", self._fetch(lookup, query))
-        return UNAVAILABLE if memories is None else as_data(memories) if memories else NOT_FOUND
+        return UNAVAILABLE if memories is None else render_memories(memories) if memories else NOT_FOUND
 
     async def _save(self, lookup: Lookup, add: Callable[..., Awaitable[None]], text: str) -> bool:
         async def save() -> bool:
@@ -211,8 +211,8 @@ NOTICE = (
 )
 
 
-def as_data(memories: Memories) -> str:
-    """Memories for the model's instructions: one line an item, limited in length. No item can end the data."""
+def render_memories(memories: Memories) -> str:
+    """Memories for the model's instructions: one line an item, limited in length, and escaped by `one_line`."""
     lines = [f"{one_line(name)}: {one_line(value)}" for name, value in memories.traits.items()]
     lines += [*map(dated, memories.summaries), *map(dated, memories.observations)]
     kept, size = [], 0
@@ -229,7 +229,7 @@ def dated(item: Item) -> str:
 
 
 def one_line(text: str) -> str:
-    """One line without angle brackets, so that it can neither close the data nor start a new section."""
+    """One line without angle brackets, so that an item can neither close the <memory> tag nor start a new section."""
     text = re.sub(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]+", " ", text).strip()
     text = text.translate(str.maketrans("<>", "‹›"))
     return text if len(text) <= MAX_ITEM else f"{text[: MAX_ITEM - 1]}…"

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 DAY = 24 * 3600.0  # seconds
 WEEK = 7 * DAY
 UNSEEN = "[They also sent a file, which you cannot see.]"
-STATE = "messaging"  # key in session.state: "human" when a human has the conversation
+STATE_KEY = "messaging"  # in session.state: "human" when a human has the conversation
 
 
 class MessagingSettings(OrchestratorSettings):
@@ -79,7 +79,7 @@ class MessagingSettings(OrchestratorSettings):
 
 
 class Messaging(Channel):
-    """`counts` is the number of messages received, and then answered, left to a human or failed."""
+    """`counts` has four counters of messages: received, answered, left to a human, failed."""
 
     name = "messaging"
     signed_path = "/webhooks/conversations"
@@ -115,7 +115,7 @@ class Messaging(Channel):
     async def connection_to(self, session: Session) -> Connection | None:
         if session.id != session.conversation_id or await self.sessions.owner(session.id) in (None, ENDED):
             return None
-        return BetweenTurns(session.id, self.write, self.note)
+        return BetweenTurns(session.id, self.write, self.update_state)
 
     async def close(self) -> None:
         """Answer the received messages: Twilio does not send them again."""
@@ -182,40 +182,40 @@ class Messaging(Channel):
             while True:
                 messages, closed = await self.inbox.take(conversation_id)
                 if messages:
-                    await self._or_fail(self._answer(messages), len(messages))
+                    await self._log_failure_of(self._answer(messages), len(messages))
                 if closed:
-                    await self._or_fail(self._end(conversation_id))
+                    await self._log_failure_of(self._end(conversation_id))
                 if not messages and not closed:
                     return
 
-    async def _or_fail(self, work: Awaitable[None], count: int = 0) -> None:
+    async def _log_failure_of(self, work: Awaitable[None], count: int = 0) -> None:
         try:
             await work
-        except Exception as error:  # its text may quote an address
+        except Exception as error:  # the error's text may quote an address
             self.counts["failed"] += count
             log.error("text.failed", error=type(error).__name__, status=getattr(error, "status", None))
 
     async def _answer(self, messages: list[Message]) -> None:
         """Answer messages that arrived together with one reply, unless a human has the conversation."""
-        people = await self.outbox.people(messages[0].conversation_id)
-        authors = [(message, people.author(message)) for message in messages]
+        participants = await self.outbox.participants(messages[0].conversation_id)
+        authors = [(message, participants.author(message)) for message in messages]
         session, is_new = await self._session(messages[-1])
         if session is None:
             return
         if any(author and author.type == "HUMAN_AGENT" for _, author in authors):
-            session.state[STATE] = "human"
+            session.state[STATE_KEY] = "human"
             await self._save(session)
         unanswered = [message for message, author in authors if not author or author.type in ("CUSTOMER", "UNKNOWN")]
         if not unanswered:
             return
-        if session.state.get(STATE) == "human" or any(await self._run(Capability.is_with_human, session)):
+        if session.state.get(STATE_KEY) == "human" or any(await self._run(Capability.is_with_human, session)):
             self._left_to_human(session, len(unanswered))
             return
-        route = await self.outbox.route(unanswered[-1], people)
-        customer = people.author(unanswered[-1])
+        route = await self.outbox.route(unanswered[-1], participants)
+        customer = participants.author(unanswered[-1])
         session.profile_id = (customer and customer.profile_id) or session.profile_id
         if is_new:
-            await self._save(session)  # code outside the turn loads it, to send a message
+            await self._save(session)  # so that reactions can load it and send a message
         session.connection = connection = TextConnection(self.outbox, route, session)
         await attach(session, self.services)
         await self._run(Capability.on_start if is_new else Capability.on_resume, session)
@@ -227,15 +227,15 @@ class Messaging(Channel):
             await self._save(session)
 
     async def _turn(self, session: Session, connection: TextConnection, messages: list[Message]) -> None:
-        words = [message.text for message in messages if message.text]
-        if not words:
+        lines = [message.text for message in messages if message.text]
+        if not lines:
             await session.say(texts.NO_MEDIA)
             self.counts["answered"] += len(messages)
             return
-        if len(words) < len(messages):
-            words.append(UNSEEN)
-        tokens = [token async for token in self.brain.reply(session, "\n".join(words))]
-        reply = "".join([*tokens, connection.last]).strip()
+        if len(lines) < len(messages):
+            lines.append(UNSEEN)
+        tokens = [token async for token in self.brain.reply(session, "\n".join(lines))]
+        reply = "".join([*tokens, connection.appended_text]).strip()
         try:
             if reply:
                 await connection.say(reply)
@@ -258,8 +258,10 @@ class Messaging(Channel):
             await self.outbox.send(await self.outbox.route_of(session), text)
             session.history.append(ModelResponse([TextPart(text)]))
 
-    async def note(self, conversation_id: str, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
-        """Merge `state` into the stored session after the turn in progress, and replace its guidance unless None."""
+    async def update_state(
+        self, conversation_id: str, state: Mapping[str, Any], guidance: Sequence[str] | None
+    ) -> None:
+        """Merge `state` into the stored session after the turn in progress. `guidance` None keeps the old."""
         async with self._between_turns(conversation_id) as session:
             session.state |= state
             session.guidance = session.guidance if guidance is None else [*guidance]

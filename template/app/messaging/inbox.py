@@ -1,6 +1,6 @@
 """Incoming messages: webhook payloads of Conversation Orchestrator, and a queue and a lock for each conversation.
 
-Any server may receive a message; one at a time answers. The payload models have only the fields that are read. Sources:
+Any worker may receive a message; one at a time answers. The payload models have only the fields that are read. Sources:
 https://www.twilio.com/docs/conversations/orchestrator/webhooks, tac.models.conversation of twilio-agent-connect 2.5.
 """
 
@@ -17,17 +17,17 @@ from pydantic.alias_generators import to_camel
 from app.store import Store
 
 MESSAGE_TTL = 24 * 3600.0  # seconds that an unanswered message is stored
-LEASE = 30.0  # seconds after which another server may answer, when the one that holds the lock has died
+LEASE = 30.0  # seconds until the lock of a worker that has died expires; another worker answers then
 POLL_INTERVAL = 0.1  # seconds between two attempts to get the lock
 CLOSED = ""  # queued instead of a message: Twilio has closed the conversation
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
-class Part(BaseModel):
+class CamelCaseModel(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
-class Author(Part):
+class Author(CamelCaseModel):
     """`address` is E.164 with SMS, and has a prefix such as `whatsapp:` elsewhere; chat has names."""
 
     address: str
@@ -35,14 +35,14 @@ class Author(Part):
     participant_id: str | None = None
 
 
-class Content(Part):
+class Content(CamelCaseModel):
     """TRANSCRIPTION is speech. A picture comes without `text`."""
 
     type: str = "TEXT"
     text: str | None = None
 
 
-class Message(Part):
+class Message(CamelCaseModel):
     """The data of COMMUNICATION_CREATED. `channel_id` names the thread of a chat."""
 
     id: str
@@ -66,7 +66,7 @@ class Message(Part):
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-class Change(Part):
+class Change(CamelCaseModel):
     """The data of CONVERSATION_UPDATED. There is no event for an end: CLOSED is a status."""
 
     id: str

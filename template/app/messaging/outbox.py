@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 RETRY_DELAYS = (0.5, 2.0, 5.0)  # seconds before each further attempt
 LIMIT = 1600  # characters of an SMS or WhatsApp message; https://www.twilio.com/docs/api/errors/21617
-TAKEN = 409
+CONFLICT = 409  # HTTP status: the participant exists
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,22 @@ class Route:
     thread: str | None = None
 
 
-class People:
+class Participants:
     """The participants of a conversation."""
 
     def __init__(self, participants: list[ParticipantInstance]) -> None:
         self.participants = participants
 
     def at(self, channel: str, address: str) -> ParticipantInstance | None:
-        return next((each for each in self.participants if holds(each, channel, address)), None)
+        return next((each for each in self.participants if has_address(each, channel, address)), None)
 
     def author(self, message: Message) -> ParticipantInstance | None:
         author = message.author
-        known = next((each for each in self.participants if each.id == author.participant_id), None)
-        return known or self.at(author.channel, author.address)
+        named = next((each for each in self.participants if each.id == author.participant_id), None)
+        return named or self.at(author.channel, author.address)
 
 
-def holds(participant: ParticipantInstance, channel: str, address: str) -> bool:
+def has_address(participant: ParticipantInstance, channel: str, address: str) -> bool:
     addresses: list[Any] = participant.addresses or []
     return any(each["channel"] == channel and bare(each["address"]) == bare(address) for each in addresses)
 
@@ -67,39 +67,44 @@ class Outbox:
         self.api = twilio.conversations.v2
         self.addresses = addresses
 
-    async def people(self, conversation_id: str) -> People:
-        return People(await attempt("people", lambda: list_all(self.api.participants(conversation_id))))
+    async def participants(self, conversation_id: str) -> Participants:
+        return Participants(await attempt("participants", lambda: list_all(self.api.participants(conversation_id))))
 
-    async def route(self, message: Message, people: People) -> Route:
+    async def route(self, message: Message, participants: Participants) -> Route:
         """The route of a reply. Adds the agent when it is no participant; an author of type UNKNOWN becomes CUSTOMER.
 
         Raises LookupError when the author is no participant.
         """
         conversation_id, channel = message.conversation_id, message.author.channel
-        customer = people.author(message)
+        customer = participants.author(message)
         customer_id = customer.id if customer else message.author.participant_id
         if customer_id is None:
             raise LookupError("the author is no participant")
         thread = message.channel_id if channel == "CHAT" else None
-        agent = people.at(channel, self.addresses[channel]) or await self._join(conversation_id, channel, thread)
+        agent = await self._agent(participants, conversation_id, channel, thread)
         for participant, kind in ((agent, "AI_AGENT"), (customer, "CUSTOMER")):
             if participant and participant.type == "UNKNOWN":
-                await self._retype(conversation_id, participant, kind)
+                await self._change_type(conversation_id, participant, kind)
         return Route(conversation_id, channel, str(agent.id), str(customer_id), thread)
 
     async def route_of(self, session: Session) -> Route:
         """The route to the customer of a stored session. Raises LookupError when the customer is no participant."""
         channel, thread = session.parameters["channel"], None
-        people = await self.people(session.id)
-        customer = people.at(channel, session.caller)
+        participants = await self.participants(session.id)
+        customer = participants.at(channel, session.caller)
         if customer is None:
             raise LookupError("the customer is no participant")
         if channel == "CHAT":
             thread = session.parameters.get("thread")
-        agent = people.at(channel, self.addresses[channel]) or await self._join(session.id, channel, thread)
+        agent = await self._agent(participants, session.id, channel, thread)
         return Route(session.id, channel, str(agent.id), str(customer.id), thread)
 
-    async def _join(self, conversation_id: str, channel: str, thread: str | None) -> ParticipantInstance:
+    async def _agent(
+        self, participants: Participants, conversation_id: str, channel: str, thread: str | None
+    ) -> ParticipantInstance:
+        """The agent as a participant. Adds it when it is none."""
+        if agent := participants.at(channel, self.addresses[channel]):
+            return agent
         own: dict[str, Any] = {"channel": channel, "address": self.addresses[channel]}
         if channel == "CHAT":
             own["channelId"] = thread
@@ -109,29 +114,29 @@ class Outbox:
                 "join", lambda: self.api.participants(conversation_id).create_async(request)
             )
         except TwilioRestException as error:
-            if error.status != TAKEN:
+            if error.status != CONFLICT:
                 raise
-            people = await self.people(conversation_id)  # another worker was quicker
-            if (found := people.at(channel, self.addresses[channel])) is None:
+            participants = await self.participants(conversation_id)  # another worker has added the agent
+            if (found := participants.at(channel, self.addresses[channel])) is None:
                 raise
             return found
         return created
 
-    async def _retype(self, conversation_id: str, participant: ParticipantInstance, kind: str) -> None:
-        """An answer can go out without it, so a refusal is only logged."""
+    async def _change_type(self, conversation_id: str, participant: ParticipantInstance, kind: str) -> None:
+        """Change the type of a participant. An error is only logged: the reply does not need the change."""
         addresses, profile = participant.addresses, participant.profile_id
-        whole = {"type": kind, "name": participant.name, "addresses": addresses, "profileId": profile}
-        request = ParticipantList.UpdateParticipantInConversationRequest(whole)  # replaces all of it
+        fields = {"type": kind, "name": participant.name, "addresses": addresses, "profileId": profile}
+        request = ParticipantList.UpdateParticipantInConversationRequest(fields)  # replaces every field
         try:
             changed = self.api.participants(conversation_id)
-            updated = await attempt("retype", lambda: changed.get(participant.id).update_async(request))
+            updated = await attempt("change type", lambda: changed.get(participant.id).update_async(request))
             participant.profile_id = updated.profile_id or profile
         except (TwilioRestException, httpx2.TransportError) as error:
             log.warning("text.role_kept", conversation=conversation_id, status=getattr(error, "status", None))
 
     async def send(self, route: Route, text: str) -> None:
         """Send `text`, split into messages of at most LIMIT characters."""
-        for part in parts(text):
+        for part in split(text):
             payload: dict[str, Any] = {
                 "from": {"participantId": route.agent, "channel": route.channel},
                 "to": [{"participantId": route.customer, "channel": route.channel}],
@@ -164,7 +169,7 @@ async def attempt(request: str, send: Callable[[], Awaitable[T]], unless: type[E
     return await send()
 
 
-def parts(text: str, limit: int = LIMIT) -> list[str]:
+def split(text: str, limit: int = LIMIT) -> list[str]:
     """Messages of at most `limit` characters: split after a sentence, else between words, else anywhere."""
     found = []
     while len(text) > limit:
@@ -180,7 +185,7 @@ def parts(text: str, limit: int = LIMIT) -> list[str]:
 
 
 class TextConnection(Connection):
-    """A conversation in writing."""
+    """A text conversation during a turn."""
 
     spoken = False
     hold = ""
@@ -191,13 +196,13 @@ class TextConnection(Connection):
         self.outbox = outbox
         self.route = route
         self.session = session
-        self.last = ""  # text after the model's, in the same message
+        self.appended_text = ""  # follows the model's text in the same message
 
     async def say(self, text: str) -> None:
         await self.outbox.send(self.route, text)
 
     async def append_to_turn(self, text: str) -> None:
-        self.last += text
+        self.appended_text += text
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         """Nothing to hang up: Twilio closes the conversation after a time without messages."""
@@ -205,7 +210,7 @@ class TextConnection(Connection):
 
 
 class BetweenTurns(Connection):
-    """A conversation in writing, outside a turn. `say` and `update_state` wait for the turn in progress."""
+    """A text conversation outside a turn. `say` and `update_state` wait for the turn in progress."""
 
     spoken = False
     hold = ""
@@ -213,17 +218,17 @@ class BetweenTurns(Connection):
     instructions = texts.WRITING
 
     def __init__(
-        self, conversation_id: str, write: Callable[..., Awaitable[None]], note: Callable[..., Awaitable[None]]
+        self, conversation_id: str, write: Callable[..., Awaitable[None]], update: Callable[..., Awaitable[None]]
     ) -> None:
         self.conversation_id = conversation_id
         self.write = write
-        self.note = note
+        self.update = update
 
     async def say(self, text: str) -> None:
         await self.write(self.conversation_id, text)
 
     async def update_state(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
-        await self.note(self.conversation_id, state, guidance)
+        await self.update(self.conversation_id, state, guidance)
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         """Nothing to hang up."""

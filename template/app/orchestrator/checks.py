@@ -7,13 +7,13 @@ from typing import Any
 
 from twilio.base.exceptions import TwilioRestException
 
+from app.orchestrator.resources import GROUPING
 from app.registry import CHANNELS
 from kit.doctor.check import Context, check, masked
 
 # How the conversation configuration may group conversations. With two channels, a call that ends must close its own
-# conversation and no other.
-ONE_BY_ONE = "GROUP_BY_PARTICIPANT_ADDRESSES_AND_CHANNEL_TYPE"
-GROUPINGS = [ONE_BY_ONE, *(["GROUP_BY_PARTICIPANT_ADDRESSES", "GROUP_BY_PROFILE"] if len(CHANNELS) == 1 else [])]
+# conversation and no other: only GROUPING separates them.
+GROUPINGS = [GROUPING, *(["GROUP_BY_PARTICIPANT_ADDRESSES", "GROUP_BY_PROFILE"] if len(CHANNELS) == 1 else [])]
 GUIDE = "https://www.twilio.com/docs/conversations/orchestrator"
 
 

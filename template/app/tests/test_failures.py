@@ -163,7 +163,7 @@ class Hanging(Runtime):
 HOLD = "One moment."
 SCHEDULES = {  # of a model with a deadline of 5 seconds: the second at which each token of the reply comes
     "silent": ((), HOLD, [(5.0, "One moment. "), (25.0, " Sorry.")]),
-    "silent in writing": ((), "", [(20.0, "Sorry.")]),
+    "silent in a text conversation": ((), "", [(20.0, "Sorry.")]),
     "silent after two": (("1 ", "2 "), HOLD, [(0.0, "1 "), (0.0, "2 "), (5.0, "One moment. "), (25.0, " Sorry.")]),
 }
 

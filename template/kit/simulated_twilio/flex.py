@@ -1,4 +1,4 @@
-"""Flex: an Interaction creates the task of a conversation in writing; TaskRouter sends its events."""
+"""Flex: an Interaction creates the task of a text conversation; TaskRouter sends its events."""
 
 from __future__ import annotations
 

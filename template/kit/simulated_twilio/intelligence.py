@@ -27,7 +27,7 @@ ENDING = "CONVERSATION_END"
 
 
 class Customer(Protocol):
-    """A caller, or a customer in writing. `reference` is the id of the call or message that was analysed."""
+    """A caller, or an author of messages. `reference` is the id of the call or message that was analysed."""
 
     app: Any
 

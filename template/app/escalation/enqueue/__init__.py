@@ -20,7 +20,7 @@ from agent import handoff, phrases
 from app.capability import Services
 from app.escalation import task_of
 from app.escalation.record import FINAL_STATES, Payload, Record, Records, State
-from app.escalation.transfer import CONNECTING, Transfer, follow_up
+from app.escalation.transfer import CONNECT_GRACE, Transfer, follow_up
 from app.session import Session
 from app.voice.connect_action import SAY_LANGUAGE
 from app.webhook import signed_body
@@ -35,7 +35,7 @@ RESULTS = {
     "leave": State.TIMED_OUT,
     "timeout": State.TIMED_OUT,
 }
-# Seconds of pause after an announcement, if there is no MUSIC. A caller leaves the queue only at its end.
+# Seconds of pause after an announcement without MUSIC. A caller leaves the queue only at the end of pause or MUSIC.
 ANNOUNCEMENT_PAUSE = 15
 MAX_VOICEMAIL = 120  # seconds
 VOICEMAIL_SILENCE = 5  # seconds of silence that end a voicemail
@@ -63,13 +63,13 @@ class EnqueueTransfer(Transfer):
 
     async def save(self, session: Session, record: Record) -> None:
         session.state["escalation"] = record.model_dump(mode="json")
-        await self.records.reached(session.id, record)
+        await self.records.save_and_count(session.id, record)
 
-    async def transfer(self, session: Session, record: Record) -> None:
+    async def start_transfer(self, session: Session, record: Record) -> None:
         await session.connection.end(record.payload.model_dump())
 
     async def on_turn(self, session: Session, record: Record) -> None:
-        """The caller spoke before the call was in the queue, or the connection dropped: transfer again."""
+        """The caller spoke before the call was in the queue, or the WebSocket dropped: transfer again."""
         await self.hand_over(session, record)
 
     async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
@@ -105,29 +105,28 @@ class EnqueueTransfer(Transfer):
         fields = await self.form(request)
         call_sid, waited = str(fields.get("CallSid", "")), str(fields.get("QueueTime", ""))
         record = await self.records.get(call_sid)
-        over = record is not None and record.state in FINAL_STATES - {
-            State.ABANDONED
-        }  # a request of a queued call: its caller has not hung up
-        longest_wait = self.options.queue_timeout + (CONNECTING if record and record.state is State.ACCEPTED else 0)
-        if not over and waited.isdecimal() and int(waited) >= longest_wait:
+        # ABANDONED does not count: this request proves that the caller is still in the queue.
+        leaves = record is not None and record.state in FINAL_STATES - {State.ABANDONED}
+        longest_wait = self.options.queue_timeout + (CONNECT_GRACE if record and record.state is State.ACCEPTED else 0)
+        if not leaves and waited.isdecimal() and int(waited) >= longest_wait:
             await self.records.move(call_sid, State.TIMED_OUT)
-            over = True
-        return respond(leave_twiml() if over else wait_twiml())
+            leaves = True
+        return respond(leave_twiml() if leaves else wait_twiml())
 
     async def after(self, request: Request) -> Response:
         fields = await self.form(request)
         call_sid, result = str(fields.get("CallSid", "")), str(fields.get("QueueResult", ""))
-        gone = fields.get("CallStatus", "in-progress") != "in-progress"
-        state = RESULTS.get(result, State.ABANDONED if gone else State.NO_WORKER_AVAILABLE)
+        hung_up = fields.get("CallStatus", "in-progress") != "in-progress"
+        state = RESULTS.get(result, State.ABANDONED if hung_up else State.NO_WORKER_AVAILABLE)
         record = await self.records.move(call_sid, state)
-        if gone or state is State.ABANDONED:
+        if hung_up or state is State.ABANDONED:
             return respond(empty_twiml())
         redirected = result == "redirected" and record and record.state in (State.ACCEPTED, State.COMPLETED)
         if state is State.COMPLETED or redirected:
             return respond(goodbye_twiml(phrases.GOODBYE))
         log.warning("escalation.no_worker", call=call_sid, result=result)
         voicemail = handoff.WAY_OUT == "voicemail"
-        record = await self.records.note(call_sid, way_out="voicemail" if voicemail else "callback")
+        record = await self.records.update_fields(call_sid, way_out="voicemail" if voicemail else "callback")
         return respond(
             no_worker_twiml(self.options.public_url), None if voicemail else call_follow_up(fields, record, None)
         )
@@ -135,7 +134,7 @@ class EnqueueTransfer(Transfer):
     async def voicemail(self, request: Request) -> Response:
         fields = await self.form(request)
         call_sid, recording = str(fields.get("CallSid", "")), str(fields.get("RecordingUrl", "")) or None
-        record = await self.records.note(call_sid, recording=recording)
+        record = await self.records.update_fields(call_sid, recording=recording)
         return respond(goodbye_twiml(handoff.CALL_BACK, phrases.GOODBYE), call_follow_up(fields, record, recording))
 
     async def assignment(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Transfer of a conversation in writing: an Interaction of Twilio Flex, which creates a task of TaskRouter.
+"""Transfer of a text conversation: an Interaction of Twilio Flex, which creates a task of TaskRouter.
 
 The agent tells the customer about the transfer, and once more when the customer writes before a worker accepts; then it
 is silent. After acceptance it stays silent until the worker completes the task, which closes the conversation: the next
@@ -23,7 +23,7 @@ from twilio.rest.conversations.v2.conversation import ConversationList
 from agent import handoff
 from app.capability import Services, attach
 from app.escalation.record import TEXT_TTL, Record, Records, State
-from app.escalation.transfer import CONNECTING, Transfer, cancel_model, follow_up, is_in_turn, speak_in_turn
+from app.escalation.transfer import CONNECT_GRACE, Transfer, cancel_model, follow_up, is_in_turn, speak_in_turn
 from app.messaging import MessagingSettings
 from app.session import ENDED, Session
 from app.twilio_api import twilio_client
@@ -32,11 +32,11 @@ log = structlog.get_logger()
 
 # Orchestrator's channel -> Flex's. Flex has none for RCS: the human writes an SMS to the same phone, from the number.
 CHANNELS = {"SMS": "sms", "WHATSAPP": "whatsapp", "RCS": "sms", "CHAT": "chat"}
-WITHOUT_HUMAN = {State.TIMED_OUT, State.NO_WORKER_AVAILABLE, State.ABANDONED}  # the agent answers again
-WITH_A_HUMAN = {State.ACCEPTED, State.COMPLETED}
+FAILED_STATES = {State.TIMED_OUT, State.NO_WORKER_AVAILABLE, State.ABANDONED}  # the agent answers again
+MUTED_STATES = {State.ACCEPTED, State.COMPLETED}  # the agent is silent until Twilio closes the conversation
 RETRY_DELAYS = (1.0, 3.0)  # seconds before each further attempt, after a 429
 EVENT_WAIT = 3.0  # seconds for an event to show that a request without a response created a task
-NOT_DONE = range(400, 500)  # statuses after which nothing has been created
+NOTHING_CREATED = range(400, 500)  # statuses of a response after which there is no task
 
 
 class FlexSettings(MessagingSettings):
@@ -55,7 +55,7 @@ class FlexSettings(MessagingSettings):
 
 
 class FlexTransfer(Transfer):
-    """All state is in the store: any server may receive the next message or event."""
+    """All state is in the store: any server process may receive the next message or event."""
 
     settings = FlexSettings
     spoken = False
@@ -64,14 +64,14 @@ class FlexTransfer(Transfer):
         super().__init__(services, records)
         self.services = services
         self.twilio = twilio_client(self.options, services.transport)
-        self.longest_wait = timedelta(seconds=self.options.queue_timeout + CONNECTING)
+        self.longest_wait = timedelta(seconds=self.options.queue_timeout + CONNECT_GRACE)
 
     async def in_progress(self, session: Session) -> Record | None:
         record = await self.records.get(session.id)
-        if record is None or record.state in WITHOUT_HUMAN:
+        if record is None or record.state in FAILED_STATES:
             return None
-        late = record.since is not None and session.now() - record.since > self.longest_wait
-        if late and record.state not in WITH_A_HUMAN:
+        overdue = record.since is not None and session.now() - record.since > self.longest_wait
+        if overdue and record.state not in MUTED_STATES:
             log.error(
                 "escalation.no_events",
                 call=session.id,
@@ -82,42 +82,42 @@ class FlexTransfer(Transfer):
         return record
 
     async def begin(self, session: Session, record: Record) -> bool:
-        return await self.records.begin(session.id, record, over=WITHOUT_HUMAN)
+        return await self.records.begin(session.id, record, replaceable=FAILED_STATES)
 
     async def save(self, session: Session, record: Record) -> None:
-        await self.records.reached(session.id, record)
+        await self.records.save_and_count(session.id, record)
 
-    async def transfer(self, session: Session, record: Record) -> None:
+    async def start_transfer(self, session: Session, record: Record) -> None:
         """Create the Interaction in the background, since Flex may need more time than a hook has. Only once: a second
         request would create a second task."""
         if await self.store.claim(f"interaction:{record.id}", TEXT_TTL):
-            self.working.start(self._interact(session, record))
+            self.working.start(self._create_interaction(session, record))
 
     async def on_turn(self, session: Session, record: Record) -> None:
         turn = session.turn if is_in_turn(session) else None
-        if record.state is State.REQUESTED:  # the code that began it has not told the customer yet
+        if record.state is State.REQUESTED:  # the server process that began it has not told the customer yet
             record.state = State.BRIEFING
             await self.save(session, record)
-        if record.state not in WITH_A_HUMAN:
-            await self.transfer(session, record)  # no effect when it is done
+        if record.state not in MUTED_STATES:
+            await self.start_transfer(session, record)  # the claim in it makes this idempotent
             if turn and await self.store.claim(f"reassured:{record.id}", TEXT_TTL):
                 await speak_in_turn(session, turn, handoff.WAITING_IN_WRITING)
         cancel_model(turn)
 
     async def is_with_human(self, session: Session) -> bool:
         record = await self.records.get(session.id)
-        return record is not None and record.state in WITH_A_HUMAN
+        return record is not None and record.state in MUTED_STATES
 
-    async def on_event(self, id: str, record: Record) -> None:
+    async def on_event(self, session_id: str, record: Record) -> None:
         if record.state in (State.TIMED_OUT, State.NO_WORKER_AVAILABLE):
-            await self._no_worker(id, record, record.state)
+            await self._no_worker(session_id, record, record.state)
         elif record.state is State.COMPLETED and await self.store.claim(f"finished:{record.id}", TEXT_TTL):
-            self.working.start(self._close(id))
+            self.working.start(self._close(session_id))
 
     async def on_end(self, session: Session) -> None:
         """Mark as abandoned: Twilio closed the conversation before a worker accepted."""
         record = await self.records.get(session.id)
-        if record and record.state not in WITH_A_HUMAN:
+        if record and record.state not in MUTED_STATES:
             await self.records.move(session.id, State.ABANDONED, record.id)
 
     async def close(self) -> None:
@@ -127,23 +127,24 @@ class FlexTransfer(Transfer):
 
     # --- Flex -------------------------------------------------------------------------------------------------------
 
-    async def _interact(self, session: Session, record: Record) -> None:
+    async def _create_interaction(self, session: Session, record: Record) -> None:
+        """Create the Interaction, and with it the task. Tell the customer when there is no task afterwards."""
         try:
-            await self._create(session, record)
-        except Exception as error:  # its text may quote an address
+            await self._request_interaction(session, record)
+        except Exception as error:  # the error's text may quote an address
             status = getattr(error, "status", None)
             log.error("interaction.failed", call=session.id, error=type(error).__name__, status=status)
-            if isinstance(error, httpx2.TransportError) or (status and status not in NOT_DONE):
+            if isinstance(error, httpx2.TransportError) or (status and status not in NOTHING_CREATED):
                 await asyncio.sleep(EVENT_WAIT)
-                known = await self.records.get(session.id)
-                if known and known.state is not State.BRIEFING:  # an event of its task has come
+                current = await self.records.get(session.id)
+                if current and current.state is not State.BRIEFING:  # an event of its task has come
                     return
             await self._no_worker(session.id, record, State.NO_WORKER_AVAILABLE)
             return
         await self.records.move(session.id, State.QUEUED, record.id)
 
-    async def _create(self, session: Session, record: Record) -> None:
-        """Raises TwilioRestException or httpx2.TransportError. Only a 429 is retried: after it nothing was created."""
+    async def _request_interaction(self, session: Session, record: Record) -> None:
+        """Raises TwilioRestException or httpx2.TransportError. Only a 429 is retried: after it there is no task."""
         attributes = {
             **record.payload.attributes(),
             "escalation_id": record.id,
@@ -182,34 +183,38 @@ class FlexTransfer(Transfer):
 
     # --- no worker --------------------------------------------------------------------------------------------------
 
-    async def _no_worker(self, id: str, record: Record, state: State) -> None:
-        """Record that no worker came, and tell the customer, once for each escalation."""
-        await self.records.move(id, state, record.id)
+    async def _no_worker(self, session_id: str, record: Record, state: State) -> None:
+        """Save that no worker accepted, and tell the customer once for each escalation."""
+        await self.records.move(session_id, state, record.id)
         if await self.store.claim(f"no-worker:{record.id}", TEXT_TTL):
-            self.working.start(self._tell_customer(id))
+            self.working.start(self._tell_customer(session_id))
 
-    async def _tell_customer(self, id: str) -> None:
-        log.warning("escalation.no_worker", call=id)
-        session, record = await self._session(id), await self.records.note(id, way_out="callback")
+    async def _tell_customer(self, session_id: str) -> None:
+        log.warning("escalation.no_worker", call=session_id)
+        session = await self._session(session_id)
+        record = await self.records.update_fields(session_id, way_out="callback")
         try:
             if session and session.connection.open:
                 await session.say(f"{handoff.NO_WORKER} {handoff.LATER}")
         except Exception as error:
-            log.error("escalation.not_announced", call=id, error=type(error).__name__)
-        await follow_up(id, session.caller if session else "", record, None)
+            log.error("escalation.not_announced", call=session_id, error=type(error).__name__)
+        await follow_up(session_id, session.caller if session else "", record, None)
 
-    async def _session(self, id: str) -> Session | None:
+    async def _session(self, session_id: str) -> Session | None:
         """The stored session with a connection. None when it is unknown or has ended."""
-        session = await self.services.sessions.load(id)
+        session = await self.services.sessions.load(session_id)
         if session is None or session is ENDED:
             return None
         await attach(session, self.services)
         return session
 
 
-def channel_of(session: Session, own: dict[str, str]) -> dict[str, Any]:
-    """The Interaction's channel. Flex writes only in conversations of the classic API: the one that Orchestrator's
-    bridge delivers messages from, or else a new one for these two addresses."""
+def channel_of(session: Session, addresses: dict[str, str]) -> dict[str, Any]:
+    """The Interaction's channel. `addresses` are the agent's, by channel.
+
+    Flex writes only in conversations of the classic API: the one that Orchestrator's bridge delivers messages from, or
+    else a new one for these two addresses.
+    """
     channel, thread = session.parameters["channel"], session.parameters.get("thread", "")
     kind = CHANNELS[channel]
     if thread.startswith("CH") and channel != "RCS":
@@ -217,5 +222,6 @@ def channel_of(session: Session, own: dict[str, str]) -> dict[str, Any]:
     customer: dict[str, str] = {"identity": session.caller}
     if kind != "chat":
         prefix = "whatsapp:" if kind == "whatsapp" else ""
-        customer = {"address": f"{prefix}{session.caller}", "proxy_address": own["SMS" if kind == "sms" else channel]}
+        proxy_address = addresses["SMS" if kind == "sms" else channel]
+        customer = {"address": f"{prefix}{session.caller}", "proxy_address": proxy_address}
     return {"type": kind, "initiated_by": "api", "participants": [customer]}

@@ -1,4 +1,4 @@
-"""Transfer of conversations in writing: the workspace of Flex."""
+"""Transfer of text conversations: the workspace of Flex."""
 
 from __future__ import annotations
 

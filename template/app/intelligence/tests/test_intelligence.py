@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,11 +38,13 @@ from app.signals import (
 )
 from app.store import InProcess
 from kit import cli, defaults
+from kit.activity import wait_until
 from kit.local_server import serve
 from kit.plugin import Begin, Talk, silence_logs
 from kit.simulated_twilio import intelligence as fake
 
 YES = {"hears": "", "says": "Yes."}
+until = partial(wait_until, problem="the condition was not met")
 OTHER = "intelligence_configuration_" + "9" * 26
 
 
@@ -104,12 +107,6 @@ def body_of(party: Any, **event: Any) -> dict[str, Any]:
 
 async def sends(party: Any, body: dict[str, Any], token: str | None = "once") -> int:
     return int((await party.post_json(fake.PATH, body, token)).status_code)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def text(failed_file: Path) -> str:
@@ -279,7 +276,7 @@ async def test_an_invalid_payload_is_logged_without_its_values(
     assert "intelligenceConfiguration" in logged() and "Ada" not in logged()
 
 
-async def test_an_invalid_result_does_not_cost_the_others(party: Any, reactions: Recorder) -> None:
+async def test_an_invalid_result_does_not_discard_the_others(party: Any, reactions: Recorder) -> None:
     body = body_of(party, sentiment="negative")
     body["operatorResults"] = ["?", {"operator": None}, *body["operatorResults"]]
     await sends(party, body)
@@ -306,7 +303,7 @@ async def test_a_reaction_ends_after_its_timeout(begin: Begin, reactions: Record
     assert "TimeoutError" in text(failed_file) and len(reactions.seen) == 1
 
 
-async def test_a_conversation_in_writing_has_signals_too(reactions: Recorder) -> None:
+async def test_a_text_conversation_has_signals_too(reactions: Recorder) -> None:
     store, id = InProcess(), "conv_conversation_" + "1" * 26
     capability = Intelligence.build(Services(defaults.settings(), store, lambda: datetime.now(UTC)))
     session = Session(id, defaults.CALLER, defaults.CALLED, "en-US", now=lambda: datetime.now(UTC))
@@ -413,7 +410,7 @@ def test_a_failed_signal_is_deleted_after_a_week(failed_file: Path) -> None:
     assert len(list(failed.take_all(now))) == 1
 
 
-def test_an_incomplete_line_does_not_cost_the_others(failed_file: Path) -> None:
+def test_an_incomplete_line_does_not_discard_the_others(failed_file: Path) -> None:
     failed, now = FailedSignals(failed_file), datetime.now(UTC)
     failed.add({"at": now.isoformat()})
     with failed_file.open("a") as file:
@@ -447,9 +444,9 @@ async def test_an_alert_has_the_ids_and_the_reason_only(
         talk = await begin(YES, alert_url=url)
         await talk.says("Hello")
         await happens(talk.party, sentiment="negative")
-    (told,) = received
-    assert (told["reason"], told["id"]) == ("unhappy", (await talk.session()).id)
-    assert set(told) == {"reason", "id", "conversationId", "at"} and "secret-path" not in logged()
+    (body,) = received
+    assert (body["reason"], body["id"]) == ("unhappy", (await talk.session()).id)
+    assert set(body) == {"reason", "id", "conversationId", "at"} and "secret-path" not in logged()
 
 
 async def test_a_signal_is_kept_when_its_alert_fails(begin: Begin, reactions: Recorder, failed_file: Path) -> None:

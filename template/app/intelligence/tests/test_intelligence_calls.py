@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from app.capability import Capability, Timeouts
 from app.intelligence import Intelligence
@@ -46,6 +47,10 @@ from kit.webhook import WebhookSender
 __all__ = ["failing", "failed_file", "reactions"]  # fixtures
 
 
+def intelligence_of(app: FastAPI) -> Intelligence:
+    return next(each for each in app.state.conversations.capabilities if isinstance(each, Intelligence))
+
+
 @pytest.fixture
 async def call(dial: Dial, failed_file: Path) -> Call:
     return await dial(YES, failed_signals=failed_file)
@@ -59,7 +64,7 @@ async def test_a_signal_reaches_the_call_in_progress(call: Call, reactions: Reco
 
 async def test_a_signal_reaches_its_session_by_the_conversation_id(dial: Dial, reactions: Recorder) -> None:
     class FastOrchestrator(Orchestrator):
-        lookup_delays = (0.01,) * 50
+        lookup_delays = (0.002,) * 5000
 
     call = await dial(YES, capabilities=[FastOrchestrator, Intelligence])
     await until(lambda: call.session.conversation_id)
@@ -159,8 +164,7 @@ def not_listening_after_end() -> list[type[Capability]]:
 async def hangs_up(call: Call) -> None:
     """Hang up, and wait until no worker listens for signals of the call."""
     await call.hangs_up()
-    intelligence = next(each for each in call.app.state.conversations.capabilities if isinstance(each, Intelligence))
-    await until(lambda: not intelligence._listeners)
+    await until(lambda: not intelligence_of(call.app)._listeners)
 
 
 async def test_a_late_signal_has_the_session_of_its_call(dial: Dial, reactions: Recorder) -> None:
@@ -219,13 +223,15 @@ async def test_a_late_summary_is_saved_on_another_worker(summaries: list[tuple[s
 
 
 async def test_signals_in_the_mailbox_are_handled_when_the_server_stops(reactions: Recorder) -> None:
-    async def slow(signal: Signal, session: Session) -> None:
-        await asyncio.sleep(0.01)
+    account = SimulatedAccount()
+    app = build_app(YES, account=account, capabilities=with_intelligence(shutdown_timeout=60.0))
+
+    async def react_at_the_end(signal: Signal, session: Session) -> None:
+        await until(lambda: intelligence_of(app)._closing)
         await reactions.record(signal, session)
 
-    reactions.on_sentiment = slow
-    account = SimulatedAccount()
-    async with dial_app(build_app(YES, account=account), account=account) as call:
+    reactions.on_sentiment = react_at_the_end
+    async with dial_app(app, account=account) as call:
         for token in ("a", "b", "c"):
             await sends(call, body_of(call, sentiment="negative"), token)
     assert len(reactions.seen) == 3

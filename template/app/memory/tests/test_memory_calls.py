@@ -14,6 +14,7 @@ from app.connection import Connection
 from app.memory import Memory
 from app.memory.tests.test_memory import ADA, BOB, DictBackend, backend
 from app.store import InProcess
+from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
 from kit.conventions import played
@@ -87,9 +88,7 @@ async def test_a_call_that_resumes_on_another_worker_is_looked_up_there(backend:
     store = InProcess()
     call = await start({"says": "Yes."}, store=store)
     await call.session.connection.websocket.close()
-    async with asyncio.timeout(10):
-        while call.session.connection.open:
-            await asyncio.sleep(0.005)
+    await wait_until(lambda: not call.session.connection.open, "the disconnect was not noticed")
     other = build_app(store=store, capabilities=[backend.capability()])
     async with other.router.lifespan_context(other):
         session = await calls_of(other).start(call.sid, caller="", called="", connection=Connection())
@@ -123,11 +122,11 @@ async def test_no_request_is_sent_before_the_server_starts_or_after_it_stops(bac
         pass
     await calls_of(app).start("CA2", caller=ADA, called=BOB, connection=Connection())
     await calls_of(app).end("CA2")
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)  # a task that this has started would send its request now
     assert backend.requests == ["on_end"]  # CA1, when the server stops
 
 
-async def test_a_caller_is_recognised_when_writing(backend: DictBackend) -> None:
+async def test_a_caller_is_recognised_by_messages(backend: DictBackend) -> None:
     pytest.importorskip("app.messaging")
     from kit.texter import Texter
 

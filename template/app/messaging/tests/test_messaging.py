@@ -19,10 +19,9 @@ from typer.testing import CliRunner
 from agent import texts
 from app.capability import Capability, attach, run_hooks
 from app.connection import NotSupported
-from app.main import create_app
 from app.messaging import UNSEEN
 from app.messaging.inbox import LEASE, Inbox, Message
-from app.messaging.outbox import BetweenTurns, TextConnection, parts
+from app.messaging.outbox import BetweenTurns, TextConnection, split
 from app.orchestrator import Orchestrator
 from app.session import Session, dump_session, load_session, this_session
 from app.store import InProcess
@@ -35,7 +34,6 @@ from kit.local_server import serve
 from kit.plugin import silence_logs
 from kit.scenario import play
 from kit.scenario_file import ScenarioError
-from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.testing import Reach
 from kit.texter import Texter, texter_on
@@ -109,7 +107,7 @@ async def test_the_model_has_the_earlier_messages(reach: Reach) -> None:
     assert before == ["First", "Answer 1.", "Second"]
 
 
-async def test_the_instructions_are_those_of_writing(reach: Reach) -> None:
+async def test_the_instructions_are_those_of_text_conversations(reach: Reach) -> None:
     instructions: list[str] = []
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
@@ -132,7 +130,7 @@ async def test_a_tool_has_the_session_of_its_message(reach: Reach) -> None:
     assert await customer.texts("Me?") == f"{defaults.CALLER} to {defaults.CALLED} by SMS in {customer.conversation}"
 
 
-async def test_a_tool_that_ends_a_conversation_in_writing_does_not_fail(reach: Reach) -> None:
+async def test_a_tool_that_ends_a_text_conversation_does_not_fail(reach: Reach) -> None:
     async def leave() -> str:
         """Hang up."""
         await this_session().connection.end({"reasonCode": "done"})
@@ -163,7 +161,7 @@ async def test_a_long_answer_comes_in_several_messages(reach: Reach) -> None:
     ],
 )
 def test_texts_are_split_after_sentences_or_between_words(text: str, expected: list[str]) -> None:
-    assert parts(text, 12) == expected
+    assert split(text, 12) == expected
 
 
 async def test_a_picture_without_a_word_is_answered(reach: Reach) -> None:
@@ -180,7 +178,7 @@ async def test_a_picture_may_come_in_any_shape(reach: Reach, content: Any) -> No
     assert await customer.reads() == texts.NO_MEDIA
 
 
-async def test_the_model_is_told_of_a_picture_with_a_text(reach: Reach) -> None:
+async def test_the_model_knows_of_a_picture_beside_a_text(reach: Reach) -> None:
     customer = await reach()
     picture, question = customer.writes(None), customer.writes("What is this?")
     async with customer.messaging.inbox.turn(customer.conversation):  # both arrive before the answer begins
@@ -197,7 +195,7 @@ async def test_a_model_that_is_down_apologises(reach: Reach) -> None:
     assert await customer.texts("Hello") == texts.APOLOGY
 
 
-def test_a_slow_reply_in_writing_has_no_filler() -> None:
+def test_a_slow_reply_has_no_filler() -> None:
     """app/tests/test_failures.py shows that an empty `hold` has this effect."""
     assert TextConnection.hold == BetweenTurns.hold == ""
 
@@ -309,7 +307,7 @@ async def test_the_lock_is_held_during_a_long_answer(monkeypatch: pytest.MonkeyP
 # --- messages that are not for the agent -------------------------------------------------------------------------
 
 
-async def test_its_own_messages_are_not_answered(reach: Reach) -> None:
+async def test_the_agents_own_messages_are_not_answered(reach: Reach) -> None:
     customer = await reach()
     await customer.texts("Hello")
     await customer.settles()
@@ -317,8 +315,8 @@ async def test_its_own_messages_are_not_answered(reach: Reach) -> None:
     assert sent(customer) == ["Yes."]
 
 
-async def test_its_own_messages_do_not_count_as_those_of_a_human(reach: Reach) -> None:
-    """Twilio takes a number whose messages it captures for that of a human, unless customer has said otherwise."""
+async def test_the_agents_own_messages_do_not_count_as_those_of_a_human(reach: Reach) -> None:
+    """Twilio makes a HUMAN_AGENT of a number whose messages it captures, until its type is changed."""
     customer = await reach()
     event = customer.writes("Hello")
     customer.account.conversations.join(customer.conversation, "HUMAN_AGENT", "SMS", defaults.CALLED)
@@ -339,7 +337,7 @@ async def test_an_agent_with_another_address_is_not_answered(reach: Reach) -> No
     assert sent(customer) == ["Yes."]
 
 
-async def test_it_stays_silent_once_a_human_has_written(reach: Reach) -> None:
+async def test_the_agent_is_silent_after_a_human_has_written(reach: Reach) -> None:
     customer = await reach()
     await customer.texts("Hello")
     await customer.human("I take over.")
@@ -427,15 +425,15 @@ async def test_an_author_of_unknown_role_becomes_a_customer_with_a_profile(reach
 
 async def test_two_workers_that_join_at_once_are_one_participant(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     customer = await reach()
-    event, look = customer.writes("Hello"), customer.messaging.outbox.people
+    event, participants = customer.writes("Hello"), customer.messaging.outbox.participants
 
     async def overtaken(conversation: str) -> Any:
-        found = await look(conversation)
+        found = await participants(conversation)
         if defaults.CALLED not in people(customer):
             customer.account.conversations.join(conversation, "AI_AGENT", "SMS", defaults.CALLED)
         return found
 
-    monkeypatch.setattr(customer.messaging.outbox, "people", overtaken)
+    monkeypatch.setattr(customer.messaging.outbox, "participants", overtaken)
     await customer.posts(event)
     assert await customer.reads() == "Yes."
     assert list(people(customer)) == [defaults.CALLER, defaults.CALLED]
@@ -499,7 +497,7 @@ async def test_a_message_whose_receipt_is_late_is_not_sent_twice(
 
 
 @pytest.mark.parametrize(("refusals", "asked"), [([500] * 4, 4), ([400], 1)])
-async def test_a_send_that_cannot_be_done_is_logged_counted_and_not_remembered(
+async def test_a_reply_that_cannot_be_sent_is_logged_counted_and_not_in_the_history(
     reach: Reach, logged: Callable[[], str], refusals: list[int], asked: int
 ) -> None:
     customer = await reach({"hears": "Hello", "says": "Never read."}, {"says": "Yes."})
@@ -541,7 +539,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.registry.CAPABILITIES", [CallsOnly, Watching])
 
 
-async def test_capabilities_live_through_a_conversation_as_through_a_call(watched: None, reach: Reach) -> None:
+async def test_capabilities_have_the_same_hooks_as_in_a_call(watched: None, reach: Reach) -> None:
     customer = await reach()
     await customer.texts("Hello")
     await customer.texts("Again")
@@ -611,7 +609,7 @@ async def test_the_end_of_a_call_runs_no_hook_of_messaging(watched: None, reach:
 
 
 @pytest.mark.parametrize("hook", [Capability.on_start, Capability.on_resume, Capability.on_end])
-async def test_orchestrator_neither_looks_up_nor_closes_a_conversation_in_writing(hook: Any) -> None:
+async def test_orchestrator_neither_looks_up_nor_closes_a_text_conversation(hook: Any) -> None:
     """A message names its conversation."""
     account = SimulatedAccount()
     app = build_app(account=account, capabilities=[Orchestrator])
@@ -624,13 +622,21 @@ async def test_orchestrator_neither_looks_up_nor_closes_a_conversation_in_writin
     assert account.conversations.requests == []
 
 
-async def test_a_received_message_is_answered_before_the_server_stops() -> None:
-    account = SimulatedAccount()
-    app = create_app(defaults.settings(), [scripted({"says": "Yes.", "delay": 0.05})], [], transport=account.transport)
+async def test_a_received_message_is_answered_before_the_server_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    account, model = SimulatedAccount(), HeldModel("Yes.")
+    app = build_app(models=model.models, account=account)
+    messaging = app.state.conversations.channel("messaging")
+    close = messaging.close
+
+    async def answer_and_close() -> None:
+        model.answers.set()
+        await close()
+
+    monkeypatch.setattr(messaging, "close", answer_and_close)
     async with serve(app) as address:
         customer = Texter(app, address, account, defaults.CALLER, "SMS")
+        account.conversations.subscriber = None  # no webhook to a server that stops
         await customer.posts(customer.writes("Hello"))
-        account.conversations.subscriber = None
     await customer.aclose()
     assert sent(customer) == ["Yes."]
 
@@ -638,7 +644,7 @@ async def test_a_received_message_is_answered_before_the_server_stops() -> None:
 # --- the simulated account, and the terminal ---------------------------------------------------------------------
 
 
-async def test_the_simulated_account_speaks_as_tac_reads_and_writes(reach: Reach) -> None:
+async def test_the_simulated_account_has_the_shapes_of_tac(reach: Reach) -> None:
     """Only where the project has TAC, whose models are what Twilio itself made of these shapes."""
     tac = pytest.importorskip("tac.models.conversation")
     customer = await reach()
@@ -660,7 +666,7 @@ async def test_the_helper_library_reads_the_simulated_account(reach: Reach) -> N
     await customer.texts("Hello")
     await customer.settles()
     outbox = customer.messaging.outbox
-    participant, agent = (await outbox.people(customer.conversation)).participants
+    participant, agent = (await outbox.participants(customer.conversation)).participants
     assert (participant.type, participant.addresses[0]["address"]) == ("CUSTOMER", defaults.CALLER)
     assert (agent.type, agent.conversation_id) == ("AI_AGENT", customer.conversation)
 
@@ -676,7 +682,7 @@ def test_agent_text_answers_typed_messages(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def outcome(path: Path, turns: str) -> list[str]:
-    """The failures of a scenario in writing."""
+    """The failures of a scenario that is a text conversation."""
     file = path / "one.yml"
     file.write_text(
         f"given: {{channel: messaging}}\nmodel: [{{says: It is open.}}]\nturns: {turns}\n", encoding="utf-8"
@@ -684,14 +690,14 @@ async def outcome(path: Path, turns: str) -> list[str]:
     return (await play(file)).failures
 
 
-async def test_a_scenario_can_be_played_in_writing(tmp_path: Path) -> None:
+async def test_a_scenario_can_be_a_text_conversation(tmp_path: Path) -> None:
     assert await outcome(tmp_path, "[{caller: Hello, expect: {contains: open, told: text message, tools: []}}]") == []
     failures = await outcome(tmp_path, "[{caller: Hello, expect: {contains: closed}}, {silence: 1}]")
     assert failures == ["turn 1: 'closed' is missing in 'It is open.'"]
 
 
 @pytest.mark.parametrize("step", ["answer: true", "dtmf: 12#", "drop: true", "hangup: true", "interrupt_after: open"])
-async def test_a_step_of_a_call_is_refused_in_writing(tmp_path: Path, step: str) -> None:
+async def test_a_step_of_a_call_is_refused_in_a_text_conversation(tmp_path: Path, step: str) -> None:
     turn = step if not step.startswith("interrupt") else f"caller: Hello, {step}"
     with pytest.raises(ScenarioError, match=rf":3: turns.1.{step.partition(':')[0]}: that cannot be by messaging"):
         await outcome(tmp_path, f"[{{caller: Hello}}, {{{turn}}}]")
@@ -714,7 +720,7 @@ async def test_a_server_that_drains_finishes_its_answers() -> None:
             async with customer.messaging.inbox.turn(customer.conversation):  # delays the reply
                 await customer.posts(event)
                 signal.raise_signal(signal.SIGTERM)
-                await asyncio.sleep(0.01)
+                await wait_until(lambda: server.draining, "the server does not drain")
                 assert await health(address) == (503, {"status": "draining", "active": 1})
                 assert not server.should_exit
             assert await customer.reads() == "Yes."

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pytest
 
@@ -13,6 +11,7 @@ from app.connection import Connection
 from app.orchestrator import Orchestrator
 from app.store import InProcess
 from kit import defaults
+from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.caller import Call, calls_of
 from kit.simulated_twilio.account import SimulatedAccount
@@ -22,19 +21,26 @@ from kit.simulated_twilio.product import Fault
 from kit.voice_fixtures import Dial
 
 YES = {"says": "Yes."}
+until = partial(wait_until, problem="the condition was not met")
 
 
-class FastOrchestrator(Orchestrator):
-    lookup_delays = (0, *[0.01] * 20)
-    close_delays = (0, 0.01, 0.01)
-    shutdown_timeout = 0.5
+class PatientOrchestrator(Orchestrator):
+    """Looks a conversation up until it is listed, with short delays."""
+
+    lookup_delays = (0, *[0.002] * 5000)
+    close_delays = (0, 0, 0)
+    shutdown_timeout = 60.0
 
 
-class PatientOrchestrator(FastOrchestrator):
-    lookup_delays = (0.01,) * 1000
+class ImpatientOrchestrator(PatientOrchestrator):
+    """Looks a conversation up three times at once."""
+
+    lookup_delays = (0, 0, 0)
 
 
-class ImpatientOrchestrator(FastOrchestrator):
+class AbruptOrchestrator(PatientOrchestrator):
+    """Does not wait for requests in progress when the server stops."""
+
     shutdown_timeout = 0
 
 
@@ -46,13 +52,7 @@ def account() -> SimulatedAccount:
 @pytest.fixture
 def start(dial: Dial, account: SimulatedAccount) -> Dial:
     """Call an agent whose only capability is Orchestrator."""
-    return partial(dial, account=account, capabilities=[FastOrchestrator])
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
+    return partial(dial, account=account, capabilities=[PatientOrchestrator])
 
 
 def status(account: SimulatedAccount, call: Call) -> str:
@@ -77,7 +77,7 @@ async def test_a_call_is_linked_while_it_goes_on(start: Dial, account: Simulated
 
 async def test_a_conversation_that_is_listed_late_is_linked(start: Dial, account: SimulatedAccount) -> None:
     account.clock.stop()
-    call = await start(YES, capabilities=[PatientOrchestrator])
+    call = await start(YES)
     assert (await call.says("Hello")).text == "Yes." and call.session.conversation_id is None
     account.clock.advance(VISIBLE_AFTER)
     await until(lambda: call.session.conversation_id)
@@ -97,14 +97,14 @@ async def test_a_conversation_that_is_never_found_is_logged_and_the_call_goes_on
     start: Dial, account: SimulatedAccount, logged: Callable[[], str]
 ) -> None:
     account.clock.stop()
-    call = await start(YES)
+    call = await start(YES, capabilities=[ImpatientOrchestrator])
     await until(lambda: "conversation.not_found" in logged())
     assert (await call.says("Hello")).text == "Yes." and call.session.conversation_id is None
 
 
 async def test_an_answer_does_not_wait_for_the_lookup(start: Dial, account: SimulatedAccount) -> None:
     account.conversations.fault = Fault(delay=600)
-    call = await start(YES, capabilities=[ImpatientOrchestrator])
+    call = await start(YES, capabilities=[AbruptOrchestrator])
     assert (await call.says("Hello")).text == "Yes."
     (orchestrator,) = call.app.state.conversations.capabilities
     assert call.sid in orchestrator.linking
@@ -124,7 +124,7 @@ async def test_the_conversation_of_a_call_too_short_to_be_linked_is_closed(
     start: Dial, account: SimulatedAccount
 ) -> None:
     account.clock.stop()
-    call = await start(YES, capabilities=[PatientOrchestrator])
+    call = await start(YES)
     await call.hangs_up()
     assert status(account, call) == "ACTIVE"
     account.clock.advance(VISIBLE_AFTER)
@@ -140,7 +140,7 @@ async def test_closing_is_repeated_after_an_error(start: Dial, account: Simulate
 
 
 async def test_the_end_does_not_wait_for_the_closing(start: Dial, account: SimulatedAccount) -> None:
-    call = await start(YES, capabilities=[ImpatientOrchestrator])
+    call = await start(YES, capabilities=[AbruptOrchestrator])
     await until(lambda: call.session.conversation_id)
     account.conversations.fault = Fault(delay=600)
     await call.hangs_up()
@@ -148,7 +148,7 @@ async def test_the_end_does_not_wait_for_the_closing(start: Dial, account: Simul
 
 
 async def test_a_server_that_stops_closes_the_conversations_of_its_calls(account: SimulatedAccount) -> None:
-    app = build_app(YES, account=account, capabilities=[FastOrchestrator])
+    app = build_app(YES, account=account, capabilities=[PatientOrchestrator])
     async with app.router.lifespan_context(app):
         conversation = account.conversations.begin(
             "conv_configuration", "VOICE", "CA1", defaults.CALLER, defaults.CALLED
@@ -173,8 +173,9 @@ async def test_a_resumed_call_without_a_conversation_is_linked(
     start: Dial, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     account.conversations.fault = Fault(status=503)
-    call = await start(YES)
+    call = await start(YES, capabilities=[ImpatientOrchestrator])
     await until(lambda: "conversation.not_found" in logged())
+    account.clock.advance(VISIBLE_AFTER)
     account.conversations.fault = Fault()
     await call.drops()
     await until(lambda: call.session.conversation_id)
@@ -184,7 +185,7 @@ async def test_memories_are_extracted_from_the_closed_conversation(dial: Dial, a
     pytest.importorskip("app.memory.twilio")
     Memory = pytest.importorskip("app.memory").Memory
 
-    start = partial(dial, YES, account=account, capabilities=[FastOrchestrator, Memory])
+    start = partial(dial, YES, account=account, capabilities=[PatientOrchestrator, Memory])
     account.given({"memory": {"extracts": {defaults.CALLER: ["Is moving to Berlin."]}}})
     first = await start()
     await first.says("I am moving to Berlin")

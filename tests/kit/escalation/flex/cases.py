@@ -1,4 +1,4 @@
-"""Workspaces that do not take conversations in writing."""
+"""Workspaces that do not take text conversations."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic import ValidationError
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, ToolReturnPart, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolReturnPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
 from twilio.rest.taskrouter.v1.workspace.task_queue import TaskQueueInstance
 from twilio.rest.taskrouter.v1.workspace.workflow import WorkflowInstance
@@ -29,7 +30,9 @@ from app.store import InProcess, Store
 from app.turn import Turn
 from app.voice.tests.test_security import setup
 from kit import defaults, twiml
+from kit.activity import wait_until
 from kit.caller import Call, calls_of
+from kit.conventions import played
 from kit.plugin import Web
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
@@ -53,6 +56,26 @@ async def transferred(dial: Dial, store: Store | None = None, account: Simulated
     await call.says("A person, please")
     await call.over()
     return call
+
+
+class HeldModel:
+    """A model that says "A long" and, when `finish` is set, "story."."""
+
+    def __init__(self) -> None:
+        self.finish = asyncio.Event()
+        self.models = [played(FunctionModel(stream_function=self._stream))]
+
+    async def _stream(self, messages: list[ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
+        yield "A long "
+        await self.finish.wait()
+        yield "story."
+
+
+async def signalled(call: Call, count: int = 1) -> list[asyncio.Task[bool]]:
+    """The escalations of so many signals, which wait for the end of the turn."""
+    tasks = [asyncio.create_task(call.session.escalate(f"signal {number}")) for number in range(count)]
+    await wait_until(lambda: call.session.state.get("escalation"), "no escalation has begun")
+    return tasks
 
 
 async def becomes(store: Store, call_sid: str, state: State) -> Record:
@@ -92,7 +115,7 @@ async def test_the_task_has_routing_hints_and_priority(dial: Dial, monkeypatch: 
 
 
 @pytest.mark.parametrize("wrong", [{"priority": -1}, {"skill": "x"}, {"skills": "billing"}, None, 7])
-async def test_routing_that_makes_no_sense_costs_no_transfer(
+async def test_invalid_routing_does_not_stop_the_transfer(
     dial: Dial, monkeypatch: pytest.MonkeyPatch, wrong: Any
 ) -> None:
     monkeypatch.setattr(handoff, "routing", lambda session, reason: wrong)
@@ -178,46 +201,49 @@ async def test_a_signal_transfers_the_caller_after_an_announcement(dial: Dial, s
 
 
 async def test_a_signal_lets_the_agent_finish(dial: Dial) -> None:
-    call = await dial({"says": "One moment please, here is a long story.", "word_delay": 0.01})
+    model = HeldModel()
+    call = await dial(models=model.models)
     turn = await call.begins("Tell me")
-    await call.hears("moment")
-    assert await call.session.escalate("falling_sentiment")
+    await call.hears("long")
+    (escalating,) = await signalled(call)
+    model.finish.set()
+    assert await escalating
     await call.over()
-    assert turn.text == "One moment please, here is a long story."
+    assert turn.text == "A long story."
     assert call.remarks == [handoff.CONNECTING]
     assert [frame["type"] for frame in call.frames[-3:]] == ["text", "text", "end"]
 
 
 async def test_two_signals_are_one_transfer(dial: Dial) -> None:
-    call = await dial({"says": "A long story.", "word_delay": 0.01})
+    model = HeldModel()
+    call = await dial(models=model.models)
     await call.begins("Tell me")
-    await call.hears("A")
-    assert all(await asyncio.gather(call.session.escalate("one"), call.session.escalate("two")))
+    await call.hears("long")
+    escalating = await signalled(call, 2)
+    model.finish.set()
+    assert all(await asyncio.gather(*escalating))
     await call.over()
     assert call.remarks == [handoff.CONNECTING]
     assert [frame["type"] for frame in call.frames].count("end") == 1
 
 
 async def test_a_signal_that_waits_does_not_transfer_a_caller_twice(dial: Dial) -> None:
-    call = await dial({"says": "A long story about many things.", "word_delay": 0.02})
+    call = await dial(models=HeldModel().models)
     await call.begins("Tell me")
-    await call.hears("A")
-    waiting = asyncio.create_task(call.session.escalate("falling_sentiment"))
-    await asyncio.sleep(0.01)
+    await call.hears("long")
+    (escalating,) = await signalled(call)
     await call.says("Stop it")
     await call.over()
-    assert await waiting
+    assert await escalating
     said = [part.content for message in call.session.history for part in message.parts if isinstance(part, TextPart)]
     assert (call.turns[-1].text, said.count(handoff.CONNECTING)) == (handoff.CONNECTING, 1)
 
 
 async def test_a_signal_reaches_a_call_that_came_back(dial: Dial) -> None:
     call = await dial(YES)
-    call.session.actions.clear()  # as on another worker
+    call.session.actions.clear()  # as in another server process
     await call.drops()
-    async with asyncio.timeout(10):
-        while not call.session.actions:
-            await asyncio.sleep(0.005)
+    await wait_until(lambda: call.session.actions, "the call did not come back")
     assert await call.session.escalate("falling_sentiment")
     await call.over()
     assert call.task
@@ -262,7 +288,7 @@ async def test_an_interruption_of_the_announcement_does_not_stop_the_transfer(di
     assert call.task and call.queue
 
 
-async def test_a_caller_who_hangs_up_before_the_queue_has_abandoned_it(dial: Dial, store: Store) -> None:
+async def test_the_escalation_of_a_caller_who_hangs_up_before_the_queue_is_abandoned(dial: Dial, store: Store) -> None:
     call = await dial(YES, store=store)
     record = Record(payload=Payload(reason_code="caller_asked"), state=State.BRIEFING)
     call.session.state["escalation"] = record.model_dump(mode="json")
@@ -279,7 +305,7 @@ async def test_a_goodbye_is_no_transfer(dial: Dial, store: Store) -> None:
     assert await Records(store).get(call.sid) is None
 
 
-async def test_a_call_that_has_left_does_not_come_back_to_the_agent(dial: Dial) -> None:
+async def test_a_transferred_call_does_not_come_back_to_the_agent(dial: Dial) -> None:
     call = await transferred(dial)
     await call.account.happens(call, {"taskrouter": "accepted"})
     socket = await websocket(call.address)
@@ -298,14 +324,14 @@ class Broken(InProcess):
         await (asyncio.Event().wait() if key.startswith("escalation") else super().put(key, value, seconds))
 
 
-async def test_a_store_that_hangs_costs_no_transfer(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_hangs_does_not_stop_the_transfer(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.escalation.record.STORE_TIMEOUT", 0.01)
     call = await transferred(dial, Broken())
     await call.account.happens(call, {"taskrouter": "no_worker"})
     assert call.task and handoff.NO_WORKER in call.farewell
 
 
-async def test_another_worker_can_put_the_caller_in_the_queue(store: Store) -> None:
+async def test_another_server_can_put_the_caller_in_the_queue(store: Store) -> None:
     """The session's own state may be older than the transfer there."""
     app = create_app(defaults.settings(), [scripted(YES)], [], store=store, transport=SimulatedAccount().transport)
     await calls_of(app).start(CALL, caller=defaults.CALLER, called=defaults.CALLED, connection=Connection())
@@ -321,8 +347,8 @@ class Shared(InProcess):
     shared = True
 
 
-@pytest.mark.parametrize("store", [Shared(), None], ids=["with what it kept", "knowing nothing"])
-async def test_a_call_transferred_by_another_worker_stays_in_the_queue(
+@pytest.mark.parametrize("store", [Shared(), None], ids=["with a shared store", "without"])
+async def test_a_call_transferred_by_another_server_stays_in_the_queue(
     dial: Dial, monkeypatch: pytest.MonkeyPatch, store: Store | None
 ) -> None:
     call = await dial(ASKS, YES, store=store)
@@ -343,7 +369,7 @@ async def test_a_call_transferred_by_another_worker_stays_in_the_queue(
 
 
 @pytest.mark.virtual_time
-async def test_a_store_that_is_slow_for_others_costs_no_transfer() -> None:
+async def test_a_store_that_is_slow_for_other_calls_does_not_stop_the_transfer() -> None:
     app = create_app(defaults.settings(), [scripted(YES)], [], store=Broken(), transport=SimulatedAccount().transport)
     await calls_of(app).start(CALL, caller=defaults.CALLER, called=defaults.CALLED, connection=Connection())
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
@@ -384,10 +410,10 @@ async def test_a_human_accepts_and_completes(dial: Dial, store: Store) -> None:
 async def test_without_a_worker_the_caller_can_leave_a_message(
     dial: Dial, store: Store, monkeypatch: pytest.MonkeyPatch, event: str, state: State
 ) -> None:
-    told: list[Any] = []
+    calls: list[Any] = []
 
-    async def follow_up(*found: Any) -> None:
-        told.append(found)
+    async def follow_up(*args: Any) -> None:
+        calls.append(args)
 
     monkeypatch.setattr(handoff, "follow_up", follow_up)
     monkeypatch.setattr(handoff, "WAY_OUT", "voicemail")
@@ -397,17 +423,17 @@ async def test_without_a_worker_the_caller_can_leave_a_message(
     assert (record.way_out, str(record.recording)[:23]) == ("voicemail", "https://api.twilio.com/")
     assert call.farewell.endswith(f"{handoff.CALL_BACK} {phrases.GOODBYE}")
     assert f"{handoff.NO_WORKER} {handoff.MESSAGE}" in call.farewell
-    ((caller, task, recording),) = told
+    ((caller, task, recording),) = calls
     assert (caller, task["reason_code"], recording) == (defaults.CALLER, "billing_dispute", record.recording)
 
 
 async def test_without_a_worker_a_call_back_can_be_promised(
     dial: Dial, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Any] = []
+    calls: list[Any] = []
 
-    async def follow_up(*found: Any) -> None:
-        told.append(found)
+    async def follow_up(*args: Any) -> None:
+        calls.append(args)
         raise RuntimeError("the ticket system is down")
 
     monkeypatch.setattr(handoff, "follow_up", follow_up)
@@ -416,10 +442,10 @@ async def test_without_a_worker_a_call_back_can_be_promised(
     await call.account.happens(call, {"taskrouter": "no_worker"})
     assert call.farewell.endswith(f"{handoff.NO_WORKER} {handoff.CALL_BACK}")
     assert (await becomes(store, call.sid, State.TIMED_OUT)).way_out == "callback"
-    assert [caller for caller, *_ in told] == [defaults.CALLER]
+    assert [caller for caller, *_ in calls] == [defaults.CALLER]
 
 
-async def test_a_queue_that_is_full_is_said_at_once(dial: Dial) -> None:
+async def test_a_caller_hears_at_once_that_the_queue_is_full(dial: Dial) -> None:
     account = SimulatedAccount()
     account.given({"taskrouter": {"full": True}})
     call = await dial(ASKS, account=account)
@@ -428,7 +454,7 @@ async def test_a_queue_that_is_full_is_said_at_once(dial: Dial) -> None:
     assert handoff.NO_WORKER in call.farewell and handoff.WAITING not in call.farewell
 
 
-async def test_a_caller_who_hangs_up_in_the_queue_has_abandoned_it(dial: Dial, store: Store) -> None:
+async def test_the_escalation_of_a_caller_who_hangs_up_in_the_queue_is_abandoned(dial: Dial, store: Store) -> None:
     call = await transferred(dial, store)
     await call.hangs_up()
     await becomes(store, call.sid, State.ABANDONED)
@@ -495,7 +521,7 @@ async def test_an_unsigned_request_is_refused(desk: Desk, path: str) -> None:
         (State.ACCEPTED, "360", "Leave"),
         (State.TIMED_OUT, "1", "Leave"),
         (State.COMPLETED, "1", "Leave"),
-        (State.ABANDONED, "1", "Say"),  # in the eyes of a worker that had the call before
+        (State.ABANDONED, "1", "Say"),  # set by a server process that had the call before
         (State.ABANDONED, "300", "Leave"),
     ],
 )
@@ -510,7 +536,7 @@ async def test_a_caller_leaves_the_queue_at_the_timeout(
         assert await desk.state() is State.TIMED_OUT
 
 
-async def test_music_is_played_between_the_words(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_music_is_played_between_announcements(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handoff, "MUSIC", "https://agent.example/music.mp3")
     assert (await desk.post("/escalation/wait")).verbs == ["Say", "Play"]
 
@@ -519,7 +545,7 @@ async def test_music_is_played_between_the_words(desk: Desk, monkeypatch: pytest
 @pytest.mark.parametrize(
     "result", ["", "queue-full", "error", "system-error", "redirected", "leave", "timeout", "new-in-2027"]
 )
-async def test_after_the_queue_there_are_always_words(desk: Desk, state: State | None, result: str) -> None:
+async def test_the_caller_hears_an_announcement_after_the_queue(desk: Desk, state: State | None, result: str) -> None:
     if state:
         await desk.has_state(state)
     document = await desk.post("/escalation/after", QueueResult=result)
@@ -528,7 +554,7 @@ async def test_after_the_queue_there_are_always_words(desk: Desk, state: State |
 
 
 @pytest.mark.parametrize("result", ["bridged", "redirected-from-bridged"])
-async def test_after_a_human_the_caller_is_said_goodbye_to(desk: Desk, result: str) -> None:
+async def test_the_caller_hears_a_goodbye_after_the_human(desk: Desk, result: str) -> None:
     await desk.has_state(State.QUEUED)  # no event of the acceptance has come
     document = await desk.post("/escalation/after", QueueResult=result)
     assert (document.said, document.verbs) == (phrases.GOODBYE, ["Say", "Hangup"])
@@ -572,7 +598,7 @@ async def test_an_event_that_comes_twice_acts_once(desk: Desk) -> None:
     assert await desk.state() is State.QUEUED
 
 
-async def test_events_may_all_come_twice(dial: Dial, store: Store) -> None:
+async def test_every_event_may_come_twice(dial: Dial, store: Store) -> None:
     account = SimulatedAccount()
     account.given({"taskrouter": {"repeats": 2}})
     call = await transferred(dial, store, account)
@@ -581,7 +607,7 @@ async def test_events_may_all_come_twice(dial: Dial, store: Store) -> None:
 
 
 @pytest.mark.parametrize("attributes", ["", "{", "[]", "{}", '{"call_sid": null}', '{"call_sid": "CA2"}'])
-async def test_an_event_that_is_about_no_call_of_ours_is_answered(desk: Desk, attributes: str) -> None:
+async def test_an_event_of_an_unknown_call_is_answered(desk: Desk, attributes: str) -> None:
     assert await desk.event("task.created", TaskAttributes=attributes) == 204
 
 
@@ -591,7 +617,7 @@ async def test_without_flex_the_assignment_calls_the_worker(desk: Desk) -> None:
     assert answer.json() == {"instruction": "dequeue", "from": defaults.CALLED}
 
 
-async def test_nothing_personal_is_logged(dial: Dial, logged: Callable[[], str], store: Store) -> None:
+async def test_no_personal_data_is_logged(dial: Dial, logged: Callable[[], str], store: Store) -> None:
     call = await transferred(dial, store)
     await call.account.happens(call, {"taskrouter": "no_worker"})
     await becomes(store, call.sid, State.TIMED_OUT)
@@ -786,7 +812,7 @@ WRONG: dict[str, tuple[Any, str]] = {
         with_target(order_by="worker.level"),
         "'worker.level' is no order: write worker.level DESC",
     ),
-    "an order of texts": (with_target(order_by="worker.skills ASC"), "worker.skills is no whole number"),
+    "an order of texts": (with_target(order_by="worker.skills ASC"), "worker.skills is no integer in `worker`"),
     "a skip of nothing": (with_target(skip_if="workers.free == 0"), "workers.free is no attribute"),
     "a worker with a hyphen": ({**skills(), "worker": {"first-name": "x"}}, "write first_name"),
     "a timeout of nothing": (with_target(timeout=0), "workflow.filters.0.targets.0.timeout: 0 is invalid"),

@@ -1,4 +1,4 @@
-"""Transfer of a conversation in writing: announcements, silence of the agent, and no available worker."""
+"""Transfer of a text conversation: announcements, silence of the agent, and no available worker."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from agent import handoff, texts
 from app.escalation import Escalation
 from app.escalation.flex import channel_of
 from app.escalation.record import Payload, Record, Records, State
-from app.main import create_app
 from app.messaging.tests.test_messaging import HeldModel
 from app.session import Session, load_session, this_session
 from app.store import InProcess
 from app.twilio_api import twilio_client
 from kit import cli, defaults
 from kit.activity import outcomes, wait_until
+from kit.agent_app import build_app
 from kit.local_server import serve
 from kit.plugin import silence_logs
-from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.simulated_twilio.flex import wrong
 from kit.simulated_twilio.product import Fault, identifier
@@ -63,13 +62,14 @@ def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def followed_up(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    found: list[Any] = []
+    """The arguments of each call of `follow_up` of agent/handoff.py."""
+    calls: list[Any] = []
 
-    async def follow_up(*told: Any) -> None:
-        found.append(told)
+    async def follow_up(*args: Any) -> None:
+        calls.append(args)
 
     monkeypatch.setattr(handoff, "follow_up", follow_up)
-    return found
+    return calls
 
 
 def escalation(customer: Texter) -> Escalation:
@@ -113,7 +113,7 @@ def attributes(customer: Texter) -> dict[str, Any]:
 
 
 async def outside(customer: Texter) -> Session:
-    """The session as a signal loads it, on any worker."""
+    """The session as a signal loads it, in any server process."""
     found = await escalation(customer).transfers[-1]._session(customer.conversation)  # type: ignore[attr-defined]
     assert isinstance(found, Session)
     return found
@@ -126,7 +126,7 @@ async def remembered(customer: Texter) -> list[str]:
     return [str(part.content) for part in parts if isinstance(part, m.UserPromptPart | m.TextPart)]
 
 
-# --- the way to a human ---------------------------------------------------------------------------------------------
+# --- transfer to a human --------------------------------------------------------------------------------------------
 
 
 async def test_a_request_for_a_human_is_confirmed_and_becomes_a_task(reach: Reach) -> None:
@@ -151,8 +151,8 @@ async def test_the_task_has_routing_hints_priority_and_timeout(reach: Reach, mon
 
 async def test_text_before_the_tool_call_comes_first_in_one_message(reach: Reach) -> None:
     customer = await reach({"says": "Let me see. ", "calls": {"transfer_to_human": {}}, "then": "Never said."})
-    (told,) = await says(customer, PLEASE)
-    assert told.split() == f"Let me see. {handoff.CONNECTING}".split()
+    (reply,) = await says(customer, PLEASE)
+    assert reply.split() == f"Let me see. {handoff.CONNECTING}".split()
 
 
 async def test_a_sensitive_topic_does_not_wait_for_the_model(reach: Reach) -> None:
@@ -222,7 +222,7 @@ async def test_the_agent_is_silent_when_a_human_has_accepted(reach: Reach) -> No
     assert (len(tasks(customer)), customer.messaging.counts["left to a human"]) == (1, 4)
 
 
-async def test_when_the_human_has_finished_the_next_conversation_is_the_agents(reach: Reach) -> None:
+async def test_the_agent_answers_the_next_conversation_when_the_human_has_finished(reach: Reach) -> None:
     customer = await reach()
     await says(customer, PLEASE)
     await becomes(customer, "accepted")
@@ -232,7 +232,7 @@ async def test_when_the_human_has_finished_the_next_conversation_is_the_agents(r
     assert len(customer.account.conversations.known) == 2
 
 
-async def test_a_conversation_that_cannot_be_closed_stays_the_humans(reach: Reach) -> None:
+async def test_the_agent_stays_silent_when_the_conversation_cannot_be_closed(reach: Reach) -> None:
     customer = await reach()
     await says(customer, PLEASE)
     await becomes(customer, "accepted")
@@ -241,20 +241,33 @@ async def test_a_conversation_that_cannot_be_closed_stays_the_humans(reach: Reac
     assert await says(customer, "Thank you") == []
 
 
-async def test_a_request_before_the_server_stops_becomes_a_task() -> None:
-    account = SimulatedAccount()
-    app = create_app(defaults.settings(), [scripted({**ASKS, "delay": 0.05})], [], transport=account.transport)
+async def test_a_request_before_the_server_stops_becomes_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    account, stops = SimulatedAccount(), asyncio.Event()
+    answer = account.flex.answer
+
+    class Stopping(Escalation):
+        async def close(self) -> None:
+            stops.set()
+            await super().close()
+
+    async def answer_later(request: Any) -> Any:
+        await stops.wait()
+        for _ in range(50):  # longer than one pass of the event loop
+            await asyncio.sleep(0)
+        return await answer(request)
+
+    monkeypatch.setattr(account.flex, "answer", answer_later)
+    app = build_app(ASKS, account=account, capabilities=[Stopping])
     async with serve(app) as address:
         customer = Texter(app, address, account, defaults.CALLER, "SMS")
-        account.flex.fault = Fault(delay=0.05)
+        account.conversations.subscriber = account.flex.subscriber = None  # no webhook to a server that stops
         await customer.posts(customer.writes(PLEASE))
-        account.conversations.subscriber = account.flex.subscriber = None
     await customer.aclose()
     assert [message["content"]["text"] for message in account.conversations.sent] == [handoff.CONNECTING]
     assert len(account.taskrouter.tasks) == 1
 
 
-async def test_an_escalation_in_writing_is_stored_for_days(reach: Reach) -> None:
+async def test_an_escalation_is_stored_for_days(reach: Reach) -> None:
     kept: dict[str, float] = {}
 
     class Noting(InProcess):
@@ -267,7 +280,7 @@ async def test_an_escalation_in_writing_is_stored_for_days(reach: Reach) -> None
     assert kept["escalation"] >= kept["session"] > 6 * 24 * 3600
 
 
-async def test_another_worker_is_silent_too(reach: Reach) -> None:
+async def test_another_server_is_silent_too(reach: Reach) -> None:
     account, store = SimulatedAccount(), InProcess()
     one = await reach(account=account, store=store)
     other = await reach(account=account, store=store)
@@ -280,7 +293,7 @@ async def test_another_worker_is_silent_too(reach: Reach) -> None:
 # --- no worker accepts ----------------------------------------------------------------------------------------------
 
 
-async def test_without_a_worker_the_customer_is_told_and_the_agent_goes_on(
+async def test_without_a_worker_the_agent_tells_the_customer_and_answers_again(
     reach: Reach, followed_up: list[Any]
 ) -> None:
     customer = await reach()
@@ -308,7 +321,7 @@ async def test_a_human_can_be_asked_for_again(reach: Reach) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 500])
-async def test_when_flex_refuses_the_customer_is_told_and_nothing_is_lost(
+async def test_when_flex_refuses_the_agent_tells_the_customer_and_answers_again(
     reach: Reach, followed_up: list[Any], logged: Callable[[], str], status: int
 ) -> None:
     customer = await reach()
@@ -320,14 +333,14 @@ async def test_when_flex_refuses_the_customer_is_told_and_nothing_is_lost(
     assert "interaction.failed" in logged() and f'"status": {status}' in logged()
 
 
-async def test_a_flex_that_has_too_much_to_do_is_asked_again(reach: Reach) -> None:
+async def test_a_request_that_flex_throttles_is_repeated(reach: Reach) -> None:
     customer = await reach()
     customer.account.flex.fault = Fault(status=429, times=2)
     assert await says(customer, PLEASE) == [handoff.CONNECTING]
     assert len(tasks(customer)) == 1
 
 
-async def test_a_task_that_was_made_without_an_answer_counts(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_task_whose_creation_was_not_confirmed_counts(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     customer = await reach()
     flex, create = customer.account.flex, customer.account.flex.answer
 
@@ -369,7 +382,7 @@ async def test_a_long_conversation_with_a_human_does_not_time_out(reach: Reach) 
     assert await says(customer, "Hello?") == []
 
 
-async def test_a_closed_conversation_has_abandoned_its_escalation(reach: Reach) -> None:
+async def test_the_escalation_of_a_closed_conversation_is_abandoned(reach: Reach) -> None:
     customer = await reach()
     await says(customer, PLEASE)
     await customer.closes()
@@ -381,7 +394,7 @@ async def test_a_closed_conversation_has_abandoned_its_escalation(reach: Reach) 
 async def test_a_failing_follow_up_does_not_stop_the_message(
     reach: Reach, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
-    async def follow_up(*told: Any) -> None:
+    async def follow_up(*args: Any) -> None:
         raise RuntimeError("the ticket system is down")
 
     monkeypatch.setattr(handoff, "follow_up", follow_up)
@@ -392,7 +405,7 @@ async def test_a_failing_follow_up_does_not_stop_the_message(
 
 
 async def interrupted(customer: Texter, state: State) -> Record:
-    """An escalation whose worker has died: no interaction has been made."""
+    """An escalation whose server process died before it created the Interaction."""
     await says(customer, "Hello")
     payload = Payload(channel="sms", conversation_id=customer.conversation, reason_code="caller_asked")
     found = Record(payload=payload, state=state, since=datetime.now(UTC))
@@ -401,7 +414,7 @@ async def interrupted(customer: Texter, state: State) -> Record:
 
 
 @pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
-async def test_the_escalation_of_a_worker_that_died_is_continued(reach: Reach, where: State) -> None:
+async def test_the_escalation_of_a_server_that_died_is_continued(reach: Reach, where: State) -> None:
     customer = await reach()
     found = await interrupted(customer, where)
     assert await says(customer, "Are you there?") == [handoff.WAITING_IN_WRITING]
@@ -409,7 +422,7 @@ async def test_the_escalation_of_a_worker_that_died_is_continued(reach: Reach, w
 
 
 @pytest.mark.parametrize("where", [State.REQUESTED, State.BRIEFING])
-async def test_the_escalation_of_a_worker_that_died_may_fail(reach: Reach, where: State) -> None:
+async def test_the_escalation_of_a_server_that_died_may_fail(reach: Reach, where: State) -> None:
     customer = await reach()
     await interrupted(customer, where)
     customer.account.flex.fault = Fault(status=400)
@@ -442,13 +455,13 @@ async def test_two_signals_are_one_transfer(reach: Reach) -> None:
     assert (customer.unread(), len(tasks(customer))) == ([handoff.CONNECTING], 1)
 
 
-async def test_one_escalation_begins_where_none_is_under_way() -> None:
-    records, over = Records(InProcess()), {State.TIMED_OUT}
+async def test_an_escalation_begins_only_when_none_is_in_progress() -> None:
+    records, replaceable = Records(InProcess()), {State.TIMED_OUT}
     first, second = (Record(payload=Payload(reason_code="x")) for _ in range(2))
-    assert await records.begin("conv_1", first, over)
-    assert not await records.begin("conv_1", second, over)
+    assert await records.begin("conv_1", first, replaceable)
+    assert not await records.begin("conv_1", second, replaceable)
     await records.move("conv_1", State.TIMED_OUT, first.id)
-    assert await records.begin("conv_1", second, over)
+    assert await records.begin("conv_1", second, replaceable)
     assert await records.get("conv_1") == second
 
 
@@ -483,7 +496,7 @@ async def test_a_signal_lets_the_agent_finish(reach: Reach) -> None:
     assert customer.unread() == ["A long story.", handoff.CONNECTING]
 
 
-async def test_negative_sentiment_in_writing_transfers_to_a_human(reach: Reach) -> None:
+async def test_negative_sentiment_of_messages_transfers_to_a_human(reach: Reach) -> None:
     """Only where the project has level 3."""
     pytest.importorskip("app.intelligence")
     customer = await reach()
@@ -528,8 +541,8 @@ async def test_your_own_tool_may_escalate(reach: Reach) -> None:
 # --- beside calls ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_call_and_a_conversation_in_writing_do_not_mix(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even if Twilio takes them for one conversation, as it does when it groups by profile."""
+async def test_a_call_and_a_text_conversation_do_not_mix(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even when Twilio makes one conversation of both, as it does when it groups by profile."""
     pytest.importorskip("app.escalation.enqueue")
     from kit.caller import caller_on
 
@@ -675,7 +688,7 @@ def test_an_interaction_that_flex_would_refuse_is_refused(channel: dict[str, Any
     assert wrong({**GOOD_CHANNEL, **channel}, {"properties": {**GOOD_ROUTING, **routing}})
 
 
-# --- nothing personal, and the terminal -----------------------------------------------------------------------------
+# --- no personal data, and the terminal -----------------------------------------------------------------------------
 
 
 async def test_escalations_are_logged_without_personal_data(reach: Reach, logged: Callable[[], str]) -> None:

@@ -223,8 +223,11 @@ async def test_remember_fails_once_after_the_caller_was_forgotten_during_a_call(
 ) -> None:
     await memory.find_or_create_profile(ADA)
     script: list[dict[str, Any]] = [{"hears": "tea", "calls": {"remember": {"fact": "Prefers tea."}}}, {"says": "Yes."}]
-    talk = await begin(*script, capabilities=[Memory], database_url=url, memory_budget=1.5)
+    patient = type("Memory", (Memory,), {"lookup_timeout": 60.0, "request_timeout": 60.0})
+    talk = await begin(*script, capabilities=[patient], database_url=url)
     await talk.says("Hello")
+    (capability,) = talk.app.state.conversations.capabilities
+    await asyncio.wait([capability.lookups[(await talk.session()).id].task])  # it has found the profile
     await memory.forget(ADA)
     assert "could not be kept" in (await talk.says("I like tea")).text
     assert await rows(memory, Entry) == 0
