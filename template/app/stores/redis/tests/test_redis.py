@@ -20,7 +20,6 @@ from app.stores.redis import RedisStore
 from app.stores.tests.shared_store import PASSWORD, REQUEST_TIMEOUT, EverySharedStore
 from kit import defaults
 from kit.activity import wait_until
-from kit.caller import calls_of
 from kit.plugin import Begin
 
 
@@ -200,5 +199,6 @@ def test_one_worker_and_the_simulator_need_no_redis() -> None:
 async def test_a_session_is_saved_in_redis_when_a_url_is_set(server: Server, begin: Begin) -> None:
     talk = await begin({"says": "Yes."}, redis_url=server.url, store_prefix="mine:")
     await talk.says("Hello")
-    store = calls_of(talk.app).store
+    store = RedisStore(server.url, "mine:")
     assert await store.redis.get(f"mine:value:session:{(await talk.session()).id}")
+    await store.close()
