@@ -136,8 +136,9 @@ async def first_word(name: str) -> float:
         async with dial_app(app, pace=1.0, account=simulated) as line:
             await asyncio.sleep(SPEAKS_AFTER)
             turn = await line.begins("Is my tea here?")
-            while turn.first is None:
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(60):
+                while turn.first is None:
+                    await asyncio.sleep(0.001)
             told = str([getattr(message, "instructions", "") for message in line.session.turn.messages])
     assert ("Drinks tea." in told) == (name != "no memory"), f"{name}: the model was told {told}"
     return turn.first
