@@ -1,24 +1,33 @@
-"""Tests of the history after an interruption, for every runtime with a tool loop of another framework or service."""
+"""For the tests of runtimes with a tool loop of another framework or service: waits, and interrupted turns."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
+from kit.activity import wait_until
 from kit.caller import Call
 from kit.conventions import played
 from kit.voice_fixtures import Dial
 
+DEADLINE = 10.0  # seconds of silence; only `advance_clock` makes them pass
+LIMIT = 30.0  # seconds after which a test fails that waits for an event
+
 
 def event_loop_runs(loop: asyncio.AbstractEventLoop) -> bool:
-    """False if the event loop is blocked while this thread waits for it. Called on the loop, it waits 5 seconds."""
+    """False if the event loop is blocked while this thread waits for it. Called on the loop, it waits for LIMIT."""
     ran = threading.Event()
     loop.call_soon_threadsafe(ran.set)
-    return ran.wait(5)
+    return ran.wait(LIMIT)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    await wait_until(condition, "the condition is not met", LIMIT)
 
 
 class InterruptedTurns:
@@ -69,6 +78,6 @@ class InterruptedTurns:
         await begun.wait()
         await call.interrupts()
         interrupted.set()
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), LIMIT)
         await self.three_more_turns(call)
         assert "found" in str(call.session.history)

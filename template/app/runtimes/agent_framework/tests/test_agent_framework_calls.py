@@ -23,7 +23,7 @@ from app.runtimes.microsoft_agents.base import Tokens
 from app.runtimes.microsoft_agents.messages import chat_messages
 from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
 from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, reasoning, response, text, tool_call
-from app.runtimes.tests.interruptions import InterruptedTurns, event_loop_runs
+from app.runtimes.tests.interruptions import DEADLINE, LIMIT, InterruptedTurns, event_loop_runs
 from app.session import this_session
 from kit import defaults
 from kit.caller import Call
@@ -78,12 +78,18 @@ async def test_the_model_gets_the_error_of_a_tool_without_its_text(dial: Dial) -
     assert (await call.says("Do it")).text == TOOL_FAILED.format("RuntimeError")
 
 
-async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial) -> None:
+async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial, advance_clock: Callable[[float], None]) -> None:
+    started = asyncio.Event()
+
     async def look_up() -> None:
+        started.set()
         await asyncio.Event().wait()
 
-    call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up], deadline=0.2)
-    assert TOOL_FAILED.format("TimeoutError") in (await call.says("look")).text
+    call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up], deadline=DEADLINE)
+    turn = await call.begins("look")
+    await started.wait()
+    advance_clock(2 * DEADLINE)
+    assert TOOL_FAILED.format("TimeoutError") in (await call.hears_out(turn)).text
 
 
 async def test_two_tool_calls_of_one_response_both_get_results(dial: Dial) -> None:
@@ -223,13 +229,18 @@ async def test_a_response_without_tokens_is_a_failure(dial: Dial, logged: Callab
     assert "the stream ended before it began" in logged()
 
 
-async def test_the_next_deployment_answers_when_one_is_silent(dial: Dial) -> None:
+async def test_the_next_deployment_answers_when_one_is_silent(
+    dial: Dial, advance_clock: Callable[[float], None]
+) -> None:
     """Its reasoning is not a token."""
     thinking = [*reasoning(), event("silence")]
     down, up = ResponsesAPI(thinking), ResponsesAPI(text("Yes."))
-    call = await dial(models=azure(down, up, deadline=0.3), deadline=0.3)
-    assert (await call.says("Hello")).text.endswith("Yes.")
-    await asyncio.wait_for(down.closed.wait(), 5)
+    call = await dial(models=azure(down, up), deadline=DEADLINE)
+    turn = await call.begins("Hello")
+    await down.silent.wait()
+    advance_clock(DEADLINE)
+    assert (await call.hears_out(turn)).text == f"{phrases.HOLD} Yes."
+    await asyncio.wait_for(down.closed.wait(), LIMIT)
 
 
 async def test_a_deployment_that_breaks_off_is_not_replaced(dial: Dial) -> None:
@@ -247,7 +258,7 @@ async def test_an_interruption_closes_the_request(dial: Dial) -> None:
     await call.begins("Hello")
     await call.hears("One two")
     await call.interrupts(after="One")
-    await asyncio.wait_for(api.closed.wait(), 5)
+    await asyncio.wait_for(api.closed.wait(), LIMIT)
 
 
 async def test_the_log_has_the_error_and_nothing_of_the_conversation(dial: Dial, logged: Callable[[], str]) -> None:

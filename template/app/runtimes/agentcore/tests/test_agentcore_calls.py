@@ -26,7 +26,7 @@ from app.runtimes.agentcore import MAX_FRAME, AgentCore, DeployedRuntime, fragme
 from app.runtimes.agentcore.fake import ARN, ScriptedRuntime
 from app.runtimes.aws.messages import bedrock_messages
 from app.runtimes.aws.scripted_strands import ScriptedBedrock, reject_like_bedrock
-from app.runtimes.tests.interruptions import InterruptedTurns, event_loop_runs
+from app.runtimes.tests.interruptions import DEADLINE, LIMIT, InterruptedTurns, event_loop_runs, until
 from app.session import Session
 from kit import defaults
 from kit.conventions import played
@@ -35,12 +35,6 @@ from kit.voice_fixtures import Dial
 
 NUMBERS = [{"hears": str(number), "says": f"This is {number}."} for number in range(2, 6)]
 LONG = {"hears": "everything", "says": "One two three four five six seven eight nine ten.", "word_delay": 0.02}
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 Talk = Callable[[WebSocket], Awaitable[None]]
@@ -123,7 +117,7 @@ async def test_a_websocket_that_closes_between_two_turns_is_replaced(dial: Dial)
 
 
 async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
-    dial: Dial, monkeypatch: pytest.MonkeyPatch
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, advance_clock: Callable[[float], None]
 ) -> None:
     model, opened = scripted({"says": "Yes."}), list[str]()
     open_at_once, accepts = model.open, asyncio.Event()
@@ -135,8 +129,11 @@ async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
         return connection
 
     monkeypatch.setattr(model, "open", open_slowly)
-    call = await dial(models=[model], deadline=0.2)
-    assert (await call.says("Hello")).text.endswith(phrases.APOLOGY)
+    call = await dial(models=[model], deadline=DEADLINE)
+    turn = await call.begins("Hello")
+    await until(lambda: call.session.turn and call.session.turn.record)
+    advance_clock(DEADLINE)
+    assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {phrases.APOLOGY}".split()
     accepts.set()
     await until(lambda: model.sockets)
     assert (await call.says("Hello")).text == "Yes."
@@ -201,25 +198,40 @@ async def disconnects(websocket: WebSocket) -> None:
     await websocket.close()
 
 
-async def stays_silent(websocket: WebSocket) -> None:
-    await websocket.receive()
-
-
-FAILURES = [reports_an_error, sends_an_unknown_frame, sends_an_invalid_reason, disconnects, stays_silent]
+FAILURES = [reports_an_error, sends_an_unknown_frame, sends_an_invalid_reason, disconnects]
 
 
 @pytest.mark.parametrize("talk", FAILURES)
 async def test_a_failure_of_the_runtime_ends_in_an_apology(dial: Dial, logged: Callable[[], str], talk: Talk) -> None:
-    call = await dial(models=[runtime(talk)], deadline=0.3)
-    assert (await call.says("Hello")).text.removeprefix(phrases.HOLD).strip() == phrases.APOLOGY
+    call = await dial(models=[runtime(talk)], deadline=DEADLINE)
+    assert (await call.says("Hello")).text == phrases.APOLOGY
     log = logged()
     assert "model.failed" in log and "secret" not in log
 
 
 @pytest.mark.parametrize("talk", FAILURES)
 async def test_the_second_runtime_answers_when_the_first_fails(dial: Dial, talk: Talk) -> None:
-    call = await dial(models=[runtime(talk), scripted({"says": "Yes."})], deadline=0.5)
-    assert (await call.says("Hello")).text.removeprefix(phrases.HOLD).strip() == "Yes."
+    call = await dial(models=[runtime(talk), scripted({"says": "Yes."})], deadline=DEADLINE)
+    assert (await call.says("Hello")).text == "Yes."
+
+
+@pytest.mark.parametrize("second", ["Yes.", None])
+async def test_a_silent_runtime_is_given_up_at_the_deadline(
+    dial: Dial, logged: Callable[[], str], advance_clock: Callable[[float], None], second: str | None
+) -> None:
+    asked = asyncio.Event()
+
+    async def stays_silent(websocket: WebSocket) -> None:
+        asked.set()
+        await websocket.receive()
+
+    others = [scripted({"says": second})] if second else []
+    call = await dial(models=[runtime(stays_silent), *others], deadline=DEADLINE)
+    turn = await call.begins("Hello")
+    await asked.wait()
+    advance_clock(DEADLINE)
+    assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {second or phrases.APOLOGY}".split()
+    assert "model.failed" in logged()
 
 
 async def test_a_runtime_that_breaks_off_is_not_replaced(dial: Dial) -> None:
@@ -260,7 +272,7 @@ async def test_tokens_over_http_are_sent_as_they_arrive(dial: Dial) -> None:
     async def script(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
         for token in ("One ", "two "):
             yield token
-        await asyncio.to_thread(more.wait, 5)
+        await asyncio.to_thread(more.wait, LIMIT)
         yield "three."
 
     model = played(FunctionModel(stream_function=script))
@@ -284,7 +296,7 @@ async def test_the_turn_after_an_interruption_over_http_gets_its_own_answer(dial
 async def test_a_runtime_that_refuses_every_request_ends_in_an_apology(dial: Dial) -> None:
     model = scripted({"says": "Yes."})
     model.front_door.closed = {"websocket", "http"}
-    call = await dial(models=[model], deadline=2.0)
+    call = await dial(models=[model], deadline=DEADLINE)
     assert (await call.says("Hello")).text == phrases.APOLOGY
 
 
@@ -374,7 +386,7 @@ async def test_a_second_request_cancels_the_answer_to_the_first() -> None:
     for text in ("first", "second"):
         await socket.send(json.dumps(ASK | {"messages": [{"role": "user", "content": [{"text": text}]}]}))
         tokens.append(json.loads(await socket.recv())["token"])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT):
         await cancelled.wait()
         frames = [json.loads(await socket.recv())["type"] for _ in range(2)]
     await socket.close()
@@ -395,7 +407,7 @@ async def test_an_interruption_stops_the_model(dial: Dial) -> None:
     call = await dial(models=[played(FunctionModel(stream_function=stream))])
     await call.begins("everything")
     await call.interrupts(after="One")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT):
         await stopped.wait()
 
 

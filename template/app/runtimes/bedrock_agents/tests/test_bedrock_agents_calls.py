@@ -26,6 +26,7 @@ from app.registry import load_tools
 from app.runtimes.bedrock_agents import BedrockAgents, Reply, ToolRequest, runtime_client
 from app.runtimes.bedrock_agents.commands import function_schema
 from app.runtimes.bedrock_agents.fake import ScriptedAgent, event, played
+from app.runtimes.tests.interruptions import DEADLINE, LIMIT, until
 from app.turn import Turn
 from kit import cli, defaults
 from kit.caller import caller_on
@@ -42,12 +43,6 @@ LONG = {"hears": "story", "says": "One two three four five six seven eight.", "w
 def readers() -> list[threading.Thread]:
     """The threads that read answers."""
     return [thread for thread in threading.enumerate() if thread.name == "bedrock-agent"]
-
-
-async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def requests(agent: ScriptedAgent, number: int = -1) -> dict[str, Any]:
@@ -115,9 +110,23 @@ def test_the_timeouts_follow_the_deadline() -> None:
     assert (config.connect_timeout, config.read_timeout) == (2.0, 8.0)
 
 
-async def test_the_only_agent_may_be_silent_for_longer_than_the_deadline(dial: Dial) -> None:
-    call = await dial({"says": "Yes.", "delay": 0.4}, deadline=0.2)
-    assert (await call.says("Hello")).text == f"{phrases.HOLD} Yes."
+async def test_the_only_agent_may_be_silent_for_longer_than_the_deadline(
+    dial: Dial, advance_clock: Callable[[float], None]
+) -> None:
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def script(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        asked.set()
+        await answers.wait()
+        yield "Yes."
+
+    call = await dial(models=[played(FunctionModel(stream_function=script))], deadline=DEADLINE)
+    turn = await call.begins("Hello")
+    await asked.wait()
+    advance_clock(DEADLINE)
+    await call.hears(phrases.HOLD)
+    answers.set()
+    assert (await call.hears_out(turn)).text == f"{phrases.HOLD} Yes."
 
 
 # --- interruptions --------------------------------------------------------------------------------------------------
@@ -128,7 +137,7 @@ async def test_an_interruption_closes_the_stream(wire: Wire, dial: Dial) -> None
     await call.begins("Hello")
     await call.hears("One")
     await call.interrupts(after="One")
-    await asyncio.wait_for(wire.gone.wait(), 2)
+    await asyncio.wait_for(wire.gone.wait(), LIMIT)
     await until(lambda: not readers())
 
 
@@ -180,7 +189,7 @@ async def test_the_history_holds_only_text_that_the_caller_heard(dial: Dial) -> 
 
 
 async def test_roles_alternate_when_nothing_was_heard(dial: Dial) -> None:
-    agent = scripted({"hears": "first", "delay": 0.3, "says": "Never heard."}, YES)
+    agent = scripted({"hears": "first", "hangs": True}, YES)
     call = await dial(models=[agent])
     await call.begins("first")
     await call.interrupts()

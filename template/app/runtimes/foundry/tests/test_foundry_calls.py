@@ -24,7 +24,7 @@ from app.runtimes.foundry.prompt_agent import PromptAgent
 from app.runtimes.microsoft_agents.messages import chat_messages
 from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
 from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, reasoning, response, text, tool_call
-from app.runtimes.tests.interruptions import InterruptedTurns
+from app.runtimes.tests.interruptions import DEADLINE, LIMIT, InterruptedTurns
 from kit import cli, defaults
 from kit.caller import Call
 from kit.plugin import silence_logs
@@ -82,7 +82,7 @@ async def test_the_history_is_right_after_an_interruption(dial: Dial) -> None:
     await call.begins("Tell me a story")
     await call.hears("Once upon")
     await call.interrupts(after="Once")
-    await asyncio.wait_for(api.closed.wait(), 5)
+    await asyncio.wait_for(api.closed.wait(), LIMIT)
     await three_more_turns(call)
     texts = [item["content"][0]["text"] for item in api.bodies[-1]["input"]]
     assert texts == ["Tell me a story", "Once", "one", "Yes.", "two", "Yes.", "three"]
@@ -162,10 +162,13 @@ async def test_the_version_in_the_environment_is_not_used_for_the_second_agent(
     assert up.bodies[0]["agent_reference"] == {"type": "agent_reference", "name": "second"}
 
 
-async def test_the_next_agent_answers_when_one_is_silent(dial: Dial) -> None:
+async def test_the_next_agent_answers_when_one_is_silent(dial: Dial, advance_clock: Callable[[float], None]) -> None:
     down, up = ResponsesAPI([event("silence")]), ResponsesAPI(text("Yes."))
-    call = await dial(models=foundry(down, up, deadline=0.3), deadline=0.3)
-    assert (await call.says("Hello")).text.endswith("Yes.")
+    call = await dial(models=foundry(down, up), deadline=DEADLINE)
+    turn = await call.begins("Hello")
+    await down.silent.wait()
+    advance_clock(DEADLINE)
+    assert (await call.hears_out(turn)).text == f"{phrases.HOLD} Yes."
 
 
 async def test_the_log_has_the_error_and_nothing_of_the_conversation(dial: Dial, logged: Callable[[], str]) -> None:

@@ -75,6 +75,7 @@ class ResponsesAPI:
     def __init__(self, *responses: Sequence[dict[str, Any]] | int) -> None:
         self.responses = list(responses)
         self.requests: list[httpx2.Request] = []
+        self.silent = asyncio.Event()
         self.closed = asyncio.Event()
         self.client = httpx2.AsyncClient(transport=httpx2.MockTransport(self.respond))
 
@@ -94,6 +95,7 @@ class ResponsesAPI:
             ended = any(each["type"] in ("response.failed", "silence") for each in events)
             for each in [response("created"), *events, *([] if ended else [response("completed")])]:
                 if each["type"] == "silence":
+                    self.silent.set()
                     await asyncio.Event().wait()
                 yield f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode()
         finally:

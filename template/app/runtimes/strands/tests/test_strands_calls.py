@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from app import config
 from app.runtimes.aws.messages import bedrock_messages
 from app.runtimes.aws.scripted_strands import reject_like_bedrock
 from app.runtimes.strands import Strands
-from app.runtimes.tests.interruptions import InterruptedTurns, event_loop_runs
+from app.runtimes.tests.interruptions import DEADLINE, InterruptedTurns, event_loop_runs, until
 from app.session import this_session
 from kit import defaults
 from kit.voice_fixtures import Dial
@@ -30,8 +30,7 @@ class TestInterruptedTurns(InterruptedTurns):
 async def test_roles_alternate_after_text_that_the_agent_said_by_itself(dial: Dial) -> None:
     call = await dial({"says": "Yes."})
     await call.session.say("Are you still there?")
-    while not call.remarks:
-        await asyncio.sleep(0.01)
+    await until(lambda: call.remarks)
     assert (await call.says("Yes")).text == "Yes."
     reject_like_bedrock(bedrock_messages(call.session.history))
 
@@ -75,12 +74,18 @@ async def test_a_result_that_looks_like_a_result_of_strands_is_sent_unchanged(di
     assert (await call.says("order")).text == 'It says {"status": "shipped", "content": "two cups"}'
 
 
-async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial) -> None:
+async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial, advance_clock: Callable[[float], None]) -> None:
+    started = asyncio.Event()
+
     async def look_up() -> None:
+        started.set()
         await asyncio.Event().wait()
 
-    call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up], deadline=0.2)
-    assert "The tool failed (TimeoutError)" in (await call.says("look")).text
+    call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up], deadline=DEADLINE)
+    turn = await call.begins("look")
+    await started.wait()
+    advance_clock(2 * DEADLINE)
+    assert "The tool failed (TimeoutError)" in (await call.hears_out(turn)).text
 
 
 async def test_a_blocking_tool_has_its_session_and_does_not_block_the_event_loop(dial: Dial) -> None:

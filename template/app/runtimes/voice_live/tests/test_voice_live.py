@@ -15,6 +15,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 from agent import phrases
 from app.environment import SettingsError, load
+from app.runtimes.tests.interruptions import DEADLINE, LIMIT, until
 from app.runtimes.voice_live import VoiceLive, VoiceLiveSocket
 from app.runtimes.voice_live.fake import KEY, Conversation, ErrorEvent
 from app.session import Session
@@ -27,12 +28,12 @@ from kit.voice_fixtures import Dial
 
 NUMBERS = [{"hears": str(number), "says": f"This is {number}."} for number in range(2, 6)]
 LONG = {"hears": "everything", "says": "One two three four five six seven eight nine ten.", "word_delay": 0.02}
+CANCEL_TIMEOUT = 10.0  # seconds; only `advance_clock` makes them pass
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
+@pytest.fixture(autouse=True)
+def long_cancel_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.runtimes.voice_live.CANCEL_TIMEOUT", CANCEL_TIMEOUT)
 
 
 def texts(conversation: Conversation) -> list[str]:
@@ -113,7 +114,6 @@ async def test_a_requested_response_is_cancelled_when_it_begins(dial: Dial) -> N
 
     async def create_slowly(conversation: Conversation) -> None:
         del model.service.handlers["response.create"]
-        asyncio.get_running_loop().call_later(0.1, begins.set)
         await begins.wait()
         await conversation.take({"type": "response.create"})
 
@@ -121,6 +121,10 @@ async def test_a_requested_response_is_cancelled_when_it_begins(dial: Dial) -> N
     call = await dial(models=[model])
     await call.begins("everything")
     await until(lambda: model.service.conversations and model.service.conversations[0].sent("response.create"))
+    turn = await call.begins("And 5?")
+    await until(lambda: call.session.turn.user_text == "And 5?" and call.session.turn.record)
+    begins.set()
+    assert (await call.hears_out(turn)).text == "This is 5."
     await three_more_turns(call)
     (conversation,) = model.service.conversations
     assert len(conversation.sent("response.cancel")) == 1
@@ -143,10 +147,9 @@ async def test_a_late_cancellation_is_not_a_failure(dial: Dial) -> None:
 
 
 async def test_a_response_that_does_not_stop_is_left_with_its_websocket(
-    dial: Dial, monkeypatch: pytest.MonkeyPatch
+    dial: Dial, advance_clock: Callable[[float], None]
 ) -> None:
-    monkeypatch.setattr("app.runtimes.voice_live.CANCEL_TIMEOUT", 0.05)
-    model = scripted({**LONG, "word_delay": 10.0}, *NUMBERS)
+    model = scripted({**LONG, "word_delay": 60.0}, *NUMBERS)
 
     async def deaf(conversation: Conversation) -> None:
         """Ignore the event."""
@@ -155,6 +158,8 @@ async def test_a_response_that_does_not_stop_is_left_with_its_websocket(
     call = await dial(models=[model])
     await call.begins("everything")
     await call.interrupts(after="One")
+    await until(lambda: model.service.conversations[0].sent("response.cancel"))
+    advance_clock(CANCEL_TIMEOUT)
     await three_more_turns(call)
     await until(lambda: model.sockets[0].websocket.close_code)
     assert len(model.sockets) == 2
@@ -227,15 +232,11 @@ async def disconnects(conversation: Conversation) -> None:
     await conversation.socket.close()
 
 
-async def stays_silent(conversation: Conversation) -> None:
-    """Send no event."""
-
-
 async def sends_invalid_json(conversation: Conversation) -> None:
     await conversation.socket.send("a secret of the caller")
 
 
-FAILURES = [rejects, sends_an_unknown_code, fails, disconnects, stays_silent, sends_invalid_json]
+FAILURES = [rejects, sends_an_unknown_code, fails, disconnects, sends_invalid_json]
 
 
 @pytest.mark.parametrize("broken", FAILURES)
@@ -244,9 +245,8 @@ async def test_a_failure_of_the_service_ends_in_an_apology(
 ) -> None:
     model = scripted({"says": "Yes."})
     model.service.handlers["response.create"] = broken
-    call = await dial(models=[model], deadline=0.3)
-    turn = await call.says("Hello")
-    assert turn.text.removeprefix(phrases.HOLD).strip() == phrases.APOLOGY
+    call = await dial(models=[model], deadline=DEADLINE)
+    assert (await call.says("Hello")).text == phrases.APOLOGY
     log = logged()
     assert "model.failed" in log and "secret" not in log and KEY not in log
 
@@ -266,8 +266,29 @@ async def test_the_log_has_the_close_code_of_a_websocket(dial: Dial, logged: Cal
 async def test_the_second_model_answers_when_the_first_fails(dial: Dial, broken: Event) -> None:
     model = scripted({"says": "Yes."})
     model.service.handlers["response.create"] = broken
-    call = await dial(models=[model, scripted({"says": "Yes."})], deadline=0.5)
-    assert (await call.says("Hello")).text.removeprefix(phrases.HOLD).strip() == "Yes."
+    call = await dial(models=[model, scripted({"says": "Yes."})], deadline=DEADLINE)
+    assert (await call.says("Hello")).text == "Yes."
+
+
+@pytest.mark.parametrize("second", ["Yes.", None])
+async def test_a_silent_service_is_given_up_at_the_deadline(
+    dial: Dial, logged: Callable[[], str], advance_clock: Callable[[float], None], second: str | None
+) -> None:
+    asked = asyncio.Event()
+
+    async def stays_silent(conversation: Conversation) -> None:
+        asked.set()
+
+    model = scripted({"says": "Yes."})
+    model.service.handlers["response.create"] = stays_silent
+    others = [scripted({"says": second})] if second else []
+    call = await dial(models=[model, *others], deadline=DEADLINE)
+    turn = await call.begins("Hello")
+    await asked.wait()
+    advance_clock(DEADLINE)
+    assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {second or phrases.APOLOGY}".split()
+    log = logged()
+    assert "model.failed" in log and KEY not in log
 
 
 @pytest.mark.parametrize("broken", [rejects, fails, disconnects])
@@ -339,7 +360,7 @@ async def test_a_model_that_is_refused_after_the_handshake_is_logged(dial: Dial,
 
 
 async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
-    dial: Dial, monkeypatch: pytest.MonkeyPatch
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, advance_clock: Callable[[float], None]
 ) -> None:
     model, opened = scripted({"says": "Yes."}), list[int]()
     open_at_once, accepts = model.open, asyncio.Event()
@@ -351,8 +372,11 @@ async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
         return socket
 
     monkeypatch.setattr(model, "open", open_slowly)
-    call = await dial(models=[model], deadline=0.2)
-    assert (await call.says("Hello")).text.endswith(phrases.APOLOGY)
+    call = await dial(models=[model], deadline=DEADLINE)
+    turn = await call.begins("Hello")
+    await until(lambda: call.session.turn and call.session.turn.record)
+    advance_clock(DEADLINE)
+    assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {phrases.APOLOGY}".split()
     accepts.set()
     await until(lambda: model.sockets)
     assert (await call.says("Hello")).text == "Yes."
@@ -422,7 +446,7 @@ async def test_the_model_gets_wrong_arguments_as_a_result(dial: Dial, wrong: str
 
 async def test_two_calls_at_once_have_their_own_tools_and_instructions() -> None:
     model = scripted({"hears": "look", "calls": {"look": {}}, "then": "{result}", "delay": 0.05})
-    voice_live = VoiceLive([model], 5.0)
+    voice_live = VoiceLive([model], LIMIT)
     await voice_live.warm_up()
     answers: dict[str, str] = {}
 
