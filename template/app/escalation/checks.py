@@ -11,8 +11,8 @@ from typing import Any
 from twilio.base.exceptions import TwilioRestException
 
 from app.escalation import EVENTS
-from app.escalation.resources import read
-from app.escalation.routing import RoutingError, load, workflow
+from app.escalation.resources import comparable
+from app.escalation.routing import RoutingError, load, workflow_configuration
 from kit.doctor.check import Context, check, listed, masked, shown
 
 WORKFLOWS = "https://www.twilio.com/docs/taskrouter/workflow-configuration"
@@ -87,8 +87,8 @@ async def sends_events(context: Context) -> AsyncIterator[str]:
 )
 async def sends_every_event(context: Context) -> AsyncIterator[str]:
     """The event filter of the workspace leaves out no event that the server needs."""
-    chosen = (await place(context)).workspace.events_filter
-    if missing := set(EVENTS) - set((chosen or "").split(",")) if chosen else set():
+    events_filter = (await place(context)).workspace.events_filter
+    if events_filter and (missing := set(EVENTS) - set(events_filter.split(","))):
         yield f"The workspace's event filter leaves out {', '.join(sorted(missing))}."
 
 
@@ -129,7 +129,7 @@ async def queues_have_workers(context: Context) -> AsyncIterator[str]:
 
 @check(
     "ESC008",
-    hint="Run agent setup apply, or write into agent/routing.yml what TaskRouter has.",
+    hint="Run agent setup apply, or copy the queues and rules of TaskRouter into agent/routing.yml.",
     docs=WORKFLOWS,
     live=True,
     requires=("ESC001", "ESC006"),
@@ -144,8 +144,8 @@ async def equals_routing_file(context: Context) -> AsyncIterator[str]:
         elif queues[name].target_workers != workers:
             yield f"The queue {name} takes {queues[name].target_workers}, and in agent/routing.yml {workers}."
     if routing.queues.keys() <= queues.keys():
-        written = workflow(routing, {name: queue.sid for name, queue in queues.items()})
-        if read((await place(context)).workflow.configuration) != read(json.dumps(written)):
+        wanted = workflow_configuration(routing, {name: queue.sid for name, queue in queues.items()})
+        if comparable((await place(context)).workflow.configuration) != comparable(json.dumps(wanted)):
             yield "The workflow has other rules than agent/routing.yml: tasks reach other workers than it says."
 
 
@@ -158,7 +158,7 @@ class Place:
 
 
 async def find_place(context: Context) -> Place | None:
-    """The workflow and its workspace, which the SID of a workflow does not name. None when no workspace has it."""
+    """The workflow and its workspace, found by a search of all workspaces. None when no workspace has the workflow."""
     workspaces = context.account.taskrouter.v1.workspaces
     for workspace in await listed(workspaces):
         try:

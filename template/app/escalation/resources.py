@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from app.escalation import EVENTS
-from app.escalation.routing import Routing, RoutingError, load, workflow
+from app.escalation.routing import Routing, RoutingError, load, workflow_configuration
 from app.registry import CHANNELS
 from kit.setup.api import Record, SetupError
 from kit.setup.resource import UNKNOWN_UNTIL_APPLY, Proof, Resource, SetupContext
@@ -70,11 +70,11 @@ class Workspace(Resource):
         flex = next((each["sid"] for each in found if each["friendly_name"] == FLEX), None)
         options = [(NEW, NEW), *((f"{each['friendly_name']} ({each['sid']})", each["sid"]) for each in found)]
         default = flex if flex and not HAS_VOICE_ONLY else NEW
-        taken = await self.setup.choices.choose("workspace", options, default)
-        return next((each for each in found if each["sid"] == taken), None)
+        chosen = await self.setup.choices.choose("workspace", options, default)
+        return next((each for each in found if each["sid"] == chosen), None)
 
     def publish(self, record: Record | None) -> None:
-        """Remembered in the journal: queues are found by it, and some projects have no variable for it."""
+        """Keep the choice in the journal too: queues need it, and a project with voice only has no variable for it."""
         super().publish(record)
         if record:
             self.setup.choices.remembered["workspace"] = self.id_of(record)
@@ -175,7 +175,7 @@ class Workflow(WorkspaceResource):
     async def wanted(self, existing: Record | None) -> Record:
         """Without Flex, the assignment callback dequeues the call to the worker's contact URI."""
         sids = {name: self.setup.ids.get(f"queue {name}", UNKNOWN_UNTIL_APPLY) for name in self.routing.queues}
-        wanted: Record = {"configuration": json.dumps(workflow(self.routing, sids))}
+        wanted: Record = {"configuration": json.dumps(workflow_configuration(self.routing, sids))}
         flex = self.setup.records.get("workspace", {}).get("friendly_name") == FLEX
         if HAS_VOICE and not flex:
             wanted["assignment_callback_url"] = f"{self.setup.settings.public_url}{PATH}/assignment"
@@ -184,11 +184,11 @@ class Workflow(WorkspaceResource):
     def same(self, name: str, before: Any, after: Any) -> bool:
         if name != "configuration":
             return super().same(name, before, after)
-        return bool(read(before) == read(after))
+        return bool(comparable(before) == comparable(after))
 
 
-def read(configuration: Any) -> Any:
-    """A workflow's JSON with numbers as text, as TaskRouter may return them."""
+def comparable(configuration: Any) -> Any:
+    """The JSON of a workflow with numbers as text, since TaskRouter may return them so. None for invalid JSON."""
     try:
         return json.loads(str(configuration or "null"), parse_int=str, parse_float=str)
     except ValueError:

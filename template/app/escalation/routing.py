@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from app.escalation.record import Hints, Payload
+from app.escalation.record import Hints, Payload, Strict
 
 TOKEN = re.compile(
     r"""\s*(?:(?P<text>"[^"]*"|'[^']*')|(?P<number>-?\d+(?:\.\d+)?)|(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)"""
@@ -33,11 +33,7 @@ class RoutingError(Exception):
     """One line: the path in the file, the value, and the correction."""
 
 
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Target(Model):
+class Target(Strict):
     queue: str
     expression: str | None = None
     order_by: str | None = None
@@ -46,19 +42,19 @@ class Target(Model):
     skip_if: str | None = None
 
 
-class Filter(Model):
+class Filter(Strict):
     name: str
     expression: str
     targets: list[Target] = Field(min_length=1)
 
 
-class Workflow(Model):
+class Workflow(Strict):
     name: str
     filters: list[Filter]
     default: str
 
 
-class Routing(Model):
+class Routing(Strict):
     """`worker` has the attributes of a worker, by example; `queues` maps names to expressions over them."""
 
     worker: dict[str, Any]
@@ -178,11 +174,11 @@ class Expression:
         self.position += 1
         right_name, right = self.value()
         if sign == "HAS" and not isinstance(left, list):
-            raise self.error(f"HAS needs a list, and {left_name} is none", "use ==, or make it a list")
+            raise self.error(f"HAS needs a list, and {left_name} is not a list", "use ==, or make it a list")
         if sign == "IN" and not isinstance(right, list):
-            raise self.error(f"IN needs a list, and {right_name} is none", 'use ==, or write ["a", "b"]')
+            raise self.error(f"IN needs a list, and {right_name} is not a list", 'use ==, or write ["a", "b"]')
         if sign == "CONTAINS" and not isinstance(left, str):
-            raise self.error(f"CONTAINS needs a text, and {left_name} is none", "use HAS")
+            raise self.error(f"CONTAINS needs a text, and {left_name} is not a text", "use HAS")
         if sign in COMPARISONS and (isinstance(left, list) or isinstance(right, list)):
             name = left_name if isinstance(left, list) else right_name
             raise self.error(f"{name} is a list and never equals anything", "use HAS")
@@ -233,7 +229,7 @@ class Expression:
         return RoutingError(f"{self.where}: {self.text!r}: {problem}: {fix}")
 
 
-def workflow(routing: Routing, sids: Mapping[str, str]) -> dict[str, Any]:
+def workflow_configuration(routing: Routing, sids: Mapping[str, str]) -> dict[str, Any]:
     """The configuration of the workflow. `sids` maps the names of queues to their SIDs (WQ...)."""
     return {
         "task_routing": {

@@ -179,7 +179,7 @@ class Intelligence(Capability):
         return ""
 
     async def _session_id(self, execution: Execution, results: list[Result]) -> str | None:
-        """By the conversation, or by a reference id that is a CallSid. None for a conversation of another agent."""
+        """The id of a session, by conversation id or by a CallSid among the reference ids. None for another agent's."""
         if execution.conversation_id and (id := await self.store.get(f"conversation:{execution.conversation_id}")):
             return id
         for reference in {str(id) for result in results for id in result.reference_ids or []}:

@@ -59,10 +59,10 @@ def alert_url_valid(context: Context) -> Iterator[str]:
 )
 def reactions_exist(context: Context) -> Iterator[str]:
     """agent/reactions.py has a reaction for each operator."""
-    from agent import reactions as actions
+    from agent import reactions
 
     for kind in config.OPERATORS:
-        if not hasattr(actions, f"on_{kind}"):
+        if not hasattr(reactions, f"on_{kind}"):
             yield f"agent/reactions.py has no on_{kind}: the results of the operator are paid for and ignored."
 
 
@@ -75,7 +75,7 @@ def reactions_exist(context: Context) -> Iterator[str]:
 )
 async def configuration_exists(context: Context) -> AsyncIterator[str]:
     """The intelligence configuration exists."""
-    if isinstance(await context.cached(analysis), TwilioRestException):
+    if isinstance(await context.cached(intelligence_configuration), TwilioRestException):
         yield f"There is no intelligence configuration {masked(context.settings.intelligence_configuration_id)}."
 
 
@@ -103,7 +103,7 @@ async def configuration_linked(context: Context) -> AsyncIterator[str]:
     requires=("INT004",),
 )
 async def operators_have_rules(context: Context) -> AsyncIterator[str]:
-    """Every operator that you chose has a rule."""
+    """Every operator of the project has a rule."""
     found = {operator.get("id") for rule in await rules(context) for operator in rule.get("operators") or []}
     for kind in config.OPERATORS:
         if kind in IDS and IDS[kind] not in found:
@@ -152,7 +152,7 @@ async def triggers_useful(context: Context) -> AsyncIterator[str]:
             yield f"Rule {number} finds {late} only after the end of the conversation ({', '.join(sorted(on))})."
 
 
-async def analysis(context: Context) -> Any:
+async def intelligence_configuration(context: Context) -> Any:
     """The intelligence configuration, or the error of one that does not exist. Raises other errors."""
     api = context.twilio.intelligence.v3
     try:
@@ -164,4 +164,4 @@ async def analysis(context: Context) -> Any:
 
 
 async def rules(context: Context) -> list[dict[str, Any]]:
-    return list((await context.cached(analysis)).rules or [])
+    return list((await context.cached(intelligence_configuration)).rules or [])

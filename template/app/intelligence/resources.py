@@ -46,15 +46,14 @@ class CustomOperator(Resource):
         return await self.api.find(f"{URL}/Operators/{id}")
 
     async def search(self) -> Record | None:
-        """The operator with the name, preferably one as defined. Without a file, the user chooses."""
+        """The operator of that name, preferably one equal to agent/operator.yml. Without the file, the user chooses."""
         own = [
             each for each in await self.api.list_all(f"{URL}/Operators", "operators") if each.get("author") != "TWILIO"
         ]
         definition = self._definition()
         if definition is None:
             options = [(str(each["displayName"]), str(each["id"])) for each in own]
-            taken = await self.setup.choices.choose("operator", options)
-            return await self.fetch(taken)
+            return await self.fetch(await self.setup.choices.choose("operator", options))
         named = [
             record
             for each in own
@@ -137,7 +136,7 @@ class IntelligenceConfiguration(Resource):
             return {"rules": rules}
         return {
             "displayName": self.setup.name,
-            "description": f"What {self.setup.name} listens for",
+            "description": f"Operators of {self.setup.name}",
             "rules": rules,
         }
 

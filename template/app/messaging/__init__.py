@@ -178,6 +178,7 @@ class Messaging(Channel):
     # --- a conversation --------------------------------------------------------------------------------------------
 
     async def _answer_all(self, conversation_id: str) -> None:
+        """Answer queued messages, and handle an end, until the queue is empty."""
         async with self.inbox.turn(conversation_id):
             while True:
                 messages, closed = await self.inbox.take(conversation_id)

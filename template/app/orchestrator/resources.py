@@ -15,10 +15,10 @@ MEMORY_URL = "https://memory.twilio.com/v1"
 MEMORY_STORES = f"{MEMORY_URL}/ControlPlane/Stores"
 TEST_NUMBER = "+15005550009"  # one of Twilio's magic test numbers, never a caller
 PROOF_TEXT = "agent setup verify wrote this"
-MAX_POLLS = 60  # polls
+MAX_POLLS = 60
 
 URL = "https://conversations.twilio.com/v2/ControlPlane/Configurations"
-# One conversation for each call, and one for each address and messaging channel: the agent relies on it.
+# One conversation for each call, and one for each address and messaging channel: the agent needs this grouping.
 GROUPING = "GROUP_BY_PARTICIPANT_ADDRESSES_AND_CHANNEL_TYPE"
 
 
@@ -26,7 +26,7 @@ class MemoryStore(Resource):
     kind = "memory store"
     variable = "TWILIO_MEMORY_STORE_ID"
     flag = "store"
-    one_way = ("A store is deleted with all that it remembers: undo deletes one that setup has made.",)
+    one_way = ("A store is deleted with every memory in it: undo deletes a store that setup has created.",)
 
     async def fetch(self, id: str) -> Record | None:
         return await self.api.find(f"{MEMORY_STORES}/{id}")
@@ -42,7 +42,7 @@ class MemoryStore(Resource):
         """An existing store is used unchanged."""
         if existing:
             return {}
-        return {"displayName": self.setup.name, "description": f"What {self.setup.name} remembers"}
+        return {"displayName": self.setup.name, "description": f"Memories of {self.setup.name}"}
 
     async def create(self, wanted: Record) -> str:
         return await self.wait_for_id(await self.api.send_json("POST", MEMORY_STORES, wanted))
@@ -109,7 +109,7 @@ class ConversationConfiguration(Resource):
     flag = "configuration"
     one_way = (
         "conversationGroupingType cannot be changed once the configuration is made.",
-        "Taking a capture rule away stops all that it captures.",
+        "Without a capture rule, its messages are not captured any more.",
     )
 
     async def fetch(self, id: str) -> Record | None:
@@ -187,7 +187,7 @@ class ConversationConfiguration(Resource):
         voice = ((step.record or {}).get("channelSettings") or {}).get("VOICE") or {}
         if not voice.get("captureRules"):
             return ()
-        return ("VOICE has capture rules: with ConversationRelay, speech recognition is paid for twice. They go.",)
+        return ("Capture rules of VOICE are removed: with ConversationRelay, speech recognition is paid for twice.",)
 
     async def proofs(self, record: Record) -> AsyncIterator[Proof]:
         """Twilio accepts a wrong memory store without an error."""

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from app.escalation import EVENTS
-from app.escalation.routing import load, workflow
+from app.escalation.routing import load, workflow_configuration
 from kit.defaults import PUBLIC_URL, settings
 from kit.simulated_twilio.taskrouter import WORKSPACE
 from tests.kit.healthy_project import HealthyProject, fails, passes
@@ -27,7 +27,7 @@ def healthy(project: HealthyProject) -> None:
     parts["Workflows"][known.workflow_sid] = {
         "sid": known.workflow_sid,
         "friendly_name": "escalations",
-        "configuration": json.dumps(workflow(routing, queues)),
+        "configuration": json.dumps(workflow_configuration(routing, queues)),
         "assignment_callback_url": f"{PUBLIC_URL}/webhooks/taskrouter/assignment",
     }
     workspaces.add_part(
@@ -36,6 +36,7 @@ def healthy(project: HealthyProject) -> None:
 
 
 def part(project: HealthyProject, kind: str) -> dict[str, Any]:
+    """The first part of this kind in the workspace."""
     known: dict[str, Any] = next(iter(project.simulated.workspaces.parts[WORKSPACE][kind].values()))
     return known
 
@@ -48,7 +49,7 @@ def routes(project: HealthyProject, queue: str) -> None:
 
 
 @fails("ESC001")
-def a_rule_that_fits_nothing(project: HealthyProject) -> None:
+def a_rule_with_an_unknown_attribute(project: HealthyProject) -> None:
     path = project.root / "agent" / "routing.yml"
     path.write_text(path.read_text(encoding="utf-8").replace("1 == 1", "skils HAS 1"))
 
@@ -80,12 +81,12 @@ def no_event_callback(project: HealthyProject) -> None:
 
 
 @fails("ESC005")
-def events_that_are_left_out(project: HealthyProject) -> None:
+def a_filter_without_needed_events(project: HealthyProject) -> None:
     project.simulated.workspaces.known[WORKSPACE]["events_filter"] = "task.created,task.completed"
 
 
 @passes("ESC005")
-def the_events_that_count(project: HealthyProject) -> None:
+def the_needed_events(project: HealthyProject) -> None:
     project.simulated.workspaces.known[WORKSPACE]["events_filter"] = ",".join([*EVENTS, "worker.created"])
 
 
@@ -108,7 +109,7 @@ def a_queue_without_workers(project: HealthyProject) -> None:
 
 
 @fails("ESC007")
-def everybody_is_elsewhere(project: HealthyProject) -> None:
+def workers_of_other_queues(project: HealthyProject) -> None:
     part(project, "Workers")["queues"] = []
 
 
@@ -127,7 +128,7 @@ def a_rule_that_was_not_applied(project: HealthyProject) -> None:
 
 
 @fails("ESC008")
-def a_queue_that_was_not_made(project: HealthyProject) -> None:
+def a_queue_that_was_not_created(project: HealthyProject) -> None:
     path = project.root / "agent" / "routing.yml"
     path.write_text(path.read_text(encoding="utf-8").replace("queues:\n", "queues:\n  late: 1 == 1\n"))
 

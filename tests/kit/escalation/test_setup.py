@@ -57,7 +57,7 @@ def workflow(account: Account, workspace: str) -> dict[str, Any]:
     return dict(json.loads(found["configuration"])["task_routing"])
 
 
-async def test_a_workspace_that_is_there_is_changed_and_given_back(account: OwnRouting) -> None:
+async def test_an_existing_workspace_is_changed_and_restored(account: OwnRouting) -> None:
     workspaces = account.simulated.workspaces
     workspaces.known[WORKSPACE].update(events_filter="task.created", event_callback_url="https://theirs.example")
     queue = workspaces.add_part(WORKSPACE, "TaskQueues", {"friendly_name": "everyone", "target_workers": "1 == 2"})
@@ -74,7 +74,7 @@ async def test_a_workspace_that_is_there_is_changed_and_given_back(account: OwnR
     assert state_of(account.simulated) == before
 
 
-async def test_a_new_workspace_is_made_once(account: OwnRouting) -> None:
+async def test_a_new_workspace_is_created_once(account: OwnRouting) -> None:
     count = len(account.simulated.workspaces.known)
     await account.apply(workspace="a new one")
     await account.apply(workspace="a new one")
@@ -109,8 +109,8 @@ async def test_a_broken_callback_is_found(account: OwnRouting) -> None:
     assert ("workspace", "event_callback_url") in await account.broken()
 
 
-async def test_flex_brings_its_own_workspace(account: OwnRouting) -> None:
-    """People who write get a human there, and Flex itself says how a worker is reached."""
+async def test_text_conversations_use_the_workspace_of_flex(account: OwnRouting) -> None:
+    """Flex has its own assignment callback."""
     flex = account.simulated.workspaces.add("Flex Task Assignment")
     await account.apply()
     mine = next(each for each in account.simulated.workspaces.known.values() if each["event_callback_url"])
@@ -119,7 +119,7 @@ async def test_flex_brings_its_own_workspace(account: OwnRouting) -> None:
     assert bool(made["assignment_callback_url"]) is (mine != flex)
 
 
-async def test_a_routing_that_routes_nothing_stops_before_anything(account: OwnRouting) -> None:
+async def test_invalid_routing_stops_before_any_request(account: OwnRouting) -> None:
     account.routes(ROUTING.replace("skills HAS", "skill HAS", 1))
     with pytest.raises(SetupError, match="queues.billing") as error:
         await account.run(plan)

@@ -1,10 +1,10 @@
-"""Analyses that are not linked, do not run, or end elsewhere."""
+"""Intelligence configurations that are not linked, do not run, or send their results elsewhere."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from agent import reactions as actions
+from agent import reactions
 from app import config
 from app.intelligence.checks import IDS
 from app.intelligence.payload import TWILIO_OPERATORS
@@ -45,7 +45,7 @@ def rules(project: HealthyProject) -> list[dict[str, Any]]:
 
 
 @fails("INT001")
-def a_file_in_a_folder_that_is_not_there(project: HealthyProject) -> None:
+def a_file_in_a_missing_folder(project: HealthyProject) -> None:
     project.patch.setenv("AGENT_FAILED_SIGNALS", "nowhere/failed-signals.jsonl")
 
 
@@ -60,7 +60,7 @@ def unencrypted_alerts(project: HealthyProject) -> None:
 
 
 @fails("INT002")
-def alerts_to_ourselves(project: HealthyProject) -> None:
+def alerts_to_this_server(project: HealthyProject) -> None:
     project.patch.setenv("AGENT_ALERT_URL", f"{PUBLIC_URL}/alerts")
 
 
@@ -71,7 +71,7 @@ def alerts_to_another_server(project: HealthyProject) -> None:
 
 @fails("INT003")
 def an_operator_without_a_reaction(project: HealthyProject) -> None:
-    project.patch.delattr(actions, "on_sentiment")
+    project.patch.delattr(reactions, "on_sentiment")
 
 
 @fails("INT004")
@@ -80,7 +80,7 @@ def no_configuration(project: HealthyProject) -> None:
 
 
 @fails("INT005")
-def a_chain_with_a_gap(project: HealthyProject) -> None:
+def a_link_to_another_configuration(project: HealthyProject) -> None:
     configuration(project)["intelligenceConfigurationIds"] = [identifier("intelligence_configuration", 9)]
 
 
@@ -100,7 +100,7 @@ def two_operators_in_one_rule(project: HealthyProject) -> None:
 
 
 @fails("INT007")
-def the_webhook_of_yesterday(project: HealthyProject) -> None:
+def a_webhook_with_an_old_address(project: HealthyProject) -> None:
     rules(project)[0]["actions"][0]["url"] = "https://4f3a.ngrok-free.app/webhooks/intelligence"
 
 
@@ -125,7 +125,7 @@ def a_summary_of_every_sentence(project: HealthyProject) -> None:
 
 
 @fails("INT008")
-def a_mood_that_is_found_too_late(project: HealthyProject) -> None:
+def sentiment_after_the_end(project: HealthyProject) -> None:
     rules(project)[0]["triggers"] = [{"on": "CONVERSATION_END"}]
 
 

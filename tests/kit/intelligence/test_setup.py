@@ -33,7 +33,7 @@ def linked(account: Account) -> list[str]:
     return list(configuration["intelligenceConfigurationIds"])
 
 
-async def test_each_operator_has_a_rule_that_tells_us(account: Account) -> None:
+async def test_each_operator_has_a_rule_with_our_webhook(account: Account) -> None:
     await account.apply()
     (configuration,) = account.simulated.intelligence_configurations.configurations.values()
     triggers = {rule["operators"][0]["id"]: rule["triggers"][0]["on"] for rule in configuration["rules"]}
@@ -43,7 +43,7 @@ async def test_each_operator_has_a_rule_that_tells_us(account: Account) -> None:
     assert linked(account) == [configuration["id"]]
 
 
-async def test_a_configuration_without_the_operators_is_replaced_and_given_back(account: Account) -> None:
+async def test_a_configuration_without_the_operators_is_replaced_and_linked_again_by_undo(account: Account) -> None:
     """The configuration of another project is unchanged: only the link moves."""
     account.simulated.intelligence_configurations.add(THEIRS, [], "theirs")
     account.sets(**{VARIABLE: THEIRS})
@@ -61,7 +61,7 @@ async def test_a_configuration_without_the_operators_is_replaced_and_given_back(
 
 
 @pytest.mark.parametrize("status", [400, 503])
-async def test_a_replacement_that_is_refused_costs_nothing(account: Account, status: int) -> None:
+async def test_a_refused_replacement_deletes_nothing(account: Account, status: int) -> None:
     """It deletes neither the configuration of another project, which an undo links again, nor ours."""
     account.simulated.intelligence_configurations.add(THEIRS, [], "theirs")
     account.sets(**{VARIABLE: THEIRS})
@@ -87,7 +87,7 @@ async def test_a_replacement_that_is_refused_costs_nothing(account: Account, sta
 
 
 def refuses(account: Account, status: int) -> None:
-    """Twilio makes no configuration."""
+    """Twilio refuses to create a configuration."""
     account.wire.before = lambda request: (
         httpx2.Response(status, json={})
         if request.method == "POST"
@@ -97,7 +97,7 @@ def refuses(account: Account, status: int) -> None:
     )
 
 
-async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration(tmp_path: Path) -> None:
+async def test_a_removed_operator_is_restored_in_a_new_configuration(tmp_path: Path) -> None:
     """Our old one is deleted, also after an interruption; nothing is ever PUT."""
 
     async def killed(number: int) -> bool:
@@ -134,7 +134,7 @@ async def test_an_operator_that_was_taken_away_comes_back_in_a_new_configuration
     number = 1
     while await killed(number):
         number += 1
-    assert number == 4, "made, linked, deleted"
+    assert number == 4, "created, linked, deleted"
 
 
 async def test_links_of_others_are_kept(account: Account) -> None:
@@ -149,13 +149,13 @@ async def test_links_of_others_are_kept(account: Account) -> None:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A copy of the user's part."""
+    """A copy of agent/."""
     shutil.copytree("agent", tmp_path / "agent")
     return tmp_path / "agent"
 
 
 @pytest.mark.skipif("custom" not in config.OPERATORS, reason="no operator of your own")
-async def test_an_operator_of_your_own_is_made_anew(account: Account, own: Path) -> None:
+async def test_a_changed_operator_of_your_own_is_created_again(account: Account, own: Path) -> None:
     text = (own / "operator.yml").read_text(encoding="utf-8")
     before = state_of(account.simulated)
 

@@ -1,4 +1,4 @@
-"""Messages that never get here, or are answered twice."""
+"""Messages that do not arrive, or are answered twice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def number(project: HealthyProject) -> dict[str, Any]:
 
 
 @fails("MSG001")
-def the_callback_of_yesterday(project: HealthyProject) -> None:
+def a_callback_with_an_old_address(project: HealthyProject) -> None:
     configuration(project)["statusCallbacks"] = [
         {**CALLBACK, "url": "https://4f3a.ngrok-free.app/webhooks/conversations"}
     ]

@@ -1,4 +1,4 @@
-"""Conversation configurations that are not there, or group in another way."""
+"""Conversation configurations that are missing, or have another grouping."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def configuration(project: HealthyProject) -> dict[str, Any]:
 
 
 @fails("ORC001")
-def a_key_that_was_withdrawn(project: HealthyProject) -> None:
+def a_revoked_key(project: HealthyProject) -> None:
     project.patch.setenv("TWILIO_API_SECRET", "the-secret-of-before")
 
 
@@ -45,7 +45,7 @@ def another_grouping(project: HealthyProject) -> None:
 if HAS_VOICE:
 
     @fails("CON001")
-    def no_calls(project: HealthyProject) -> None:
+    def no_voice_channel(project: HealthyProject) -> None:
         del configuration(project)["channelSettings"]["VOICE"]
 
     @fails("CON002")
@@ -53,5 +53,5 @@ if HAS_VOICE:
         configuration(project)["channelSettings"]["VOICE"]["captureRules"] = [{"from": "*", "to": "+15005550001"}]
 
     @passes("CON002")
-    def rules_that_are_none(project: HealthyProject) -> None:
+    def an_empty_list_of_rules(project: HealthyProject) -> None:
         configuration(project)["channelSettings"]["VOICE"]["captureRules"] = []

@@ -74,12 +74,12 @@ async def test_settings_of_others_in_a_configuration_are_kept(account: Account, 
     assert theirs["conversationGroupingType"] == "GROUP_BY_PROFILE"
     assert await account.broken() == []
     await account.undo()
-    theirs["description"] = ""  # the one thing that is not taken away again
+    theirs["description"] = ""  # undo keeps the description
     assert state_of(account.simulated) == before
     assert account.env.read_text().splitlines()[:2] == [f"{VARIABLE}={THEIRS}", f"{MemoryStore.variable}={STORE}"]
 
 
-async def test_a_channel_that_was_added_goes_again(account: Account, theirs: dict[str, Any]) -> None:
+async def test_undo_removes_an_added_channel(account: Account, theirs: dict[str, Any]) -> None:
     theirs.update(channelSettings={"CHAT": {"statusTimeouts": {"closed": 9}}}, description="Theirs")
     before = state_of(account.simulated)
     await account.apply()
@@ -98,8 +98,8 @@ async def test_speech_is_not_recognised_twice(account: Account, theirs: dict[str
     assert "captureRules" not in theirs["channelSettings"]["VOICE"]
 
 
-async def test_a_wrong_store_is_found_and_changed(account: Account) -> None:
-    """Twilio takes it without a word."""
+async def test_a_wrong_store_is_reported_and_changed(account: Account) -> None:
+    """Twilio accepts it without an error."""
     await account.apply()
     (configuration,) = account.simulated.conversation_configurations.known.values()
     configuration["memoryStoreId"] = OTHER
@@ -140,7 +140,7 @@ async def test_a_resource_named_after_an_interrupted_creation_is_not_ours(accoun
     assert list(account.simulated.conversation_configurations.known) == [THEIRS]
 
 
-async def test_a_flag_counts_after_a_broken_creation_too(account: Account) -> None:
+async def test_a_flag_is_used_after_an_interrupted_creation_too(account: Account) -> None:
     refuses(account, "POST", "/Configurations", 503)
     with pytest.raises(SetupError):
         await account.apply()
@@ -151,7 +151,7 @@ async def test_a_flag_counts_after_a_broken_creation_too(account: Account) -> No
     assert list(account.simulated.conversation_configurations.known) == [THEIRS]
 
 
-async def test_a_store_that_does_not_get_ready_is_waited_for_again(account: Account) -> None:
+async def test_the_next_run_waits_again_for_a_store_that_was_not_ready(account: Account) -> None:
     account.simulated.memory_stores.activates = False
     with pytest.raises(SetupError, match="not ACTIVE yet"):
         await account.apply()
@@ -162,7 +162,7 @@ async def test_a_store_that_does_not_get_ready_is_waited_for_again(account: Acco
     assert len(account.simulated.memory_stores.known) == 1 and await account.broken() == []
 
 
-async def test_work_that_twilio_gives_up_can_be_tried_again(account: Account) -> None:
+async def test_a_failed_operation_can_be_repeated(account: Account) -> None:
     account.simulated.conversation_configurations.operation_error = "INTERNAL"
     with pytest.raises(SetupError, match="INTERNAL"):
         await account.apply()
@@ -188,7 +188,7 @@ async def test_a_repeated_request_has_the_same_key(account: Account) -> None:
     assert len(posts) == 2 and len({each.headers["Idempotency-Key"] for each in posts}) == 1
 
 
-async def test_the_last_store_that_fits_is_named(account: Account) -> None:
+async def test_the_error_at_the_limit_of_stores_names_the_flag(account: Account) -> None:
     for number in range(5):
         account.simulated.memory_stores.add(f"mem_store_{number:026d}", f"store-{number}")
     with pytest.raises(SetupError, match="--store"):
@@ -197,7 +197,7 @@ async def test_the_last_store_that_fits_is_named(account: Account) -> None:
     assert await account.broken() == [] or str(MemoryStore.variable) not in variables()
 
 
-async def test_memory_that_cannot_be_read_is_found(account: Account) -> None:
+async def test_a_memory_that_cannot_be_read_is_reported(account: Account) -> None:
     await account.apply()
     account.simulated.memory.fault = Fault(status=503)
     assert ("memory store", "answers") in await account.broken()

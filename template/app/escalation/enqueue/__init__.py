@@ -102,6 +102,7 @@ class EnqueueTransfer(Transfer):
         return router
 
     async def wait(self, request: Request) -> Response:
+        """Twilio plays the response to a caller in the queue, and requests it again at its end."""
         fields = await self.form(request)
         call_sid, waited = str(fields.get("CallSid", "")), str(fields.get("QueueTime", ""))
         record = await self.records.get(call_sid)
@@ -114,6 +115,7 @@ class EnqueueTransfer(Transfer):
         return respond(leave_twiml() if leaves else wait_twiml())
 
     async def after(self, request: Request) -> Response:
+        """Twilio requests this when the caller has left the queue."""
         fields = await self.form(request)
         call_sid, result = str(fields.get("CallSid", "")), str(fields.get("QueueResult", ""))
         hung_up = fields.get("CallStatus", "in-progress") != "in-progress"
@@ -132,6 +134,7 @@ class EnqueueTransfer(Transfer):
         )
 
     async def voicemail(self, request: Request) -> Response:
+        """Twilio requests this after a recording."""
         fields = await self.form(request)
         call_sid, recording = str(fields.get("CallSid", "")), str(fields.get("RecordingUrl", "")) or None
         record = await self.records.update_fields(call_sid, recording=recording)

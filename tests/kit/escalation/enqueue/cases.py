@@ -20,7 +20,7 @@ def music_that_twilio_cannot_fetch(project: HealthyProject) -> None:
 
 
 @fails("QUE001")
-def a_way_out_that_is_none(project: HealthyProject) -> None:
+def an_unknown_way_out(project: HealthyProject) -> None:
     project.patch.setattr(handoff, "WAY_OUT", "voice-mail")
 
 
@@ -40,6 +40,6 @@ def no_assignment_callback(project: HealthyProject) -> None:
 
 
 @passes("QUE002")
-def flex_connects(project: HealthyProject) -> None:
+def flex_without_an_assignment_callback(project: HealthyProject) -> None:
     no_assignment_callback(project)
     project.simulated.workspaces.known[WORKSPACE]["friendly_name"] = FLEX

@@ -12,7 +12,7 @@ def the_workspace_of_another_workflow(project: HealthyProject) -> None:
 
 
 @fails("WRI002")
-def a_channel_that_the_workspace_has_not(project: HealthyProject) -> None:
+def an_unknown_task_channel(project: HealthyProject) -> None:
     project.patch.setenv("AGENT_TASK_CHANNEL", "letters")
 
 

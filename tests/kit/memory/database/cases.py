@@ -1,4 +1,4 @@
-"""Databases that do not answer."""
+"""Databases that do not answer, or are not shared."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def a_database_that_is_down(project: HealthyProject) -> None:
 
 
 @fails("DBM002")
-def a_folder_that_is_not_there(project: HealthyProject) -> None:
+def a_file_in_a_missing_folder(project: HealthyProject) -> None:
     project.patch.setenv("DATABASE_URL", "sqlite:///./nowhere/memory.db")

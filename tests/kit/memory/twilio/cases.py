@@ -1,4 +1,4 @@
-"""Memory that is never filled, or never found."""
+"""Memory stores that are missing, not ready, or not linked."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ def healthy(project: HealthyProject) -> None:
 
 @fails("MEM001")
 def no_store(project: HealthyProject) -> None:
-    """Twilio takes such an id without a word: silence is all that comes of it."""
+    """Twilio accepts the id of a missing store without an error."""
     project.simulated.memory_stores.known.clear()
 
 
 @fails("MEM002")
-def a_store_that_is_still_being_made(project: HealthyProject) -> None:
+def a_store_that_is_not_active_yet(project: HealthyProject) -> None:
     next(iter(project.simulated.memory_stores.known.values()))["status"] = "PROVISIONING"
 
 
 @fails("MEM003")
-def another_store_is_filled(project: HealthyProject) -> None:
+def a_link_to_another_store(project: HealthyProject) -> None:
     other = identifier("mem_store", 7)
     project.simulated.memory_stores.add(other)
     configuration(project)["memoryStoreId"] = other
 
 
 @fails("MEM004")
-def nothing_is_extracted(project: HealthyProject) -> None:
+def extraction_switched_off(project: HealthyProject) -> None:
     configuration(project)["memoryExtractionEnabled"] = False
 
 

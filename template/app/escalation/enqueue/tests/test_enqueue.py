@@ -694,7 +694,7 @@ OWN = Path(__file__).parents[4] / "agent" / "routing.yml"
 def test_your_routing_is_valid_for_taskrouter() -> None:
     own = routing.load(OWN)
     sids = {name: f"WQ{number:032d}" for number, name in enumerate(own.queues)}
-    built = routing.workflow(own, sids)["task_routing"]
+    built = routing.workflow_configuration(own, sids)["task_routing"]
     assert built["default_filter"]["queue"] in sids.values()
     assert {target["queue"] for each in built["filters"] for target in each["targets"]} <= set(sids.values())
 
@@ -717,7 +717,7 @@ def skills() -> dict[str, Any]:
 
 
 def test_a_workflow_is_built_as_taskrouter_reads_it() -> None:
-    built = routing.workflow(routing.read(skills()), {"billing": "WQ1", "everyone": "WQ2"})
+    built = routing.workflow_configuration(routing.read(skills()), {"billing": "WQ1", "everyone": "WQ2"})
     assert built == {
         "task_routing": {
             "filters": [
@@ -779,13 +779,19 @@ def without(*path: str) -> dict[str, Any]:
 
 
 WRONG: dict[str, tuple[Any, str]] = {
-    "HAS on a text": (with_rule(expression='language HAS "en-US"'), "HAS needs a list, and language is none: use =="),
+    "HAS on a text": (
+        with_rule(expression='language HAS "en-US"'),
+        "HAS needs a list, and language is not a list: use ==",
+    ),
     "== on a list": (
         with_rule(expression='skills == "billing"'),
         "skills is a list and never equals anything: use HAS",
     ),
-    "IN on a text": (with_rule(expression='"en" IN language'), "IN needs a list, and language is none"),
-    "CONTAINS on a list": (with_rule(expression='skills CONTAINS "x"'), "CONTAINS needs a text, and skills is none"),
+    "IN on a text": (with_rule(expression='"en" IN language'), "IN needs a list, and language is not a list"),
+    "CONTAINS on a list": (
+        with_rule(expression='skills CONTAINS "x"'),
+        "CONTAINS needs a text, and skills is not a text",
+    ),
     "a hyphen": (with_rule(expression="reason-code == 'x'"), "'-' is not allowed: use underscores in names"),
     "one sign": (with_rule(expression="vip = true"), "'=' is not allowed: write =="),
     "a pattern": (with_rule(expression="language =~ /en/"), "is not allowed"),
