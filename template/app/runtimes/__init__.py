@@ -17,8 +17,6 @@ from app.settings import Settings
 from app.turn import Turn
 
 log = structlog.get_logger()
-
-
 TOOL_FAILED = "The tool failed ({}). Say plainly that this did not work, and offer another way."
 
 
