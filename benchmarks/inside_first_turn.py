@@ -30,7 +30,7 @@ from app.log import configure_logging
 from app.runtimes.models import Models
 from app.session import Session
 from app.store import InProcess
-from app.voice.tac import PublicAddress
+from app.voice.tac import ForwardedHeaders
 from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import dial_app
@@ -88,7 +88,7 @@ def tac(mode: str) -> App:
 
     agent.on_message_ready(answer)
     TACFastAPIServer(agent, voice, app=app)
-    app.add_middleware(PublicAddress, public_url=SETTINGS.public_url)
+    app.add_middleware(ForwardedHeaders, public_url=SETTINGS.public_url)
     calls = SimpleNamespace(get=lambda sid: session)
     app.state.conversations = SimpleNamespace(channel=lambda name: SimpleNamespace(calls=calls))
     return simulated, app

@@ -24,7 +24,7 @@ from websockets.asyncio.client import connect
 from agent import tools
 from app.log import configure_logging
 from app.registry import load_prompt
-from app.voice.tac import PublicAddress
+from app.voice.tac import ForwardedHeaders
 from kit import defaults
 from kit.agent_app import build_app
 from kit.local_server import serve
@@ -71,7 +71,7 @@ def quickstart() -> FastAPI:
 
     tac.on_message_ready(answer)
     TACFastAPIServer(tac, voice, app=app)
-    app.add_middleware(PublicAddress, public_url=SETTINGS.public_url)
+    app.add_middleware(ForwardedHeaders, public_url=SETTINGS.public_url)
     return app
 
 

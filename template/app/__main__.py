@@ -24,10 +24,10 @@ def environment() -> None:
 @app.command()
 def serve() -> None:
     """Answer calls and messages. Exits with 2 when a setting is missing or wrong."""
-    from app.environment import load, refused
+    from app.environment import exit_on_settings_error, load
     from app.main import serve
 
-    with refused("Nothing was started."):
+    with exit_on_settings_error("Nothing was started."):
         serve(load())
 
 

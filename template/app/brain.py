@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from app.capability import Capability, Services, run_hooks
-from app.runtimes import Runtime, reason
+from app.runtimes import Runtime, safe_error_text
 from app.session import Session, set_session
 from app.turn import Turn
 
@@ -48,30 +48,30 @@ class Brain:
     async def _stream(self, session: Session, turn: Turn) -> AsyncGenerator[str]:
         tokens: asyncio.Queue[str | None] = asyncio.Queue()
         turn.task = asyncio.create_task(self._run(session, turn, tokens))
-        fillers = [f"{session.connection.hold} "] if session.connection.hold else []
+        hold: str | None = f"{session.connection.hold} " if session.connection.hold else None
         try:
             while True:
                 try:
                     # Not wait_for: on Python 3.11 it loses a cancellation that meets a token: the agent would speak on.
-                    async with asyncio.timeout(self.deadline if fillers else 4 * self.deadline):
+                    async with asyncio.timeout(self.deadline if hold else 4 * self.deadline):
                         token = await tokens.get()
                 except TimeoutError:
-                    token = fillers.pop() if fillers else None
+                    token, hold = hold, None
                 if token is None:
                     break
                 turn.spoken_text += token
                 yield token
             if not (turn.complete or turn.stopped or session.ending):
-                apology = session.connection.apology
-                turn.spoken_text += (sorry := f" {apology}" if turn.spoken_text else apology)
-                yield sorry
+                apology = f"{' ' if turn.spoken_text else ''}{session.connection.apology}"
+                turn.spoken_text += apology
+                yield apology
         finally:
             turn.task.cancel()
 
     async def _run(self, session: Session, turn: Turn, tokens: asyncio.Queue[str | None]) -> None:
         """Put every token of the runtime into the queue, then None."""
         set_session(session)
-        answered = False  # the filler does not count
+        answered = False  # HOLD does not count
         try:
             tools = [*self.tools, *await self._capability_tools(session)]
             instructions = await self._instructions(session, turn.user_text)
@@ -81,7 +81,7 @@ class Brain:
                     tokens.put_nowait(token)
             turn.complete = answered or session.ending
         except Exception as error:
-            log.error("model.failed", session=session.id, error=reason(error))
+            log.error("model.failed", session=session.id, error=safe_error_text(error))
         finally:
             tokens.put_nowait(None)
 

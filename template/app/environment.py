@@ -22,7 +22,7 @@ class SettingsError(Exception):
 
 
 @contextmanager
-def refused(*hint: str) -> Iterator[None]:
+def exit_on_settings_error(*hint: str) -> Iterator[None]:
     """Exit with 2 on SettingsError: print a line for each problem, then `hint`."""
     try:
         yield
@@ -34,10 +34,10 @@ def refused(*hint: str) -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
-def load(models_too: bool = True) -> Settings:
+def load(require_model_keys: bool = True) -> Settings:
     """Read the environment. Raises SettingsError with every problem.
 
-    Without `models_too` the variables of the models may be missing.
+    Without `require_model_keys` the variables of the models may be missing.
     """
     problems: list[str] = []
     settings = None
@@ -45,10 +45,10 @@ def load(models_too: bool = True) -> Settings:
         settings = ProjectSettings()
     except ValidationError as errors:
         problems = [problem(str(error["loc"][0])) for error in errors.errors()]
-    if models_too:
+    if require_model_keys:
         named = {line.split()[0] for line in problems}
         problems += [f"{name} is missing. {fix}" for name, fix in RUNTIME.missing_env().items() if name not in named]
-    if models_too and settings and not problems:
+    if require_model_keys and settings and not problems:
         problems = RUNTIME.invalid_models(settings)
     if settings is None or problems:
         raise SettingsError(problems)

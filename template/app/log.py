@@ -23,14 +23,14 @@ def without_phone_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventD
     }
 
 
-def places(exc_info: ExcInfo) -> list[str]:
+def stack_without_messages(exc_info: ExcInfo) -> list[str]:
     """The types of an error and its causes, and their stack frames. Error texts may quote the caller."""
-    return list(_places(exc_info[1]))
+    return list(_stack(exc_info[1]))
 
 
-def _places(error: BaseException | None) -> Iterator[str]:
+def _stack(error: BaseException | None) -> Iterator[str]:
     if error:
-        yield from _places(error.__cause__ or error.__context__)
+        yield from _stack(error.__cause__ or error.__context__)
         yield type(error).__name__
         for frame in traceback.extract_tb(error.__traceback__):
             yield f"  {frame.filename}:{frame.lineno} in {frame.name}"
@@ -41,7 +41,7 @@ def configure_logging(level: str) -> None:
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
-        structlog.processors.ExceptionRenderer(places),
+        structlog.processors.ExceptionRenderer(stack_without_messages),
         without_phone_numbers,
     ]
     structlog.configure(

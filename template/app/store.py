@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 from app.settings import Settings
 
-SWEEP = 1000  # keys; with more than these, expired ones are removed
+SWEEP_THRESHOLD = 1000  # keys; with more, the expired ones are removed
 
 
 class Store(ABC):
@@ -53,7 +53,7 @@ class InProcess(Store):
         self._values: dict[str, tuple[str, float]] = {}
         self._queues: dict[str, list[tuple[str, float]]] = {}
         self._pushed = asyncio.Condition()
-        self._sweep_at = SWEEP
+        self._sweep_at = SWEEP_THRESHOLD
 
     async def get(self, key: str) -> str | None:
         value, until = self._values.get(key, (None, 0.0))
@@ -103,7 +103,7 @@ class InProcess(Store):
             return
         self._values = {key: kept for key, kept in self._values.items() if now() < kept[1]}
         self._queues = {key: queue for key, queue in self._queues.items() if now() < queue[-1][1]}
-        self._sweep_at = max(SWEEP, 2 * (len(self._values) + len(self._queues)))
+        self._sweep_at = max(SWEEP_THRESHOLD, 2 * (len(self._values) + len(self._queues)))
 
 
 def now() -> float:

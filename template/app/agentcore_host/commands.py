@@ -9,10 +9,10 @@ import os
 def host() -> None:
     """Serve inside AgentCore. Nowhere else: this server accepts WebSockets without Twilio's signature."""
     from app.agentcore_host import AgentCoreHost
-    from app.environment import load, refused
+    from app.environment import exit_on_settings_error, load
     from app.main import create_app, serve
 
-    with refused("Nothing was started."):
+    with exit_on_settings_error("Nothing was started."):
         read_secret()
         settings = load()
         serve(settings, lambda: AgentCoreHost(create_app(settings), settings))

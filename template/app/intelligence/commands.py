@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from app.capability import Capability, Services, run_hooks
-from app.environment import load, refused
+from app.environment import exit_on_settings_error, load
 from app.intelligence import Intelligence
 from app.log import configure_logging
 from app.registry import CAPABILITIES, PARTS, STORE
@@ -18,8 +18,8 @@ from app.registry import CAPABILITIES, PARTS, STORE
 def replay() -> None:
     """Run the reactions to failed signals again. Exits with 1 when one fails again."""
     configure_logging("critical")
-    with refused():
-        settings = load(models_too=False)
+    with exit_on_settings_error():
+        settings = load(require_model_keys=False)
     services = Services(settings, STORE.build(settings), lambda: datetime.now(UTC), parts=PARTS)
     services.capabilities = [capability.build(services) for capability in CAPABILITIES]
     raise typer.Exit(1 if asyncio.run(replay_all(services)) else 0)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from app.capability import Services
-from app.environment import load, refused
+from app.environment import exit_on_settings_error, load
 from app.log import configure_logging
 from app.memory.backend import E164, Backend, Deleted, Identity
 from app.registry import PARTS
@@ -34,8 +34,8 @@ def forget(
         )
         raise typer.Exit(2)
     configure_logging("error")
-    with refused("Nothing was deleted."):
-        settings = load(models_too=False)
+    with exit_on_settings_error("Nothing was deleted."):
+        settings = load(require_model_keys=False)
     try:
         deleted = asyncio.run(delete_memories(settings, identity))
     except Exception as error:

@@ -78,8 +78,8 @@ def tool_of(function: Callable[..., Any]) -> Tool[Any]:
     return tool
 
 
-async def run_tool_safely(name: str, call: Awaitable[Any], unless: type[Exception] | tuple[()] = ()) -> Any:
-    """The result of a tool, or a sentence for the model when it raised; `unless` is raised.
+async def run_tool_safely(name: str, call: Awaitable[Any], reraise: type[Exception] | tuple[()] = ()) -> Any:
+    """The result of a tool, or a sentence for the model when it raised; errors of `reraise` are raised.
 
     The error's text may be a secret and is left out. A result that JSON cannot hold counts as an error, since it would
     stay in the history, which models read and stores keep.
@@ -88,7 +88,7 @@ async def run_tool_safely(name: str, call: Awaitable[Any], unless: type[Exceptio
         result = await call
         to_json(result, bytes_mode="base64")
         return result
-    except unless:
+    except reraise:
         raise
     except Exception as error:
         log.exception("tool.failed", tool=name)
@@ -107,10 +107,10 @@ class ModelFailed(Exception):
     """A failure described by the runtime: its text quotes nothing of the conversation, and is logged."""
 
 
-def reason(error: BaseException) -> str:
+def safe_error_text(error: BaseException) -> str:
     """Why a model failed, without what a provider may have quoted of the conversation."""
     if isinstance(error, ModelFailed):
         return str(error)
     if isinstance(error, BaseExceptionGroup):
-        return ", ".join(reason(each) for each in error.exceptions)
+        return ", ".join(safe_error_text(each) for each in error.exceptions)
     return " ".join([type(error).__name__, *([str(error.status_code)] if hasattr(error, "status_code") else [])])

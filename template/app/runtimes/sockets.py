@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.protocol import State
 
 from app.capability import Background
-from app.runtimes import reason
+from app.runtimes import safe_error_text
 
 
 class Socket(Protocol):
@@ -119,4 +119,4 @@ def failure_reason(error: BaseException) -> str:
         return f"InvalidStatus {error.response.status_code}"
     if isinstance(error, ConnectionClosed) and error.rcvd:
         return f"{type(error).__name__} {error.rcvd.code}"
-    return reason(error)
+    return safe_error_text(error)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 from pydantic_ai import messages as m
 
-from app.runtimes import ModelFailed, reason
+from app.runtimes import ModelFailed, safe_error_text
 from app.turn import Turn
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ async def first_stream_to_begin(
     deadline: float,
     has_begun: Callable[[Item], bool],
     *,
-    explain: Callable[[BaseException], str] = reason,
+    explain: Callable[[BaseException], str] = safe_error_text,
     last_may_wait: bool = False,
 ) -> AsyncGenerator[Item]:
     """Yield the items of the first stream that begins within `deadline` seconds.

@@ -185,7 +185,7 @@ SCHEDULES = {  # of a model with a deadline of 5 seconds: the second at which ea
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize(("tokens", "hold", "schedule"), SCHEDULES.values(), ids=SCHEDULES.keys())
-async def test_a_model_that_is_silent_gets_a_filler_and_then_an_apology(
+async def test_a_model_that_is_silent_gets_hold_and_then_an_apology(
     tokens: Any, hold: str, schedule: list[tuple[float, str]]
 ) -> None:
     services = Services(defaults.settings(), InProcess(), lambda: datetime.now(UTC))

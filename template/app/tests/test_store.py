@@ -105,7 +105,7 @@ class TestInProcess(EveryStore):
 
     @pytest.mark.parametrize("keep", ["put", "push"])
     async def test_expired_keys_are_removed(self, store: InProcess, monkeypatch: Any, keep: str) -> None:
-        monkeypatch.setattr("app.store.SWEEP", 10)
+        monkeypatch.setattr("app.store.SWEEP_THRESHOLD", 10)
         store = InProcess()
         fill: Callable[[str, str, float], Awaitable[None]] = getattr(store, keep)
         for number in range(100):

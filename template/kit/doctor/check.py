@@ -87,7 +87,7 @@ class Context:
         """Raises SettingsError."""
         from app.environment import load
 
-        return load(models_too=False)
+        return load(require_model_keys=False)
 
     @cached_property
     def answers(self) -> dict[str, Any]:

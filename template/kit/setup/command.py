@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from app.environment import SettingsError, refused
+from app.environment import SettingsError, exit_on_settings_error
 from app.log import configure_logging
 from kit.setup.api import Api, SetupError, SetupSettings
 from kit.setup.apply import apply, plan
@@ -192,7 +192,7 @@ def run(
 
     configure_logging("critical")
     try:
-        with refused("Nothing was changed."):
+        with exit_on_settings_error("Nothing was changed."):
             code = asyncio.run(with_account())
     except SetupError as error:
         typer.secho(str(error), fg="red", err=True)

@@ -22,7 +22,7 @@ from agent_framework import (
 )
 from pydantic_ai import messages as m
 
-from app.runtimes import ModelFailed, Runtime, reason
+from app.runtimes import ModelFailed, Runtime, safe_error_text
 from app.runtimes.microsoft_agents.messages import arguments_of, chat_messages, record_of
 from app.runtimes.remote_tool import RemoteTool
 from app.runtimes.streams import first_stream_to_begin, start_record
@@ -130,7 +130,7 @@ def model_name(client: Any) -> str:
 
 def failure_reason(error: BaseException) -> str:
     """Why a model failed. Agent Framework wraps what the client of OpenAI raises."""
-    return reason(error.__cause__ or error)
+    return safe_error_text(error.__cause__ or error)
 
 
 class AgentTool(FunctionTool):

@@ -120,4 +120,4 @@ class Tools(WrapperToolset[Session]):
     ) -> Any:
         assert ctx.deps.turn
         call = super().call_tool(name, tool_args, ctx, tool)
-        return await run_shielded(ctx.deps.turn, ctx.tool_call_id, run_tool_safely(name, call, unless=ModelRetry))
+        return await run_shielded(ctx.deps.turn, ctx.tool_call_id, run_tool_safely(name, call, reraise=ModelRetry))

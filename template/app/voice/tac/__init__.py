@@ -62,8 +62,8 @@ class TacVoice(Voice):
 
         channel.on_inbound_call_twiml(options)
         TACFastAPIServer(tac, channel, config=TACServerConfig(), app=app)
-        app.add_middleware(PublicAddress, public_url=settings.public_url)
-        app.add_exception_handler(WebSocketDisconnect, refused_handshake)
+        app.add_middleware(ForwardedHeaders, public_url=settings.public_url)
+        app.add_exception_handler(WebSocketDisconnect, ignore_rejected_handshake)
 
         @app.post("/connect-action", dependencies=[Depends(build_http_signature_dependency(tac.config.auth_token))])
         async def connect_action(request: Request) -> Response:
@@ -213,7 +213,7 @@ class TacConnection(PhoneConnection):
             await self.websocket.send_text(end.model_dump_json(by_alias=True))
 
 
-class PublicAddress:
+class ForwardedHeaders:
     """Overwrites X-Forwarded-*, since TAC validates signatures against them: they must name PUBLIC_URL."""
 
     def __init__(self, app: ASGIApp, public_url: str) -> None:
@@ -230,5 +230,5 @@ class PublicAddress:
         await self.app(scope, receive, send)
 
 
-async def refused_handshake(websocket: WebSocket, error: Exception) -> None:
+async def ignore_rejected_handshake(websocket: WebSocket, error: Exception) -> None:
     """TAC raises after it has refused a handshake: the response is sent already."""

@@ -503,7 +503,7 @@ async def test_blank_text_before_a_tool_call_is_not_sent_back(dial: Dial) -> Non
 def test_an_invalid_arn_is_reported(environment: pytest.MonkeyPatch, name: str) -> None:
     environment.setenv(name, "arn:aws:bedrock-agentcore:us-east-1:000000000000:memory/notes")
     with pytest.raises(SettingsError) as error:
-        load(models_too=False)
+        load(require_model_keys=False)
     (problem,) = error.value.problems
     assert problem.startswith(f"{name} is ")
 

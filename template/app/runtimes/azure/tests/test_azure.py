@@ -37,6 +37,6 @@ def test_a_signed_in_azure_cli_is_an_identity(monkeypatch: pytest.MonkeyPatch, t
 def test_an_unknown_kind_of_credential_is_reported(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AZURE_TOKEN_CREDENTIALS", "me")
     with pytest.raises(SettingsError) as error:
-        load(models_too=False)
+        load(require_model_keys=False)
     (problem,) = error.value.problems
     assert problem.startswith("AZURE_TOKEN_CREDENTIALS is 'me'. Write prod, dev or")

@@ -485,7 +485,7 @@ async def test_an_endpoint_may_be_a_url_or_a_host(written: str) -> None:
 def test_an_invalid_endpoint_is_reported_with_the_fix(environment: pytest.MonkeyPatch, wrong: str) -> None:
     environment.setenv(ENDPOINT, wrong)
     with pytest.raises(SettingsError) as error:
-        load(models_too=False)
+        load(require_model_keys=False)
     (problem,) = error.value.problems
     assert problem.startswith(f"{ENDPOINT} is ") and "https://<resource>.services.ai.azure.com" in problem
 

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection
 from agent import phrases
 from app import config
 from app.connection import NotSupported
-from app.voice.tac import PublicAddress
+from app.voice.tac import ForwardedHeaders
 from app.voice.tests.test_conversation import HeldModel, contents, counting, held
 from app.voice.tests.test_routes import opened
 from app.voice.tests.test_security import PROMPT, setup
@@ -43,7 +43,7 @@ async def passed(scope: Scope) -> Scope:
 
     async def unused(*_: Any) -> Any: ...
 
-    await PublicAddress(app, "https://agent.example:8443/voice")(scope, unused, unused)
+    await ForwardedHeaders(app, "https://agent.example:8443/voice")(scope, unused, unused)
     return seen[0]
 
 
