@@ -103,9 +103,9 @@ def check_reply(expect: Expect, reply: Reply, session: Session, phrases: ModuleT
     failures += [
         f"the history has {each!r}, which the caller never heard" for each in expect.forgets if each.lower() in history
     ]
-    instructions = last_instructions(session).lower() if expect.told or expect.not_told else ""
-    failures += [f"the model was not told {each!r}" for each in expect.told if each.lower() not in instructions]
-    failures += [f"the model was told {each!r}" for each in expect.not_told if each.lower() in instructions]
+    instructions, required, excluded = last_instructions(session), expect.instructions_contain, expect.instructions_lack
+    failures += [f"the instructions lack {each!r}" for each in required if each.lower() not in instructions.lower()]
+    failures += [f"the instructions contain {each!r}" for each in excluded if each.lower() in instructions.lower()]
     if expect.regex and not re.search(expect.regex, text, re.IGNORECASE):
         failures.append(f"/{expect.regex}/ does not match {text!r}")
     if expect.phrase and getattr(phrases, expect.phrase) not in text:

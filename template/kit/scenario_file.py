@@ -51,8 +51,8 @@ class Expect(Strict):
     within_ms: float | None = Field(None, gt=0, description="the first word came in time")
     remembers: Texts = Field([], description="the model's history has each of these")
     forgets: Texts = Field([], description="the model's history has none of these: the caller never heard them")
-    told: Texts = Field([], description="the model's instructions had each of these")
-    not_told: Texts = Field([], description="the model's instructions had none of these")
+    instructions_contain: Texts = Field([], description="the model's last instructions have each of these")
+    instructions_lack: Texts = Field([], description="the model's last instructions have none of these")
 
 
 ACTIONS = ("answer", "caller", "dtmf", "silence", "drop", "hangup", "twilio")

@@ -103,7 +103,7 @@ def write(path: Path, text: str) -> None:
         ("tools: [look_up]", "tools called: [], expected: ['look_up']"),
         ("within_ms: 0.001", "the first word took"),
         ("remembers: closed", "the history lacks 'closed'"),
-        ("told: closed", "the model was not told 'closed'"),
+        ("instructions_contain: closed", "the instructions lack 'closed'"),
         ("forgets: open", "the history has 'open', which the caller never heard"),
     ],
 )

@@ -358,7 +358,10 @@ PLAYED = """
 given:
   memory: {given}
 model: [{{says: "Yes."}}]
-turns: [{{caller: Hi}}, {{silence: 1}}, {{caller: Hello, expect: {{told: [oolong], not_told: [arabica]}}}}]
+turns:
+  - caller: Hi
+  - silence: 1
+  - {{caller: Hello, expect: {{instructions_contain: [oolong], instructions_lack: [arabica]}}}}
 """
 
 
@@ -370,8 +373,8 @@ async def played(path: Path, given: str) -> list[str]:
 async def test_a_scenario_gives_memories(tmp_path: Path) -> None:
     assert await played(tmp_path, "{callers: {'+15005550006': {observations: [Prefers oolong.]}}}") == []
     assert await played(tmp_path, "{callers: {'+15005550006': {summaries: [No arabica.]}}}") == [
-        "turn 3: the model was not told 'oolong'",
-        "turn 3: the model was told 'arabica'",
+        "turn 3: the instructions lack 'oolong'",
+        "turn 3: the instructions contain 'arabica'",
     ]
 
 

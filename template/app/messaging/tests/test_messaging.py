@@ -691,7 +691,8 @@ async def outcome(path: Path, turns: str) -> list[str]:
 
 
 async def test_a_scenario_can_be_a_text_conversation(tmp_path: Path) -> None:
-    assert await outcome(tmp_path, "[{caller: Hello, expect: {contains: open, told: text message, tools: []}}]") == []
+    expect = "{contains: open, instructions_contain: text message, tools: []}"
+    assert await outcome(tmp_path, f"[{{caller: Hello, expect: {expect}}}]") == []
     failures = await outcome(tmp_path, "[{caller: Hello, expect: {contains: closed}}, {silence: 1}]")
     assert failures == ["turn 1: 'closed' is missing in 'It is open.'"]
 
