@@ -128,7 +128,7 @@ class Intelligence(Capability):
         await self.on_start(session)
 
     async def on_end(self, session: Session) -> None:
-        """Save the session and go on listening: the summary comes after the end."""
+        """Save the session and continue to listen: the summary comes after the end."""
         await self._save_ended(session)
         self._stop_listening_at[session.id] = time.monotonic() + self.listen_after_end
         self._listen(session)

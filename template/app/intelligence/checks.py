@@ -88,10 +88,10 @@ async def configuration_exists(context: Context) -> AsyncIterator[str]:
 )
 async def configuration_linked(context: Context) -> AsyncIterator[str]:
     """The conversation configuration is linked to the intelligence configuration."""
-    known = (await context.cached(configuration)).intelligence_configuration_ids or []
+    linked = (await context.cached(configuration)).intelligence_configuration_ids or []
     ours = context.settings.intelligence_configuration_id
-    if ours not in known:
-        others = ", ".join(map(masked, known)) or "none"
+    if ours not in linked:
+        others = ", ".join(map(masked, linked)) or "none"
         yield f"The conversation configuration is linked to {others} and not to {masked(ours)}: no signal ever comes."
 
 

@@ -58,7 +58,7 @@ class FailedSignals:
             self._append(self.replaying.read_bytes())
             self.replaying.unlink()
         if self.path.is_file():
-            self.path.rename(self.replaying)  # the server goes on in a new file
+            self.path.rename(self.replaying)  # the server continues in a new file
             for text in self.replaying.read_text(encoding="utf-8").splitlines():
                 try:
                     line = json.loads(text)

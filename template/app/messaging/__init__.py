@@ -255,7 +255,7 @@ class Messaging(Channel):
 
     async def write(self, conversation_id: str, text: str) -> None:
         """Send `text` after the turn in progress. Raises NotSupported when the conversation has ended."""
-        async with self._between_turns(conversation_id) as session:
+        async with self._between_turns(conversation_id, "say") as session:
             await self.outbox.send(await self.outbox.route_of(session), text)
             session.history.append(ModelResponse([TextPart(text)]))
 
@@ -263,16 +263,17 @@ class Messaging(Channel):
         self, conversation_id: str, state: Mapping[str, Any], guidance: Sequence[str] | None
     ) -> None:
         """Merge `state` into the stored session after the turn in progress. `guidance` None keeps the old."""
-        async with self._between_turns(conversation_id) as session:
+        async with self._between_turns(conversation_id, "update_state") as session:
             session.state |= state
             session.guidance = session.guidance if guidance is None else [*guidance]
 
     @asynccontextmanager
-    async def _between_turns(self, conversation_id: str) -> AsyncGenerator[Session]:
+    async def _between_turns(self, conversation_id: str, operation: str) -> AsyncGenerator[Session]:
+        """The stored session, which is saved afterwards. Waits for the turn in progress. Raises NotSupported."""
         async with self.inbox.turn(conversation_id):
             session = await self._load(conversation_id)
             if session is None:
-                raise NotSupported("say")
+                raise NotSupported(operation)
             yield session
             await self._save(session)
 

@@ -60,10 +60,10 @@ async def messages_captured(context: Context) -> AsyncIterator[str]:
 )
 async def number_takes_sms(context: Context) -> AsyncIterator[str]:
     """The account has the number, and the number takes SMS."""
-    known = await context.cached(numbers)
-    if not known:
+    found = await context.cached(numbers)
+    if not found:
         yield f"The account has no number {masked(context.settings.phone_number)}."
-    elif not (known[0].capabilities or {}).get("sms", True):
+    elif not (found[0].capabilities or {}).get("sms", True):
         yield f"The number {masked(context.settings.phone_number)} takes no SMS."
 
 

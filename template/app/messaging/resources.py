@@ -33,8 +33,8 @@ class MessagingSetup(ChannelSetup):
     def merge_channel(self, existing: Record, wanted: Record) -> Record:
         """Add our rules to the existing ones; removing one would stop its capture."""
         rules = list(existing.get("captureRules") or [])
-        known = [(rule.get("from"), rule.get("to")) for rule in rules]
-        missing = [rule for rule in wanted["captureRules"] if (rule["from"], rule["to"]) not in known]
+        pairs = [(rule.get("from"), rule.get("to")) for rule in rules]
+        missing = [rule for rule in wanted["captureRules"] if (rule["from"], rule["to"]) not in pairs]
         return {**existing, "captureRules": [*rules, *missing]}
 
     def status_callbacks(self, setup: SetupContext) -> Sequence[str]:

@@ -21,7 +21,7 @@ MAX_CALL_DURATION = 4 * 3600  # seconds
 
 
 class Orchestrator(Capability):
-    """Links in the background: a call goes on whether or not its conversation is ever found.
+    """Links in the background: a call continues whether or not its conversation is found.
 
     Delays are seconds before each attempt. Tests override them.
     """

@@ -64,7 +64,9 @@ class MemoryStore(Resource):
                     f"Twilio could not make the memory store {id}. Delete it in the Console, and try again."
                 )
             await self.api.pause()
-        raise SetupError(f"The memory store {id} is not ACTIVE yet. Run the same command later: it goes on from here.")
+        raise SetupError(
+            f"The memory store {id} is not ACTIVE yet. Run the command again later: it continues from here."
+        )
 
     async def delete(self, id: str) -> None:
         await self.api.delete(f"{MEMORY_STORES}/{id}")

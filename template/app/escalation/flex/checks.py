@@ -19,10 +19,9 @@ INTERACTIONS = "https://www.twilio.com/docs/flex/developer/conversations/interac
 )
 async def workspace_has_workflow(context: Context) -> AsyncIterator[str]:
     """The workflow belongs to the workspace that takes messages."""
-    known = (await place(context)).workspace.sid
-    if known != context.settings.workspace_sid:
-        wanted = masked(context.settings.workspace_sid)
-        yield f"The workflow belongs to {masked(known)}, not to {wanted}: Flex refuses it."
+    sid, configured = (await place(context)).workspace.sid, context.settings.workspace_sid
+    if sid != configured:
+        yield f"The workflow belongs to {masked(sid)}, not to {masked(configured)}: Flex refuses it."
 
 
 @check(
@@ -35,7 +34,7 @@ async def workspace_has_workflow(context: Context) -> AsyncIterator[str]:
 async def task_channel_exists(context: Context) -> AsyncIterator[str]:
     """The workspace has the task channel that messages take."""
     workspace = context.account.taskrouter.v1.workspaces(context.settings.workspace_sid)
-    known = sorted(str(each.unique_name) for each in await listed(workspace.task_channels))
-    if context.settings.task_channel not in known:
-        others = ", ".join(known) or "none"
+    names = sorted(str(each.unique_name) for each in await listed(workspace.task_channels))
+    if context.settings.task_channel not in names:
+        others = ", ".join(names) or "none"
         yield f"The workspace has no task channel {context.settings.task_channel}; it has {others}."

@@ -571,8 +571,10 @@ async def test_a_text_between_two_messages_is_sent_after_the_turn_in_progress(re
     assert texts_of(await stored(customer)) == ["Hello", "Yes.", "Again", "A long answer.", "By the way."]
     await customer.closes()
     await customer.settles()
-    with pytest.raises(NotSupported):
+    with pytest.raises(NotSupported, match="say"):
         await session.say("Too late.")
+    with pytest.raises(NotSupported, match="update_state"):
+        await session.connection.update_state({}, None)
     await attach(over := load_session(session.id, dump_session(session), session.now), customer.messaging.services)
     assert not over.connection.open
 

@@ -478,8 +478,8 @@ class Desk:
         return twiml.read((await self.web.post(path, {"CallSid": CALL, "CallStatus": "in-progress", **form})).text)
 
     async def event(self, event: str, **form: str) -> int:
-        known = {"EventType": event, "TaskAttributes": json.dumps({"call_sid": CALL}), **form}
-        return (await self.web.post("/webhooks/taskrouter", known)).status_code
+        form = {"EventType": event, "TaskAttributes": json.dumps({"call_sid": CALL}), **form}
+        return (await self.web.post("/webhooks/taskrouter", form)).status_code
 
     async def state(self) -> State | None:
         record = await Records(self.store).get(CALL)
@@ -549,8 +549,8 @@ async def test_the_caller_hears_an_announcement_after_the_queue(desk: Desk, stat
     if state:
         await desk.has_state(state)
     document = await desk.post("/escalation/after", QueueResult=result)
-    taken = result == "redirected" and state in (State.ACCEPTED, State.COMPLETED)
-    assert document.said.startswith(phrases.GOODBYE if taken else handoff.NO_WORKER)
+    accepted = result == "redirected" and state in (State.ACCEPTED, State.COMPLETED)
+    assert document.said.startswith(phrases.GOODBYE if accepted else handoff.NO_WORKER)
 
 
 @pytest.mark.parametrize("result", ["bridged", "redirected-from-bridged"])

@@ -346,8 +346,9 @@ async def test_a_task_whose_creation_was_not_confirmed_counts(reach: Reach, monk
 
     async def cut_off(request: Any) -> Any:
         await create(request)
-        while await state(customer) is not State.QUEUED:  # an event of the task has arrived
-            await asyncio.sleep(0.002)
+        async with asyncio.timeout(30):
+            while await state(customer) is not State.QUEUED:  # no event of the task has arrived yet
+                await asyncio.sleep(0.002)
         raise httpx2.ReadTimeout("no answer")
 
     monkeypatch.setattr(flex, "answer", cut_off)
