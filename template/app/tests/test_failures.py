@@ -27,7 +27,6 @@ BROKEN = {
     "an empty answer": {"says": ""},
     "a blank answer": {"says": "  \n "},
 }
-DEADLINE = 4.0  # seconds of silence; only `advance_clock` makes them pass
 
 
 @pytest.mark.parametrize("rule", BROKEN.values(), ids=BROKEN.keys())
@@ -44,9 +43,10 @@ async def test_a_reply_that_breaks_off_ends_in_an_apology_and_is_remembered_with
     assert f"One two {talk.apology}".lower() in await talk.heard()
 
 
-@pytest.mark.parametrize("second", ["From the second.", None], ids=["second model", "apology"])
+# An only model may be left to the brain, which waits for five deadlines. Only `advance_clock` makes these seconds pass.
+@pytest.mark.parametrize(("second", "deadline", "deadlines"), [("From the second.", 10.0, 1), (None, 4.0, 6)])
 async def test_a_silent_model_is_given_up_at_the_deadline(
-    begin: Begin, advance_clock: Callable[[float], None], second: str | None
+    begin: Begin, advance_clock: Callable[[float], None], second: str | None, deadline: float, deadlines: int
 ) -> None:
     asked = asyncio.Event()
 
@@ -57,11 +57,11 @@ async def test_a_silent_model_is_given_up_at_the_deadline(
         yield "Yes."
 
     others = [scripted({"says": second})] if second else []
-    talk = await begin(models=[played(FunctionModel(stream_function=silent)), *others], deadline=DEADLINE)
+    talk = await begin(models=[played(FunctionModel(stream_function=silent)), *others], deadline=deadline)
     reply = asyncio.create_task(talk.says("first"))
     await asked.wait()
-    for _ in range(1 if second else 6):  # a runtime may leave its only model to the brain: five deadlines
-        advance_clock(DEADLINE)
+    for _ in range(deadlines):
+        advance_clock(deadline)
         await asyncio.sleep(0.01)
     assert (await reply).text.endswith(second or talk.apology)
     assert (await talk.says("second")).text.endswith("Yes.")
