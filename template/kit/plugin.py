@@ -177,7 +177,7 @@ class Web:
         return await self.http.post(path, data=dict(form), headers={**signature_header, **(headers or {})})
 
 
-def yes() -> FastAPI:
+def yes_app() -> FastAPI:
     """An app whose model says yes to every text."""
     return build_app()
 
@@ -185,7 +185,7 @@ def yes() -> FastAPI:
 @pytest.fixture
 async def web() -> AsyncGenerator[Web]:
     """The app without a server: webhooks need none."""
-    transport = httpx2.ASGITransport(yes(), raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(yes_app(), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as http:
         yield Web(http)
 
@@ -193,7 +193,7 @@ async def web() -> AsyncGenerator[Web]:
 @pytest.fixture
 async def address() -> AsyncGenerator[str]:
     """Host and port of a served app whose model says yes to every text."""
-    async with serve(yes()) as address:
+    async with serve(yes_app()) as address:
         yield address
 
 

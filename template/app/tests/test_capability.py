@@ -17,10 +17,10 @@ from kit import defaults
 from kit.agent_app import build_app
 from kit.plugin import Begin
 
-seen: list[str] = []
+hook_calls: list[str] = []
 
 
-class Watching(Capability):
+class RecordingCapability(Capability):
     """Records every hook as it is called."""
 
     name = "first"
@@ -46,20 +46,20 @@ class Watching(Capability):
         return [caller_is]
 
     async def on_start(self, session: Session) -> None:
-        seen.append(f"{self.name}.on_start")
+        hook_calls.append(f"{self.name}.on_start")
 
     async def on_resume(self, session: Session) -> None:
-        seen.append(f"{self.name}.on_resume")
+        hook_calls.append(f"{self.name}.on_resume")
 
     async def context(self, session: Session, text: str) -> str | None:
-        seen.append(f"{self.name}.context {text}")
+        hook_calls.append(f"{self.name}.context {text}")
         return f"{self.name} knows that they like tea."
 
     async def on_end(self, session: Session) -> None:
-        seen.append(f"{self.name}.on_end after {len(session.history)} messages")
+        hook_calls.append(f"{self.name}.on_end after {len(session.history)} messages")
 
 
-class Second(Watching):
+class Second(RecordingCapability):
     name = "second"
 
 
@@ -79,26 +79,26 @@ class Broken(Capability):
         raise RuntimeError("on_end")
 
 
-TWO = [Watching, Second]
+TWO_CAPABILITIES = [RecordingCapability, Second]
 
 
 @pytest.fixture(autouse=True)
-def nothing_seen() -> None:
-    seen.clear()
+def no_hook_calls() -> None:
+    hook_calls.clear()
 
 
 async def test_hooks_are_called_in_order_and_the_context_reaches_the_model(begin: Begin) -> None:
-    talk = await begin({"says": "Yes."}, capabilities=TWO)
+    talk = await begin({"says": "Yes."}, capabilities=TWO_CAPABILITIES)
     await talk.says("Hello")
     for name in ("first", "second"):
         assert f"{name} knows that they like tea." in await talk.instructions()
     await talk.ends()
     hooks = ("on_start", "context Hello", "on_end after 2 messages")
-    assert seen == [f"{name}.{hook}" for hook in hooks for name in ("first", "second")]
+    assert hook_calls == [f"{name}.{hook}" for hook in hooks for name in ("first", "second")]
 
 
 async def test_a_tool_of_a_capability_reaches_the_model_and_knows_the_session(begin: Begin) -> None:
-    talk = await begin({"calls": {"caller_is_second": {}}}, capabilities=TWO)
+    talk = await begin({"calls": {"caller_is_second": {}}}, capabilities=TWO_CAPABILITIES)
     reply = await talk.says("Who am I?")
     assert (reply.tools, reply.text) == (["caller_is_second"], f"second knows {defaults.CALLER}")
 
@@ -108,17 +108,17 @@ async def test_tools_of_a_capability_stand_beside_your_own(begin: Begin) -> None
         """Do something."""
         return "done"
 
-    talk = await begin({"calls": {"own": {}, "caller_is_first": {}}}, tools=[own], capabilities=TWO)
+    talk = await begin({"calls": {"own": {}, "caller_is_first": {}}}, tools=[own], capabilities=TWO_CAPABILITIES)
     assert sorted((await talk.says("Both")).tools) == ["caller_is_first", "own"]
 
 
 async def test_a_conversation_goes_on_when_a_hook_raises_and_each_is_logged(
     begin: Begin, logged: Callable[[], str]
 ) -> None:
-    talk = await begin({"calls": {"caller_is_first": {}}}, capabilities=[Broken, Watching])
+    talk = await begin({"calls": {"caller_is_first": {}}}, capabilities=[Broken, RecordingCapability])
     assert (await talk.says("Who am I?")).text == f"first knows {defaults.CALLER}"
     await talk.ends()
-    assert seen == ["first.on_start", "first.context Who am I?", "first.on_end after 4 messages"]
+    assert hook_calls == ["first.on_start", "first.context Who am I?", "first.on_end after 4 messages"]
     failed = [json.loads(line) for line in logged().splitlines() if "capability.failed" in line]
     assert [each["hook"] for each in failed] == ["on_start", "tools", "context", "on_end"]
     assert {each["capability"] for each in failed} == {"Broken"}
@@ -142,7 +142,7 @@ async def test_a_conversation_goes_on_when_a_hook_hangs(begin: Begin, logged: Ca
 
 
 async def test_routes_are_mounted() -> None:
-    app = build_app(capabilities=TWO)
+    app = build_app(capabilities=TWO_CAPABILITIES)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
         for name in ("first", "second"):
             assert (await http.get(f"/{name}")).json() == {"account": defaults.ACCOUNT_SID}

@@ -49,7 +49,7 @@ def valid(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_no_setting_hides_another() -> None:
+def test_names_and_variables_of_settings_are_unique() -> None:
     """Each part brings settings of its own: two of one name, or of one variable, would be one."""
     parts = [part for part in ProjectSettings.__mro__ if issubclass(part, Settings)]
     named = [name for part in parts for name in inspect.get_annotations(part) if name in part.model_fields]
@@ -63,7 +63,7 @@ def problems() -> list[str]:
     return error.value.problems
 
 
-def test_a_complete_environment_is_taken(valid: pytest.MonkeyPatch) -> None:
+def test_a_complete_environment_is_accepted(valid: pytest.MonkeyPatch) -> None:
     settings = load()
     assert (settings.account_sid, settings.public_url) == (defaults.ACCOUNT_SID, defaults.PUBLIC_URL)
     assert settings.auth_token.get_secret_value() == defaults.AUTH_TOKEN

@@ -29,7 +29,7 @@ class EveryStore:
         await asyncio.sleep(0.1)
         assert (await elsewhere.get("a"), await store.get("b")) == ("1", None)
 
-    async def test_the_last_value_counts(self, store: Store, elsewhere: Store) -> None:
+    async def test_put_overwrites_a_value(self, store: Store, elsewhere: Store) -> None:
         await store.put("a", "1", 60)
         await elsewhere.put("a", "2", 60)
         assert await store.get("a") == "2"
@@ -84,7 +84,7 @@ class EveryStore:
         await asyncio.sleep(0.1)
         assert await store.pop("queue", 0) is None
 
-    async def test_a_queue_is_not_a_value(self, store: Store) -> None:
+    async def test_a_queue_and_a_value_can_share_a_key(self, store: Store) -> None:
         await store.put("same", "value", 60)
         await store.push("same", "queued", 60)
         assert (await store.get("same"), await store.pop("same", 0)) == ("value", "queued")

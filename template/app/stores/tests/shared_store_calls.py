@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from app.connection import Connection
 from app.store import Store
@@ -18,7 +19,6 @@ from app.voice.tests.test_calls import (
     ended,
     expires,
     hold_next_save,
-    moves,
     options,
     saved,
     texts,
@@ -27,9 +27,14 @@ from app.voice.tests.test_calls import (
 )
 from kit import defaults
 from kit.activity import wait_until
-from kit.caller import calls_of
+from kit.caller import Call, calls_of
 from kit.local_server import serve
 from kit.voice_fixtures import Dial
+
+
+def move_to(call: Call, app: FastAPI, address: str) -> None:
+    """From now on the load balancer sends this call's requests to another worker."""
+    call.app, call.address, call._http.base_url = app, address, f"http://{address}"
 
 
 class EveryWorker:
@@ -50,7 +55,7 @@ class EveryWorker:
         await call.says("I am Ada")
         first, other = calls_of(call.app), worker(elsewhere)
         async with serve(other) as address:
-            moves(call, other, address)
+            move_to(call, other, address)
             await call.drops()
             async with asyncio.timeout(60):
                 while await first.sessions.owner(call.sid) == first.sessions.worker:
@@ -223,7 +228,7 @@ class EverySharedWorker(PatientStores, EveryWorker):
         await saved(calls)
         other = worker(connect(server))
         async with serve(other) as address:
-            moves(call, other, address)
+            move_to(call, other, address)
             await call.drops()
             await call.says("Six")
             await call.hangs_up()

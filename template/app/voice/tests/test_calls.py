@@ -19,13 +19,13 @@ from app.tests.test_server import health, serving, stopping
 from app.voice.calls import CallRefused, Calls
 from kit import defaults
 from kit.agent_app import build_app
-from kit.caller import Call, caller_on, calls_of
+from kit.caller import caller_on, calls_of
 
 ended: list[list[str]] = []
 
 
-class Noting(Capability):
-    """Notes the texts of the calls that ended."""
+class EndRecorder(Capability):
+    """Records the texts of the calls that ended."""
 
     async def on_end(self, session: Session) -> None:
         ended.append(texts(session))
@@ -38,7 +38,7 @@ def nothing_ended() -> None:
 
 def options(store: Store, reconnect: float = 60.0) -> dict[str, Any]:
     """A worker on `store`. A call expires only when a test says so."""
-    return {"store": store, "capabilities": [Noting], "timeouts": Timeouts(reconnect=reconnect)}
+    return {"store": store, "capabilities": [EndRecorder], "timeouts": Timeouts(reconnect=reconnect)}
 
 
 def worker(store: Store) -> FastAPI:
@@ -68,11 +68,6 @@ async def expires(calls: Calls, call_sid: str = "CA1") -> None:
 
 def texts(session: Session) -> list[str]:
     return [str(part.content) for message in session.history for part in message.parts if hasattr(part, "content")]
-
-
-def moves(call: Call, app: FastAPI, address: str) -> None:
-    """From now on the load balancer sends this call's requests to another worker."""
-    call.app, call.address, call._http.base_url = app, address, f"http://{address}"
 
 
 class Shared(InProcess):

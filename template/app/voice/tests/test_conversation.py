@@ -17,7 +17,7 @@ from app.capability import Capability
 from app.connection import Connection
 from app.registry import load_prompt
 from app.session import Session, this_session
-from app.tests.test_capability import TWO, Hanging, nothing_seen, seen
+from app.tests.test_capability import TWO_CAPABILITIES, Hanging, hook_calls, no_hook_calls
 from app.tests.test_failures import BROKEN
 from app.turn import Turn
 from app.voice.calls import Calls
@@ -260,14 +260,14 @@ async def test_an_end_during_a_turn_waits_for_its_last_token(dial: Dial, held: H
     assert [frame["type"] for frame in call.frames].count("end") == 1
 
 
-__all__ = ["nothing_seen"]  # a fixture
+__all__ = ["no_hook_calls"]  # a fixture
 
 
 async def test_a_resumed_call_runs_on_resume_and_not_on_start(dial: Dial) -> None:
-    call = await dial({"says": "Yes."}, capabilities=TWO)
+    call = await dial({"says": "Yes."}, capabilities=TWO_CAPABILITIES)
     await call.drops()
     await call.says("Hello")
-    assert seen[:4] == ["first.on_start", "second.on_start", "first.on_resume", "second.on_resume"]
+    assert hook_calls[:4] == ["first.on_start", "second.on_start", "first.on_resume", "second.on_resume"]
 
 
 class HangingContext(Hanging):
@@ -284,10 +284,10 @@ async def test_a_caller_is_asked_to_hold_while_a_hook_hangs(dial: Dial) -> None:
 
 
 async def test_calls_in_progress_are_ended_when_the_server_stops() -> None:
-    app = build_app(capabilities=TWO)
+    app = build_app(capabilities=TWO_CAPABILITIES)
     async with app.router.lifespan_context(app):
         await calls_of(app).start("CA1", caller="+1500", called="+1501", connection=Connection())
-    assert seen[-1] == "second.on_end after 0 messages"
+    assert hook_calls[-1] == "second.on_end after 0 messages"
 
 
 @pytest.mark.parametrize("rule", [*BROKEN.values(), {"says": "One two", "breaks_off": True}])
@@ -322,12 +322,12 @@ def slow() -> SlowTool:
     return SlowTool()
 
 
-BOOKS = [{"hears": "book", "says": "One moment. ", "calls": {"book": {}}}, {"hears": "", "says": "Yes."}]
+BOOKING_RULES = [{"hears": "book", "says": "One moment. ", "calls": {"book": {}}}, {"hears": "", "says": "Yes."}]
 
 
 async def booking(dial: Dial, slow: SlowTool) -> Call:
     """A call in which the tool is at work."""
-    call = await dial(*BOOKS, tools=[slow.book])
+    call = await dial(*BOOKING_RULES, tools=[slow.book])
     await call.begins("book it")
     await slow.started.wait()
     return call

@@ -37,7 +37,7 @@ def test_an_unknown_model_is_named(without_keys: pytest.MonkeyPatch, name: str, 
     assert problem.startswith(f"{name} is {value!r}. ")
 
 
-def test_a_blank_model_is_the_answered_one(without_keys: pytest.MonkeyPatch) -> None:
+def test_an_empty_agent_model_is_the_one_of_the_answers(without_keys: pytest.MonkeyPatch) -> None:
     without_keys.setenv("AGENT_MODEL", "")
     without_keys.setenv("AGENT_FALLBACK_MODEL", "")
     assert Models.model_names() == [model for model in (config.MODEL, config.FALLBACK_MODEL) if model]

@@ -1,4 +1,4 @@
-"""Gaps of TAC. Each test fails without its guard in app/voice/tac/."""
+"""Workarounds for TAC 2.5. Each test fails without its workaround in app/voice/tac/."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ __all__ = ["held"]  # a fixture
 
 async def passed(scope: Scope) -> Scope:
     """The scope that the app sees."""
-    seen: list[Scope] = []
+    scopes: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(scope)
+        scopes.append(scope)
 
     async def unused(*_: Any) -> Any: ...
 
     await ForwardedHeaders(app, "https://agent.example:8443/voice")(scope, unused, unused)
-    return seen[0]
+    return scopes[0]
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
@@ -91,7 +91,7 @@ async def test_a_second_setup_and_a_key_change_nothing(call: Call, frame: str) -
 # --- turns --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_interruption_of_the_greeting_counts_and_gets_no_reply(
+async def test_an_interruption_of_the_greeting_is_recorded_without_a_reply(
     dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "GREETING_INTERRUPTIBLE", True)
