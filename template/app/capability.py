@@ -26,8 +26,8 @@ class Timeouts:
     """In seconds. Tests pass shorter ones."""
 
     startup: float = 30.0  # a capability's `open`
-    hook: float = 2.0  # a hook that the other party waits for
-    shutdown: float = 10.0  # a hook of a conversation that is over, and `close`
+    hook: float = 2.0  # every other hook: the other party waits for it
+    shutdown: float = 10.0  # `on_end` and `close`
     reconnect: float = 30.0  # a call that has disconnected may come back
 
 
@@ -64,7 +64,7 @@ class Services:
 
 
 class Capability:
-    """Every hook is optional. One that raises or takes too long is logged, and the conversation goes on."""
+    """Every hook is optional. One that raises or exceeds its limit is logged, and the conversation goes on."""
 
     settings: type[Settings] = Settings
     spoken_only = False  # True: not called for text conversations
@@ -90,23 +90,23 @@ class Capability:
         return False
 
     async def open(self) -> None:
-        """Called when the server starts."""
+        """Called when the server starts. Limit: `Timeouts.startup`."""
 
     async def close(self) -> None:
-        """Called when the server stops: no conversation is in progress, unless `AGENT_DRAIN` has run out."""
+        """Called when the server stops, after the last conversation or `AGENT_DRAIN`. Limit: `Timeouts.shutdown`."""
 
     async def on_start(self, session: Session) -> None:
-        """Called when a conversation has begun, before the first answer."""
+        """Called when a conversation has begun, before the first answer. Limit: `Timeouts.hook`."""
 
     async def on_resume(self, session: Session) -> None:
-        """Called when a call is back after a disconnect, and for each later text message. Any worker."""
+        """Called when a call is back, and for each later text message; on any worker. Limit: `Timeouts.hook`."""
 
     async def context(self, session: Session, text: str) -> str | None:
-        """Text for the model's instructions before it answers `text`."""
+        """Text for the model's instructions before it answers `text`. Limit: `Timeouts.hook`."""
         return None
 
     async def on_end(self, session: Session) -> None:
-        """Called when a conversation is over and cannot come back."""
+        """Called when a conversation is over and cannot come back. Limit: `Timeouts.shutdown`."""
 
 
 @runtime_checkable
@@ -122,7 +122,7 @@ class HandlesHandoff(Protocol):
     """A capability that continues the call after the agent has ended its part."""
 
     async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
-        """TwiML for the caller after the agent ended with `handoff`, or None."""
+        """TwiML for the caller after the agent ended with `handoff`, or None. Limit: `Timeouts.hook`."""
 
 
 async def run_hooks(

@@ -67,7 +67,12 @@ class Call:
 
 
 class Calls:
-    """Knows the calls of this worker by CallSid, and those of other workers from the store."""
+    """Knows the calls of this worker by CallSid, and those of other workers from the store.
+
+    `end` (the call is over) runs `on_end`, once over all workers. `expire` (the call did not come back) and `end_all`
+    (the server stops) call `end`, or only `_forget` when another worker serves or has ended the call. `_forget` drops
+    the call from this worker and runs no hook.
+    """
 
     def __init__(self, brain: Brain, services: Services) -> None:
         self.brain = brain
@@ -133,14 +138,8 @@ class Calls:
         return session
 
     def _new_session(self, call_sid: str, caller: str, called: str) -> Session:
-        return Session(
-            call_sid,
-            caller,
-            called,
-            language=config.FIRST_LANGUAGE,
-            now=self.services.now,
-            greeting=phrases.GREETING,
-        )
+        language, now, greeting = config.FIRST_LANGUAGE, self.services.now, phrases.GREETING
+        return Session(call_sid, caller, called, language=language, now=now, greeting=greeting)
 
     def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
         """The tokens of one turn. The session is saved before and after it, if other workers read the store."""

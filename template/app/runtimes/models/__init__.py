@@ -30,7 +30,11 @@ class ModelsSettings(Settings):
 
 
 class Models(Runtime):
-    """`deadline` is how long, in seconds, a model may be silent; a tool may take twice as long."""
+    """`deadline` is how long, in seconds, a model may be silent; a tool may take twice as long.
+
+    The brain has the same deadline: it says HOLD about when `first_event_timeout` makes the next model answer or the
+    turn fail.
+    """
 
     settings = ModelsSettings
 

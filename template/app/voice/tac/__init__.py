@@ -89,7 +89,13 @@ def twiml_options(
 
 
 class TacChannel(VoiceChannel):
-    """TAC's voice channel, with a TacConnection between TAC and each WebSocket."""
+    """TAC's voice channel, with a TacConnection between TAC and each WebSocket. TACFastAPIServer adds `/twiml`, `/ws`.
+
+    setup      TacConnection starts the session, then passes the frame on to TAC
+    prompt     TAC cancels the turn before and calls `answer`: `send_response` sends the tokens, then `last: true`
+    cancel     TAC sends `last: true` for an interruption, but not for a new prompt: there `close_turn` does
+    close      TAC cancels `answer`; `handle_websocket` reports the disconnect to Calls
+    """
 
     def __init__(self, tac: TAC, calls: Calls) -> None:
         super().__init__(tac, {"memory_mode": "never"})
