@@ -1,11 +1,11 @@
-"""Calls in progress live in a table of Amazon DynamoDB: a call that drops can come back on another worker.
+"""Sessions in a table of Amazon DynamoDB: a call that disconnects can resume on another worker.
 
 The table has `pk` (string, partition key), `sk` (string, sort key) and time to live on `ttl`, in seconds; each item
 also has `content` (compressed text) and `expires` (milliseconds). DynamoDB deletes expired items within some days
-(docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html), so every read looks at `expires`. The clocks of the
+(docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html), so every read checks `expires`. The clocks of the
 workers have to agree, as they do on AWS.
 
-This is botocore in threads, which the project has anyway: aiobotocore ties botocore to a few older versions.
+Requests are those of botocore, which the project has anyway, in threads: aiobotocore requires an older botocore.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class DynamoDBStore(SharedStore):
     def __init__(self, table: str, region: str) -> None:
         super().__init__()
         self.table = table
-        # A request is tried twice: DynamoDB refuses one now and then. What is put or claimed twice counts once.
+        # A failed request is sent once more. A put or a claim that is sent twice counts once.
         self.client: Any = botocore.session.Session().create_client(
             "dynamodb",
             region_name=region,
@@ -82,13 +82,13 @@ class DynamoDBStore(SharedStore):
         return text_of(item) if item and is_alive(item) else None
 
     async def _put(self, key: str, value: str, seconds: float) -> None:
-        await self._request("put_item", Item=value_key(key) | kept(value, seconds))
+        await self._request("put_item", Item=value_key(key) | content(value, seconds))
 
     async def _claim(self, key: str, seconds: float) -> bool:
-        mine = {"claim": {"S": uuid4().hex}}  # a claim that is sent twice is still ours
+        mine = {"claim": {"S": uuid4().hex}}  # recognizes our claim when the client has sent it twice
         return await self._on_condition(
             "put_item",
-            Item=value_key(key) | kept("", seconds) | mine,
+            Item=value_key(key) | content("", seconds) | mine,
             ConditionExpression="attribute_not_exists(pk) OR expires <= :now OR claim = :mine",
             ExpressionAttributeValues={":now": {"N": str(now())}, ":mine": mine["claim"]},
         )
@@ -98,8 +98,8 @@ class DynamoDBStore(SharedStore):
 
     async def _push(self, key: str, value: str, seconds: float) -> None:
         self.last = max(self.last + 1, time.time_ns())
-        place = {"pk": {"S": f"queue:{key}"}, "sk": {"S": f"{self.last:020}:{uuid4().hex}"}}
-        await self._request("put_item", Item=place | kept(value, seconds))
+        message_key = {"pk": {"S": f"queue:{key}"}, "sk": {"S": f"{self.last:020}:{uuid4().hex}"}}
+        await self._request("put_item", Item=message_key | content(value, seconds))
 
     async def _pop(self, key: str, wait: float) -> str | None:
         until, pause = loop_time() + wait, FIRST_POLL
@@ -121,9 +121,9 @@ class DynamoDBStore(SharedStore):
             if not found["Items"]:
                 return None
             item = found["Items"][0]
-            place = {"pk": item["pk"], "sk": item["sk"]}
-            taken = await self._on_condition("delete_item", Key=place, ConditionExpression="attribute_exists(pk)")
-            if taken and is_alive(item):
+            item_key = {"pk": item["pk"], "sk": item["sk"]}
+            deleted = await self._on_condition("delete_item", Key=item_key, ConditionExpression="attribute_exists(pk)")
+            if deleted and is_alive(item):
                 return text_of(item)
 
     async def reach(self) -> object:
@@ -137,7 +137,7 @@ class DynamoDBStore(SharedStore):
         self.client.close()
 
     async def _on_condition(self, operation: str, **parameters: Any) -> bool:
-        """Whether the condition held."""
+        """True when the condition was met."""
         try:
             await self._request(operation, **parameters)
         except self.client.exceptions.ConditionalCheckFailedException:
@@ -145,10 +145,10 @@ class DynamoDBStore(SharedStore):
         return True
 
     async def _request(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """The answer of DynamoDB. Raises BotoCoreError or ClientError."""
+        """The response of DynamoDB. Raises BotoCoreError or ClientError."""
         request = partial(getattr(self.client, operation), TableName=self.table, **parameters)
-        answer: dict[str, Any] = await asyncio.get_running_loop().run_in_executor(self.threads, request)
-        return answer
+        response: dict[str, Any] = await asyncio.get_running_loop().run_in_executor(self.threads, request)
+        return response
 
 
 def now() -> int:
@@ -159,14 +159,14 @@ def value_key(key: str) -> Item:
     return {"pk": {"S": f"value:{key}"}, "sk": {"S": "value"}}
 
 
-def kept(value: str, seconds: float) -> Item:
+def content(value: str, seconds: float) -> Item:
     """The attributes of an item beside its key. Raises Down for a text that is too large: it stays with this worker."""
-    content = zlib.compress(value.encode())
-    if len(content) > MAX_BYTES:
-        log.warning("store.too_large", bytes=len(content), hint="calls this long do not go on on another worker")
+    compressed = zlib.compress(value.encode())
+    if len(compressed) > MAX_BYTES:
+        log.warning("store.too_large", bytes=len(compressed), hint="a call this long cannot resume on another worker")
         raise Down
     expires = now() + milliseconds(seconds)
-    return {"content": {"B": content}, "expires": {"N": str(expires)}, "ttl": {"N": str(math.ceil(expires / 1000))}}
+    return {"content": {"B": compressed}, "expires": {"N": str(expires)}, "ttl": {"N": str(math.ceil(expires / 1000))}}
 
 
 def is_alive(item: Item) -> bool:

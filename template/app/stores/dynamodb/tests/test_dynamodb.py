@@ -1,4 +1,4 @@
-"""DynamoDB as the store: what every shared store does, on a simulated AWS that answers over HTTP."""
+"""DynamoDB as the store: the tests of every shared store, on a simulated AWS that responds over HTTP."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def listening(port: int) -> bool:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[Any]:
-    """A client of a simulated AWS, which is this test run's own."""
+    """A client of a simulated AWS, one for each test run."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -65,7 +65,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 class Table:
-    """A table of its own."""
+    """A new table."""
 
     def __init__(self, aws: Any) -> None:
         self.aws = aws
@@ -78,60 +78,60 @@ class Table:
 
 
 class Server(Table):
-    """A table, and a way there that can break and be mended at the same address."""
+    """A table behind a TCP proxy, which can fail and come back at the same address."""
 
     def __init__(self, aws: Any) -> None:
         super().__init__(aws)
-        self.beyond = int(self.url.rpartition(":")[2])
+        self.upstream_port = int(self.url.rpartition(":")[2])
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
-        self.moving = asyncio.Event()
+        self.running = asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        self.moving.set()
-        door = socket.create_server(("127.0.0.1", self.port))
-        door.setblocking(False)
-        self._go(self._accept(door), door)
+        self.running.set()
+        listener = socket.create_server(("127.0.0.1", self.port))
+        listener.setblocking(False)
+        self._go(self._accept(listener), listener)
 
     def terminate(self) -> None:
         for task in self.tasks:
             task.cancel()
 
     def hang(self) -> None:
-        self.moving.clear()
+        self.running.clear()
 
     def refuse(self) -> None:
         self.aws.delete_table(TableName=self.name)
 
-    def _go(self, work: Coroutine[Any, Any, None], door: socket.socket) -> None:
+    def _go(self, work: Coroutine[Any, Any, None], connection: socket.socket) -> None:
         task = asyncio.create_task(work)
         self.tasks.add(task)
-        task.add_done_callback(lambda _: door.close())
+        task.add_done_callback(lambda _: connection.close())
         task.add_done_callback(self.tasks.discard)
 
-    async def _accept(self, door: socket.socket) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
         while True:
-            near, _ = await asyncio.get_running_loop().sock_accept(door)
-            self._go(self._carry(near), near)
+            client, _ = await asyncio.get_running_loop().sock_accept(listener)
+            self._go(self._forward(client), client)
 
-    async def _carry(self, near: socket.socket) -> None:
-        with socket.socket() as far:
-            far.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(far, ("127.0.0.1", self.beyond))
+    async def _forward(self, client: socket.socket) -> None:
+        with socket.socket() as upstream:
+            upstream.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(upstream, ("127.0.0.1", self.upstream_port))
             try:
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._pump(near, far))
-                    both.create_task(self._pump(far, near))
+                    both.create_task(self._pump(client, upstream))
+                    both.create_task(self._pump(upstream, client))
             except* OSError:
                 pass
 
     async def _pump(self, source: socket.socket, target: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while chunk := await loop.sock_recv(source, 65536):
-            await self.moving.wait()
+            await self.running.wait()
             await loop.sock_sendall(target, chunk)
         raise ConnectionResetError
 
@@ -205,7 +205,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         allowed = {str(action) for each in statements() for action in many(each["Action"])}
         assert {action for action in allowed if action.startswith("dynamodb")} == done
 
-    async def test_a_claim_that_is_sent_twice_is_still_ours(self, store: DynamoDBStore) -> None:
+    async def test_a_claim_that_is_sent_twice_succeeds(self, store: DynamoDBStore) -> None:
         request = store._request
 
         async def twice(operation: str, **parameters: Any) -> dict[str, Any]:
@@ -215,7 +215,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         store._request = twice  # type: ignore[method-assign]
         assert await store.claim("token", 60)
 
-    async def test_a_queue_keeps_the_order_although_the_clock_does_not(
+    async def test_a_queue_keeps_the_order_when_the_clock_goes_back(
         self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         times = iter([3_000, 2_000, 1_000])
@@ -237,8 +237,8 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
     ) -> None:
         await check_pauses(store, monkeypatch, FIRST_POLL, MAX_POLL)
 
-    async def test_a_long_call_is_kept_small(self, store: DynamoDBStore, elsewhere: DynamoDBStore) -> None:
-        """An item has 400 KB, and every one of them is paid for."""
+    async def test_values_are_compressed(self, store: DynamoDBStore, elsewhere: DynamoDBStore) -> None:
+        """An item may have 400 KB, and AWS charges for each KB."""
         history = "".join(f"Caller: where is order {number}?" for number in range(20_000))
         await store.put("call", history, 60)
         assert await elsewhere.get("call") == history
@@ -261,7 +261,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         await store.get("a")
         await asyncio.wait_for(asyncio.to_thread(store.threads.shutdown), 60)
 
-    async def test_without_credentials_calls_go_on(
+    async def test_calls_continue_without_credentials(
         self, table: Table, connect: Callable[..., DynamoDBStore], credentials: Any, logged: Callable[[], str]
     ) -> None:
         credentials.setenv("AWS_ACCESS_KEY_ID", "")
@@ -277,7 +277,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         await connect(server).put("a", "1", 60)
         assert '"error": "ResourceNotFoundException"' in logged() and "AGENT_TABLE" in logged()
 
-    async def test_conversations_live_in_the_table(
+    async def test_sessions_are_stored_in_the_table(
         self, table: Table, credentials: pytest.MonkeyPatch, begin: Begin
     ) -> None:
         credentials.setenv("AWS_ENDPOINT_URL_DYNAMODB", table.url)
@@ -300,5 +300,5 @@ def test_the_table_of_the_stack_can_be_restored_and_is_encrypted() -> None:
     assert SESSIONS["SSESpecification"] == {"SSEEnabled": True}
 
 
-def test_one_worker_can_do_without_a_table_and_so_does_the_simulator() -> None:
+def test_one_worker_and_the_simulator_need_no_table() -> None:
     assert isinstance(STORE.build(defaults.settings()), InProcess)
