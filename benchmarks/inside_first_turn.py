@@ -46,7 +46,7 @@ App = tuple[SimulatedAccount, FastAPI]
 
 def account() -> SimulatedAccount:
     simulated = SimulatedAccount(pace=1.0)
-    simulated.given(copy.deepcopy(KNOWN))
+    simulated.set_state(copy.deepcopy(KNOWN))
     return simulated
 
 

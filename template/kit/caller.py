@@ -111,7 +111,7 @@ class Call(WebhookSender):
     async def says(self, text: str, lang: str = "en-US") -> CallTurn:
         """Say `text` and hear the whole reply."""
         turn = await self.begins(text, lang)
-        await self.hears_out(turn)
+        await self.hears_reply(turn)
         return turn
 
     async def begins(self, text: str, lang: str = "en-US") -> CallTurn:
@@ -130,7 +130,7 @@ class Call(WebhookSender):
 
     async def presses(self, digits: str) -> CallTurn:
         """Press keys and hear the whole reply."""
-        return await self.hears_out(await self.types(digits))
+        return await self.hears_reply(await self.types(digits))
 
     async def types(self, digits: str) -> CallTurn:
         """Press keys and do not wait."""
@@ -174,7 +174,7 @@ class Call(WebhookSender):
         if turn:
             turn.heard_text = heard
             if turn in self._open:
-                await self.hears_out(turn)
+                await self.hears_reply(turn)
             noticed = self.session.turn
             await wait_until(
                 lambda: noticed is None or noticed.heard_text is not None or self._closed,
@@ -192,7 +192,7 @@ class Call(WebhookSender):
         if self._reader:
             await asyncio.wait([self._reader], timeout=SILENCE_TIMEOUT)
         if self.queue:
-            await self.account.happens(self, {"taskrouter": "hangup"})
+            await self.account.simulate(self, {"taskrouter": "hangup"})
         self.ended_by = "caller"
 
     async def drops(self) -> None:
@@ -314,7 +314,7 @@ class Call(WebhookSender):
         except ConnectionClosed:
             raise Problem("the line is dead: the app has closed the WebSocket without an end") from None
 
-    async def hears_out(self, turn: CallTurn) -> CallTurn:
+    async def hears_reply(self, turn: CallTurn) -> CallTurn:
         """Wait for the end of a reply. Raises Problem for a reply that is empty, or never closed."""
         await wait_until(
             lambda: turn.total is not None or self._closed,
@@ -419,8 +419,8 @@ class Call(WebhookSender):
         path = "/" + self.relay.action.split("/", 3)[3]
         return await self.post(path, self.form(CallStatus=call_status, SessionStatus=session_status, **more))
 
-    async def over(self) -> None:
-        """Wait until the agent has ended the call, or the call is in a queue."""
+    async def wait_for_end(self) -> None:
+        """Wait until the agent has ended the call or put it into a queue."""
         await wait_until(
             lambda: self.ended_by or (self.queue and self._closed) or self.problems,
             "the call did not end",

@@ -77,7 +77,7 @@ def drivers() -> dict[str, type[Any]]:
 
 
 @cache
-def givens() -> dict[str, Callable[..., Awaitable[None]]]:
+def given_fields() -> dict[str, Callable[..., Awaitable[None]]]:
     """Fields under `given` of a scenario that a folder adds: name, and the function that sets it up.
 
     The function gets the app, the simulated account and the value of the field. It raises ValueError for a wrong one.
@@ -85,10 +85,10 @@ def givens() -> dict[str, Callable[..., Awaitable[None]]]:
     return {name: make for module in modules("fake") for name, make in getattr(module, "GIVEN", {}).items()}
 
 
-def played(script: Any) -> Any:
+def build_model(script: Any) -> Any:
     """A scripted model as the runtime of this project uses it: where it has a fake, through the provider's client."""
     fake = f"{RUNTIME.__module__}.fake"
-    return import_module(fake).played(script) if find_spec(fake) else script
+    return import_module(fake).build_model(script) if find_spec(fake) else script
 
 
 def scenario_files() -> list[Path]:

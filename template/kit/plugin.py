@@ -37,7 +37,7 @@ from kit.conventions import drivers
 from kit.driver import Driver, Reply
 from kit.local_server import serve
 from kit.network_guard import offline
-from kit.scenario import last_instructions, text_of_history
+from kit.scenario import history_text, last_instructions
 from kit.scenario_file import Given, Step
 from kit.texter import Texter, texter
 from kit.virtual_time import VirtualTimeLoop
@@ -111,9 +111,9 @@ class Talk:
         """The instructions of the model's last request."""
         return last_instructions(await self.session())
 
-    async def heard(self) -> str:
+    async def history_text(self) -> str:
         """The words of both sides that the model gets with the next turn, in lower case."""
-        return text_of_history(await self.session())
+        return history_text(await self.session())
 
 
 Begin = Start[Talk]
@@ -168,11 +168,11 @@ class Web:
         path: str,
         form: Mapping[str, str],
         *,
-        signed: str | None = None,
+        signature: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
-        """POST a form. `signed` replaces Twilio's signature; an empty one is left out."""
-        signature = sign(f"{defaults.PUBLIC_URL}{path}", form) if signed is None else signed
+        """POST a form. `signature` replaces Twilio's; an empty one sends no signature."""
+        signature = sign(f"{defaults.PUBLIC_URL}{path}", form) if signature is None else signature
         signature_header = {"X-Twilio-Signature": signature} if signature else {}
         return await self.http.post(path, data=dict(form), headers={**signature_header, **(headers or {})})
 

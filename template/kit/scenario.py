@@ -15,7 +15,7 @@ from pydantic_ai import messages as m
 from app.main import create_app
 from app.session import Session
 from kit import defaults
-from kit.conventions import drivers, givens
+from kit.conventions import drivers, given_fields
 from kit.driver import Driver, Reply
 from kit.local_server import serve
 from kit.network_guard import offline
@@ -49,7 +49,7 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
     scripts = [scripted(*scenario.model), *([scripted(*scenario.fallback)] if scenario.fallback is not None else [])]
     given, account, driver = scenario.given, SimulatedAccount(pace), drivers()[scenario.given.channel]
     try:
-        account.given(dict(given.twilio))
+        account.set_state(dict(given.twilio))
     except ValueError as error:
         raise ScenarioError(f"{path}: given.twilio: {error}") from None
     app = create_app(
@@ -64,7 +64,7 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
         async with serve(app) as address:
             for name, facts in (given.model_extra or {}).items():
                 try:
-                    await givens()[name](app, account, dict(facts))
+                    await given_fields()[name](app, account, dict(facts))
                 except ValueError as error:
                     raise ScenarioError(f"{path}: given.{name}: {error}") from None
             async with driver.begins(app, address, given, account, pace, watch) as conversation:
@@ -96,7 +96,7 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
 
 def check_reply(expect: Expect, reply: Reply, session: Session, phrases: ModuleType) -> list[str]:
     """One sentence for each expectation that the reply does not meet."""
-    text, history = reply.text, text_of_history(session)
+    text, history = reply.text, history_text(session)
     failures = [f"{each!r} is missing in {text!r}" for each in expect.contains if each.lower() not in text.lower()]
     failures += [f"{each!r} must not be in {text!r}" for each in expect.absent if each.lower() in text.lower()]
     failures += [f"the history lacks {each!r}" for each in expect.remembers if each.lower() not in history]
@@ -133,7 +133,7 @@ def check_ending(expect: Ending, conversation: Driver) -> list[str]:
     return failures
 
 
-def text_of_history(session: Session) -> str:
+def history_text(session: Session) -> str:
     """The words of both sides that the model gets with the next turn, in lower case."""
     history = [*session.history, *(session.turn.history() if session.turn else [])]
     parts = [part for message in history for part in message.parts]

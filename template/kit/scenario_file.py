@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from kit import defaults
-from kit.conventions import drivers, givens
+from kit.conventions import drivers, given_fields
 from kit.scripted_model import Pattern, Rule
 
 
@@ -98,8 +98,8 @@ class Given(BaseModel):
     @model_validator(mode="after")
     def has_known_fields(self) -> Given:
         for name in self.model_extra or {}:
-            if name not in givens():
-                known = sorted([*type(self).model_fields, *givens()])
+            if name not in given_fields():
+                known = sorted([*type(self).model_fields, *given_fields()])
                 raise ValueError(f"there is no {name}; there are {', '.join(known)}")
         return self
 

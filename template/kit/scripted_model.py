@@ -15,7 +15,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from pydantic_ai.tools import ToolDefinition
 
-from kit.conventions import played
+from kit.conventions import build_model
 
 WORD_DELAY = 0.02  # seconds between the words of echo_model
 
@@ -78,7 +78,7 @@ def scripted(*rules: Rule | dict[str, Any]) -> Any:
         if rule.breaks_off:
             raise ModelDown("scripted failure in the middle of a reply")
 
-    return played(FunctionModel(stream_function=stream, model_name="scripted"))
+    return build_model(FunctionModel(stream_function=stream, model_name="scripted"))
 
 
 async def deltas(
@@ -133,7 +133,7 @@ def echo_model() -> Any:
             yield word
             await asyncio.sleep(WORD_DELAY)
 
-    return played(FunctionModel(stream_function=stream, model_name="echo_model"))
+    return build_model(FunctionModel(stream_function=stream, model_name="echo_model"))
 
 
 def arguments_for(schema: dict[str, Any], user_text: str) -> dict[str, Any] | None:

@@ -53,7 +53,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
 
 async def obey(customer: Texter, terminal: Terminal, text: str) -> None:
     command, _, words = text.partition(" ")
-    begun = bool(customer.account.conversations.known)
+    begun = bool(customer.account.conversations.records)
     if not text:
         return
     if command == "/human" and words and begun:
@@ -62,14 +62,14 @@ async def obey(customer: Texter, terminal: Terminal, text: str) -> None:
         terminal.line("human", words, style="magenta")
         await customer.human(words)
     elif command in EVENTS and customer.account.flex.task:
-        await customer.account.flex.becomes(EVENTS[command])
+        await customer.account.flex.update_task(EVENTS[command])
         terminal.note(f"TaskRouter: {EVENTS[command]}.")
         if command == "/done":
-            await customer.settles()
+            await customer.wait_for_app()
             return
     elif command == "/close" and begun:
         await customer.closes()
-        await customer.settles()
+        await customer.wait_for_app()
         terminal.note("Twilio has closed the conversation. The next message begins another.")
         return
     elif command.startswith("/") and command != "/photo":
@@ -85,7 +85,7 @@ async def obey(customer: Texter, terminal: Terminal, text: str) -> None:
 async def answers(customer: Texter, terminal: Terminal) -> None:
     """Print the replies, and a transfer to a human."""
     began, tasks = time.monotonic(), len(customer.account.flex.interactions)
-    await customer.settles()
+    await customer.wait_for_app()
     took = f"{1000 * (time.monotonic() - began):.0f} ms"
     for text in (unread := customer.unread()):
         terminal.agent(text, took)

@@ -54,15 +54,15 @@ class TextDriver(Driver):
         if step.silence is not None:
             await asyncio.sleep(step.silence / self.pace)
         elif step.twilio:
-            await self.party.account.happens(self.party, step.twilio)
-        await self.party.settles()
+            await self.party.account.simulate(self.party, step.twilio)
+        await self.party.wait_for_app()
         between = " ".join(self.party.unread())
         self.remarks = f"{self.remarks} {between}".strip()
         return Reply(between)
 
     async def ends(self) -> None:
         await self.party.closes()
-        await self.party.settles()
+        await self.party.wait_for_app()
 
     async def session(self) -> Session:
         return await self.party.session()
@@ -73,7 +73,7 @@ class TextDriver(Driver):
         await self.party.posts(self.party.writes(text))
         first = await self.party.reads()
         took = 1000 * (time.monotonic() - began)
-        await self.party.settles()
+        await self.party.wait_for_app()
         answer = "\n".join([first, *self.party.unread()])
         parts = [part for message in (await self._history())[len(before) :] for part in message.parts]
         reply = Reply(answer, took, [part.tool_name for part in parts if isinstance(part, m.ToolCallPart)])

@@ -87,7 +87,7 @@ class Texter(WebhookSender):
     @property
     def conversation(self) -> str:
         """The id of the latest conversation."""
-        return list(self.account.conversations.known)[-1]
+        return list(self.account.conversations.records)[-1]
 
     @property
     def reference(self) -> str:
@@ -102,18 +102,18 @@ class Texter(WebhookSender):
     async def human(self, text: str) -> None:
         """A human agent writes into the conversation, and accepts it first if it waits in Flex."""
         if (task := self.account.flex.task) and task["assignment_status"] == "pending":
-            await self.account.flex.becomes("accepted")
-            await self.settles()
+            await self.account.flex.update_task("accepted")
+            await self.wait_for_app()
         message = self.account.conversations.join_human(self.conversation, text)
         await self.posts(webhook("COMMUNICATION_CREATED", message))
 
     async def closes(self) -> None:
         """Twilio closes the conversation."""
-        known = self.account.conversations.known[self.conversation]
+        known = self.account.conversations.records[self.conversation]
         known["status"] = "CLOSED"
         await self.posts(webhook("CONVERSATION_UPDATED", {"id": known["id"], "status": "CLOSED"}))
 
-    async def settles(self) -> None:
+    async def wait_for_app(self) -> None:
         """Wait until the app is idle."""
         deliveries = (self.account.conversations.deliveries, self.account.flex.deliveries)
         await wait_until(lambda: not any(deliveries) and not is_busy(self.app), "the app is still busy", REPLY_TIMEOUT)
@@ -122,7 +122,7 @@ class Texter(WebhookSender):
 
     async def session(self) -> Session:
         """The stored session of the latest conversation; an empty one before the first message and after the end."""
-        known, now = self.account.conversations.known, self.messaging.now
+        known, now = self.account.conversations.records, self.messaging.now
         stored = await self._stored(f"session:{self.conversation}") if known else None
         empty = Session(self.conversation if known else "", self.author, "", FIRST_LANGUAGE, now=now)
         return load_session(self.conversation, stored, now) if isinstance(stored, dict) else empty
@@ -159,6 +159,6 @@ async def texter_on(
     customer = Texter(app, address, account, author, channel)
     try:
         yield customer
-        await customer.settles()
+        await customer.wait_for_app()
     finally:
         await customer.aclose()

@@ -100,12 +100,12 @@ class TerminalCall:
 
     async def run(self) -> None:
         async with typed_lines(
-            "     you  ", "/hangup", self.over, bottom_toolbar=self.toolbar, refresh_interval=0.1
+            "     you  ", "/hangup", self.is_over, bottom_toolbar=self.toolbar, refresh_interval=0.1
         ) as lines:
             async for text in lines:
                 if not (self.interactive or text.startswith("/interrupt")):
                     await self.catch_up()
-                if self.over():
+                if self.is_over():
                     break
                 await self.obey(text)
         if self.reply:
@@ -123,7 +123,7 @@ class TerminalCall:
             await self.reply
         await wait_until_spoken(self.call)
 
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """One side has hung up, the call is in a queue, or the reply has failed."""
         broken = self.reply and self.reply.done() and not self.reply.cancelled() and self.reply.exception()
         return bool(self.call.ended_by or self.call.queue or broken)
@@ -213,14 +213,14 @@ class TerminalCall:
         self.reply = None
 
     def listen_to(self, turn: CallTurn) -> None:
-        self.reply = asyncio.create_task(self.hear_out(turn))
+        self.reply = asyncio.create_task(self.hear_reply(turn))
 
-    async def hear_out(self, turn: CallTurn) -> None:
-        await self.call.hears_out(turn)
+    async def hear_reply(self, turn: CallTurn) -> None:
+        await self.call.hears_reply(turn)
         await wait_until_spoken(self.call)
         self.terminal.reply(turn)
         if self.call.session.ending:
-            await self.call.over()
+            await self.call.wait_for_end()
 
 
 async def wait_until_spoken(call: Call) -> None:

@@ -47,9 +47,9 @@ class VoiceDriver(Driver):
         elif step.interrupt_after is not None:
             await self.call.interrupts(after=step.interrupt_after)
         elif turn:
-            await self.call.hears_out(turn)
+            await self.call.hears_reply(turn)
             if self.call.session.ending:
-                await self.call.over()
+                await self.call.wait_for_end()
         return Reply(turn.text, turn.first, turn.tools) if turn else Reply(self.call.greeting)
 
     async def ends(self) -> None:
@@ -72,7 +72,7 @@ class VoiceDriver(Driver):
         elif step.hangup:
             await self.call.hangs_up()
         elif step.twilio:
-            await self.call.account.happens(self.call, step.twilio)
+            await self.call.account.simulate(self.call, step.twilio)
         return None
 
     async def _show(self, screen: Screen, turn: CallTurn | None, until: str) -> None:
@@ -92,6 +92,6 @@ class VoiceDriver(Driver):
             heard, phrase, _ = call.playback.text.partition(until)
             screen.agent(f"{heard}{phrase} —", "interrupted")
             return
-        await call.hears_out(turn)
+        await call.hears_reply(turn)
         await wait_until_spoken(call)
         screen.reply(turn)

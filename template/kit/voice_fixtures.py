@@ -54,10 +54,10 @@ WEBSOCKET_URL = f"wss{defaults.PUBLIC_URL.removeprefix('https')}/ws"
 
 
 async def websocket(
-    address: str, *, signed: str | None = None, headers: Mapping[str, str] | None = None
+    address: str, *, signature: str | None = None, headers: Mapping[str, str] | None = None
 ) -> ClientConnection:
-    """A WebSocket to the app. `signed` replaces Twilio's signature; an empty one is left out."""
-    signature = sign(WEBSOCKET_URL) if signed is None else signed
+    """A WebSocket to the app. `signature` replaces Twilio's; an empty one sends no signature."""
+    signature = sign(WEBSOCKET_URL) if signature is None else signature
     signature_header = {"X-Twilio-Signature": signature} if signature else {}
     return await open_websocket(
         f"ws://{address}/ws", additional_headers={**signature_header, **(headers or {})}, proxy=None

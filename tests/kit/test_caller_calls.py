@@ -84,7 +84,7 @@ async def test_no_reply_is_a_problem_in_bounded_time(time_out: Callable[[], None
         async with dial_app(fake()) as call:
             turn = await call.begins("Hello")
             time_out()
-            await call.hears_out(turn)
+            await call.hears_reply(turn)
 
 
 async def test_a_reply_that_is_never_closed_is_a_problem(time_out: Callable[[], None]) -> None:
@@ -96,7 +96,7 @@ async def test_a_reply_that_is_never_closed_is_a_problem(time_out: Callable[[], 
             turn = await call.begins("Hello")
             await call.hears("Hi.")
             time_out()
-            await call.hears_out(turn)
+            await call.hears_reply(turn)
 
 
 async def test_a_websocket_that_closes_is_a_problem() -> None:
@@ -159,13 +159,13 @@ async def test_an_action_that_answers_no_twiml_is_a_problem() -> None:
     with pytest.raises(Problem, match="TwiML is wrong"):
         async with dial_app(fake(serving, action="")) as call:
             await call.says("Hello")
-            await call.over()
+            await call.wait_for_end()
 
 
 async def test_a_call_that_the_agent_does_not_end_is_a_problem(call: Call, time_out: Callable[[], None]) -> None:
     time_out()
     with pytest.raises(Problem, match="did not end"):
-        await call.over()
+        await call.wait_for_end()
 
 
 async def test_words_that_are_never_said_are_a_problem(call: Call) -> None:

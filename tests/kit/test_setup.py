@@ -125,7 +125,7 @@ async def test_an_undo_that_is_killed_goes_on(account: Account, monkeypatch: pyt
 
 async def test_a_field_that_changed_since_is_left(account: Account) -> None:
     await account.apply()
-    number = next(iter(account.simulated.numbers.known.values()))
+    number = next(iter(account.simulated.numbers.records.values()))
     changed = [name for name in ("voice_url", "sms_url") if name in changes(account)]
     if not changed:
         pytest.skip("setup has changed nothing of the number")
@@ -141,7 +141,7 @@ def changes(account: Account) -> dict[str, Any]:
 
 
 async def test_nothing_is_ever_bought(account: Account) -> None:
-    account.simulated.numbers.known.clear()
+    account.simulated.numbers.records.clear()
     with pytest.raises(SetupError, match="buys nothing"):
         await account.plan()
     with pytest.raises(SetupError, match="buys nothing"):
@@ -165,7 +165,7 @@ async def test_of_several_numbers_one_is_named(account: Account) -> None:
     assert set((await account.plan()).values()) == {"keep"}, "the choice is remembered"
     assert await account.broken() == []
     assert defaults.PUBLIC_URL in other["voice_url"] or not other["sms_url"]
-    assert defaults.PUBLIC_URL not in account.simulated.numbers.known["PN" + "1".zfill(32)]["voice_url"]
+    assert defaults.PUBLIC_URL not in account.simulated.numbers.records["PN" + "1".zfill(32)]["voice_url"]
 
 
 async def test_a_number_that_the_account_does_not_have_is_not_replaced_by_another(account: Account) -> None:

@@ -67,7 +67,7 @@ async def test_a_conversation_has_the_librarys_field_names(account: SimulatedAcc
     id = account.conversations.begin("conv_configuration", "VOICE", "CA1", defaults.CALLER, defaults.CALLED)
     version = None
     for fields, model in [
-        (account.conversations.known[id], ConversationInstance(version, {})),
+        (account.conversations.records[id], ConversationInstance(version, {})),
         (account.conversations.people[id][0], ParticipantInstance(version, {}, id)),
     ]:
         assert fields.keys() - {"channelId"} <= {camel(name) for name in vars(model)}

@@ -13,7 +13,7 @@ from twilio.base.exceptions import TwilioRestException
 from app.escalation import EVENTS
 from app.escalation.resources import comparable
 from app.escalation.routing import RoutingError, load, workflow_configuration
-from kit.doctor.check import Context, check, listed, masked, shown
+from kit.doctor.check import Context, check, list_records, masked, safe_url
 
 WORKFLOWS = "https://www.twilio.com/docs/taskrouter/workflow-configuration"
 CALLBACKS = "https://www.twilio.com/docs/taskrouter/api/event"
@@ -75,7 +75,7 @@ async def sends_events(context: Context) -> AsyncIterator[str]:
     """The workspace sends its events to this server."""
     url, wanted = (await place(context)).workspace.event_callback_url, f"{context.settings.public_url}{WEBHOOK}"
     if url != wanted:
-        yield f"The workspace sends its events to {shown(url)}, not to {wanted}: no timeout is noticed."
+        yield f"The workspace sends its events to {safe_url(url)}, not to {wanted}: no timeout is noticed."
 
 
 @check(
@@ -123,7 +123,7 @@ async def queues_have_workers(context: Context) -> AsyncIterator[str]:
     for queue in await context.cached(task_queues):
         if queue.sid not in queues_of((await place(context)).workflow):
             continue
-        if not await listed(workspace.workers, task_queue_sid=queue.sid):
+        if not await list_records(workspace.workers, task_queue_sid=queue.sid):
             yield f"No worker serves the queue {queue.friendly_name} ({queue.target_workers}): its tasks time out."
 
 
@@ -160,7 +160,7 @@ class Place:
 async def find_place(context: Context) -> Place | None:
     """The workflow and its workspace, found by a search of all workspaces. None when no workspace has the workflow."""
     workspaces = context.account.taskrouter.v1.workspaces
-    for workspace in await listed(workspaces):
+    for workspace in await list_records(workspaces):
         try:
             workflow = await workspaces(workspace.sid).workflows(context.settings.workflow_sid).fetch_async()
         except TwilioRestException as error:
@@ -180,7 +180,7 @@ async def place(context: Context) -> Place:
 
 async def task_queues(context: Context) -> list[Any]:
     workspace = (await place(context)).workspace
-    return await listed(context.account.taskrouter.v1.workspaces(workspace.sid).task_queues)
+    return await list_records(context.account.taskrouter.v1.workspaces(workspace.sid).task_queues)
 
 
 def queues_of(workflow: Any) -> set[str]:

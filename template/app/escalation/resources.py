@@ -82,7 +82,7 @@ class Workspace(Resource):
     async def _list(self) -> list[Record]:
         return await self.api.list_all(URL, "workspaces")
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         """A new workspace sends all events; an existing filter is extended by those that the agent reads."""
         wanted: Record = {"event_callback_url": f"{self.setup.settings.public_url}{PATH}"}
         if existing is None:
@@ -157,7 +157,7 @@ class Queue(WorkspaceResource):
     def all(cls, setup: SetupContext) -> Sequence[Resource]:
         return [cls(setup, name, workers) for name, workers in routing(setup).queues.items()]
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         return {"target_workers": self.workers}
 
 
@@ -172,7 +172,7 @@ class Workflow(WorkspaceResource):
         self.routing = routing(setup)
         self.friendly_name = self.routing.workflow.name
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         """Without Flex, the assignment callback dequeues the call to the worker's contact URI."""
         sids = {name: self.setup.ids.get(f"queue {name}", UNKNOWN_UNTIL_APPLY) for name in self.routing.queues}
         wanted: Record = {"configuration": json.dumps(workflow_configuration(self.routing, sids))}

@@ -13,7 +13,7 @@ from twilio.base.exceptions import TwilioRestException
 from app import config
 from app.intelligence.payload import TWILIO_OPERATORS
 from app.orchestrator.checks import configuration
-from kit.doctor.check import Context, check, masked, shown
+from kit.doctor.check import Context, check, masked, safe_url
 
 GUIDE = "https://www.twilio.com/docs/conversations/intelligence"
 WEBHOOK = "/webhooks/intelligence"
@@ -125,7 +125,7 @@ async def webhooks_are_ours(context: Context) -> AsyncIterator[str]:
     for number, rule in enumerate(await rules(context), start=1):
         hooks = [each for each in rule.get("actions") or [] if each.get("type") == "WEBHOOK"]
         if not any(each.get("url") == wanted_url for each in hooks):
-            others = ", ".join(shown(each.get("url")) for each in hooks) or "nowhere"
+            others = ", ".join(safe_url(each.get("url")) for each in hooks) or "nowhere"
             yield f"Rule {number} sends its results to {others}, not to {wanted_url}."
         elif any(each.get("url") == wanted_url and each.get("method", "POST") != "POST" for each in hooks):
             yield f"Rule {number} calls its webhook with another method than POST: answered with 405."

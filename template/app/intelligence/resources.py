@@ -74,7 +74,7 @@ class CustomOperator(Resource):
             lines = str(error).splitlines()
             raise SetupError(f"agent/{OPERATOR}: {' '.join(' '.join(lines[:3]).split())}", 2) from None
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         return self._definition() or {}
 
     async def create(self, wanted: Record) -> str:
@@ -107,7 +107,7 @@ class IntelligenceConfiguration(Resource):
         for each in await self.api.list_all(f"{URL}/Configurations", "configurations"):
             if each.get("displayName") == self.setup.name and (record := await self.fetch(each["id"])):
                 found.append(record)
-        wanted = comparable_rules((await self.wanted(None))["rules"]) if found else None
+        wanted = comparable_rules((await self.wanted_fields(None))["rules"]) if found else None
         return next(
             (each for each in found if comparable_rules(each.get("rules")) == wanted), found[0] if found else None
         )
@@ -115,14 +115,14 @@ class IntelligenceConfiguration(Resource):
     async def read(self) -> Record | None:
         """An interrupted replacement may have left a configuration with the wanted rules; it is preferred to `.env`."""
         record = await super().read()
-        if record and comparable_rules(record.get("rules")) != comparable_rules((await self.wanted(record))["rules"]):
+        wanted = comparable_rules((await self.wanted_fields(record))["rules"]) if record else None
+        if record and comparable_rules(record.get("rules")) != wanted:
             other = await self.search()
-            wanted = comparable_rules((await self.wanted(record))["rules"])
             if other and comparable_rules(other.get("rules")) == wanted:
                 return other
         return record
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         hook = {"type": "WEBHOOK", "method": "POST", "url": f"{self.setup.settings.public_url}{PATH}"}
         rules = [
             {
@@ -233,7 +233,7 @@ class IntelligenceLink(Resource):
             if id in entry.get("created", []) and id != now
         ]
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         ours = self.setup.ids[IntelligenceConfiguration.kind]
         entry = self.setup.journal.entry(IntelligenceConfiguration.kind)
         old = {
@@ -269,7 +269,7 @@ REPLACED: list[type[Resource]] = [IntelligenceConfiguration, CustomOperator]
 
 async def replace(resource: Resource, id: str) -> str:
     """Create the resource again. IntelligenceLink deletes the old one if setup created it."""
-    wanted = await resource.wanted(None)
+    wanted = await resource.wanted_fields(None)
     journal, key = resource.setup.journal, resource.key
     journal.update(key, replaced=[*journal.entry(key).get("replaced", []), id], pending={"replaces": id})
     return await resource.create_and_record(wanted)

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.messaging.inbox import bare
 from app.orchestrator.checks import configuration
-from kit.doctor.check import Context, check, listed, masked, shown
+from kit.doctor.check import Context, check, list_records, masked, safe_url
 
 WEBHOOK = "/webhooks/conversations"
 INGESTION = "https://www.twilio.com/docs/conversations/orchestrator/concepts/ingestion"
@@ -27,7 +27,7 @@ async def status_callback_is_ours(context: Context) -> AsyncIterator[str]:
     callbacks = (await context.cached(configuration)).status_callbacks or []
     ours = [each for each in callbacks if each.get("url") == wanted]
     if not ours:
-        others = ", ".join(shown(each.get("url")) for each in callbacks) or "no address"
+        others = ", ".join(safe_url(each.get("url")) for each in callbacks) or "no address"
         yield f"The conversation configuration sends its events to {others}, not to {wanted}: no message is answered."
     elif any(each.get("method", "POST") != "POST" for each in ours):
         yield f"The status callback to {wanted} is called with another method than POST: answered with 405."
@@ -78,10 +78,10 @@ async def number_has_no_webhook(context: Context) -> AsyncIterator[str]:
     """Texts to the number are answered once."""
     for each in await context.cached(numbers):
         if each.sms_application_sid or each.sms_url:
-            where = "a TwiML application" if each.sms_application_sid else shown(each.sms_url)
+            where = "a TwiML application" if each.sms_application_sid else safe_url(each.sms_url)
             yield f"Texts to {masked(each.phone_number)} go to {where} too: customers get two answers."
 
 
 async def numbers(context: Context) -> list[Any]:
     """The number of the project, if the account has it."""
-    return await listed(context.account.incoming_phone_numbers, phone_number=context.settings.phone_number)
+    return await list_records(context.account.incoming_phone_numbers, phone_number=context.settings.phone_number)

@@ -38,7 +38,7 @@ class MemoryStore(Resource):
                 return store
         return None
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         """An existing store is used unchanged."""
         if existing:
             return {}
@@ -124,7 +124,7 @@ class ConversationConfiguration(Resource):
                 return await self.fetch(each["id"])
         return None
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         """Channels, capture rules and callbacks of others are kept."""
         channels: dict[str, Any] = dict((existing or {}).get("channelSettings") or {})
         callbacks = list((existing or {}).get("statusCallbacks") or [])

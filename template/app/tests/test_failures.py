@@ -18,7 +18,7 @@ from app.session import Session
 from app.store import InProcess
 from app.turn import Turn
 from kit import defaults
-from kit.conventions import played
+from kit.conventions import build_model
 from kit.plugin import Begin
 from kit.scripted_model import ModelDown, last_exchange, scripted, tool_calls
 
@@ -40,7 +40,7 @@ async def test_a_reply_that_breaks_off_ends_in_an_apology_and_is_remembered_with
     talk = await begin({"hears": "Count", "says": "One two", "breaks_off": True}, {"hears": "", "says": "Yes."})
     assert (await talk.says("Count")).text == f"One two {talk.apology}"
     await talk.says("Again")
-    assert f"One two {talk.apology}".lower() in await talk.heard()
+    assert f"One two {talk.apology}".lower() in await talk.history_text()
 
 
 # An only model may be left to the brain, which waits for five deadlines. Only `advance_clock` makes these seconds pass.
@@ -57,7 +57,7 @@ async def test_a_silent_model_is_given_up_at_the_deadline(
         yield "Yes."
 
     others = [scripted({"says": second})] if second else []
-    talk = await begin(models=[played(FunctionModel(stream_function=silent)), *others], deadline=deadline)
+    talk = await begin(models=[build_model(FunctionModel(stream_function=silent)), *others], deadline=deadline)
     reply = asyncio.create_task(talk.says("first"))
     await asked.wait()
     for _ in range(deadlines):
@@ -95,7 +95,7 @@ async def test_a_tool_runs_once_when_the_first_model_fails_after_it(begin: Begin
     async def repeats_the_result(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
         yield f"It is {' '.join(last_exchange(messages)[1])}."
 
-    models = [played(FunctionModel(stream_function=stream)) for stream in (fails_after_the_tool, repeats_the_result)]
+    models = [build_model(FunctionModel(stream_function=each)) for each in (fails_after_the_tool, repeats_the_result)]
     talk = await begin(models=models, tools=[book])
     reply = await talk.says("Book 4711")
     assert (ran, reply.text) == (["4711"], "It is booked.")

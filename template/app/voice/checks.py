@@ -16,7 +16,7 @@ from twilio.base.exceptions import TwilioRestException
 from agent import phrases
 from app import config
 from app.voice import websocket_url
-from kit.doctor.check import Check, Context, check, listed, masked, shown
+from kit.doctor.check import Check, Context, check, list_records, masked, safe_url
 from kit.twiml import Document, TwimlError, read
 from kit.webhook import sign
 
@@ -231,7 +231,7 @@ async def number_exists(context: Context) -> AsyncIterator[str]:
 async def calls_reach_this_server(context: Context) -> AsyncIterator[str]:
     """The calls of a number reach this server."""
     if not await context.cached(own_numbers):
-        others = sorted({shown(number.voice_url) for number in await context.cached(numbers)})
+        others = sorted({safe_url(number.voice_url) for number in await context.cached(numbers)})
         yield f"No number calls {webhook(context)}; calls go to {', '.join(others[:3])}."
 
 
@@ -253,7 +253,7 @@ async def no_application(context: Context, number: Any) -> str | None:
     right = webhook(context), "POST"
     if application is None or (application.voice_url, (application.voice_method or "POST").upper()) == right:
         return None
-    return f"has a TwiML application: calls go to {shown(application.voice_url)}."
+    return f"has a TwiML application: calls go to {safe_url(application.voice_url)}."
 
 
 @number_check(
@@ -298,7 +298,7 @@ def webhook(context: Context) -> str:
 async def numbers(context: Context) -> list[Any]:
     """The numbers of the account, or the one that the environment names."""
     name = os.environ.get("TWILIO_PHONE_NUMBER")
-    return await listed(context.account.incoming_phone_numbers, **({"phone_number": name} if name else {}))
+    return await list_records(context.account.incoming_phone_numbers, **({"phone_number": name} if name else {}))
 
 
 async def own_numbers(context: Context) -> list[Any]:

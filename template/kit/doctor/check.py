@@ -197,7 +197,7 @@ async def _symptoms(check: Check, context: Context) -> list[str]:
     return found
 
 
-async def listed(resource: Any, **filters: Any) -> list[Any]:
+async def list_records(resource: Any, **filters: Any) -> list[Any]:
     """All records of a paged list of the helper library. Raises TwilioException."""
     page = await resource.page_async(page_size=1000, **filters)
     records = list(page)
@@ -212,7 +212,7 @@ def reason(error: BaseException) -> str:
     return " ".join(filter(None, [type(error).__name__, str(status) if status else ""]))
 
 
-def shown(url: str | None) -> str:
+def safe_url(url: str | None) -> str:
     """An address without user, password and query, which may hold a secret."""
     parts = urlsplit(url or "")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else "nowhere"

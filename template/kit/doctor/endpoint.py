@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from app.registry import CHANNELS
-from kit.doctor.check import Context, check, shown
+from kit.doctor.check import Context, check, safe_url
 from kit.webhook import sign
 
 PROBE = CHANNELS[0].signed_path
@@ -27,7 +27,7 @@ async def address_answers(context: Context) -> AsyncIterator[str]:
     """A server answers at PUBLIC_URL."""
     outcome = await context.cached(health)
     if isinstance(outcome, httpx2.TransportError) and not untrusted(outcome):
-        yield f"{shown(context.settings.public_url)} does not answer ({type(outcome).__name__})."
+        yield f"{safe_url(context.settings.public_url)} does not answer ({type(outcome).__name__})."
 
 
 @check(
@@ -41,7 +41,7 @@ async def certificate_trusted(context: Context) -> AsyncIterator[str]:
     """The certificate at PUBLIC_URL is one that Twilio trusts."""
     outcome = await context.cached(health)
     if isinstance(outcome, Exception) and (why := untrusted(outcome)):
-        yield f"The certificate of {shown(context.settings.public_url)} is not trusted: {why}."
+        yield f"The certificate of {safe_url(context.settings.public_url)} is not trusted: {why}."
 
 
 @check(

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from kit.doctor.check import Context, check, shown
+from kit.doctor.check import Context, check, safe_url
 
 UPDATES = "https://copier.readthedocs.io/en/stable/updating/"
 ANEW = "Answer anew with copier update --vcs-ref=:current: -d NAME=VALUE, or take the file back: git checkout."
@@ -198,7 +198,7 @@ def environment_is_synced(context: Context) -> Iterator[str]:
             yield f"{name} was installed by {installer}, which does not read uv.lock."
         url = json.loads(installed.read_text("direct_url.json") or "{}").get("url", "")
         if Path(url2pathname(urlsplit(url).path)).resolve() != member.resolve():
-            yield f"{name} is installed from {shown(url)}, not from {member.name}/ of this project."
+            yield f"{name} is installed from {safe_url(url)}, not from {member.name}/ of this project."
 
 
 def pyproject(folder: Path) -> dict[str, Any]:

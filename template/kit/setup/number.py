@@ -70,7 +70,7 @@ class Number(Resource):
     async def _list(self) -> list[Record]:
         return await self.api.list_all(f"{self.url}.json", "incoming_phone_numbers")
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         return {name: value for channel in self.channels for name, value in channel.number_fields(self.setup).items()}
 
     async def change(self, id: str, fields: Record) -> str:

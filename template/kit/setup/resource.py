@@ -155,7 +155,7 @@ class Resource:
         """Find the resource by name."""
         return None
 
-    async def wanted(self, existing: Record | None) -> Record:
+    async def wanted_fields(self, existing: Record | None) -> Record:
         """Wanted fields. Values that others have added to `existing` are kept."""
         raise NotImplementedError
 
@@ -248,7 +248,7 @@ class Resource:
     async def compare(self) -> Step:
         record = await self.read()
         self.publish(record)
-        wanted = await self.wanted(record)
+        wanted = await self.wanted_fields(record)
         changes = [
             Change(name, (record or {}).get(name), value)
             for name, value in wanted.items()

@@ -1,6 +1,6 @@
-"""A Twilio account in this process: the state behind the terminal, scenarios, tests and `agent setup --simulated`.
+"""A Twilio account in this process, for `agent call`, `agent text`, scenarios, tests and `agent setup --simulated`.
 
-Every product is there, in every project. As at Twilio, a write can be read only some time after its response.
+It has every product, in every project. As at Twilio, a write can be read only some time after its response.
 """
 
 from __future__ import annotations
@@ -44,24 +44,25 @@ class SimulatedAccount:
         products = [product for product in vars(self).values() if isinstance(product, Product)]
         self.transport = Transport(products, keys(settings()))
 
-    def given(self, facts: dict[str, Any]) -> None:
-        """Set the state of products before a conversation, and of each its `slow` (seconds) and `fails` (status).
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Set the state of products before a conversation, by the names of the products.
+
+        `slow` (seconds) delays every response of a product, `fails` is the HTTP status of each. Raises ValueError for a
+        product that this project does not use.
+        """
+        for name, fields in state.items():
+            product, fields = self._product(name), dict(fields)
+            product.fault = Fault(fields.pop("slow", 0.0), fields.pop("fails", 0))
+            if fields:
+                product.set_state(fields)
+
+    async def simulate(self, customer: Any, event: dict[str, Any]) -> None:
+        """Simulate an event during a conversation. `event` maps the name of a product to its event.
 
         Raises ValueError for a product that this project does not use.
         """
-        for name, known in facts.items():
-            product, known = self._product(name), dict(known)
-            product.fault = Fault(known.pop("slow", 0.0), known.pop("fails", 0))
-            if known:
-                product.given(known)
-
-    async def happens(self, customer: Any, event: dict[str, Any]) -> None:
-        """Something happens at Twilio during a conversation: the name of a product, and its event.
-
-        Raises ValueError for a product that this project does not use.
-        """
-        for name, details in event.items():
-            await self._product(name).happens(customer, details)
+        for name, product_event in event.items():
+            await self._product(name).simulate(customer, product_event)
 
     async def connected(self, call: Call) -> None:
         """ConversationRelay has connected a call."""
@@ -78,10 +79,10 @@ class SimulatedAccount:
         return str(self.conversations.of(call.sid)["id"])
 
     def _product(self, name: str) -> Product:
-        known = {each: value for each, value in vars(self).items() if isinstance(value, Product) and value.setting}
-        if name not in known:
-            raise ValueError(f"there is no {name} in a conversation at Twilio; there are {', '.join(known)}")
-        if not hasattr(settings(), known[name].setting):
-            raise ValueError(f"this project does not use {name}: it has no setting {known[name].setting}")
-        product: Product = known[name]
+        products = {each: value for each, value in vars(self).items() if isinstance(value, Product) and value.setting}
+        if name not in products:
+            raise ValueError(f"no product of a conversation is named {name}; the products are {', '.join(products)}")
+        product: Product = products[name]
+        if not hasattr(settings(), product.setting):
+            raise ValueError(f"this project does not use {name}: it has no setting {product.setting}")
         return product

@@ -42,7 +42,7 @@ class ConversationConfigurations(ControlPlane):
 
     def add(self, id: str, **fields: Any) -> dict[str, Any]:
         """A configuration that can be read at once."""
-        self.known[id] = {
+        self.records[id] = {
             "id": id,
             "accountId": ACCOUNT_SID,
             **deepcopy(DEFAULTS),
@@ -51,7 +51,7 @@ class ConversationConfigurations(ControlPlane):
             "version": 1,
             **fields,
         }
-        return self.known[id]
+        return self.records[id]
 
     @route("POST", BASE)
     async def create(self, request: Request) -> Answer:
@@ -99,7 +99,7 @@ class ConversationConfigurations(ControlPlane):
 
     @route("DELETE", BASE + "/{id}")
     async def delete(self, request: Request, id: str) -> Answer:
-        del self.known[self.get(id)["id"]]
+        del self.records[self.get(id)["id"]]
         return self.begin(related={"configurationId": id})
 
 

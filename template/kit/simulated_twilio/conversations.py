@@ -36,7 +36,7 @@ class Conversations(Product):
     host = "conversations.twilio.com"
     setting = "conversation_configuration_id"
     memory: Memory = field(kw_only=True)
-    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
     people: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # participants, by conversation
     visible_at: dict[str, float] = field(default_factory=dict)  # by conversation
     messages: list[dict[str, Any]] = field(default_factory=list)  # all, in order
@@ -48,11 +48,11 @@ class Conversations(Product):
 
     def begin(self, configuration: str, channel: str, channel_id: str, customer: str, agent: str) -> str:
         """Create the conversation of a call or of a first message, unless there is one. Returns its id."""
-        known = [each["id"] for each in self.known.values() if each["channelId"] == channel_id]
+        known = [each["id"] for each in self.records.values() if each["channelId"] == channel_id]
         if known:
             return str(known[0])
-        conversation = identifier("conv_conversation", len(self.known) + 1)
-        self.known[conversation] = {
+        conversation = identifier("conv_conversation", len(self.records) + 1)
+        self.records[conversation] = {
             "id": conversation,
             "accountId": ACCOUNT_SID,
             "configurationId": configuration,
@@ -68,7 +68,7 @@ class Conversations(Product):
 
     def of(self, channel_id: str) -> dict[str, Any]:
         """The conversation of a call, or of the first message in a channel."""
-        return next(each for each in self.known.values() if each["channelId"] == channel_id)
+        return next(each for each in self.records.values() if each["channelId"] == channel_id)
 
     def join(self, conversation: str, kind: str, channel: str, address: str, **fields: Any) -> dict[str, Any]:
         """Add a participant."""
@@ -91,7 +91,7 @@ class Conversations(Product):
         now = self.clock.now()
         found = [
             {name: each[name] for name in ("id", "accountId", "status")}
-            for id, each in self.known.items()
+            for id, each in self.records.items()
             if now >= self.visible_at[id]
             and each["channelId"] == request.query.get("channelId", each["channelId"])
             and each["status"] == request.query.get("status", each["status"])
@@ -100,12 +100,12 @@ class Conversations(Product):
 
     @route("GET", "/v2/Conversations/{conversation}")
     async def fetch(self, request: Request, conversation: str) -> Answer:
-        return 200, get(self.known, conversation)
+        return 200, get(self.records, conversation)
 
     @route("PATCH", "/v2/Conversations/{conversation}")
     @route("PUT", "/v2/Conversations/{conversation}")
     async def change(self, request: Request, conversation: str) -> Answer:
-        known = get(self.known, conversation)
+        known = get(self.records, conversation)
         closes = known["status"] != "CLOSED" and request.body.get("status") == "CLOSED"
         known.update(request.body)
         if closes:
@@ -115,13 +115,13 @@ class Conversations(Product):
 
     @route("GET", "/v2/Conversations/{conversation}/Participants")
     async def participants(self, request: Request, conversation: str) -> Answer:
-        get(self.known, conversation)
+        get(self.records, conversation)
         return 200, self.page(request, "participants", self.people[conversation])
 
     @route("POST", "/v2/Conversations/{conversation}/Participants")
     async def create_participant(self, request: Request, conversation: str) -> Answer:
         """409 for an address that another participant has."""
-        get(self.known, conversation)
+        get(self.records, conversation)
         wanted = [(each["channel"], each["address"]) for each in request.body["addresses"]]
         taken = [(each["channel"], each["address"]) for one in self.people[conversation] for each in one["addresses"]]
         if set(wanted) & set(taken):
@@ -131,7 +131,7 @@ class Conversations(Product):
     @route("PUT", "/v2/Conversations/{conversation}/Participants/{id}")
     async def replace_participant(self, request: Request, conversation: str, id: str) -> Answer:
         """A customer gets a profile."""
-        person = get({each["id"]: each for each in self.people[get(self.known, conversation)["id"]]}, id)
+        person = get({each["id"]: each for each in self.people[get(self.records, conversation)["id"]]}, id)
         person |= {name: request.body.get(name) for name in ("name", "type", "profileId", "addresses")}
         if person["type"] == "CUSTOMER":
             person["profileId"] = person["profileId"] or self.memory.resolve(bare(person["addresses"][0]["address"]))
@@ -140,7 +140,7 @@ class Conversations(Product):
     @route("POST", "/v2/Conversations/{conversation}/Actions")
     async def act(self, request: Request, conversation: str) -> Answer:
         """Send a message. It comes back as a webhook, as every message does."""
-        known, people = get(self.known, conversation), {each["id"]: each for each in self.people[conversation]}
+        known, people = get(self.records, conversation), {each["id"]: each for each in self.people[conversation]}
         if self.refusals:
             raise ApiError(self.refusals.pop(0), "injected", 20500)
         payload = request.body["payload"]
@@ -171,7 +171,7 @@ class Conversations(Product):
 
     # --- messages ------------------------------------------------------------------------------------------------
 
-    async def happens(self, customer: Any, event: Any) -> None:
+    async def simulate(self, customer: Any, event: Any) -> None:
         """The customer writes `text` to the number of the agent: its answer has `contains`, or it is `unanswered`.
 
         Raises Problem otherwise.
@@ -200,13 +200,13 @@ class Conversations(Product):
         A message without text is a picture.
         """
         key = f"{channel} {author} {agent}"
-        open_ones = [id for id, each in self.known.items() if each.get("key") == key and each["status"] != "CLOSED"]
+        open_ones = [id for id, each in self.records.items() if each.get("key") == key and each["status"] != "CLOSED"]
         if open_ones:
             conversation = open_ones[0]
         else:
             configuration = getattr(settings(), "conversation_configuration_id", "")
-            conversation = self.begin(configuration, channel, f"{key} {len(self.known)}", author, agent)
-            self.known[conversation]["key"] = key
+            conversation = self.begin(configuration, channel, f"{key} {len(self.records)}", author, agent)
+            self.records[conversation]["key"] = key
             del self.people[conversation][1:]  # the agent has not joined yet
             self.people[conversation][0]["type"] = self.roles.get(author, "CUSTOMER")
         return self._message(conversation, self.people[conversation][0], channel, text, thread)

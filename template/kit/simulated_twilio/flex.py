@@ -87,7 +87,7 @@ class Flex(Product):
         tasks = [self.taskrouter.tasks[number] for number in created]
         return next((each for each in reversed(tasks) if each["assignment_status"] in ("pending", "assigned")), None)
 
-    async def becomes(self, event: str) -> None:
+    async def update_task(self, event: str) -> None:
         """The latest task is accepted, completed, or cancelled by its timeout (`no_worker`).
 
         Raises ValueError without a task.
@@ -100,11 +100,11 @@ class Flex(Product):
             await asyncio.wait(self.deliveries)
         await self.taskrouter.settle(task, event, self._post)
 
-    async def happens(self, customer: Any, event: Any) -> None:
-        """As `becomes`. Raises Problem when no worker comes and the customer gets no message."""
+    async def simulate(self, customer: Any, event: Any) -> None:
+        """As `update_task`. Raises Problem when no worker comes and the customer gets no message."""
         sent = customer.account.conversations.sent
         count = len(sent)
-        await self.becomes(event)
+        await self.update_task(event)
         if event == "no_worker":
             await wait_until(lambda: len(sent) > count, "no worker accepts, and the customer gets no message")
 

@@ -108,7 +108,7 @@ class Intelligence(Product):
             "operatorResults": results,
         }
 
-    async def happens(self, customer: Customer, event: Any) -> None:
+    async def simulate(self, customer: Customer, event: Any) -> None:
         """A rule has run: send its webhook `repeat` times, each after the app has handled the one before.
 
         `state` are values that the app must have stored afterwards (null: none). Raises ValueError otherwise.

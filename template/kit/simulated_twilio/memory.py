@@ -64,7 +64,7 @@ class Memory(Product):
 
     # --- state that scenarios and tests set ---------------------------------------------------------------------------
 
-    def given(self, facts: dict[str, Any]) -> None:
+    def set_state(self, facts: dict[str, Any]) -> None:
         """`callers`: phone number to `traits`, `observations` and `summaries`; `extracts`: phone number to texts."""
         if wrong := facts.keys() - FIELDS:
             raise ValueError(f"memory has no {', '.join(wrong)}; it has {', '.join(sorted(FIELDS))}")
@@ -72,10 +72,10 @@ class Memory(Product):
             if wrong := known.keys() - CALLER_FIELDS:
                 fields = ", ".join(sorted(CALLER_FIELDS))
                 raise ValueError(f"a caller has no {', '.join(wrong)}; a caller has {fields}")
-            self.knows(phone, **known)
+            self.add_caller(phone, **known)
         self.extracts |= facts.get("extracts", {})
 
-    def knows(
+    def add_caller(
         self,
         phone: str,
         traits: dict[str, Any] | None = None,

@@ -23,8 +23,8 @@ class MemoryStores(ControlPlane):
 
     def add(self, id: str, name: str = "simulated", status: str = "ACTIVE") -> dict[str, Any]:
         """A store that can be read at once."""
-        self.known[id] = {"id": id, "displayName": name, "description": name, "status": status, "version": 1}
-        return self.known[id]
+        self.records[id] = {"id": id, "displayName": name, "description": name, "status": status, "version": 1}
+        return self.records[id]
 
     def active(self, id: str) -> bool:
         return id in self.readable() and self.get(id)["status"] == "ACTIVE"
@@ -44,7 +44,7 @@ class MemoryStores(ControlPlane):
         name = request.body.get("displayName", "")
         if not re.fullmatch(r"[a-zA-Z0-9-]{1,64}", name):
             raise BadRequest("displayName must have letters, digits and hyphens")
-        if len(self.known) >= LIMIT:
+        if len(self.records) >= LIMIT:
             raise BadRequest("Memory store limit reached", 520044)
         id = self.new_id("mem_store")
         self.add(id, name, "QUEUED")["description"] = request.body.get("description", "")
@@ -69,5 +69,5 @@ class MemoryStores(ControlPlane):
 
     @route("DELETE", BASE + "/{store}")
     async def delete(self, request: Request, store: str) -> Answer:
-        del self.known[self.get(store)["id"]]
+        del self.records[self.get(store)["id"]]
         return self.begin()

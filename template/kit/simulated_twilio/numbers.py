@@ -22,7 +22,7 @@ class Numbers(Product):
     """
 
     host = "api.twilio.com"
-    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
     applications: dict[str, dict[str, Any]] = field(default_factory=dict)
     bought: list[dict[str, Any]] = field(default_factory=list)
     status: str = "active"
@@ -32,8 +32,8 @@ class Numbers(Product):
 
     def add(self, phone_number: str, **fields: Any) -> dict[str, Any]:
         """A number of this account. `fields` as in IncomingPhoneNumber, such as `voice_url` or `trunk_sid`."""
-        sid = f"PN{len(self.known) + 1:032x}"
-        self.known[sid] = {
+        sid = f"PN{len(self.records) + 1:032x}"
+        self.records[sid] = {
             "sid": sid,
             "account_sid": ACCOUNT_SID,
             "friendly_name": phone_number,
@@ -53,7 +53,7 @@ class Numbers(Product):
             "uri": f"/2010-04-01/Accounts/{ACCOUNT_SID}/IncomingPhoneNumbers/{sid}.json",
             **fields,
         }
-        return self.known[sid]
+        return self.records[sid]
 
     @route("GET", ACCOUNT + ".json")
     async def account(self, request: Request, account: str) -> Answer:
@@ -64,7 +64,7 @@ class Numbers(Product):
     async def list(self, request: Request, account: str) -> Answer:
         self._own(account)
         wanted = request.query.get("PhoneNumber", "")
-        found = [each for each in self.known.values() if wanted in each["phone_number"]]
+        found = [each for each in self.records.values() if wanted in each["phone_number"]]
         records, place, following = self.numbered_page(request, found)
         uris = {"next_page_uri": following and request.path + following, "uri": request.path}
         return 200, {"incoming_phone_numbers": records, **place, **uris}
@@ -102,7 +102,7 @@ class Numbers(Product):
 
     def _get(self, account: str, sid: str) -> dict[str, Any]:
         self._own(account)
-        return get(self.known, sid)
+        return get(self.records, sid)
 
 
 @dataclass
@@ -110,8 +110,8 @@ class Regions(Product):
     """`known` maps numbers to the regions that process their calls; other numbers have no route."""
 
     host = "routes.twilio.com"
-    known: dict[str, str] = field(default_factory=dict)
+    records: dict[str, str] = field(default_factory=dict)
 
     @route("GET", "/v2/PhoneNumbers/{number}")
     async def fetch(self, request: Request, number: str) -> Answer:
-        return 200, {"phone_number": number, "voice_region": get(self.known, number)}
+        return 200, {"phone_number": number, "voice_region": get(self.records, number)}

@@ -15,7 +15,7 @@ class ControlPlane(Product):
     """`known` maps ids to resources. New operations fail with `operation_error`, unless it is empty."""
 
     version: ClassVar[str] = "v1"
-    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
     operation_error: str = ""
     operations: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)  # done at, outcome
     readable_at: dict[str, float] = field(default_factory=dict)  # by id; a resource that is not in it always is
@@ -46,7 +46,7 @@ class ControlPlane(Product):
 
     def readable(self) -> dict[str, dict[str, Any]]:
         now = self.clock.now()
-        return {id: each for id, each in self.known.items() if now >= self.readable_at.get(id, 0)}
+        return {id: each for id, each in self.records.items() if now >= self.readable_at.get(id, 0)}
 
     def get(self, id: str) -> dict[str, Any]:
         """A resource that can be read by now. Raises NotFound."""

@@ -94,11 +94,11 @@ class Product:
     requests: list[Request] = field(default_factory=list)
     page_size: int = 50
 
-    def given(self, facts: dict[str, Any]) -> None:
+    def set_state(self, facts: dict[str, Any]) -> None:
         """Set the state before a conversation. Raises ValueError for a field that the product does not have."""
         raise ValueError(f"{type(self).__name__} can be given nothing, and is given {', '.join(facts)}")
 
-    async def happens(self, customer: Any, event: Any) -> None:
+    async def simulate(self, customer: Any, event: Any) -> None:
         """Do something during a conversation. Raises ValueError for an event that the product does not have."""
         raise ValueError(f"{type(self).__name__} has no events")
 

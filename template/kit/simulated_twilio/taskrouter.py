@@ -44,7 +44,7 @@ class TaskRouter(Product):
     repeats: int = 1
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def given(self, facts: dict[str, Any]) -> None:
+    def set_state(self, facts: dict[str, Any]) -> None:
         if set(facts) - {"full", "repeats"}:
             raise ValueError(f"TaskRouter can be given full and repeats, and is given {', '.join(facts)}")
         self.full, self.repeats = facts.get("full", self.full), facts.get("repeats", self.repeats)
@@ -105,7 +105,7 @@ class TaskRouter(Product):
 
     # --- calls in a queue -------------------------------------------------------------------------------------------
 
-    async def happens(self, call: Call, event: Any) -> None:
+    async def simulate(self, call: Call, event: Any) -> None:
         """A call in a queue is accepted, completed, or left by `no_worker`, `queue_full`, `error` or `hangup`."""
         if event not in (known := [*OUTCOMES, "queue_full", "error"]):
             raise ValueError(f"a task cannot be {event!r}; it can be {', '.join(known)}")

@@ -43,7 +43,7 @@ class Workspaces(Product):
     """
 
     host = "taskrouter.twilio.com"
-    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: dict[str, dict[str, dict[str, dict[str, Any]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Workspaces(Product):
         """Add a workspace with the activities and channels of every new one."""
         number = number or sid("WS")
         self.parts[number] = {kind: {} for kind in KINDS}
-        self.known[number] = {
+        self.records[number] = {
             "sid": number,
             "account_sid": ACCOUNT_SID,
             "friendly_name": name,
@@ -74,7 +74,7 @@ class Workspaces(Product):
             self.add_part(number, "Activities", {"friendly_name": activity, "available": available})
         for channel in CHANNELS:
             self.add_part(number, "TaskChannels", {"friendly_name": channel, "unique_name": channel})
-        return self.known[number]
+        return self.records[number]
 
     def add_part(self, workspace: str, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Add a resource to a workspace."""
@@ -92,7 +92,7 @@ class Workspaces(Product):
 
     @route("GET", BASE)
     async def list(self, request: Request) -> Answer:
-        return 200, self._page(request, "Workspaces", self.known)
+        return 200, self._page(request, "Workspaces", self.records)
 
     @route("POST", BASE)
     async def create(self, request: Request) -> Answer:
@@ -104,17 +104,17 @@ class Workspaces(Product):
 
     @route("GET", BASE + "/{workspace}")
     async def fetch(self, request: Request, workspace: str) -> Answer:
-        return 200, get(self.known, workspace)
+        return 200, get(self.records, workspace)
 
     @route("POST", BASE + "/{workspace}")
     async def update(self, request: Request, workspace: str) -> Answer:
-        get(self.known, workspace).update(snake_case(request.body))
-        return 200, self.known[workspace]
+        get(self.records, workspace).update(snake_case(request.body))
+        return 200, self.records[workspace]
 
     @route("DELETE", BASE + "/{workspace}")
     async def delete(self, request: Request, workspace: str) -> Answer:
-        get(self.known, workspace)
-        del self.known[workspace], self.parts[workspace]
+        get(self.records, workspace)
+        del self.records[workspace], self.parts[workspace]
         return 204, None
 
     @route("GET", BASE + "/{workspace}/{kind}")

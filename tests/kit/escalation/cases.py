@@ -17,7 +17,7 @@ def healthy(project: HealthyProject) -> None:
     known: Any = settings()
     workspaces = project.simulated.workspaces
     workspaces.add("Another")
-    workspaces.known[WORKSPACE]["event_callback_url"] = f"{PUBLIC_URL}/webhooks/taskrouter"
+    workspaces.records[WORKSPACE]["event_callback_url"] = f"{PUBLIC_URL}/webhooks/taskrouter"
     routing = load(project.root / "agent" / "routing.yml")
     queues = {
         name: workspaces.add_part(WORKSPACE, "TaskQueues", {"friendly_name": name, "target_workers": workers})["sid"]
@@ -77,17 +77,17 @@ def no_workflow(project: HealthyProject) -> None:
 
 @fails("ESC004")
 def no_event_callback(project: HealthyProject) -> None:
-    project.simulated.workspaces.known[WORKSPACE]["event_callback_url"] = None
+    project.simulated.workspaces.records[WORKSPACE]["event_callback_url"] = None
 
 
 @fails("ESC005")
 def a_filter_without_needed_events(project: HealthyProject) -> None:
-    project.simulated.workspaces.known[WORKSPACE]["events_filter"] = "task.created,task.completed"
+    project.simulated.workspaces.records[WORKSPACE]["events_filter"] = "task.created,task.completed"
 
 
 @passes("ESC005")
 def the_needed_events(project: HealthyProject) -> None:
-    project.simulated.workspaces.known[WORKSPACE]["events_filter"] = ",".join([*EVENTS, "worker.created"])
+    project.simulated.workspaces.records[WORKSPACE]["events_filter"] = ",".join([*EVENTS, "worker.created"])
 
 
 @fails("ESC006")

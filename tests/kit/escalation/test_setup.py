@@ -59,11 +59,11 @@ def workflow(account: Account, workspace: str) -> dict[str, Any]:
 
 async def test_an_existing_workspace_is_changed_and_restored(account: OwnRouting) -> None:
     workspaces = account.simulated.workspaces
-    workspaces.known[WORKSPACE].update(events_filter="task.created", event_callback_url="https://theirs.example")
+    workspaces.records[WORKSPACE].update(events_filter="task.created", event_callback_url="https://theirs.example")
     queue = workspaces.add_part(WORKSPACE, "TaskQueues", {"friendly_name": "everyone", "target_workers": "1 == 2"})
     before = state_of(account.simulated)
     await account.apply(workspace="Simulated")
-    own = workspaces.known[WORKSPACE]
+    own = workspaces.records[WORKSPACE]
     assert own["event_callback_url"] == f"{defaults.PUBLIC_URL}/webhooks/taskrouter"
     assert {"task.created", "task.canceled"} <= set(own["events_filter"].split(","))
     assert queue["target_workers"] == "1 == 1" and len(workspaces.parts[WORKSPACE]["TaskQueues"]) == 2
@@ -75,10 +75,10 @@ async def test_an_existing_workspace_is_changed_and_restored(account: OwnRouting
 
 
 async def test_a_new_workspace_is_created_once(account: OwnRouting) -> None:
-    count = len(account.simulated.workspaces.known)
+    count = len(account.simulated.workspaces.records)
     await account.apply(workspace="a new one")
     await account.apply(workspace="a new one")
-    assert len(account.simulated.workspaces.known) == count + 1
+    assert len(account.simulated.workspaces.records) == count + 1
 
 
 async def test_a_change_of_routing_is_applied(account: OwnRouting) -> None:
@@ -104,7 +104,7 @@ async def test_numbers_that_come_back_as_text_are_the_same(account: OwnRouting) 
 
 async def test_a_broken_callback_is_found(account: OwnRouting) -> None:
     await account.apply()
-    for workspace in account.simulated.workspaces.known.values():
+    for workspace in account.simulated.workspaces.records.values():
         workspace["event_callback_url"] = "https://old.example/events"
     assert ("workspace", "event_callback_url") in await account.broken()
 
@@ -113,7 +113,7 @@ async def test_text_conversations_use_the_workspace_of_flex(account: OwnRouting)
     """Flex has its own assignment callback."""
     flex = account.simulated.workspaces.add("Flex Task Assignment")
     await account.apply()
-    mine = next(each for each in account.simulated.workspaces.known.values() if each["event_callback_url"])
+    mine = next(each for each in account.simulated.workspaces.records.values() if each["event_callback_url"])
     assert (mine == flex) is ([channel.name for channel in CHANNELS] != ["voice"])
     (made,) = account.simulated.workspaces.parts[mine["sid"]]["Workflows"].values()
     assert bool(made["assignment_callback_url"]) is (mine != flex)

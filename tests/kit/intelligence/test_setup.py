@@ -29,7 +29,7 @@ def account(tmp_path: Path) -> Account:
 
 
 def linked(account: Account) -> list[str]:
-    (configuration,) = account.simulated.conversation_configurations.known.values()
+    (configuration,) = account.simulated.conversation_configurations.records.values()
     return list(configuration["intelligenceConfigurationIds"])
 
 
@@ -139,7 +139,7 @@ async def test_a_removed_operator_is_restored_in_a_new_configuration(tmp_path: P
 
 async def test_links_of_others_are_kept(account: Account) -> None:
     await account.apply()
-    (configuration,) = account.simulated.conversation_configurations.known.values()
+    (configuration,) = account.simulated.conversation_configurations.records.values()
     ours = configuration["intelligenceConfigurationIds"]
     configuration["intelligenceConfigurationIds"] = [THEIRS]
     assert ("intelligence link", "intelligenceConfigurationIds") in await account.broken()

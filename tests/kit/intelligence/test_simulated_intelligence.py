@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.intelligence.payload import TWILIO_OPERATORS
-from app.intelligence.tests.test_intelligence import ID, body_of, failed_file, happens, party, reactions, talk
+from app.intelligence.tests.test_intelligence import ID, body_of, failed_file, party, reactions, simulate, talk
 from app.twilio_api import twilio_client
 from kit import defaults
 from kit.simulated_twilio import intelligence as simulated
@@ -53,6 +53,6 @@ async def test_the_simulated_account_answers_the_helper_library(party: Any) -> N
 
 async def test_an_unknown_or_unmet_event_is_refused(party: Any) -> None:
     with pytest.raises(ValueError, match="intelligence has no sentimnt"):
-        await happens(party, sentimnt="negative")
+        await simulate(party, sentimnt="negative")
     with pytest.raises(ValueError, match="expected"):
-        await happens(party, sentiment="negative", state={"flags": ["x"]})
+        await simulate(party, sentiment="negative", state={"flags": ["x"]})

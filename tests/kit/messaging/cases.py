@@ -19,7 +19,7 @@ def healthy(project: HealthyProject) -> None:
 
 
 def number(project: HealthyProject) -> dict[str, Any]:
-    known: dict[str, Any] = next(iter(project.simulated.numbers.known.values()))
+    known: dict[str, Any] = next(iter(project.simulated.numbers.records.values()))
     return known
 
 

@@ -20,10 +20,10 @@ def healthy(project: HealthyProject) -> None:
 def configuration(project: HealthyProject) -> dict[str, Any]:
     """The conversation configuration of the project, in the simulated account."""
     configurations = project.simulated.conversation_configurations
-    if not configurations.known:
+    if not configurations.records:
         id = ProjectSettings.model_fields["conversation_configuration_id"].examples
         configurations.add(id[0] if id else "", conversationGroupingType=GROUPINGS[0])
-    known: dict[str, Any] = next(iter(configurations.known.values()))
+    known: dict[str, Any] = next(iter(configurations.records.values()))
     return known
 
 
@@ -34,7 +34,7 @@ def a_revoked_key(project: HealthyProject) -> None:
 
 @fails("ORC002")
 def no_configuration(project: HealthyProject) -> None:
-    project.simulated.conversation_configurations.known.clear()
+    project.simulated.conversation_configurations.records.clear()
 
 
 @fails("ORC003")

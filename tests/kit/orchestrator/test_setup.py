@@ -58,7 +58,7 @@ async def test_a_description_is_always_sent(account: Account, theirs: dict[str, 
     await account.apply()
     await account.undo()
     theirs.clear()
-    account.simulated.conversation_configurations.known.clear()
+    account.simulated.conversation_configurations.records.clear()
     await account.apply()
     sent = [*account.bodies("POST", "Configurations"), *account.bodies("PATCH", "Configurations")]
     sent += account.bodies("POST", "ControlPlane/Stores")
@@ -101,7 +101,7 @@ async def test_speech_is_not_recognised_twice(account: Account, theirs: dict[str
 async def test_a_wrong_store_is_reported_and_changed(account: Account) -> None:
     """Twilio accepts it without an error."""
     await account.apply()
-    (configuration,) = account.simulated.conversation_configurations.known.values()
+    (configuration,) = account.simulated.conversation_configurations.records.values()
     configuration["memoryStoreId"] = OTHER
     assert (KIND, "names the memory store") in await account.broken()
     await account.apply()
@@ -111,7 +111,7 @@ async def test_a_wrong_store_is_reported_and_changed(account: Account) -> None:
 async def test_a_deleted_resource_is_created_again(account: Account) -> None:
     before = state_of(account.simulated)
     await account.apply()
-    account.simulated.conversation_configurations.known.clear()
+    account.simulated.conversation_configurations.records.clear()
     assert (KIND, "exists") in await account.broken()
     await account.apply()
     assert set((await account.plan()).values()) == {"keep"}
@@ -137,7 +137,7 @@ async def test_a_resource_named_after_an_interrupted_creation_is_not_ours(accoun
     if again:
         await account.apply()
     await account.undo()
-    assert list(account.simulated.conversation_configurations.known) == [THEIRS]
+    assert list(account.simulated.conversation_configurations.records) == [THEIRS]
 
 
 async def test_a_flag_is_used_after_an_interrupted_creation_too(account: Account) -> None:
@@ -148,7 +148,7 @@ async def test_a_flag_is_used_after_an_interrupted_creation_too(account: Account
     account.simulated.conversation_configurations.add(THEIRS, description="theirs")
     await account.apply(configuration=THEIRS)
     assert dotenv_values(account.env)[VARIABLE] == THEIRS
-    assert list(account.simulated.conversation_configurations.known) == [THEIRS]
+    assert list(account.simulated.conversation_configurations.records) == [THEIRS]
 
 
 async def test_the_next_run_waits_again_for_a_store_that_was_not_ready(account: Account) -> None:
@@ -156,10 +156,10 @@ async def test_the_next_run_waits_again_for_a_store_that_was_not_ready(account: 
     with pytest.raises(SetupError, match="not ACTIVE yet"):
         await account.apply()
     assert ("memory store", "is ACTIVE") in await account.broken()
-    (store,) = account.simulated.memory_stores.known.values()
+    (store,) = account.simulated.memory_stores.records.values()
     store["status"] = "ACTIVE"
     await account.apply()
-    assert len(account.simulated.memory_stores.known) == 1 and await account.broken() == []
+    assert len(account.simulated.memory_stores.records) == 1 and await account.broken() == []
 
 
 async def test_a_failed_operation_can_be_repeated(account: Account) -> None:
@@ -168,7 +168,7 @@ async def test_a_failed_operation_can_be_repeated(account: Account) -> None:
         await account.apply()
     account.simulated.conversation_configurations.operation_error = ""
     await account.apply()
-    assert len(account.simulated.conversation_configurations.known) == 1
+    assert len(account.simulated.conversation_configurations.records) == 1
     assert set((await account.plan()).values()) == {"keep"}
 
 
@@ -206,7 +206,7 @@ async def test_a_memory_that_cannot_be_read_is_reported(account: Account) -> Non
 
 async def test_a_proof_deletes_its_profile(account: Account) -> None:
     await account.apply()
-    account.simulated.memory.knows("+15005550006", observations=["Likes tea"])
+    account.simulated.memory.add_caller("+15005550006", observations=["Likes tea"])
     assert await account.broken() == []
     assert [profile.traits["Contact"]["phone"] for profile in account.simulated.memory.profiles.values()] == [
         "+15005550006"

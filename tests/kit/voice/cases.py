@@ -85,13 +85,13 @@ def healthy(project: HealthyProject) -> None:
 
 
 def number(project: HealthyProject) -> dict[str, Any]:
-    first: dict[str, Any] = next(iter(project.simulated.numbers.known.values()))
+    first: dict[str, Any] = next(iter(project.simulated.numbers.records.values()))
     return first
 
 
 @fails("NUM001", "MSG003")
 def no_number(project: HealthyProject) -> None:
-    project.simulated.numbers.known.clear()
+    project.simulated.numbers.records.clear()
 
 
 @fails("NUM002")
@@ -143,9 +143,9 @@ def a_number_for_faxes(project: HealthyProject) -> None:
 
 @fails("NUM007")
 def calls_are_processed_in_ireland(project: HealthyProject) -> None:
-    project.simulated.regions.known[defaults.CALLED] = "ie1"
+    project.simulated.regions.records[defaults.CALLED] = "ie1"
 
 
 @passes("NUM007")
 def a_route_to_the_same_region(project: HealthyProject) -> None:
-    project.simulated.regions.known[defaults.CALLED] = "US1"
+    project.simulated.regions.records[defaults.CALLED] = "US1"

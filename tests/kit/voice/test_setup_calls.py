@@ -21,7 +21,7 @@ def account(tmp_path: Path) -> Account:
 
 @pytest.fixture
 def number(account: Account) -> dict[str, Any]:
-    return next(iter(account.simulated.numbers.known.values()))
+    return next(iter(account.simulated.numbers.records.values()))
 
 
 async def test_setup_replaces_a_trunk_and_undo_restores_it(account: Account, number: dict[str, Any]) -> None:

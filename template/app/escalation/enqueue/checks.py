@@ -9,7 +9,7 @@ from app.escalation.checks import WEBHOOK, place
 from app.escalation.enqueue import enqueue_twiml, no_worker_twiml, wait_twiml
 from app.escalation.record import Payload
 from app.escalation.resources import FLEX
-from kit.doctor.check import Context, check, shown
+from kit.doctor.check import Context, check, safe_url
 from kit.twiml import TwimlError, read
 
 WAYS_OUT = ("voicemail", "callback")
@@ -56,4 +56,4 @@ async def assignment_callback_is_ours(context: Context) -> AsyncIterator[str]:
     if not url and found.workspace.friendly_name != FLEX:
         yield f"Without Flex, the workflow needs the assignment callback {wanted}, and has none: accepted calls wait."
     elif url and url != wanted:
-        yield f"The assignment callback of the workflow is {shown(url)}, not {wanted}."
+        yield f"The assignment callback of the workflow is {safe_url(url)}, not {wanted}."

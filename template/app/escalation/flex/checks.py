@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from app.escalation.checks import place
-from kit.doctor.check import Context, check, listed, masked
+from kit.doctor.check import Context, check, list_records, masked
 
 INTERACTIONS = "https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions"
 
@@ -34,7 +34,7 @@ async def workspace_has_workflow(context: Context) -> AsyncIterator[str]:
 async def task_channel_exists(context: Context) -> AsyncIterator[str]:
     """The workspace has the task channel that messages take."""
     workspace = context.account.taskrouter.v1.workspaces(context.settings.workspace_sid)
-    names = sorted(str(each.unique_name) for each in await listed(workspace.task_channels))
+    names = sorted(str(each.unique_name) for each in await list_records(workspace.task_channels))
     if context.settings.task_channel not in names:
         others = ", ".join(names) or "none"
         yield f"The workspace has no task channel {context.settings.task_channel}; it has {others}."

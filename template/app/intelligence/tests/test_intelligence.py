@@ -96,8 +96,8 @@ def party(talk: Talk) -> Any:
     return talk.party
 
 
-async def happens(party: Any, **event: Any) -> None:
-    await party.account.happens(party, {"intelligence": event})
+async def simulate(party: Any, **event: Any) -> None:
+    await party.account.simulate(party, {"intelligence": event})
 
 
 def body_of(party: Any, **event: Any) -> dict[str, Any]:
@@ -193,13 +193,13 @@ def test_a_signal_has_its_trigger() -> None:
 
 
 async def test_a_signal_reaches_its_session(talk: Talk, reactions: Recorder) -> None:
-    await happens(talk.party, sentiment="negative")
+    await simulate(talk.party, sentiment="negative")
     ((signal, session),) = reactions.seen
     assert (signal.label, session.id, session.caller) == ("negative", (await talk.session()).id, defaults.CALLER)
 
 
 async def test_every_result_of_a_rule_is_a_signal(party: Any, reactions: Recorder) -> None:
-    await happens(
+    await simulate(
         party,
         sentiment="positive",
         script_adherence={"failed": ["greeting"], "met": ["name"]},
@@ -218,7 +218,7 @@ async def test_signals_keep_their_order(party: Any, reactions: Recorder) -> None
 
 
 async def test_another_conversation_is_ignored(party: Any, reactions: Recorder, logged: Callable[[], str]) -> None:
-    await happens(party, sentiment="negative", conversation="other")
+    await simulate(party, sentiment="negative", conversation="other")
     await until(lambda: "another conversation" in logged())
     assert reactions.seen == []
 
@@ -232,9 +232,9 @@ async def test_another_configuration_is_ignored(party: Any, reactions: Recorder,
 
 
 async def test_a_repeated_webhook_is_ignored(party: Any, reactions: Recorder) -> None:
-    await happens(party, sentiment="negative", repeat=3)
+    await simulate(party, sentiment="negative", repeat=3)
     assert len(reactions.seen) == 1
-    await happens(party, sentiment="negative")
+    await simulate(party, sentiment="negative")
     assert len(reactions.seen) == 2
 
 
@@ -285,8 +285,8 @@ async def test_an_invalid_result_does_not_discard_the_others(party: Any, reactio
 
 async def test_a_signal_without_a_reaction_is_ignored(party: Any, reactions: Recorder) -> None:
     del reactions.on_sentiment
-    await happens(party, sentiment="negative")
-    await happens(party, next_best_response="Offer a refund.")
+    await simulate(party, sentiment="negative")
+    await simulate(party, next_best_response="Offer a refund.")
     assert len(reactions.seen) == 1
 
 
@@ -299,7 +299,7 @@ async def test_a_reaction_ends_after_its_timeout(begin: Begin, reactions: Record
     await talk.says("Hello")
     await sends(talk.party, body_of(talk.party, sentiment="negative"))
     await until(lambda: text(failed_file))
-    await happens(talk.party, summary="All good.")
+    await simulate(talk.party, summary="All good.")
     assert "TimeoutError" in text(failed_file) and len(reactions.seen) == 1
 
 
@@ -333,7 +333,7 @@ async def fail(party: Any, reactions: Recorder, **event: Any) -> None:
     """Let the reaction to one event fail."""
     reactions.on_sentiment = broken
     with pytest.raises(ValueError, match="a reaction of agent/reactions.py failed"):
-        await happens(party, **event)
+        await simulate(party, **event)
     reactions.on_sentiment = reactions.record
 
 
@@ -443,7 +443,7 @@ async def test_an_alert_has_the_ids_and_the_reason_only(
     async with pager() as (url, received):
         talk = await begin(YES, alert_url=url)
         await talk.says("Hello")
-        await happens(talk.party, sentiment="negative")
+        await simulate(talk.party, sentiment="negative")
     (body,) = received
     assert (body["reason"], body["id"]) == ("unhappy", (await talk.session()).id)
     assert set(body) == {"reason", "id", "conversationId", "at"} and "secret-path" not in logged()
@@ -455,7 +455,7 @@ async def test_a_signal_is_kept_when_its_alert_fails(begin: Begin, reactions: Re
         talk = await begin(YES, alert_url=url, failed_signals=failed_file)
         await talk.says("Hello")
         with pytest.raises(ValueError, match="failed"):
-            await happens(talk.party, sentiment="negative")
+            await simulate(talk.party, sentiment="negative")
     assert "HTTPStatusError" in text(failed_file)
 
 
@@ -463,12 +463,12 @@ async def test_an_alert_without_an_address_is_logged(
     party: Any, reactions: Recorder, logged: Callable[[], str]
 ) -> None:
     reactions.on_sentiment = lambda signal, session: alert(session, "unhappy")
-    await happens(party, sentiment="negative")
+    await simulate(party, sentiment="negative")
     assert '"alert"' in logged() and "unhappy" in logged()
 
 
 async def test_no_result_is_logged(talk: Talk, logged: Callable[[], str]) -> None:
-    await happens(talk.party, summary="Ada wants a refund", custom={"name": "Names", "result": {"entities": ["Ada"]}})
+    await simulate(talk.party, summary="Ada wants a refund", custom={"name": "Names", "result": {"entities": ["Ada"]}})
     await talk.ends()
     assert "signal.handled" in logged() and "Ada" not in logged() and defaults.CALLER[1:] not in logged()
 
@@ -491,10 +491,10 @@ async def test_state_and_guidance_of_a_reaction_are_used_in_the_next_turn(
     look = {"hears": "flags", "calls": {"flags": {}}, "then": "{result}"}
     talk = await begin(look, YES, tools=[flags], failed_signals=failed_file)
     await talk.says("Hello")
-    await happens(talk.party, next_best_response="Offer a refund.")
-    await happens(talk.party, custom={"name": "Own", "result": 1})
+    await simulate(talk.party, next_best_response="Offer a refund.")
+    await simulate(talk.party, custom={"name": "Own", "result": 1})
     assert (await talk.says("Which flags?")).text == "flag 0"
     assert "Offer a refund." in await talk.instructions()
-    await happens(talk.party, custom={"name": "Own", "result": 2})
+    await simulate(talk.party, custom={"name": "Own", "result": 2})
     assert (await talk.says("Which flags?")).text == "flag 0, flag 1"
-    assert await talk.heard() and "hello" in await talk.heard()
+    assert await talk.history_text() and "hello" in await talk.history_text()

@@ -17,7 +17,7 @@ from app.store import InProcess
 from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
-from kit.conventions import played
+from kit.conventions import build_model
 from kit.local_server import serve
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.voice_fixtures import Dial
@@ -137,13 +137,13 @@ async def test_a_caller_is_recognised_by_messages(backend: DictBackend) -> None:
         instructions.append(info.instructions or "")
         yield "Yes."
 
-    model = played(FunctionModel(stream_function=stream))
+    model = build_model(FunctionModel(stream_function=stream))
     app = build_app(models=[model], account=account, capabilities=[backend.capability()])
     async with serve(app) as address:
         async with caller_on(app, address, account=account) as call:
             await call.says("Hello")
         customer = Texter(app, address, account, ADA, "SMS")
         await customer.texts("Hello again")
-        await customer.settles()
+        await customer.wait_for_app()
         await customer.aclose()
     assert ["Likes tea." in each for each in instructions] == [True, True]

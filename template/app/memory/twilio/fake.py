@@ -13,7 +13,7 @@ async def given_memory(app: FastAPI, account: SimulatedAccount, facts: dict[str,
     """Store the memories of a scenario. Raises ValueError for an unknown field."""
     facts = {**facts, "fails": 503} if facts.pop("fails", False) else facts
     if facts:
-        account.given({"memory": facts})
+        account.set_state({"memory": facts})
 
 
 GIVEN = {"memory": given_memory}

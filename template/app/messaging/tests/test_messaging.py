@@ -29,7 +29,7 @@ from app.tests.test_server import health, serving, stopping
 from kit import cli, defaults
 from kit.activity import wait_until
 from kit.agent_app import build_app
-from kit.conventions import played
+from kit.conventions import build_model
 from kit.local_server import serve
 from kit.plugin import silence_logs
 from kit.scenario import play
@@ -51,7 +51,7 @@ class HeldModel:
     def __init__(self, *replies: str) -> None:
         self.replies = list(replies)
         self.asked, self.answers = asyncio.Event(), asyncio.Event()
-        self.models = [played(FunctionModel(stream_function=self._stream))]
+        self.models = [build_model(FunctionModel(stream_function=self._stream))]
 
     async def _stream(self, messages: list[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
         self.asked.set()
@@ -100,7 +100,7 @@ async def test_the_model_has_the_earlier_messages(reach: Reach) -> None:
         heard.append(messages)
         yield f"Answer {len(heard)}."
 
-    customer = await reach(models=[played(FunctionModel(stream_function=stream))])
+    customer = await reach(models=[build_model(FunctionModel(stream_function=stream))])
     await customer.texts("First")
     await customer.texts("Second")
     before = [str(part.content) for message in heard[1] for part in message.parts if hasattr(part, "content")]
@@ -114,7 +114,7 @@ async def test_the_instructions_are_those_of_text_conversations(reach: Reach) ->
         instructions.append(info.instructions or "")
         yield "Yes."
 
-    customer = await reach(models=[played(FunctionModel(stream_function=stream))])
+    customer = await reach(models=[build_model(FunctionModel(stream_function=stream))])
     await customer.texts("Hello")
     assert texts.WRITING in instructions[0]
     assert "You began with" not in instructions[0]
@@ -144,7 +144,7 @@ async def test_a_long_answer_comes_in_several_messages(reach: Reach) -> None:
     sentence = "This is a sentence of some length. "
     customer = await reach({"says": sentence * 100})
     await customer.texts("Tell me everything")
-    await customer.settles()
+    await customer.wait_for_app()
     assert len(sent(customer)) == 3
     assert all(len(text) <= 1600 and text.endswith(".") for text in sent(customer))
     assert " ".join(sent(customer)) == (sentence * 100).strip()
@@ -185,7 +185,7 @@ async def test_the_model_knows_of_a_picture_beside_a_text(reach: Reach) -> None:
         await customer.posts(picture)
         await customer.posts(question)
         await received(customer, 2)
-    await customer.settles()
+    await customer.wait_for_app()
     assert sent(customer) == ["Yes."]
     assert texts_of(await stored(customer))[0] == f"What is this?\n{UNSEEN}"
 
@@ -208,10 +208,10 @@ async def test_a_repeated_webhook_is_answered_once(reach: Reach) -> None:
     event = customer.writes("Hello")
     await customer.posts(event, "token")
     await customer.posts(event, "token")
-    await customer.settles()
+    await customer.wait_for_app()
     await customer.posts(event, "token")
     await customer.posts(event, "another token")  # by another status callback
-    await customer.settles()
+    await customer.wait_for_app()
     assert sent(customer) == ["Yes."]
     assert texts_of(await stored(customer)) == ["Hello", "Yes."]
     assert customer.statuses == [200] * 5  # and the answer, which came back
@@ -226,7 +226,7 @@ async def test_messages_that_wait_are_one_question_in_the_order_of_writing(reach
         await customer.posts(first)
         await received(customer, 2)
     assert await customer.reads() == "On its way."
-    await customer.settles()
+    await customer.wait_for_app()
     assert sent(customer) == ["On its way."]
 
 
@@ -259,7 +259,7 @@ async def test_a_message_during_an_answer_is_answered_after_it(reach: Reach) -> 
     await customer.posts(customer.writes("second"))
     await received(customer, 2)
     model.answers.set()
-    await customer.settles()
+    await customer.wait_for_app()
     assert sent(customer) == ["One.", "Two."]
     assert texts_of(await stored(customer)) == ["first", "One.", "second", "Two."]
 
@@ -273,8 +273,8 @@ async def test_two_workers_share_a_conversation(reach: Reach) -> None:
     await other.posts(other.writes("second"))
     await received(other, 1)
     model.answers.set()
-    await one.settles()
-    await other.settles()
+    await one.wait_for_app()
+    await other.wait_for_app()
     assert sent(one) == ["One.", "Two."]
     assert texts_of(await stored(other)) == ["first", "One.", "second", "Two."]
 
@@ -310,7 +310,7 @@ async def test_the_lock_is_held_during_a_long_answer(monkeypatch: pytest.MonkeyP
 async def test_the_agents_own_messages_are_not_answered(reach: Reach) -> None:
     customer = await reach()
     await customer.texts("Hello")
-    await customer.settles()
+    await customer.wait_for_app()
     assert len(customer.statuses) == 2  # the answer has come back
     assert sent(customer) == ["Yes."]
 
@@ -322,7 +322,7 @@ async def test_the_agents_own_messages_do_not_count_as_those_of_a_human(reach: R
     customer.account.conversations.join(customer.conversation, "HUMAN_AGENT", "SMS", defaults.CALLED)
     await customer.posts(event)
     assert await customer.reads() == "Yes."
-    await customer.settles()
+    await customer.wait_for_app()
     assert await customer.texts("Again") == "Yes."
 
 
@@ -333,7 +333,7 @@ async def test_an_agent_with_another_address_is_not_answered(reach: Reach) -> No
     agent = next(each for each in customer.account.conversations.people[customer.conversation] if "AI" in each["type"])
     author = {"address": "+15005550099", "channel": "SMS", "participantId": agent["id"]}
     await customer.posts({**event, "data": {**event["data"], "author": author}})
-    await customer.settles()
+    await customer.wait_for_app()
     assert sent(customer) == ["Yes."]
 
 
@@ -341,13 +341,13 @@ async def test_the_agent_is_silent_after_a_human_has_written(reach: Reach) -> No
     customer = await reach()
     await customer.texts("Hello")
     await customer.human("I take over.")
-    await customer.settles()
+    await customer.wait_for_app()
     await customer.posts(customer.writes("Thank you"))
-    await customer.settles()
+    await customer.wait_for_app()
     assert sent(customer) == ["Yes."]
     assert customer.messaging.counts["left to a human"] == 1
     await customer.closes()
-    await customer.settles()
+    await customer.wait_for_app()
     assert await customer.texts("A new question") == "Yes."
 
 
@@ -365,7 +365,7 @@ async def test_other_events_are_ignored(reach: Reach, change: dict[str, Any]) ->
     event = customer.writes("Hello")
     await customer.posts({**event, "data": {**event["data"], **change}})
     await customer.posts({**event, "eventType": "COMMUNICATION_UPDATED"})
-    await customer.settles()
+    await customer.wait_for_app()
     assert (sent(customer), customer.statuses) == ([], [200, 200])
 
 
@@ -373,7 +373,7 @@ async def test_an_unreadable_webhook_is_logged_without_its_values(reach: Reach, 
     customer = await reach()
     for data in ({"id": "x", "author": {"channel": "SMS"}, "content": {"text": "secret"}}, ["secret"], None):
         await customer.posts({"eventType": "COMMUNICATION_CREATED", "data": data})
-    await customer.settles()
+    await customer.wait_for_app()
     assert customer.statuses == [200] * 3
     assert "author.address" in logged() and "secret" not in logged()
 
@@ -383,7 +383,7 @@ async def test_neither_texts_nor_addresses_are_logged(reach: Reach, logged: Call
     await customer.texts("My private question")
     customer.account.conversations.refusals = [400]
     await customer.posts(customer.writes("My private question"))
-    await customer.settles()
+    await customer.wait_for_app()
     assert "text.answered" in logged() and "text.failed" in logged()
     assert "private" not in logged() and defaults.CALLER.lstrip("+") not in logged()
 
@@ -391,7 +391,7 @@ async def test_neither_texts_nor_addresses_are_logged(reach: Reach, logged: Call
 async def test_a_webhook_that_twilio_has_not_signed_is_refused(reach: Reach) -> None:
     customer = await reach()
     answer = await customer._http.post("/webhooks/conversations", json=customer.writes("Hello"))
-    await customer.settles()
+    await customer.wait_for_app()
     assert (answer.status_code, sent(customer)) == (403, [])
 
 
@@ -417,7 +417,7 @@ async def test_an_author_of_unknown_role_becomes_a_customer_with_a_profile(reach
     customer.account.conversations.join(customer.conversation, "UNKNOWN", "SMS", defaults.CALLED)
     await customer.posts(event)
     await customer.reads()
-    await customer.settles()
+    await customer.wait_for_app()
     assert people(customer) == {defaults.CALLER: "CUSTOMER", defaults.CALLED: "AI_AGENT"}
     profile = customer.account.memory.of(defaults.CALLER)
     assert profile and (await stored(customer)).profile_id == profile.id
@@ -452,7 +452,7 @@ async def test_every_channel_is_answered(
 ) -> None:
     customer = await reach(author=author, channel=channel, **settings)
     assert await customer.texts("Hello") == "Yes."
-    await customer.settles()
+    await customer.wait_for_app()
     assert people(customer) == {author: "CUSTOMER", own: "AI_AGENT"}
     assert (await stored(customer)).caller == author.rpartition(":")[2]
     assert sent(customer) == ["Yes."]
@@ -472,7 +472,7 @@ async def test_a_send_that_fails_is_tried_again(reach: Reach) -> None:
     customer = await reach()
     customer.account.conversations.refusals = [429, 503, 500]
     assert await customer.texts("Hello") == "Yes."
-    await customer.settles()
+    await customer.wait_for_app()
     assert sent(customer) == ["Yes."]
 
 
@@ -491,7 +491,7 @@ async def test_a_message_whose_receipt_is_late_is_not_sent_twice(
     monkeypatch.setattr(account, "transport", Late())
     customer = await reach({"says": "Yes."}, account=account)
     assert await customer.texts("Hello") == "Yes."
-    await customer.settles()
+    await customer.wait_for_app()
     assert sent(customer) == ["Yes."] and "text.unconfirmed" in logged()
     assert texts_of(await stored(customer)) == ["Hello", "Yes."]
 
@@ -503,13 +503,13 @@ async def test_a_reply_that_cannot_be_sent_is_logged_counted_and_not_in_the_hist
     customer = await reach({"hears": "Hello", "says": "Never read."}, {"says": "Yes."})
     customer.account.conversations.refusals = list(refusals)
     await customer.posts(customer.writes("Hello"))
-    await customer.settles()
+    await customer.wait_for_app()
     actions = [each for each in customer.account.conversations.requests if each.path.endswith("/Actions")]
     assert len(actions) == asked
     assert '"status": 5' in logged() if asked > 1 else '"status": 4' in logged()
     assert "text.failed" in logged() and customer.messaging.counts["failed"] == 1
     assert await customer.texts("Still there?") == "Yes."
-    await customer.settles()
+    await customer.wait_for_app()
     assert texts_of(await stored(customer)) == ["Hello", "Still there?", "Yes."]
 
 
@@ -543,10 +543,10 @@ async def test_capabilities_have_the_same_hooks_as_in_a_call(watched: None, reac
     customer = await reach()
     await customer.texts("Hello")
     await customer.texts("Again")
-    await customer.settles()
+    await customer.wait_for_app()
     await customer.closes()
     await customer.closes()
-    await customer.settles()
+    await customer.wait_for_app()
     assert seen == [f"start {defaults.CALLER}", "resume", "end after 4"]
 
 
@@ -555,7 +555,7 @@ async def test_a_text_between_two_messages_is_sent_after_the_turn_in_progress(re
     model.answers.set()
     customer = await reach(models=model.models)
     await customer.texts("Hello")
-    await customer.settles()
+    await customer.wait_for_app()
     session = await stored(customer)
     await attach(session, customer.messaging.services)
     model.asked.clear()
@@ -566,11 +566,11 @@ async def test_a_text_between_two_messages_is_sent_after_the_turn_in_progress(re
     await asyncio.sleep(0)
     model.answers.set()
     await saying
-    await customer.settles()
+    await customer.wait_for_app()
     assert sent(customer) == ["Yes.", "A long answer.", "By the way."]
     assert texts_of(await stored(customer)) == ["Hello", "Yes.", "Again", "A long answer.", "By the way."]
     await customer.closes()
-    await customer.settles()
+    await customer.wait_for_app()
     with pytest.raises(NotSupported, match="say"):
         await session.say("Too late.")
     with pytest.raises(NotSupported, match="update_state"):
@@ -586,7 +586,7 @@ async def test_a_conversation_that_a_capability_gave_to_a_human_is_left_to_the_h
 
     customer = await reach(capabilities=[Human])
     await customer.posts(customer.writes("Hello"))
-    await customer.settles()
+    await customer.wait_for_app()
     assert (sent(customer), customer.messaging.counts["left to a human"]) == ([], 1)
 
 
@@ -594,11 +594,11 @@ async def test_a_conversation_that_was_closed_is_forgotten(reach: Reach) -> None
     customer = await reach()
     late = customer.writes("Too late")
     await customer.texts("Hello")
-    await customer.settles()
+    await customer.wait_for_app()
     await customer.closes()
-    await customer.settles()
+    await customer.wait_for_app()
     await customer.posts(late)
-    await customer.settles()
+    await customer.wait_for_app()
     assert await customer.messaging.store.get(f"session:{customer.conversation}") == '"over"'
     assert sent(customer) == ["Yes."]
 
@@ -606,7 +606,7 @@ async def test_a_conversation_that_was_closed_is_forgotten(reach: Reach) -> None
 async def test_the_end_of_a_call_runs_no_hook_of_messaging(watched: None, reach: Reach) -> None:
     customer = await reach()
     await customer.posts({"eventType": "CONVERSATION_UPDATED", "data": {"id": "conv_1", "status": "CLOSED"}})
-    await customer.settles()
+    await customer.wait_for_app()
     assert seen == []
 
 
@@ -651,7 +651,7 @@ async def test_the_simulated_account_has_the_shapes_of_tac(reach: Reach) -> None
     tac = pytest.importorskip("tac.models.conversation")
     customer = await reach()
     await customer.texts("Hello")
-    await customer.settles()
+    await customer.wait_for_app()
     conversations = customer.account.conversations
     for message in conversations.messages:
         tac.Communication.model_validate(message)
@@ -666,7 +666,7 @@ async def test_the_simulated_account_has_the_shapes_of_tac(reach: Reach) -> None
 async def test_the_helper_library_reads_the_simulated_account(reach: Reach) -> None:
     customer = await reach()
     await customer.texts("Hello")
-    await customer.settles()
+    await customer.wait_for_app()
     outbox = customer.messaging.outbox
     participant, agent = (await outbox.participants(customer.conversation)).participants
     assert (participant.type, participant.addresses[0]["address"]) == ("CUSTOMER", defaults.CALLER)

@@ -157,7 +157,7 @@ async def test_a_server_that_stops_closes_the_conversations_of_its_calls(account
             "CA1", caller=defaults.CALLER, called=defaults.CALLED, connection=Connection()
         )
         await until(lambda: session.conversation_id)
-    assert account.conversations.known[conversation]["status"] == "CLOSED"
+    assert account.conversations.records[conversation]["status"] == "CLOSED"
 
 
 async def test_a_resumed_call_is_not_linked_twice(start: Dial, account: SimulatedAccount) -> None:
@@ -186,7 +186,7 @@ async def test_memories_are_extracted_from_the_closed_conversation(dial: Dial, a
     Memory = pytest.importorskip("app.memory").Memory
 
     start = partial(dial, YES, account=account, capabilities=[PatientOrchestrator, Memory])
-    account.given({"memory": {"extracts": {defaults.CALLER: ["Is moving to Berlin."]}}})
+    account.set_state({"memory": {"extracts": {defaults.CALLER: ["Is moving to Berlin."]}}})
     first = await start()
     await first.says("I am moving to Berlin")
     await first.hangs_up()

@@ -103,6 +103,6 @@ class ScriptedRuntime(DeployedRuntime):
         return self.client.session.client("bedrock-agentcore", region_name=self.client.region, endpoint_url=address)
 
 
-def played(model: FunctionModel) -> ScriptedRuntime:
+def build_model(model: FunctionModel) -> ScriptedRuntime:
     """A script as a model of this runtime."""
-    return ScriptedRuntime(create_app(strands.played(model)))
+    return ScriptedRuntime(create_app(strands.build_model(model)))

@@ -83,6 +83,6 @@ def reject_like_bedrock(messages: Any) -> None:
         json.dumps(blocks)
 
 
-def played(model: FunctionModel) -> ScriptedBedrock:
+def build_model(model: FunctionModel) -> ScriptedBedrock:
     """A script as a model of this runtime."""
     return ScriptedBedrock(model)

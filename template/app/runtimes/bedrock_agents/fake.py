@@ -233,7 +233,7 @@ class ScriptedAgent(Agent):
                 yield each
 
 
-def played(script: FunctionModel) -> ScriptedAgent:
+def build_model(script: FunctionModel) -> ScriptedAgent:
     """A script as an agent of this runtime."""
     service = Service(script)
     client = boto_session().client("bedrock-agent-runtime", config=Config(retries={"total_max_attempts": 1}))

@@ -83,6 +83,6 @@ def reject_like_azure(messages: Sequence[Message]) -> None:
         raise ValueError(f"no tool output found for {called}")
 
 
-def played(model: FunctionModel) -> ScriptedClient:
+def build_model(model: FunctionModel) -> ScriptedClient:
     """The script as a client for the runtime of this project."""
     return ScriptedClient(model)

@@ -1,5 +1,5 @@
 """Scripted models for Strands."""
 
-from app.runtimes.aws.scripted_strands import played
+from app.runtimes.aws.scripted_strands import build_model
 
-__all__ = ["played"]
+__all__ = ["build_model"]

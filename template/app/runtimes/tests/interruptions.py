@@ -12,7 +12,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from kit.activity import wait_until
 from kit.caller import Call
-from kit.conventions import played
+from kit.conventions import build_model
 from kit.voice_fixtures import Dial
 
 DEADLINE = 10.0  # seconds of silence; only `advance_clock` makes them pass
@@ -57,7 +57,7 @@ class InterruptedTurns:
                 await asyncio.Event().wait()
             yield "Yes."
 
-        call = await dial(models=[played(FunctionModel(stream_function=script))])
+        call = await dial(models=[build_model(FunctionModel(stream_function=script))])
         await call.begins("Tell me a story")
         await begun.wait()
         await call.interrupts()

@@ -304,6 +304,6 @@ class ScriptedVoiceLive(VoiceLiveModel):
         await self._serving.aclose()
 
 
-def played(model: FunctionModel) -> ScriptedVoiceLive:
+def build_model(model: FunctionModel) -> ScriptedVoiceLive:
     """The script as a model for the runtime of this project."""
     return ScriptedVoiceLive(model)

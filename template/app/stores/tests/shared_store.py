@@ -156,4 +156,4 @@ class EverySharedStore(PatientStores, EveryStore):
         talk = await begin({"says": "Yes."}, store=connect(broken))
         assert (await talk.says("Hello")).text == "Yes."
         assert (await talk.says("Are you there?")).text == "Yes."
-        assert await talk.heard() == "hello yes. are you there? yes."
+        assert await talk.history_text() == "hello yes. are you there? yes."

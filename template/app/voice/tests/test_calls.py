@@ -153,7 +153,7 @@ async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:
             await call.begins("Tell me a story")
             await call.hears("Once")
             signal.raise_signal(signal.SIGTERM)
-            assert (await call.hears_out(call.turns[0])).text == STORY["says"]
+            assert (await call.hears_reply(call.turns[0])).text == STORY["says"]
             assert await health(address) == (503, {"status": "draining", "active": 1})
             assert (await call.says("And now?")).text == "Yes."
             await call.hangs_up()

@@ -25,7 +25,7 @@ from kit import twiml
 from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
-from kit.conventions import played
+from kit.conventions import build_model
 from kit.local_server import serve
 from kit.plugin import Web
 from kit.scripted_model import last_exchange
@@ -39,7 +39,7 @@ class HeldModel:
 
     def __init__(self) -> None:
         self.released = self.ended = False
-        self.models = [played(FunctionModel(stream_function=self.stream))]
+        self.models = [build_model(FunctionModel(stream_function=self.stream))]
 
     async def stream(self, messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
         if last_exchange(messages)[0] != "Count":
@@ -87,7 +87,7 @@ async def test_the_caller_is_greeted_and_answered(call: Call) -> None:
 async def test_the_first_word_is_sent_before_the_model_has_the_last_one(dial: Dial, held: HeldModel) -> None:
     call = await counting(dial, held)
     held.released = True
-    assert (await call.hears_out(call.turns[0])).text == "one two"
+    assert (await call.hears_reply(call.turns[0])).text == "one two"
     assert [frame.get("last") for frame in call.frames] == [False, False, True]
 
 
@@ -237,7 +237,7 @@ async def test_a_caller_who_interrupts_the_goodbye_stays_in_the_call(dial: Dial)
     assert turn.text == "I am here."
     assert (await call.says("wait, still here?")).text == "I am here." and call.ended_by is None
     await call.begins("bye")
-    await call.over()
+    await call.wait_for_end()
     assert call.ended_by == "agent" and call.handoff == {"reasonCode": "done"}
 
 
@@ -247,7 +247,7 @@ async def test_a_call_can_be_ended_between_turns(dial: Dial, prompts: list[str])
     for text in prompts:
         await call.says(text)
     await call.session.connection.end({"reasonCode": "done"})
-    await call.over()
+    await call.wait_for_end()
     assert (call.ended_by, call.handoff) == ("agent", {"reasonCode": "done"})
 
 
@@ -255,7 +255,7 @@ async def test_an_end_during_a_turn_waits_for_its_last_token(dial: Dial, held: H
     call = await counting(dial, held)
     await call.session.connection.end({"reasonCode": "done"})
     held.released = True
-    await call.over()
+    await call.wait_for_end()
     assert call.turns[0].text == "one two"
     assert [frame["type"] for frame in call.frames].count("end") == 1
 
@@ -345,7 +345,7 @@ async def test_a_caller_is_asked_to_hold_while_a_tool_is_slow(
     advance_clock(DEADLINE)
     await call.hears(phrases.HOLD)
     slow.finish.set()
-    assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {rest}".split()
+    assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {rest}".split()
 
 
 async def test_a_tool_that_hangs_is_given_up(
@@ -358,7 +358,7 @@ async def test_a_tool_that_hangs_is_given_up(
     for _ in range(2):  # a tool may take twice as long as a model
         advance_clock(DEADLINE)
         await call.hears(phrases.HOLD)
-    assert (await call.hears_out(turn)).text == f"{phrases.HOLD} Sorry, that did not work."
+    assert (await call.hears_reply(turn)).text == f"{phrases.HOLD} Sorry, that did not work."
 
 
 async def test_an_interrupted_tool_finishes_and_the_next_turn_has_its_result(dial: Dial, slow: SlowTool) -> None:

@@ -53,7 +53,7 @@ async def test_a_signed_request_is_answered(web: Web, path: str) -> None:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
 async def test_a_request_without_a_valid_signature_is_refused(web: Web, path: str, wrong: Callable[[str], str]) -> None:
-    answer = await web.post(path, FORM, signed=wrong(f"{defaults.PUBLIC_URL}{path}"))
+    answer = await web.post(path, FORM, signature=wrong(f"{defaults.PUBLIC_URL}{path}"))
     assert answer.status_code == 403
 
 
@@ -69,7 +69,7 @@ async def test_a_body_that_is_no_form_is_refused(web: Web, path: str) -> None:
 async def test_only_the_public_address_is_valid_under_any_headers(web: Web, path: str, headers: dict[str, str]) -> None:
     assert (await web.post(path, FORM, headers=headers)).status_code == 200
     for url in (f"https://evil.example{path}", f"http://evil.example{path}", f"http://10.0.0.7:8000{path}"):
-        assert (await web.post(path, FORM, headers=headers, signed=sign(url, FORM))).status_code == 403
+        assert (await web.post(path, FORM, headers=headers, signature=sign(url, FORM))).status_code == 403
 
 
 WRONG_HANDSHAKES: dict[str, str] = {
@@ -86,7 +86,7 @@ async def test_a_handshake_without_a_valid_signature_is_refused_and_is_no_error_
     address: str, logged: Callable[[], str], signature: str
 ) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        await websocket(address, signed=signature)
+        await websocket(address, signature=signature)
     assert refused.value.response.status_code == 403
     await (await websocket(address)).close()  # the server has done with the first one
     log = logged()
@@ -97,7 +97,7 @@ async def test_forged_headers_neither_break_nor_open_the_websocket(address: str)
     socket = await websocket(address, headers=FORGED)
     await socket.close()
     with pytest.raises(InvalidStatus):
-        await websocket(address, headers=FORGED, signed=sign("wss://evil.example/ws"))
+        await websocket(address, headers=FORGED, signature=sign("wss://evil.example/ws"))
 
 
 # --- refused calls ------------------------------------------------------------------------------------

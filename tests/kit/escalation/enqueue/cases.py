@@ -42,4 +42,4 @@ def no_assignment_callback(project: HealthyProject) -> None:
 @passes("QUE002")
 def flex_without_an_assignment_callback(project: HealthyProject) -> None:
     no_assignment_callback(project)
-    project.simulated.workspaces.known[WORKSPACE]["friendly_name"] = FLEX
+    project.simulated.workspaces.records[WORKSPACE]["friendly_name"] = FLEX

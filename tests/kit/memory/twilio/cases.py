@@ -19,12 +19,12 @@ def healthy(project: HealthyProject) -> None:
 @fails("MEM001")
 def no_store(project: HealthyProject) -> None:
     """Twilio accepts the id of a missing store without an error."""
-    project.simulated.memory_stores.known.clear()
+    project.simulated.memory_stores.records.clear()
 
 
 @fails("MEM002")
 def a_store_that_is_not_active_yet(project: HealthyProject) -> None:
-    next(iter(project.simulated.memory_stores.known.values()))["status"] = "PROVISIONING"
+    next(iter(project.simulated.memory_stores.records.values()))["status"] = "PROVISIONING"
 
 
 @fails("MEM003")

@@ -25,7 +25,7 @@ def camel(name: str) -> str:
 
 
 async def test_the_simulation_has_the_librarys_field_names(account: SimulatedAccount) -> None:
-    ada = account.memory.knows(ADA.value, observations=["Prefers tea."], summaries=["Called."])
+    ada = account.memory.add_caller(ADA.value, observations=["Prefers tea."], summaries=["Called."])
     store, product, version = memory(account).store_id, account.memory, None
 
     async def answer(method: str, path: str, body: Any = None) -> Any:
@@ -55,7 +55,7 @@ RECALLS = [
 
 @pytest.mark.parametrize(("body", "status"), RECALLS, ids=[str(body)[:25] for body, _ in RECALLS])
 async def test_requests_that_twilio_refuses_are_refused(account: SimulatedAccount, body: Any, status: int) -> None:
-    ada = account.memory.knows(ADA.value)
+    ada = account.memory.add_caller(ADA.value)
     path = f"/v1/Stores/{memory(account).store_id}/Profiles/{ada.id}/Recall"
     assert (await account.memory.answer(Request("POST", path, {}, body)))[0] == status
 

@@ -32,7 +32,7 @@ from app.voice.tests.test_security import setup
 from kit import defaults, twiml
 from kit.activity import wait_until
 from kit.caller import Call, calls_of
-from kit.conventions import played
+from kit.conventions import build_model
 from kit.plugin import Web
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
@@ -54,7 +54,7 @@ async def transferred(dial: Dial, store: Store | None = None, account: Simulated
     """A call whose caller has asked for a person."""
     call = await dial(ASKS, YES, store=store, account=account)
     await call.says("A person, please")
-    await call.over()
+    await call.wait_for_end()
     return call
 
 
@@ -63,7 +63,7 @@ class HeldModel:
 
     def __init__(self) -> None:
         self.finish = asyncio.Event()
-        self.models = [played(FunctionModel(stream_function=self._stream))]
+        self.models = [build_model(FunctionModel(stream_function=self._stream))]
 
     async def _stream(self, messages: list[ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
         yield "A long "
@@ -149,7 +149,7 @@ async def test_the_model_is_not_asked_again(dial: Dial) -> None:
 async def test_a_sensitive_topic_does_not_wait_for_the_model(dial: Dial, topic: str) -> None:
     call = await dial({"hangs": True})
     turn = await call.says(f"I must say {topic.upper()} today")
-    await call.over()
+    await call.wait_for_end()
     assert (turn.text, turn.models) == (handoff.CONNECTING, [])
     assert call.task and (call.task["reason_code"], call.task["summary"]) == ("sensitive_topic", "")
 
@@ -164,7 +164,7 @@ async def test_failures_in_a_row_bring_a_human(dial: Dial, monkeypatch: pytest.M
         phrases.APOLOGY,
     ]
     assert (await call.says("Four")).text == handoff.CONNECTING
-    await call.over()
+    await call.wait_for_end()
     assert call.task and call.task["reason_code"] == "repeated_failure"
 
 
@@ -195,7 +195,7 @@ async def test_a_signal_transfers_the_caller_after_an_announcement(dial: Dial, s
     for text in spoken:
         await call.says(text)
     assert await call.session.escalate("falling_sentiment", "The caller is angry.")
-    await call.over()
+    await call.wait_for_end()
     assert call.remarks == [handoff.CONNECTING]
     assert call.task and call.task["reason_code"] == "falling_sentiment"
 
@@ -208,7 +208,7 @@ async def test_a_signal_lets_the_agent_finish(dial: Dial) -> None:
     (escalating,) = await signalled(call)
     model.finish.set()
     assert await escalating
-    await call.over()
+    await call.wait_for_end()
     assert turn.text == "A long story."
     assert call.remarks == [handoff.CONNECTING]
     assert [frame["type"] for frame in call.frames[-3:]] == ["text", "text", "end"]
@@ -222,7 +222,7 @@ async def test_two_signals_are_one_transfer(dial: Dial) -> None:
     escalating = await signalled(call, 2)
     model.finish.set()
     assert all(await asyncio.gather(*escalating))
-    await call.over()
+    await call.wait_for_end()
     assert call.remarks == [handoff.CONNECTING]
     assert [frame["type"] for frame in call.frames].count("end") == 1
 
@@ -233,7 +233,7 @@ async def test_a_signal_that_waits_does_not_transfer_a_caller_twice(dial: Dial) 
     await call.hears("long")
     (escalating,) = await signalled(call)
     await call.says("Stop it")
-    await call.over()
+    await call.wait_for_end()
     assert await escalating
     said = [part.content for message in call.session.history for part in message.parts if isinstance(part, TextPart)]
     assert (call.turns[-1].text, said.count(handoff.CONNECTING)) == (handoff.CONNECTING, 1)
@@ -245,7 +245,7 @@ async def test_a_signal_reaches_a_call_that_came_back(dial: Dial) -> None:
     await call.drops()
     await wait_until(lambda: call.session.actions, "the call did not come back")
     assert await call.session.escalate("falling_sentiment")
-    await call.over()
+    await call.wait_for_end()
     assert call.task
 
 
@@ -266,7 +266,7 @@ async def test_your_own_tool_may_escalate(dial: Dial) -> None:
 
     call = await dial({"calls": {"give_up": {}}}, tools=[give_up])
     await call.says("Hello")
-    await call.over()
+    await call.wait_for_end()
     assert call.task and call.task["reason_code"] == "gave_up"
 
 
@@ -278,7 +278,7 @@ async def test_a_caller_who_speaks_before_the_transfer_is_transferred(dial: Dial
     record = Record(payload=Payload(reason_code="caller_asked"), state=State.BRIEFING)
     call.session.state["escalation"] = record.model_dump(mode="json")
     assert (await call.says("Thank you")).text == handoff.CONNECTING
-    await call.over()
+    await call.wait_for_end()
     assert call.task and call.task["reason_code"] == "caller_asked"
 
 
@@ -300,14 +300,14 @@ async def test_the_escalation_of_a_caller_who_hangs_up_before_the_queue_is_aband
 async def test_a_goodbye_is_no_transfer(dial: Dial, store: Store) -> None:
     call = await dial({"calls": {"leave": {"reason": "done"}}}, tools=[leave], store=store)
     await call.says("Goodbye")
-    await call.over()
+    await call.wait_for_end()
     assert (call.task, call.farewell) == (None, phrases.GOODBYE)
     assert await Records(store).get(call.sid) is None
 
 
 async def test_a_transferred_call_does_not_come_back_to_the_agent(dial: Dial) -> None:
     call = await transferred(dial)
-    await call.account.happens(call, {"taskrouter": "accepted"})
+    await call.account.simulate(call, {"taskrouter": "accepted"})
     socket = await websocket(call.address)
     await socket.send(setup(call.sid))
     await asyncio.wait_for(socket.wait_closed(), 10)
@@ -327,7 +327,7 @@ class Broken(InProcess):
 async def test_a_store_that_hangs_does_not_stop_the_transfer(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.escalation.record.STORE_TIMEOUT", 0.01)
     call = await transferred(dial, Broken())
-    await call.account.happens(call, {"taskrouter": "no_worker"})
+    await call.account.simulate(call, {"taskrouter": "no_worker"})
     assert call.task and handoff.NO_WORKER in call.farewell
 
 
@@ -363,7 +363,7 @@ async def test_a_call_transferred_by_another_server_stays_in_the_queue(
 
         monkeypatch.setattr(call, "post", post)
         await call.says("A person, please")
-        await call.over()
+        await call.wait_for_end()
     after, waiting = answers
     assert after.queue and waiting.verbs[0] == "Say"
 
@@ -396,9 +396,9 @@ async def test_a_store_that_is_slow_for_other_calls_does_not_stop_the_transfer()
 async def test_a_human_accepts_and_completes(dial: Dial, store: Store) -> None:
     call = await transferred(dial, store)
     assert call.farewell == handoff.WAITING
-    await call.account.happens(call, {"taskrouter": "accepted"})
+    await call.account.simulate(call, {"taskrouter": "accepted"})
     await becomes(store, call.sid, State.ACCEPTED)
-    await call.account.happens(call, {"taskrouter": "completed"})
+    await call.account.simulate(call, {"taskrouter": "completed"})
     await becomes(store, call.sid, State.COMPLETED)
     assert (call.ended_by, call.farewell) == ("human", f"{handoff.WAITING} {phrases.GOODBYE}")
 
@@ -418,7 +418,7 @@ async def test_without_a_worker_the_caller_can_leave_a_message(
     monkeypatch.setattr(handoff, "follow_up", follow_up)
     monkeypatch.setattr(handoff, "WAY_OUT", "voicemail")
     call = await transferred(dial, store)
-    await call.account.happens(call, {"taskrouter": event})
+    await call.account.simulate(call, {"taskrouter": event})
     record = await becomes(store, call.sid, state)
     assert (record.way_out, str(record.recording)[:23]) == ("voicemail", "https://api.twilio.com/")
     assert call.farewell.endswith(f"{handoff.CALL_BACK} {phrases.GOODBYE}")
@@ -439,7 +439,7 @@ async def test_without_a_worker_a_call_back_can_be_promised(
     monkeypatch.setattr(handoff, "follow_up", follow_up)
     monkeypatch.setattr(handoff, "WAY_OUT", "callback")
     call = await transferred(dial, store)
-    await call.account.happens(call, {"taskrouter": "no_worker"})
+    await call.account.simulate(call, {"taskrouter": "no_worker"})
     assert call.farewell.endswith(f"{handoff.NO_WORKER} {handoff.CALL_BACK}")
     assert (await becomes(store, call.sid, State.TIMED_OUT)).way_out == "callback"
     assert [caller for caller, *_ in calls] == [defaults.CALLER]
@@ -447,10 +447,10 @@ async def test_without_a_worker_a_call_back_can_be_promised(
 
 async def test_a_caller_hears_at_once_that_the_queue_is_full(dial: Dial) -> None:
     account = SimulatedAccount()
-    account.given({"taskrouter": {"full": True}})
+    account.set_state({"taskrouter": {"full": True}})
     call = await dial(ASKS, account=account)
     await call.says("A person, please")
-    await call.over()
+    await call.wait_for_end()
     assert handoff.NO_WORKER in call.farewell and handoff.WAITING not in call.farewell
 
 
@@ -504,8 +504,8 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_an_unsigned_request_is_refused(desk: Desk, path: str) -> None:
-    assert (await desk.web.post(path, {"CallSid": CALL}, signed="")).status_code == 403
-    assert (await desk.web.post(path, {"CallSid": CALL}, signed="x")).status_code == 403
+    assert (await desk.web.post(path, {"CallSid": CALL}, signature="")).status_code == 403
+    assert (await desk.web.post(path, {"CallSid": CALL}, signature="x")).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -600,9 +600,9 @@ async def test_an_event_that_comes_twice_acts_once(desk: Desk) -> None:
 
 async def test_every_event_may_come_twice(dial: Dial, store: Store) -> None:
     account = SimulatedAccount()
-    account.given({"taskrouter": {"repeats": 2}})
+    account.set_state({"taskrouter": {"repeats": 2}})
     call = await transferred(dial, store, account)
-    await call.account.happens(call, {"taskrouter": "accepted"})
+    await call.account.simulate(call, {"taskrouter": "accepted"})
     await becomes(store, call.sid, State.ACCEPTED)
 
 
@@ -619,7 +619,7 @@ async def test_without_flex_the_assignment_calls_the_worker(desk: Desk) -> None:
 
 async def test_no_personal_data_is_logged(dial: Dial, logged: Callable[[], str], store: Store) -> None:
     call = await transferred(dial, store)
-    await call.account.happens(call, {"taskrouter": "no_worker"})
+    await call.account.simulate(call, {"taskrouter": "no_worker"})
     await becomes(store, call.sid, State.TIMED_OUT)
     assert "queued" in logged() and not [said for said in (defaults.CALLER, "Charged", "twice") if said in logged()]
 
@@ -874,15 +874,15 @@ async def test_an_impossible_event_of_a_task_is_an_error(dial: Dial) -> None:
     call = await dial(YES)
     for event, reason in (("eaten", "cannot be 'eaten'"), ("accepted", "waits in no queue")):
         with pytest.raises(ValueError, match=reason):
-            await call.account.happens(call, {"taskrouter": event})
+            await call.account.simulate(call, {"taskrouter": event})
     with pytest.raises(ValueError, match="is given workers"):
-        SimulatedAccount().given({"taskrouter": {"workers": 3}})
+        SimulatedAccount().set_state({"taskrouter": {"workers": 3}})
 
 
 async def test_a_caller_who_never_leaves_the_queue_is_a_problem(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     call = await transferred(dial)
     monkeypatch.setattr("app.escalation.enqueue.leave_twiml", wait_twiml)
-    await call.account.happens(call, {"taskrouter": "no_worker"})
+    await call.account.simulate(call, {"taskrouter": "no_worker"})
     assert "waits for ever" in call.problems.pop()
 
 

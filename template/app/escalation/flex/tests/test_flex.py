@@ -91,14 +91,14 @@ async def says(customer: Texter, *texts: str) -> list[str]:
     """Write `texts` one by one. Returns the replies, and other texts until the app is idle."""
     for text in texts:
         await customer.posts(customer.writes(text))
-        await customer.settles()
+        await customer.wait_for_app()
     return customer.unread()
 
 
 async def becomes(customer: Texter, event: str) -> list[str]:
     """Send an event of TaskRouter. Returns the texts that follow."""
-    await customer.account.flex.becomes(event)
-    await customer.settles()
+    await customer.account.flex.update_task(event)
+    await customer.wait_for_app()
     return customer.unread()
 
 
@@ -181,7 +181,7 @@ async def test_a_slow_flex_does_not_delay_the_reply(reach: Reach, monkeypatch: p
     assert await customer.reads() == handoff.CONNECTING
     assert tasks(customer) == []
     answers.set()
-    await customer.settles()
+    await customer.wait_for_app()
     assert (len(tasks(customer)), await state(customer)) == (1, State.QUEUED)
 
 
@@ -191,7 +191,7 @@ async def test_an_announcement_that_cannot_be_sent_does_not_stop_the_transfer(re
     customer.account.conversations.refusals = [400]
     session = await outside(customer)
     assert await session.escalate("falling_sentiment")
-    await customer.settles()
+    await customer.wait_for_app()
     assert (len(tasks(customer)), await state(customer)) == (1, State.QUEUED)
 
 
@@ -217,7 +217,7 @@ async def test_the_agent_is_silent_when_a_human_has_accepted(reach: Reach) -> No
     assert await state(customer) is State.ACCEPTED
     assert await says(customer, "Hello", handoff.SENSITIVE[0], PLEASE) == []
     await customer.posts(customer.writes(None))  # a picture, which the agent could not see
-    await customer.settles()
+    await customer.wait_for_app()
     assert customer.unread() == []
     assert (len(tasks(customer)), customer.messaging.counts["left to a human"]) == (1, 4)
 
@@ -229,7 +229,7 @@ async def test_the_agent_answers_the_next_conversation_when_the_human_has_finish
     assert await becomes(customer, "completed") == []
     assert await state(customer) is State.COMPLETED
     assert await says(customer, "A new question") == ["Yes."]
-    assert len(customer.account.conversations.known) == 2
+    assert len(customer.account.conversations.records) == 2
 
 
 async def test_the_agent_stays_silent_when_the_conversation_cannot_be_closed(reach: Reach) -> None:
@@ -314,7 +314,7 @@ async def test_a_human_can_be_asked_for_again(reach: Reach) -> None:
     await becomes(customer, "no_worker")
     assert await says(customer, PLEASE, "Hello?") == [handoff.CONNECTING, handoff.WAITING_IN_WRITING]
     await customer.account.flex.send(first, "task.canceled")  # late, and about the first time
-    await customer.settles()
+    await customer.wait_for_app()
     assert (customer.unread(), await state(customer)) == ([], State.QUEUED)
     await becomes(customer, "accepted")
     assert await state(customer) is State.ACCEPTED
@@ -363,7 +363,7 @@ async def test_without_events_an_escalation_times_out(
 ) -> None:
     clock = [datetime(2026, 3, 2, 10, 0, tzinfo=UTC)]
     account = SimulatedAccount()
-    account.given({"taskrouter": {"repeats": 0}})
+    account.set_state({"taskrouter": {"repeats": 0}})
     customer = await reach(account=account, now=lambda: clock[0], queue_timeout=60)
     await says(customer, PLEASE)
     clock[0] += timedelta(seconds=119)
@@ -387,7 +387,7 @@ async def test_the_escalation_of_a_closed_conversation_is_abandoned(reach: Reach
     customer = await reach()
     await says(customer, PLEASE)
     await customer.closes()
-    await customer.settles()
+    await customer.wait_for_app()
     assert await state(customer) is State.ABANDONED
     assert await becomes(customer, "no_worker") == []
 
@@ -436,12 +436,12 @@ async def test_the_escalation_of_a_server_that_died_may_fail(reach: Reach, where
 
 async def test_repeated_webhooks_have_one_effect(reach: Reach, followed_up: list[Any]) -> None:
     account = SimulatedAccount()
-    account.given({"taskrouter": {"repeats": 2}})
+    account.set_state({"taskrouter": {"repeats": 2}})
     customer = await reach(account=account)
     event = customer.writes(PLEASE)
     await customer.posts(event, "token")
     await customer.posts(event, "token")
-    await customer.settles()
+    await customer.wait_for_app()
     assert (customer.unread(), len(tasks(customer))) == ([handoff.CONNECTING], 1)
     assert await becomes(customer, "no_worker") == [NO_WORKER]
     assert len(followed_up) == 1
@@ -452,7 +452,7 @@ async def test_two_signals_are_one_transfer(reach: Reach) -> None:
     await says(customer, "Hello")
     sessions = [await outside(customer) for _ in range(2)]
     assert all(await asyncio.gather(*(session.escalate("falling_sentiment") for session in sessions)))
-    await customer.settles()
+    await customer.wait_for_app()
     assert (customer.unread(), len(tasks(customer))) == ([handoff.CONNECTING], 1)
 
 
@@ -474,7 +474,7 @@ async def test_a_signal_brings_a_human_between_two_messages(reach: Reach) -> Non
     await says(customer, "Hello")
     session = await outside(customer)
     assert await session.escalate("falling_sentiment", "The customer is angry.")
-    await customer.settles()
+    await customer.wait_for_app()
     assert customer.unread() == [handoff.CONNECTING]
     assert attributes(customer)["reason_code"] == "falling_sentiment"
     assert await remembered(customer) == ["Hello", "Yes.", handoff.CONNECTING]
@@ -493,7 +493,7 @@ async def test_a_signal_lets_the_agent_finish(reach: Reach) -> None:
     await wait_until(lambda: escalation(customer).counts["sms requested"], "no escalation has begun")
     model.answers.set()
     assert await escalating
-    await customer.settles()
+    await customer.wait_for_app()
     assert customer.unread() == ["A long story.", handoff.CONNECTING]
 
 
@@ -512,7 +512,7 @@ async def test_negative_sentiment_of_messages_transfers_to_a_human(reach: Reach)
         }
         await customer.post_json("/webhooks/intelligence", body, f"token {number}")
         await wait_until(lambda id=found["id"]: outcomes(customer.app, id), "the result was not handled")  # type: ignore[misc]
-    await customer.settles()
+    await customer.wait_for_app()
     assert customer.unread() == [handoff.CONNECTING]
     assert attributes(customer)["reason_code"] == "falling_sentiment"
 
@@ -522,7 +522,7 @@ async def test_a_signal_for_a_conversation_that_is_over_is_refused(reach: Reach)
     await says(customer, "Hello")
     session = await outside(customer)
     await customer.closes()
-    await customer.settles()
+    await customer.wait_for_app()
     assert await escalation(customer).transfers[-1]._session(customer.conversation) is None  # type: ignore[attr-defined]
     with pytest.raises(Exception, match="say"):
         await session.say("Hello?")
@@ -558,18 +558,18 @@ async def test_a_call_and_a_text_conversation_do_not_mix(reach: Reach, monkeypat
     async with caller_on(customer.app, address, account=customer.account) as call:
         call.session.conversation_id = customer.account.conversations.messages[0]["conversationId"]
         await call.says(PLEASE)
-        await call.over()
+        await call.wait_for_end()
         assert await says(customer, "Hello") == ["Yes."]
         customer.account.flex.subscriber = customer.post_form
         await says(customer, PLEASE)
-        await call.account.happens(call, {"taskrouter": "accepted"})
-        await customer.settles()
+        await call.account.simulate(call, {"taskrouter": "accepted"})
+        await customer.wait_for_app()
         assert await state(customer) is State.QUEUED
         assert await becomes(customer, "no_worker") == [NO_WORKER]
         of_the_call = await records.get(call.sid)
         assert of_the_call and of_the_call.state is State.ACCEPTED
         assert await says(customer, "Hello") == ["Yes."]
-        await call.account.happens(call, {"taskrouter": "completed"})
+        await call.account.simulate(call, {"taskrouter": "completed"})
     assert records.counts["voice completed"] == records.counts["sms timed_out"] == 1
 
 
@@ -579,7 +579,7 @@ async def test_a_conversation_of_a_call_in_progress_is_not_closed(reach: Reach) 
     await customer.messaging.store.put(f"conversation:{customer.conversation}", "CA1", 60)
     await becomes(customer, "accepted")
     await becomes(customer, "completed")
-    assert customer.account.conversations.known[customer.conversation]["status"] == "ACTIVE"
+    assert customer.account.conversations.records[customer.conversation]["status"] == "ACTIVE"
 
 
 # --- the Interaction ------------------------------------------------------------------------------------------------
@@ -713,9 +713,9 @@ async def test_escalations_are_logged_without_personal_data(reach: Reach, logged
 
 async def test_an_impossible_event_of_a_task_is_an_error() -> None:
     with pytest.raises(ValueError, match="cannot be 'eaten'"):
-        await SimulatedAccount().flex.becomes("eaten")
+        await SimulatedAccount().flex.update_task("eaten")
     with pytest.raises(ValueError, match="no conversation waits"):
-        await SimulatedAccount().flex.becomes("accepted")
+        await SimulatedAccount().flex.update_task("accepted")
 
 
 def test_agent_text_shows_the_handover(monkeypatch: pytest.MonkeyPatch) -> None:

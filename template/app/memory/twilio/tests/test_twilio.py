@@ -51,7 +51,7 @@ def asked(account: SimulatedAccount, ending: str) -> list[Request]:
 
 
 async def test_a_caller_is_known_by_number(account: SimulatedAccount) -> None:
-    ada = account.memory.knows(ADA.value, {"firstName": "Ada"}, ["Prefers tea."], ["Asked about order 4711."])
+    ada = account.memory.add_caller(ADA.value, {"firstName": "Ada"}, ["Prefers tea."], ["Asked about order 4711."])
     own = memory(account)
     assert await own.find_profile(ADA) == ada.id and await own.find_profile(BOB) is None
     memories = await own.recall(ada.id)
@@ -63,20 +63,20 @@ async def test_a_caller_is_known_by_number(account: SimulatedAccount) -> None:
 
 
 async def test_the_lookup_sends_neither_query_nor_conversation_id(account: SimulatedAccount) -> None:
-    account.memory.knows(ADA.value, observations=["Prefers tea."])
+    account.memory.add_caller(ADA.value, observations=["Prefers tea."])
     await recalled(account)
     (request,) = asked(account, "/Recall")
     assert not {"query", "conversationId"} & request.body.keys() and request.body["communicationsLimit"] == 0
 
 
 async def test_a_query_finds_the_items_that_match(account: SimulatedAccount) -> None:
-    account.memory.knows(ADA.value, observations=["Prefers tea.", "Has a dog."])
+    account.memory.add_caller(ADA.value, observations=["Prefers tea.", "Has a dog."])
     assert await recalled(account, "which dog") == (["Has a dog."], [])
     assert await recalled(account, "dog " * 1000) == (["Has a dog."], [])  # the API takes 1024 characters
 
 
 async def test_scope_number_and_age_limit_recall(account: SimulatedAccount) -> None:
-    account.memory.knows(ADA.value, {"firstName": "Ada"}, ["First.", "Second.", "Third."], ["Called."])
+    account.memory.add_caller(ADA.value, {"firstName": "Ada"}, ["First.", "Second.", "Third."], ["Called."])
     assert await recalled(account, memory_items=2) == (["Third.", "Second."], ["Called."])
     assert await recalled(account, memory_scope="summaries") == ([], ["Called."])
     (ada,) = account.memory.profiles.values()
@@ -88,21 +88,21 @@ async def test_scope_number_and_age_limit_recall(account: SimulatedAccount) -> N
 
 
 async def test_a_merged_profile_is_followed(account: SimulatedAccount) -> None:
-    ada = account.memory.knows(ADA.value, {"firstName": "Ada"}, ["Prefers tea."])
+    ada = account.memory.add_caller(ADA.value, {"firstName": "Ada"}, ["Prefers tea."])
     account.memory.merged["mem_profile_old"] = ada.id
     memories = await memory(account).recall("mem_profile_old")
     assert [item.text for item in memories.observations] == ["Prefers tea."] and memories.traits
 
 
 async def test_one_of_two_responses_is_used(account: SimulatedAccount) -> None:
-    ada = account.memory.knows(ADA.value, {"firstName": "Ada"}, ["Prefers tea."])
+    ada = account.memory.add_caller(ADA.value, {"firstName": "Ada"}, ["Prefers tea."])
     account.memory.fault = Fault(status=503, times=1)
     assert len(await memory(account).recall(ada.id)) == 1
 
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
 async def test_an_error_is_raised_with_its_status(account: SimulatedAccount, status: int) -> None:
-    ada = account.memory.knows(ADA.value)
+    ada = account.memory.add_caller(ADA.value)
     account.memory.fault = Fault(status=status)
     for asking in (memory(account).find_profile(ADA), memory(account).recall(ada.id), memory(account).forget(ADA)):
         with pytest.raises(TwilioRestException) as error:
@@ -150,15 +150,15 @@ async def test_a_long_text_is_cut_to_the_limit_of_the_api(account: SimulatedAcco
 
 
 async def test_a_caller_is_forgotten_and_no_other(account: SimulatedAccount) -> None:
-    account.memory.knows(ADA.value, {"firstName": "Ada"}, ["Prefers tea.", "Has a dog."], ["Called."])
-    account.memory.knows(BOB.value, observations=["Prefers coffee."])
+    account.memory.add_caller(ADA.value, {"firstName": "Ada"}, ["Prefers tea.", "Has a dog."], ["Called."])
+    account.memory.add_caller(BOB.value, observations=["Prefers coffee."])
     assert await memory(account).forget(ADA) == Deleted(1, 2, 1)
     assert account.memory.of(ADA.value) is None and account.memory.of(BOB.value)
     assert await memory(account).forget(ADA) == Deleted()
 
 
 async def test_all_pages_are_forgotten(account: SimulatedAccount) -> None:
-    ada = account.memory.knows(ADA.value, observations=[f"Fact {number}." for number in range(7)])
+    ada = account.memory.add_caller(ADA.value, observations=[f"Fact {number}." for number in range(7)])
     account.memory.page_size = 3
     assert await memory(account).forget(ADA) == Deleted(1, 7, 0)
     assert ada.items["observations"] == []
@@ -179,7 +179,7 @@ def agent(
 
 
 def test_agent_forget_prints_the_deleted_counts(account: SimulatedAccount, agent: Callable[..., Any]) -> None:
-    account.memory.knows(ADA.value, observations=["Prefers tea.", "Has a dog."], summaries=["Called."])
+    account.memory.add_caller(ADA.value, observations=["Prefers tea.", "Has a dog."], summaries=["Called."])
     result = agent(ADA.value)
     assert (
         result.exit_code == 0 and result.output == f"Deleted of {ADA.value}: 1 profile, 2 observations and 1 summary.\n"
@@ -190,8 +190,8 @@ def test_agent_forget_prints_the_deleted_counts(account: SimulatedAccount, agent
 def test_agent_forget_accepts_an_email_address_and_an_account_id(
     account: SimulatedAccount, agent: Callable[..., Any]
 ) -> None:
-    account.memory.knows(ADA.value, {"email": "ada@example.com"})
-    account.memory.knows(BOB.value, {"account_id": "4711"})
+    account.memory.add_caller(ADA.value, {"email": "ada@example.com"})
+    account.memory.add_caller(BOB.value, {"account_id": "4711"})
     assert agent("Ada@Example.com").output.startswith("Deleted of ada@example.com: 1 profile")
     assert agent("4711", "--account").output.startswith("Deleted of 4711: 1 profile")
 

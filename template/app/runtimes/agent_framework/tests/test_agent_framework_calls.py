@@ -27,7 +27,7 @@ from app.runtimes.tests.interruptions import DEADLINE, LIMIT, InterruptedTurns, 
 from app.session import this_session
 from kit import defaults
 from kit.caller import Call
-from kit.conventions import played
+from kit.conventions import build_model
 from kit.voice_fixtures import Dial
 
 ENDPOINT = "https://example.openai.azure.com"
@@ -50,11 +50,11 @@ async def test_tokens_are_sent_as_they_arrive_and_once(dial: Dial) -> None:
         await more.wait()
         yield "two three."
 
-    call = await dial(models=[played(FunctionModel(stream_function=script))])
+    call = await dial(models=[build_model(FunctionModel(stream_function=script))])
     turn = await call.begins("Count")
     await call.hears("One")
     more.set()
-    assert (await call.hears_out(turn)).text == "One two three."
+    assert (await call.hears_reply(turn)).text == "One two three."
 
 
 class TestInterruptedTurns(InterruptedTurns):
@@ -89,7 +89,7 @@ async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial, advance_clock: 
     turn = await call.begins("look")
     await started.wait()
     advance_clock(2 * DEADLINE)
-    assert TOOL_FAILED.format("TimeoutError") in (await call.hears_out(turn)).text
+    assert TOOL_FAILED.format("TimeoutError") in (await call.hears_reply(turn)).text
 
 
 async def test_two_tool_calls_of_one_response_both_get_results(dial: Dial) -> None:
@@ -239,7 +239,7 @@ async def test_the_next_deployment_answers_when_one_is_silent(
     turn = await call.begins("Hello")
     await down.silent.wait()
     advance_clock(DEADLINE)
-    assert (await call.hears_out(turn)).text == f"{phrases.HOLD} Yes."
+    assert (await call.hears_reply(turn)).text == f"{phrases.HOLD} Yes."
     await asyncio.wait_for(down.closed.wait(), LIMIT)
 
 

@@ -29,7 +29,7 @@ from app.runtimes.aws.scripted_strands import ScriptedBedrock, reject_like_bedro
 from app.runtimes.tests.interruptions import DEADLINE, LIMIT, InterruptedTurns, event_loop_runs, until
 from app.session import Session
 from kit import defaults
-from kit.conventions import played
+from kit.conventions import build_model
 from kit.scripted_model import ModelDown, last_exchange, scripted, tool_calls
 from kit.voice_fixtures import Dial
 
@@ -133,7 +133,7 @@ async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
     turn = await call.begins("Hello")
     await until(lambda: call.session.turn and call.session.turn.record)
     advance_clock(DEADLINE)
-    assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {phrases.APOLOGY}".split()
+    assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {phrases.APOLOGY}".split()
     accepts.set()
     await until(lambda: model.sockets)
     assert (await call.says("Hello")).text == "Yes."
@@ -230,7 +230,7 @@ async def test_a_silent_runtime_is_given_up_at_the_deadline(
     turn = await call.begins("Hello")
     await asked.wait()
     advance_clock(DEADLINE)
-    assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {second or phrases.APOLOGY}".split()
+    assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {second or phrases.APOLOGY}".split()
     assert "model.failed" in logged()
 
 
@@ -275,13 +275,13 @@ async def test_tokens_over_http_are_sent_as_they_arrive(dial: Dial) -> None:
         await asyncio.to_thread(more.wait, LIMIT)
         yield "three."
 
-    model = played(FunctionModel(stream_function=script))
+    model = build_model(FunctionModel(stream_function=script))
     model.front_door.closed = {"websocket"}
     call = await dial(models=[model])
     turn = await call.begins("Count")
     await call.hears("One")
     more.set()
-    assert (await call.hears_out(turn)).text == "One two three."
+    assert (await call.hears_reply(turn)).text == "One two three."
 
 
 async def test_the_turn_after_an_interruption_over_http_gets_its_own_answer(dial: Dial) -> None:
@@ -322,7 +322,7 @@ async def test_requests_over_http_are_sent_in_a_thread(dial: Dial, monkeypatch: 
 async def frames(payload: Any, rule: dict[str, Any]) -> list[dict[str, Any]]:
     scripts: list[FunctionModel] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kit.scripted_model.played", scripts.append)
+        patch.setattr("kit.scripted_model.build_model", scripts.append)
         scripted(rule)
     return [frame async for frame in deployed.answer(payload, ScriptedBedrock(scripts[0]))]
 
@@ -380,7 +380,7 @@ async def test_a_second_request_cancels_the_answer_to_the_first() -> None:
                 cancelled.set()
         yield "Two."
 
-    model = played(FunctionModel(stream_function=script))
+    model = build_model(FunctionModel(stream_function=script))
     socket = await model.open("CA1")
     tokens = []
     for text in ("first", "second"):
@@ -404,7 +404,7 @@ async def test_an_interruption_stops_the_model(dial: Dial) -> None:
         finally:
             stopped.set()
 
-    call = await dial(models=[played(FunctionModel(stream_function=stream))])
+    call = await dial(models=[build_model(FunctionModel(stream_function=stream))])
     await call.begins("everything")
     await call.interrupts(after="One")
     async with asyncio.timeout(LIMIT):
@@ -486,7 +486,7 @@ async def test_the_model_gets_wrong_arguments_as_a_result(dial: Dial) -> None:
         else:
             yield tool_calls({"book": {"count": 2 if results else "two"}})
 
-    call = await dial(models=[played(FunctionModel(stream_function=corrects))], tools=[book])
+    call = await dial(models=[build_model(FunctionModel(stream_function=corrects))], tools=[book])
     assert (await call.says("Two seats")).text == "booked 2."
     assert returned(list(call.session.turn.record))[0].startswith("Wrong arguments. count: Input should be")
 

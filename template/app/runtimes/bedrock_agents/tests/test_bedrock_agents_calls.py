@@ -25,7 +25,7 @@ from app.main import create_app
 from app.registry import load_tools
 from app.runtimes.bedrock_agents import BedrockAgents, Reply, ToolRequest, runtime_client
 from app.runtimes.bedrock_agents.commands import function_schema
-from app.runtimes.bedrock_agents.fake import ScriptedAgent, event, played
+from app.runtimes.bedrock_agents.fake import ScriptedAgent, build_model, event
 from app.runtimes.tests.interruptions import DEADLINE, LIMIT, until
 from app.turn import Turn
 from kit import cli, defaults
@@ -64,7 +64,7 @@ async def test_two_calls_at_once_do_not_block_each_other() -> None:
         await both.wait()
         yield "Yes."
 
-    model = played(FunctionModel(stream_function=script))
+    model = build_model(FunctionModel(stream_function=script))
     app = create_app(defaults.settings(), [model], [], transport=SimulatedAccount().transport)
     async with (
         serve(app) as address,
@@ -82,11 +82,11 @@ async def test_the_event_loop_runs_while_the_agent_is_silent(dial: Dial) -> None
         await answers.wait()
         yield "Yes."
 
-    call = await dial(models=[played(FunctionModel(stream_function=script))])
+    call = await dial(models=[build_model(FunctionModel(stream_function=script))])
     turn = await call.begins("Hello")
     await until(readers)
     answers.set()
-    assert (await call.hears_out(turn)).text == "Yes."
+    assert (await call.hears_reply(turn)).text == "Yes."
 
 
 async def test_an_interruption_is_handled_while_the_agent_is_silent(dial: Dial) -> None:
@@ -120,13 +120,13 @@ async def test_the_only_agent_may_be_silent_for_longer_than_the_deadline(
         await answers.wait()
         yield "Yes."
 
-    call = await dial(models=[played(FunctionModel(stream_function=script))], deadline=DEADLINE)
+    call = await dial(models=[build_model(FunctionModel(stream_function=script))], deadline=DEADLINE)
     turn = await call.begins("Hello")
     await asked.wait()
     advance_clock(DEADLINE)
     await call.hears(phrases.HOLD)
     answers.set()
-    assert (await call.hears_out(turn)).text == f"{phrases.HOLD} Yes."
+    assert (await call.hears_reply(turn)).text == f"{phrases.HOLD} Yes."
 
 
 # --- interruptions --------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ async def test_the_history_holds_only_text_that_the_caller_heard(dial: Dial) -> 
             if len(contents) == 1:
                 await asyncio.Event().wait()
 
-    call = await dial(models=[played(FunctionModel(stream_function=stream))])
+    call = await dial(models=[build_model(FunctionModel(stream_function=stream))])
     await call.begins("Count")
     await call.interrupts(after="One")
     await call.says("Go on")

@@ -168,7 +168,7 @@ async def test_the_next_agent_answers_when_one_is_silent(dial: Dial, advance_clo
     turn = await call.begins("Hello")
     await down.silent.wait()
     advance_clock(DEADLINE)
-    assert (await call.hears_out(turn)).text == f"{phrases.HOLD} Yes."
+    assert (await call.hears_reply(turn)).text == f"{phrases.HOLD} Yes."
 
 
 async def test_the_log_has_the_error_and_nothing_of_the_conversation(dial: Dial, logged: Callable[[], str]) -> None:

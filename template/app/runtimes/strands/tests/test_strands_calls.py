@@ -85,7 +85,7 @@ async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial, advance_clock: 
     turn = await call.begins("look")
     await started.wait()
     advance_clock(2 * DEADLINE)
-    assert "The tool failed (TimeoutError)" in (await call.hears_out(turn)).text
+    assert "The tool failed (TimeoutError)" in (await call.hears_reply(turn)).text
 
 
 async def test_a_blocking_tool_has_its_session_and_does_not_block_the_event_loop(dial: Dial) -> None:

@@ -22,7 +22,7 @@ from app.session import Session
 from app.turn import Turn
 from kit import defaults
 from kit.caller import Call
-from kit.conventions import played
+from kit.conventions import build_model
 from kit.scripted_model import last_exchange, scripted, tool_calls
 from kit.voice_fixtures import Dial
 
@@ -61,11 +61,11 @@ async def test_tokens_are_sent_as_they_arrive(dial: Dial) -> None:
         await more.wait()
         yield "two three."
 
-    call = await dial(models=[played(FunctionModel(stream_function=script))])
+    call = await dial(models=[build_model(FunctionModel(stream_function=script))])
     turn = await call.begins("Count")
     await call.hears("One")
     more.set()
-    assert (await call.hears_out(turn)).text == "One two three."
+    assert (await call.hears_reply(turn)).text == "One two three."
 
 
 async def test_a_call_has_one_websocket_which_opens_before_the_first_turn(dial: Dial) -> None:
@@ -124,7 +124,7 @@ async def test_a_requested_response_is_cancelled_when_it_begins(dial: Dial) -> N
     turn = await call.begins("And 5?")
     await until(lambda: call.session.turn.user_text == "And 5?" and call.session.turn.record)
     begins.set()
-    assert (await call.hears_out(turn)).text == "This is 5."
+    assert (await call.hears_reply(turn)).text == "This is 5."
     await three_more_turns(call)
     (conversation,) = model.service.conversations
     assert len(conversation.sent("response.cancel")) == 1
@@ -286,7 +286,7 @@ async def test_a_silent_service_is_given_up_at_the_deadline(
     turn = await call.begins("Hello")
     await asked.wait()
     advance_clock(DEADLINE)
-    assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {second or phrases.APOLOGY}".split()
+    assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {second or phrases.APOLOGY}".split()
     log = logged()
     assert "model.failed" in log and KEY not in log
 
@@ -376,7 +376,7 @@ async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
     turn = await call.begins("Hello")
     await until(lambda: call.session.turn and call.session.turn.record)
     advance_clock(DEADLINE)
-    assert (await call.hears_out(turn)).text.split() == f"{phrases.HOLD} {phrases.APOLOGY}".split()
+    assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {phrases.APOLOGY}".split()
     accepts.set()
     await until(lambda: model.sockets)
     assert (await call.says("Hello")).text == "Yes."
@@ -439,7 +439,7 @@ async def test_the_model_gets_wrong_arguments_as_a_result(dial: Dial, wrong: str
         else:
             yield {1: DeltaToolCall(name="book", json_args=wrong, tool_call_id="call_1")}
 
-    call = await dial(models=[played(FunctionModel(stream_function=corrects))], tools=[book])
+    call = await dial(models=[build_model(FunctionModel(stream_function=corrects))], tools=[book])
     assert (await call.says("Two seats")).text == "booked 2."
     assert returned(list(call.session.turn.record))[0].startswith("Wrong arguments.")
 

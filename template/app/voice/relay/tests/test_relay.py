@@ -162,7 +162,7 @@ async def test_keys_up_to_a_pause_are_one_turn(call: Call, advance_clock: Callab
     turn = await call.types("34")
     await wait_until(lambda: call.session.connection.digits == "34", "the keys did not arrive")
     advance_clock(KEYPAD_PAUSE)
-    await call.hears_out(turn)
+    await call.hears_reply(turn)
     await call.says("Hello")
     assert contents(call.session, UserPromptPart) == ["(The caller pressed 3 4 on the keypad.)"]
 
@@ -196,7 +196,7 @@ async def test_an_interruption_after_a_key_does_not_lose_the_key(
     await call.sends({"type": "interrupt", "utteranceUntilInterrupt": "Once", "durationUntilInterruptMs": 100})
     await wait_until(lambda: call.session.turn.heard_text == "Once", "the interruption did not arrive")
     advance_clock(KEYPAD_PAUSE)
-    assert (await call.hears_out(turn)).text == "Yes."
+    assert (await call.hears_reply(turn)).text == "Yes."
 
 
 async def test_a_key_stops_the_agent(dial: Dial) -> None:
@@ -229,7 +229,7 @@ async def test_a_goodbye_that_is_interrupted_ends_the_call_after_a_silence(
         await wait_until(lambda before=before: connection.ending is not before, "the words did not arrive")  # type: ignore[misc]
         assert call.ended_by is None
     advance_clock(GOODBYE_TIMEOUT)
-    await call.over()
+    await call.wait_for_end()
     assert call.ended_by == "agent"
 
 
@@ -360,7 +360,7 @@ async def test_a_language_that_is_not_declared_is_refused(dial: Dial) -> None:
 
 async def test_a_tool_ends_the_call_after_the_last_words_and_its_data_reaches_the_action_route(dial: Dial) -> None:
     call = await using(dial, leave, reason="done")
-    await call.over()
+    await call.wait_for_end()
     assert call.turns[0].text == "The call ends."
     assert [frame["type"] for frame in call.frames][-2:] == ["text", "end"]
     assert call.frames[-2]["last"] is True
@@ -369,7 +369,7 @@ async def test_a_tool_ends_the_call_after_the_last_words_and_its_data_reaches_th
 
 async def test_a_call_can_end_without_handoff_data(dial: Dial) -> None:
     call = await using(dial, leave_without_a_word)
-    await call.over()
+    await call.wait_for_end()
     assert call.frames[-1] == {"type": "end"}
     assert (call.handoff, call.ended_by) == (None, "agent")
 

@@ -142,7 +142,7 @@ async def test_other_fields_of_an_interruption_are_ignored(dial: Dial, held: Hel
     call = await counting(dial, held)
     await call.sends({"type": "interrupt", "utteranceUntilInterrupt": "one", "durationUntilInterruptMs": "a while"})
     call.turns[0].heard_text = "one"
-    assert (await call.hears_out(call.turns[0])).text.strip() == "one"
+    assert (await call.hears_reply(call.turns[0])).text.strip() == "one"
 
 
 async def test_the_twiml_asks_for_neither_keys_nor_partial_prompts(web: Web) -> None:
@@ -160,7 +160,7 @@ async def test_the_twiml_asks_for_neither_keys_nor_partial_prompts(web: Web) -> 
 async def test_a_tool_ends_the_call_after_the_last_words(dial: Dial, tool: Any, arguments: Any, handoff: Any) -> None:
     call = await dial({"calls": {tool.__name__: arguments}}, tools=[tool])
     await call.begins("Goodbye")
-    await call.over()
+    await call.wait_for_end()
     assert call.turns[0].text == "The call ends."
     assert (call.ended_by, call.handoff, call.farewell) == ("agent", handoff, phrases.GOODBYE)
 
@@ -186,8 +186,8 @@ async def test_an_operation_that_tac_lacks_raises_not_supported(call: Call, act:
     "path", ["/conversation-relay-callback", "/twilio/call-events/status", "/twilio/call-events/amd", "/webhook"]
 )
 async def test_routes_of_tac_reject_a_wrong_signature(web: Web, path: str) -> None:
-    assert (await web.post(path, {"CallSid": "CA1"}, signed="")).status_code == 403
-    assert (await web.post(path, {"CallSid": "CA1"}, signed=sign(f"https://evil.example{path}"))).status_code == 403
+    assert (await web.post(path, {"CallSid": "CA1"}, signature="")).status_code == 403
+    assert (await web.post(path, {"CallSid": "CA1"}, signature=sign(f"https://evil.example{path}"))).status_code == 403
 
 
 @pytest.mark.parametrize(("configured", "used"), [({}, "true"), ({"TAC_ANALYTICS_DISABLED": "false"}, "false")])
