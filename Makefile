@@ -9,7 +9,7 @@ DEMO := build/demo
 DEMO_SCENARIO := scenarios/call-barge-in.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo new test matrix lint bench newest
+.PHONY: help demo new test matrix lint bench newest release
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,8 @@ demo: .venv/ready ## Render a project, install it, and watch a caller talk to it
 
 new: .venv/ready ## Start your project: make new DEST=../my-agent [ARGS='--defaults -d path=manual']
 	@test -n "$(DEST)" || { echo "Say where: make new DEST=../my-agent"; exit 2; }
-	"$(BIN)/copier" copy $(ARGS) "$(CURDIR)" "$(DEST)"
+	@"$(BIN)/python" -m hooks.clone $(if $(DRAFT),--draft) $(ARGS)
+	"$(BIN)/copier" copy $(if $(DRAFT),--vcs-ref HEAD) $(ARGS) "$(CURDIR)" "$(DEST)"
 
 test: lint ## Test everything, in some minutes
 	"$(BIN)/pytest" -n $(JOBS) --dist loadgroup
@@ -43,6 +44,9 @@ bench: .venv/ready ## Compare generating with copying, memory with none, a turn 
 
 newest: .venv/ready ## Try the newest release of every package: which pin broke, which guard may go
 	"$(BIN)/python" -m tests.newest
+
+release: .venv/ready ## Write the entry of a release into CHANGELOG.md: make release VERSION=0.2.0
+	@"$(BIN)/python" -m hooks.release prepare "$(VERSION)"
 
 .venv/ready: pyproject.toml
 	"$(PYTHON)" -m venv .venv
