@@ -177,7 +177,7 @@ def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: P
         if repr(values) in seen or emitted not in expected_files(answers):
             continue
         seen.add(repr(values))
-        body = template.render(values)
+        body = template.render(values, _copier_conf={"answers_file": ANSWERS_FILE})
         kept = distinct / hashlib.sha256(body.encode()).hexdigest()[:12] / emitted
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(body, encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.capability import Capability
 from app.channel import Channel
-from app.config import ANSWERS
+from app.config import ANSWERS, ANSWERS_FILE
 from app.features import FEATURES
 from kit.doctor.project import pyproject
 from tests.kit.healthy_project import PROJECT, HealthyProject, fails, passes
@@ -31,7 +31,7 @@ def pretend(project: HealthyProject, package: str, version: str | None) -> None:
 
 @fails("PRJ001")
 def another_folder(project: HealthyProject) -> None:
-    (project.root / ".copier-answers.yml").unlink()
+    (project.root / ANSWERS_FILE).unlink()
 
 
 @fails("PRJ002")

@@ -24,7 +24,7 @@ from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 
 PROJECT = Path(__file__).parents[2]
-COPIED = ("pyproject.toml", ".copier-answers.yml", ".env.example", ".gitignore", ".dockerignore")
+COPIED = ("pyproject.toml", config.ANSWERS_FILE, ".env.example", ".gitignore", ".dockerignore")
 CHECKS = load_checks([*CORE, *check_modules()])
 SHAPED = {  # variables of a model that are no key and have a shape
     "AZURE_OPENAI_ENDPOINT": "https://example.openai.azure.com",
@@ -66,6 +66,7 @@ class HealthyProject:
         self.public = Public()
         self.models = [scripted({"says": "Yes."}) for _ in RUNTIME.model_names()]
         for name in COPIED:
+            (root / name).parent.mkdir(exist_ok=True)
             shutil.copy(PROJECT / name, root / name)
         shutil.copytree(PROJECT / "agent", root / "agent", ignore=shutil.ignore_patterns("__pycache__"))
         for member in ("app", "kit"):
@@ -78,8 +79,8 @@ class HealthyProject:
         patch.chdir(root)
 
     def answer(self, **changed: Any) -> None:
-        """Write answers into .copier-answers.yml."""
-        path = self.root / ".copier-answers.yml"
+        """Write answers into the answers file."""
+        path = self.root / config.ANSWERS_FILE
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text(encoding="utf-8")), **changed}))
 
     async def diagnose(self, checks: Iterable[Check] = CHECKS) -> Report:

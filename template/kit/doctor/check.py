@@ -91,10 +91,12 @@ class Context:
 
     @cached_property
     def answers(self) -> dict[str, Any]:
-        """The answers of .copier-answers.yml."""
+        """The answers that Copier has recorded."""
         import yaml
 
-        return dict(yaml.safe_load((self.root / ".copier-answers.yml").read_text(encoding="utf-8")))
+        from app.config import ANSWERS_FILE
+
+        return dict(yaml.safe_load((self.root / ANSWERS_FILE).read_text(encoding="utf-8")))
 
     @cached_property
     def http(self) -> httpx2.AsyncClient:

@@ -41,7 +41,9 @@ GUARD = re.compile(r"Drop when ([\w.-]+) > (\d+(?:\.\d+)*)\s+passes (\S+)")
 @check("PRJ001", hint="Run agent doctor in the folder of the project, where its pyproject.toml is.", docs=UPDATES)
 def folder_is_complete(context: Context) -> Iterator[str]:
     """The command runs in the folder of a complete project."""
-    for name in ("pyproject.toml", ".copier-answers.yml", "agent/prompt.md", "app/main.py"):
+    from app.config import ANSWERS_FILE
+
+    for name in ("pyproject.toml", ANSWERS_FILE, "agent/prompt.md", "app/main.py"):
         if not (context.root / name).is_file():
             yield f"There is no {name} in {context.root}."
 
@@ -116,20 +118,20 @@ def missing_names(root: Path) -> Iterator[str]:
 
 @check("PRJ005", hint=ANEW, docs=UPDATES, requires=("PRJ001", "PRJ004"))
 def code_matches_answers(context: Context) -> Iterator[str]:
-    """The code was written for the answers in .copier-answers.yml."""
+    """The code was written for the recorded answers."""
     from app import config
 
-    recorded = context.answers
+    recorded, file = context.answers, config.ANSWERS_FILE
     for name, written in config.ANSWERS.items():
         if plain(recorded.get(name, written)) != written:
-            yield f".copier-answers.yml says {name}={plain(recorded[name])}; the code was written for {name}={written}."
+            yield f"{file} says {name}={plain(recorded[name])}; the code was written for {name}={written}."
     for name, constant in IN_CODE.items():
         known = getattr(config, constant, None)
         if name in recorded and known is not None and plain(recorded[name]) != plain(known):
-            yield f".copier-answers.yml says {name}={plain(recorded[name])}; app/config.py has {plain(known)}."
+            yield f"{file} says {name}={plain(recorded[name])}; app/config.py has {plain(known)}."
     provider, model = recorded.get("model_provider"), getattr(config, "MODEL", "")
     if provider and config.ANSWERS["path"] != "aws" and model.partition(":")[0] != provider:
-        yield f".copier-answers.yml says model_provider={provider}; app/config.py has {model}."
+        yield f"{file} says model_provider={provider}; app/config.py has {model}."
 
 
 @check("PRJ006", hint=ANEW, docs=UPDATES, requires=("PRJ001", "PRJ004"))
