@@ -11,6 +11,7 @@ import typer
 from app.__main__ import environment, serve
 from kit.conventions import commands
 from kit.doctor.command import doctor
+from kit.migrate import migrate
 from kit.selftest import PASSED_ON, selftest
 from kit.setup.command import setup
 
@@ -85,6 +86,6 @@ def scenario_paths(files: list[Path]) -> list[Path]:
 
 
 app.command(context_settings=PASSED_ON)(selftest)
-for command in (serve, scenario, doctor, *commands()):
+for command in (serve, scenario, doctor, migrate, *commands()):
     app.command()(command)
 app.add_typer(setup, name="setup")

@@ -64,6 +64,7 @@ class HealthyProject:
         self.patch = patch
         self.simulated: Any = SimulatedAccount()
         self.public = Public()
+        self.before: list[str] = []
         self.models = [scripted({"says": "Yes."}) for _ in RUNTIME.model_names()]
         for name in COPIED:
             (root / name).parent.mkdir(exist_ok=True)
@@ -84,7 +85,9 @@ class HealthyProject:
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text(encoding="utf-8")), **changed}))
 
     async def diagnose(self, checks: Iterable[Check] = CHECKS) -> Report:
-        return await examine(Context(self.root, self.simulated.transport, self.public, self.models), checks)
+        return await examine(
+            Context(self.root, self.simulated.transport, self.public, self.models, self.before), checks
+        )
 
 
 def like(code: str) -> list[Check]:

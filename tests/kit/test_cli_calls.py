@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from agent import phrases
+from app import this_session
 from app.main import create_app
 from app.registry import RUNTIME
-from app.session import this_session
 from kit.scripted_model import scripted
 from tests.kit.test_cli import KEYS, alone, run, scenarios
 

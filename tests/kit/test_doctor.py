@@ -23,6 +23,7 @@ from kit.doctor.check import Check, Context, examine, load_checks
 from kit.doctor.command import CORE
 from kit.plugin import silence_logs
 from tests.kit.account import Account
+from tests.kit.cases_update import everything_is_committed
 from tests.kit.healthy_project import CHECKS, FAILING, PASSING, Case, HealthyProject, like
 
 
@@ -217,6 +218,20 @@ def test_a_finding_is_exit_code_1_with_code_symptom_fix_and_address(project: Hea
     assert lines[0].startswith("ENV001  TWILIO_AUTH_TOKEN is missing. ")
     assert ".env.example" in lines[1] and lines[2].strip().startswith("https://")
     assert "Not checked because of that: ENV002" in result.output
+
+
+def test_before_an_update_only_its_own_checks_run(project: HealthyProject) -> None:
+    everything_is_committed(project)
+    project.patch.delenv("TWILIO_AUTH_TOKEN")
+    result = run("--before", "level=2", "--before", "languages=[en-US, es-MX]")
+    assert result.exit_code == 0, result.output
+    assert "\n".join(["5 checks, nothing wrong.", "Then: uvx copier update "]) in result.output
+    assert result.output.endswith(" --vcs-ref=:current: --defaults -d level=2 -d 'languages=[en-US, es-MX]'\n")
+
+
+def test_an_answer_without_a_value_is_refused(project: HealthyProject) -> None:
+    result = run("--before", "level")
+    assert (result.exit_code, result.stderr) == (2, "--before level: write NAME=VALUE, as in --before level=3.\n")
 
 
 def test_findings_come_as_json(project: HealthyProject) -> None:

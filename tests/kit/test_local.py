@@ -12,8 +12,8 @@ import pytest
 
 from kit import network_guard as guard
 from kit.network_guard import NetworkBlocked
-from kit.plugin import Begin
 from kit.scripted_model import arguments_for, echo_model, scripted
+from kit.testing import Begin
 
 REMOTE = "192.0.2.1"  # reserved for documentation
 

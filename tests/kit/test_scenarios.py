@@ -10,11 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from app import Session
 from app.capability import Capability
-from app.session import Session
-from kit.scenario import Result, play
+from kit.scenario import Result
 from kit.scenario_file import ScenarioError, load
 from kit.scenario_report import junit
+from kit.testing import play
 
 # --- files ---------------------------------------------------------------------------------------------------
 

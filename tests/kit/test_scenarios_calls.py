@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.scenario import play
+from kit.testing import play
 from tests.kit.test_scenarios import path, played, silence, write
 
 __all__ = ["path"]  # a fixture

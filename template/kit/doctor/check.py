@@ -73,13 +73,14 @@ class Context:
     """A project and its account. Nothing is read or requested before a check needs it.
 
     `transport` carries requests to Twilio, `public` those to the public address; None is the network. `models` replace
-    those of the settings, in their order.
+    those of the settings, in their order. `before` are answers of an update that is to come.
     """
 
     root: Path
     transport: httpx2.AsyncBaseTransport | None = None
     public: httpx2.AsyncBaseTransport | None = None
     models: Sequence[Any] | None = None
+    before: Sequence[str] = ()
     _fetched: dict[Any, asyncio.Future[Any]] = field(default_factory=dict)
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,8 @@ import typer
 from app.log import configure_logging
 from kit.doctor.check import Check, Context, Report, examine, load_checks
 
-CORE = [f"kit.doctor.{subject}" for subject in ("project", "environment", "model", "endpoint", "account")]
+CORE = [f"kit.doctor.{subject}" for subject in ("project", "update", "environment", "model", "endpoint", "account")]
+OF_AN_UPDATE = ("PRJ001", "PRJ010", "PRJ011", "PRJ012", "PRJ013")
 
 
 def doctor(
@@ -25,6 +27,10 @@ def doctor(
         bool, typer.Option("--live", help="Ask Twilio, the public address and the model too. Changes nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    before: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Check only whether files of yours are in the way of an update to it."),
+    ] = None,
 ) -> None:
     """Find mistakes that would keep the agent silent. Exits with 1 when it finds one."""
     configure_logging("critical")
@@ -32,9 +38,14 @@ def doctor(
     if question:
         explain(question, checks, as_json)
         return
-    chosen = [check for check in checks if live or not check.live]
-    report = asyncio.run(examine(Context(Path.cwd()), chosen))
-    typer.echo(as_text(report, live)) if not as_json else typer.echo(as_data(report))
+    if wrong := [each for each in before or [] if "=" not in each]:
+        typer.secho(f"--before {wrong[0]}: write NAME=VALUE, as in --before level=3.", fg="red", err=True)
+        raise typer.Exit(2)
+    chosen = [check for check in checks if (check.code in OF_AN_UPDATE if before else live or not check.live)]
+    report = asyncio.run(examine(Context(Path.cwd(), before=before or ()), chosen))
+    note = "" if live else "Twilio, the public address and the model got no request: agent doctor --live."
+    note = f"Then: {update_command(before)}" if before else note
+    typer.echo(as_data(report) if as_json else as_text(report, note))
     raise typer.Exit(1 if report.findings else 0)
 
 
@@ -66,8 +77,17 @@ def explain(question: Sequence[str], checks: Sequence[Check], as_json: bool) -> 
     typer.echo(f"Checked {'with --live' if check.live else 'always, offline'}. {check.docs}")
 
 
-def as_text(report: Report, live: bool) -> str:
-    """One line for a finding, then its fix and where to read on."""
+def update_command(answers: Sequence[str]) -> str:
+    """The command that answers so, on the release of the template that the project has."""
+    from app.config import ANSWERS_FILE
+
+    named = [] if ANSWERS_FILE == ".copier-answers.yml" else ["-a", ANSWERS_FILE]
+    given = [part for answer in answers for part in ("-d", answer)]
+    return shlex.join(["uvx", "copier", "update", *named, "--vcs-ref=:current:", "--defaults", *given])
+
+
+def as_text(report: Report, note: str) -> str:
+    """One line for a finding, then its fix and where to read on; `note` is the last line."""
     lines = []
     for finding in report.findings:
         title = f"{typer.style(finding.code, fg='red')}  {finding.message}"
@@ -76,9 +96,7 @@ def as_text(report: Report, live: bool) -> str:
     lines.append(f"{made} checks, {wrong or 'nothing'} wrong.")
     if report.skipped:
         lines.append(f"Not checked because of that: {', '.join(report.skipped)}.")
-    if not live:
-        lines.append("Twilio, the public address and the model got no request: agent doctor --live.")
-    return "\n".join(lines)
+    return "\n".join(filter(None, [*lines, note]))
 
 
 def as_data(report: Report) -> str:

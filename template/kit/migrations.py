@@ -1,0 +1,108 @@
+"""What a release asks of files that are yours: one function for each, run by `agent migrate`.
+
+Nothing of `app/` is imported, as a migration may be what lets it be imported again.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import tokenize
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ZONE = ("agent", "scenarios", "tests")
+Texts = Mapping[str, str]  # files by their path from the project's root, with `/`
+
+
+@dataclass(frozen=True)
+class Migration:
+    """`changes` takes the files of the zone and gives those that change, with their new text; none once it has run."""
+
+    name: str
+    description: str
+    changes: Callable[[Texts], dict[str, str]]
+
+
+MIGRATIONS: list[Migration] = []
+
+
+def migration(name: str) -> Callable[[Callable[[Texts], dict[str, str]]], Migration]:
+    """Make a migration of a function, whose docstring is the description, in one line."""
+
+    def make(changes: Callable[[Texts], dict[str, str]]) -> Migration:
+        MIGRATIONS.append(Migration(name, changes.__doc__ or "", changes))
+        return MIGRATIONS[-1]
+
+    return make
+
+
+def zone(root: Path) -> dict[str, str]:
+    """The texts of the user's files. A link, a cache and a file that is no UTF-8 are left out."""
+    found = {}
+    for path in sorted(path for folder in ZONE for path in (root / folder).rglob("*.*")):
+        if path.suffix in (".md", ".py", ".yml") and path.is_file() and not path.is_symlink():
+            try:
+                found[path.relative_to(root).as_posix()] = path.read_bytes().decode()
+            except UnicodeDecodeError:
+                continue
+    return found
+
+
+# Old place of a name, which still works, and the place that stays.
+MOVED = {
+    "app.session.Session": "app.Session",
+    "app.session.this_session": "app.this_session",
+    "kit.plugin.Begin": "kit.testing.Begin",
+    "kit.plugin.Reach": "kit.testing.Reach",
+    "kit.plugin.Talk": "kit.testing.Talk",
+    "kit.scenario.play": "kit.testing.play",
+    "kit.voice_fixtures.Dial": "kit.testing.Dial",
+}
+
+
+@migration("imports")
+def imports(files: Texts) -> dict[str, str]:
+    """Imports take names from the places that stay, as in from app import Session."""
+    texts = {path: with_imports(text, MOVED) for path, text in files.items() if path.endswith(".py")}
+    return {path: text for path, text in texts.items() if text != files[path]}
+
+
+def with_imports(text: str, moved: Mapping[str, str]) -> str:
+    """Python with its `from` imports of moved names rewritten. Comments in a statement stand above it afterwards."""
+    try:
+        statements = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+    except (SyntaxError, ValueError):
+        return text
+    lines = list(io.StringIO(text, newline=""))
+    for node in sorted(statements, key=lambda node: (node.lineno, node.col_offset), reverse=True):
+        if node.level or not any(f"{node.module}.{name.name}" in moved for name in node.names):
+            continue
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        before = lines[first].encode()[: node.col_offset].decode()
+        after = lines[last].encode()[node.end_col_offset :].decode()
+        body = "".join(lines[first : last + 1])[len(before) :].removesuffix(after)
+        if before.strip() and comments(body):
+            continue  # behind a colon or a semicolon is no line for them
+        ending = "\r\n" if lines[first].endswith("\r\n") else "\n"
+        parts = [*comments(body), *rewritten(node, moved)]
+        lines[first : last + 1] = [before + ("; " if before.strip() else ending + before).join(parts) + after]
+    return "".join(lines)
+
+
+def rewritten(node: ast.ImportFrom, moved: Mapping[str, str]) -> Iterator[str]:
+    """The statements that import the same names, under the names that the file knows."""
+    modules: dict[str, list[str]] = {}
+    for name in node.names:
+        old = f"{node.module}.{name.name}"
+        module, _, new = moved.get(old, old).rpartition(".")
+        known = name.asname or name.name
+        modules.setdefault(module, []).append(new if new == known else f"{new} as {known}")
+    for module, names in modules.items():
+        yield f"from {module} import {', '.join(names)}"
+
+
+def comments(statement: str) -> list[str]:
+    tokens = tokenize.generate_tokens(io.StringIO(statement).readline)
+    return [token.string for token in tokens if token.type == tokenize.COMMENT]
