@@ -53,9 +53,9 @@ def files(project: Path) -> dict[str, bytes]:
 
 
 def recorded(project: Path) -> dict[str, Any]:
-    """The answers that a project remembers, without those that Copier adds."""
+    """The answers that a project remembers, without what Copier adds and what was delivered to its zone."""
     answers = yaml.load((project / ".copier-answers.yml").read_bytes(), Loader=yaml.CSafeLoader)
-    return {name: value for name, value in answers.items() if not name.startswith("_")}
+    return {name: value for name, value in answers.items() if not name.startswith("_") and name != "zone_delivered"}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -55,12 +55,12 @@ def excluding(patterns: tuple[str, ...]) -> GitIgnoreSpec:
 
 
 def expected_files(answers: Answers) -> set[str]:
-    """The files of the template that `_exclude` leaves in, as a project has them."""
+    """The files of the template that these answers get, as a project has them."""
     context = Computed(DEFAULTS | answers)
-    names = {name: context[name] for name in names_in("".join(CONFIG["_exclude"])) & QUESTIONS.keys()}
-    lines = "\n".join(compiled(entry).render(names) for entry in CONFIG["_exclude"]).splitlines()
-    excluded = excluding(tuple(line.strip() for line in lines if line.strip()))
-    return {name for name in ALL_FILES if not excluded.match_file(name)}
+    excluded = excluding((*filter(lambda entry: "{" not in entry, CONFIG["_exclude"]), *context["left_out"]))
+    zone = {name for name in ALL_FILES if name.startswith(ZONE)}
+    assert context["zone"].keys() <= zone
+    return {name for name in ALL_FILES if not excluded.match_file(name)} - (zone - context["zone"].keys())
 
 
 def parse(name: str, body: bytes) -> Any:
@@ -104,7 +104,6 @@ def copiers_environment() -> Environment:
 
 
 ENVIRONMENT = copiers_environment()
-ANSWERS_FILE = CONFIG["_answers_file"]
 ALL_FILES = [
     ".copier-answers.yml"
     if "answers_file" in path.name
@@ -112,6 +111,7 @@ ALL_FILES = [
     for path in TEMPLATE.rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 ]
+ZONE = ("agent/", "scenarios/", "tests/", "README.md")
 TEMPLATES = sorted(path.relative_to(ROOT / "template").as_posix() for path in (ROOT / "template").rglob("*.jinja"))
 
 
@@ -151,9 +151,9 @@ class Computed(dict[str, Any]):
 
 @functools.cache
 def bringing(emitted: str) -> set[str]:
-    """The computed names, in `_exclude` and in the registry, that decide whether a project has a file."""
-    registry = (TEMPLATE / "app" / "features.py.jinja").read_text(encoding="utf-8")
-    lines = [line for entry in [*CONFIG["_exclude"], registry] for line in entry.splitlines()]
+    """The computed names, in copier.yml and in the registry, that decide whether a project has a file."""
+    tables = [ROOT / "copier.yml", TEMPLATE / "app" / "features.py.jinja"]
+    lines = [line for table in tables for line in table.read_text(encoding="utf-8").splitlines()]
     rows = [(path[1].replace(".", "/"), line) for line in lines if (path := re.search(r"'(app\.[\w.]+)'", line))]
     rows += [(path[1], line) for line in lines if (path := re.match(r" +'([\w./*-]+)': ", line))]
     deciding = [line for path, line in rows if emitted.startswith(path)]
@@ -177,7 +177,7 @@ def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: P
         if repr(values) in seen or emitted not in expected_files(answers):
             continue
         seen.add(repr(values))
-        body = template.render(values, _copier_conf={"answers_file": ANSWERS_FILE})
+        body = template.render(values, _copier_conf={"answers_file": CONFIG["_answers_file"]})
         kept = distinct / hashlib.sha256(body.encode()).hexdigest()[:12] / emitted
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(body, encoding="utf-8")

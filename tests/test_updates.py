@@ -11,6 +11,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +19,8 @@ from jinja2 import StrictUndefined
 
 from tests.conftest import Render, Update, commit, files, git, recorded
 from tests.questionnaire import CONFIG, DEFAULTS, Answers, changes, record
-from tests.test_render import ENVIRONMENT
+from tests.test_render import ENVIRONMENT, ZONE
 
-OWN = ("agent/", "scenarios/", "tests/", "README.md")
 FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual"}, {"partial_prompts": True}),
     ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
@@ -73,11 +73,11 @@ def restored(before: Answers, after: Answers) -> Answers:
 
 
 def own_zone(tree: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: body for name, body in tree.items() if name.startswith(OWN)}
+    return {name: body for name, body in tree.items() if name.startswith(ZONE)}
 
 
 def machinery(tree: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: body for name, body in tree.items() if not name.startswith(OWN)}
+    return {name: body for name, body in tree.items() if not name.startswith(ZONE)}
 
 
 def assert_clean(project: Path) -> None:
@@ -151,7 +151,7 @@ def edited(project: Path) -> dict[str, bytes]:
     (project / "scenarios" / "tea.yml").write_text("description: Tea.\n")
     (project / "scenarios" / "call-barge-in.yml").write_text("description: Mine now.\n")
     own = {"app/crm.py"}
-    return {name: body for name, body in files(project).items() if name in own or name.startswith(OWN)}
+    return {name: body for name, body in files(project).items() if name in own or name.startswith(ZONE)}
 
 
 @pytest.mark.parametrize(("before", "change"), marked(lambda change, seen: not change.keys() & SHAPING), ids=json.dumps)
@@ -183,9 +183,10 @@ def test_the_edits_of_a_first_week_survive_every_switch(
 
 @pytest.mark.parametrize("entry", CONFIG["_exclude"], ids=str.strip)
 def test_exclude_needs_no_answer(entry: str) -> None:
-    """An update renders the new `_exclude` with the old answers, in which a new question is undefined."""
+    """An update renders the new `_exclude` with the answers of the older release, in which a new name is undefined."""
+    given = {"_copier_operation": "update", "_copier_conf": SimpleNamespace(data={}, dst_path=Path("project"))}
     strict = ENVIRONMENT.overlay(undefined=StrictUndefined)
-    strict.from_string(entry).render()
+    strict.from_string(entry).render(given)
 
 
 def test_a_deleted_file_of_the_template_stays_deleted(create: Render, update: Update, tmp_path: Path) -> None:
