@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import io
-import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,24 +69,20 @@ def imports(files: Texts) -> dict[str, str]:
 
 
 def with_imports(text: str, moved: Mapping[str, str]) -> str:
-    """Python with its `from` imports of moved names rewritten. Comments in a statement stand above it afterwards."""
+    """Python with its `from` imports of moved names rewritten. One with a comment between its names stays."""
     try:
-        statements = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+        statements = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) and not node.level]
     except (SyntaxError, ValueError):
         return text
     lines = list(io.StringIO(text, newline=""))
     for node in sorted(statements, key=lambda node: (node.lineno, node.col_offset), reverse=True):
-        if node.level or not any(f"{node.module}.{name.name}" in moved for name in node.names):
-            continue
         first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
         before = lines[first].encode()[: node.col_offset].decode()
         after = lines[last].encode()[node.end_col_offset :].decode()
         body = "".join(lines[first : last + 1])[len(before) :].removesuffix(after)
-        if before.strip() and comments(body):
-            continue  # behind a colon or a semicolon is no line for them
-        ending = "\r\n" if lines[first].endswith("\r\n") else "\n"
-        parts = [*comments(body), *rewritten(node, moved)]
-        lines[first : last + 1] = [before + ("; " if before.strip() else ending + before).join(parts) + after]
+        if any(f"{node.module}.{name.name}" in moved for name in node.names) and "#" not in body:
+            line = ("\r\n" if lines[first].endswith("\r\n") else "\n") + before
+            lines[first : last + 1] = [before + ("; " if before.strip() else line).join(rewritten(node, moved)) + after]
     return "".join(lines)
 
 
@@ -95,14 +90,8 @@ def rewritten(node: ast.ImportFrom, moved: Mapping[str, str]) -> Iterator[str]:
     """The statements that import the same names, under the names that the file knows."""
     modules: dict[str, list[str]] = {}
     for name in node.names:
-        old = f"{node.module}.{name.name}"
-        module, _, new = moved.get(old, old).rpartition(".")
+        module, _, new = moved.get(old := f"{node.module}.{name.name}", old).rpartition(".")
         known = name.asname or name.name
         modules.setdefault(module, []).append(new if new == known else f"{new} as {known}")
     for module, names in modules.items():
         yield f"from {module} import {', '.join(names)}"
-
-
-def comments(statement: str) -> list[str]:
-    tokens = tokenize.generate_tokens(io.StringIO(statement).readline)
-    return [token.string for token in tokens if token.type == tokenize.COMMENT]
