@@ -21,6 +21,7 @@ from tests.offline import wall
 from tests.questionnaire import ASKED, ROOT
 
 Note = Callable[[str], None]
+RECORDED = ("reserved", "zone_delivered")  # in the answers file, and no answers
 assert guard
 
 
@@ -55,7 +56,7 @@ def files(project: Path) -> dict[str, bytes]:
 def recorded(project: Path) -> dict[str, Any]:
     """The answers that a project remembers, without what Copier adds and what was delivered to its zone."""
     answers = yaml.load((project / ".copier-answers.yml").read_bytes(), Loader=yaml.CSafeLoader)
-    return {name: value for name, value in answers.items() if not name.startswith("_") and name != "zone_delivered"}
+    return {name: value for name, value in answers.items() if not name.startswith("_") and name not in RECORDED}
 
 
 @pytest.fixture(scope="session", autouse=True)

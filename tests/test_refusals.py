@@ -29,7 +29,7 @@ from tests.questionnaire import (
 
 DOCS = QUESTIONS["language_docs"]["default"]
 # Copier hands the answers file's own entries to the questionnaire during an update.
-COPIERS_OWN = ["zone_delivered", "_src_path", "_commit"]
+COPIERS_OWN = ["reserved", "zone_delivered", "_src_path", "_commit"]
 
 IN_LAMBDA: Answers = {
     "path": "aws",
