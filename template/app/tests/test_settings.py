@@ -143,11 +143,8 @@ def test_serve_starts_with_the_environment_and_the_env_file(
     (tmp_path / ".env").write_text("PUBLIC_URL=https://from.file\nTWILIO_ACCOUNT_SID=lost\n")
     assert CliRunner().invoke(cli.app, ["serve"]).exit_code == 0
     (settings,) = started
-    assert (settings.port, settings.public_url, settings.account_sid) == (
-        8123,
-        "https://from.file",
-        defaults.ACCOUNT_SID,
-    )
+    expected = (8123, "https://from.file", defaults.ACCOUNT_SID)
+    assert (settings.port, settings.public_url, settings.account_sid) == expected
 
 
 def test_settings_are_not_needed_to_build_the_app_with_others() -> None:

@@ -17,8 +17,7 @@ from app.capability import Capability
 from app.connection import Connection
 from app.registry import load_prompt
 from app.session import Session, this_session
-from app.tests.test_capability import TWO_CAPABILITIES, Hanging, hook_calls, no_hook_calls
-from app.tests.test_failures import BROKEN
+from app.tests.test_turn import BROKEN, TWO_CAPABILITIES, Hanging, hook_calls, no_hook_calls
 from app.turn import Turn
 from app.voice.calls import Calls
 from kit import twiml

@@ -20,14 +20,11 @@ def without_keys(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return environment
 
 
+MISSPELT = ["gpt", "opnai:gpt-6-luna", "two:colons:here"]
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("AGENT_MODEL", "gpt"),
-        ("AGENT_MODEL", "opnai:gpt-6-luna"),
-        ("AGENT_MODEL", "two:colons:here"),
-        ("AGENT_FALLBACK_MODEL", "gpt"),
-    ],
+    ("name", "value"), [*(("AGENT_MODEL", value) for value in MISSPELT), ("AGENT_FALLBACK_MODEL", "gpt")]
 )
 def test_an_unknown_model_is_named(without_keys: pytest.MonkeyPatch, name: str, value: str) -> None:
     without_keys.setenv(name, value)
