@@ -96,7 +96,7 @@ def validate(files: list[str]) -> None:
 
 
 def test_the_workflows_are_valid() -> None:
-    assert len(workflows(ROOT)) == 3
+    assert len(workflows(ROOT)) == 4
     validate(workflows(ROOT))
 
 
