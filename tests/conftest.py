@@ -59,21 +59,25 @@ def recorded(project: Path) -> dict[str, Any]:
     return {name: value for name, value in answers.items() if not name.startswith("_") and name not in RECORDED}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def a_machine_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def machine_of_its_own(patch: pytest.MonkeyPatch, home: Path) -> None:
     """No setting of the user's reaches a test, and nothing of a test reaches the user."""
-    home = tmp_path_factory.mktemp("machine")
     (home / "gitconfig").write_text("[user]\nname = Ada\nemail = ada@example.com\n[init]\ndefaultBranch = main\n")
     (home / "settings.yml").write_text("{}\n")
+    for name in [name for name in os.environ if name.startswith("GIT_")] + ["VIRTUAL_ENV"]:
+        patch.delenv(name, raising=False)
+    patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    patch.setenv("COPIER_SETTINGS_PATH", str(home / "settings.yml"))
+    patch.setenv("COPIER_CACHE_DIR", str(home / "copier"))
+    patch.setenv("NETWORK_GUARD_LOG", str(home / "refused"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_machine_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("machine")
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("GIT_")] + ["VIRTUAL_ENV"]:
-            patch.delenv(name, raising=False)
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
-        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        patch.setenv("COPIER_SETTINGS_PATH", str(home / "settings.yml"))
-        patch.setenv("COPIER_CACHE_DIR", str(home / "copier"))
-        patch.setenv("NETWORK_GUARD_LOG", str(home / "refused"))
+        machine_of_its_own(patch, home)
         yield home
 
 
@@ -86,36 +90,37 @@ def network_blocked(a_machine_of_its_own: Path) -> Iterator[None]:
     assert not refused.exists(), f"left this machine for {refused.read_text()}"
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def snapshot(folder: Path) -> Path:
     """The template as a plain folder: what a commit of the working tree would hold."""
-    snapshot = tmp_path_factory.mktemp("template")
     listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
     for name in filter(None, listed):
         if (ROOT / name).is_file():
-            (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, snapshot / name)
-    return snapshot
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def released(folder: Path, repository: Path) -> Path:
+    """The template as a release: a git repository with a tag."""
+    commit(shutil.copytree(folder, repository))
+    git(repository, "tag", "v0.1.0")
+    return repository
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return snapshot(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture(scope="session")
 def repository(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as a released one: a git repository with a tag."""
-    released = tmp_path_factory.mktemp("released") / "copier-twilio-agent"
-    shutil.copytree(folder, released)
-    commit(released)
-    git(released, "tag", "v0.1.0")
-    return released
+    return released(folder, tmp_path_factory.mktemp("released") / "copier-twilio-agent")
 
 
 @pytest.fixture(scope="module")
 def quick(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
-        shortcuts.compile_once(patch)
-        shortcuts.parse_once(patch)
-        shortcuts.plain_text_as_it_is(patch)
-        shortcuts.without_git(patch, folder)
-        shortcuts.clone_once(patch, tmp_path_factory.mktemp("clones"))
+        shortcuts.all_of_them(patch, folder, tmp_path_factory.mktemp("clones"))
         yield patch
 
 

@@ -32,6 +32,14 @@ def remember(function: Callable[..., Any], key: Callable[..., Any]) -> Callable[
     return wrapped
 
 
+def all_of_them(patch: pytest.MonkeyPatch, template: Path, clones: Path) -> None:
+    compile_once(patch)
+    parse_once(patch)
+    plain_text_as_it_is(patch)
+    without_git(patch, template)
+    clone_once(patch, clones)
+
+
 def compile_once(patch: pytest.MonkeyPatch) -> None:
     """Two thirds of a render are spent on compiling the same templates and path parts."""
 
