@@ -14,8 +14,10 @@ import pytest
 from benchmarks import conflicts
 from benchmarks.edits import lines, uv_add, write
 from tests.conftest import Render, commit, git
+from tests.questionnaire import changes
 
 LISTS = {"dependencies": [], "dev": ["--dev"]}
+SHARED = [".env.example", "AGENTS.md", "Dockerfile", "pyproject.toml"]
 BOUND = re.compile(r"(>=\d+)")
 
 
@@ -76,6 +78,20 @@ def test_the_benchmark_adds_a_package_as_uv_does(list_name: str, create: Render,
         expected = uv_add(lines(project / "pyproject.toml"), list_name, f"{package}>=3")
         uv_adds(project, list_name, package)
         assert lines(project / "pyproject.toml") == expected
+
+
+def test_a_new_paragraph_in_a_shared_file_never_meets_a_switch(render: Render, tmp_path: Path) -> None:
+    """Between two paragraphs, and at the end."""
+    before = render(tmp_path / "project")
+    for number, change in enumerate(changes()):
+        after = render(tmp_path / str(number), **change)
+        for old, new in [(before / name, after / name) for name in SHARED]:
+            text = lines(old)
+            ends = [number for number, line in enumerate(text, 1) if not line] + [len(text)]
+            for at in ends if lines(new) != text else []:
+                write(tmp_path / "mine", [*text[:at], "# Mine", "MINE=1", "", *text[at:]])
+                merged = subprocess.run(["git", "merge-file", "-p", tmp_path / "mine", old, new], capture_output=True)
+                assert merged.returncode == 0, f"{change}\n{merged.stdout.decode()}"
 
 
 def test_few_updates_conflict() -> None:
