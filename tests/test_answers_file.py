@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -45,10 +46,19 @@ def test_every_file_names_it_and_an_update_writes_it(project: Path, name: str) -
 @pytest.mark.parametrize("name", [".kit/answers.yml"])
 def test_doctor_finds_nothing_wrong_with_the_project(project: Path, name: str) -> None:
     install(project, "3.11")
-    doctor, environment = offline([UV, "run", "--no-sync", "agent", "doctor", "--json"], project.parent / "refused")
-    done = subprocess.run(doctor, cwd=project, env=environment, capture_output=True, encoding="utf-8")
-    report = json.loads(done.stdout)
-    assert {"PRJ001", "PRJ005"} <= set(report["checked"])
+    report = diagnose(project)
+    assert {"PRJ001", "PRJ005", "PRJ010"} <= set(report["checked"])
     assert [finding for finding in report["findings"] if finding["code"].startswith("PRJ")] == []
+    (project / "deploy").touch()
+    commit(project)
+    (finding,) = diagnose(project, "--before", "path=aws")["findings"]
+    assert finding["message"].startswith("deploy is a file: an update that brings the template's folder deploy/ ")
     workbench_tests(project)
-    run_offline(project, "pytest -q tests/kit/test_doctor.py -k PRJ")
+    run_offline(project, "pytest -q tests/kit/test_doctor.py -k 'PRJ or update'")
+
+
+def diagnose(project: Path, *options: str) -> Any:
+    command = [UV, "run", "--no-sync", "agent", "doctor", "--json", *options]
+    doctor, environment = offline(command, project.parent / "refused")
+    done = subprocess.run(doctor, cwd=project, env=environment, capture_output=True, encoding="utf-8")
+    return json.loads(done.stdout)

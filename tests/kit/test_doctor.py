@@ -277,6 +277,7 @@ main()
         pytest.param(symptom, None, id=module, marks=pytest.mark.process(BROKEN.format(module=module)))
         for module, symptom in {
             "agent.tools": "agent/tools.py cannot be imported: ModuleNotFoundError: ",
+            "app.config": "app/ cannot be imported: ModuleNotFoundError: ",
             "app.features": "app/ cannot be imported: ModuleNotFoundError: ",
             "kit.selftest": "app/ cannot be imported: ModuleNotFoundError: ",
         }.items()

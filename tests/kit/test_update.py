@@ -123,6 +123,22 @@ def test_an_unknown_migration_names_those_there_are(root: Path) -> None:
     assert (result.exit_code, result.stderr) == (2, "There is no migration import. There are imports.\n")
 
 
+BROKEN = """
+import sys
+from kit.__main__ import main
+
+sys.modules["app.features"] = None
+sys.argv = ["agent", "migrate"]
+main()
+"""
+
+
+@pytest.mark.process(BROKEN)
+def test_migrations_need_no_app_that_can_be_imported(process: subprocess.Popen[str]) -> None:
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Imports take names" in output
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -95,9 +95,7 @@ class Context:
         """The answers that Copier has recorded."""
         import yaml
 
-        from app.config import ANSWERS_FILE
-
-        return dict(yaml.safe_load((self.root / ANSWERS_FILE).read_text(encoding="utf-8")))
+        return dict(yaml.safe_load((self.root / answers_file()).read_text(encoding="utf-8")))
 
     @cached_property
     def http(self) -> httpx2.AsyncClient:
@@ -140,6 +138,15 @@ class Context:
                 await self.__dict__[name].http_client.close()
         if "http" in self.__dict__:
             await self.http.aclose()
+
+
+def answers_file() -> str:
+    """Its path in the project; the usual one while app/config.py has the marks of a conflict."""
+    try:
+        from app.config import ANSWERS_FILE
+    except Exception:
+        return ".copier-answers.yml"
+    return ANSWERS_FILE
 
 
 def load_checks(modules: Iterable[str]) -> list[Check]:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from app.log import configure_logging
-from kit.doctor.check import Check, Context, Report, examine, load_checks
+from kit.doctor.check import Check, Context, Report, answers_file, examine, load_checks
 
 CORE = [f"kit.doctor.{subject}" for subject in ("project", "update", "environment", "model", "endpoint", "account")]
 OF_AN_UPDATE = ("PRJ001", "PRJ010", "PRJ011", "PRJ012", "PRJ013")
@@ -79,9 +79,7 @@ def explain(question: Sequence[str], checks: Sequence[Check], as_json: bool) -> 
 
 def update_command(answers: Sequence[str]) -> str:
     """The command that answers so, on the release of the template that the project has."""
-    from app.config import ANSWERS_FILE
-
-    named = [] if ANSWERS_FILE == ".copier-answers.yml" else ["-a", ANSWERS_FILE]
+    named = [] if (file := answers_file()) == ".copier-answers.yml" else ["-a", file]
     given = [part for answer in answers for part in ("-d", answer)]
     return shlex.join(["uvx", "copier", "update", *named, "--vcs-ref=:current:", "--defaults", *given])
 

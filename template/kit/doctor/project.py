@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from kit.doctor.check import Context, check, safe_url
+from kit.doctor.check import Context, answers_file, check, safe_url
 
 UPDATES = "https://copier.readthedocs.io/en/stable/updating/"
 ANEW = "Answer anew with copier update --vcs-ref=:current: -d NAME=VALUE, or take the file back: git checkout."
@@ -41,9 +41,7 @@ GUARD = re.compile(r"Drop when ([\w.-]+) > (\d+(?:\.\d+)*)\s+passes (\S+)")
 @check("PRJ001", hint="Run agent doctor in the folder of the project, where its pyproject.toml is.", docs=UPDATES)
 def folder_is_complete(context: Context) -> Iterator[str]:
     """The command runs in the folder of a complete project."""
-    from app.config import ANSWERS_FILE
-
-    for name in ("pyproject.toml", ANSWERS_FILE, "agent/prompt.md", "app/main.py"):
+    for name in ("pyproject.toml", answers_file(), "agent/prompt.md", "app/main.py"):
         if not (context.root / name).is_file():
             yield f"There is no {name} in {context.root}."
 
@@ -121,7 +119,7 @@ def code_matches_answers(context: Context) -> Iterator[str]:
     """The code was written for the recorded answers."""
     from app import config
 
-    recorded, file = context.answers, config.ANSWERS_FILE
+    recorded, file = context.answers, answers_file()
     for name, written in config.ANSWERS.items():
         if plain(recorded.get(name, written)) != written:
             yield f"{file} says {name}={plain(recorded[name])}; the code was written for {name}={written}."
