@@ -32,11 +32,11 @@ from packaging.version import Version
 from hooks import release
 from tests.conftest import commit, files, git, recorded
 from tests.offline import offline
-from tests.questionnaire import QUESTIONS, ROOT, Answers
+from tests.questionnaire import ROOT, Answers
 from tests.test_emitted import UV, install, run_offline
 from tests.test_image import free_port
 from tests.test_ladder import edit
-from tests.test_updates import OWN, assert_clean, edited, machinery
+from tests.test_updates import assert_clean, edited, machinery, own_zone
 
 
 def known_tags() -> list[str]:
@@ -62,16 +62,12 @@ FEW = {"phone", "everything"}
 
 def cases(few: set[str]) -> list[Any]:
     """Every kind of project for every step; those that are not among `few` have time."""
-    listed = []
-    for (before, after), kind in itertools.product(STEPS, PROJECTS):
-        marks = [] if kind in few else [pytest.mark.matrix]
-        if after == AFTER and kind != "phone":
-            marks.append(pytest.mark.xfail("left_out" not in QUESTIONS, reason=RENAMED, strict=True))
-        listed.append(pytest.param(before, after, kind, marks=marks, id=f"{before}-{after}-{kind}"))
-    return listed
+    return [
+        pytest.param(*step, kind, marks=() if kind in few else pytest.mark.matrix, id=f"{step[0]}-{step[1]}-{kind}")
+        for step, kind in itertools.product(STEPS, PROJECTS)
+    ]
 
 
-RENAMED = "Copier renders the new _exclude with the old answers, which do not have the new name"
 OLD_NAME, NEW_NAME = "needs_orchestrator", "joins_conversations"
 OLD_MODULE, NEW_MODULE = "twilio_http", "twilio_transport"
 QUESTION = """
@@ -180,7 +176,7 @@ def test_an_unedited_project_becomes_a_fresh_copy(
 ) -> None:
     """Outside the user's zone, which keeps the files of its own release."""
     project = releases.copy(tmp_path / "project", before, PROJECTS[kind])
-    own = {name: body for name, body in files(project).items() if name.startswith(OWN)}
+    own = own_zone(files(project))
     releases.update(project, after)
     assert_clean(project)
     now = files(project)
