@@ -1,4 +1,4 @@
-"""The questions of copier.yml, read from the file, so that a new question or choice is tested at once."""
+"""The questions of copier.yml and its includes, read from there, so that a new question or choice is tested at once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from copier._template import load_template_config
 from jinja2 import Environment
 
 ROOT = Path(__file__).parent.parent
 Answers = dict[str, Any]
 
-CONFIG: Answers = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+CONFIG: Answers = load_template_config(ROOT / "copier.yml")
 QUESTIONS: dict[str, Answers] = {name: details for name, details in CONFIG.items() if not name.startswith("_")}
 ASKED: dict[str, Answers] = {name: details for name, details in QUESTIONS.items() if details.get("when", True)}
 COMPUTED = QUESTIONS.keys() - ASKED.keys()

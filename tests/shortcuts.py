@@ -50,11 +50,13 @@ def compile_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def parse_once(patch: pytest.MonkeyPatch) -> None:
-    """Most of the rest is parsing copier.yml again for each render."""
+    """Most of the rest is parsing copier.yml and its includes again for each render."""
     load = copier._template.load_template_config
     pickled = remember(
         lambda path, quiet=False: pickle.dumps(load(path, quiet)),
-        lambda path, quiet=False: (path, path.stat().st_mtime_ns),
+        lambda path, quiet=False: tuple(
+            (part, part.stat().st_mtime_ns) for part in (path, *path.parent.glob("copier/*.yml"))
+        ),
     )
     patch.setattr(copier._template, "load_template_config", lambda *args: pickle.loads(pickled(*args)))
 

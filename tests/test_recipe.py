@@ -28,8 +28,8 @@ def followed(template: Path) -> Path:
         path = template / place if place.startswith(("copier", "template")) else template / "template" / place
         if block["part"] == "known":
             insert(path, "{% set known = [", f"{body.strip()} ")
-        elif place == "copier.yml":
-            insert(path, "# --- Computed ", f"{body}\n", before=True)
+        elif place.startswith("copier/"):
+            path.write_text(f"{path.read_text(encoding='utf-8')}\n{body}", encoding="utf-8")
         elif place.endswith("features.py.jinja"):
             insert(path, "] %}\n", textwrap.indent(body, "    "), before=True)
         else:
