@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -30,7 +31,24 @@ def test_every_command_of_a_page_works(name: str, clone: Path, note: Note) -> No
 
 
 def test_every_marked_block_says_why(folder: Path) -> None:
-    pages = [path.relative_to(folder).as_posix() for path in (folder / "template" / "docs").iterdir()]
-    for name in ["README.md", "template/README.md.jinja", *pages]:
+    pages = [*(folder / "template" / "docs").iterdir(), *(folder / "docs").glob("*.md")]
+    names = [path.relative_to(folder).as_posix() for path in pages]
+    for name in ["README.md", "template/README.md.jinja", *names]:
         text = (folder / name).read_text()
         assert text.count("<!-- not run") == len([block for block in blocks(folder / name) if block.reason])
+
+
+def test_every_link_between_pages_has_its_file(folder: Path) -> None:
+    pages = [*folder.glob("*.md"), *(folder / "docs").rglob("*.md")]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())]
+    assert len(links) > 20
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_decision_is_listed(folder: Path) -> None:
+    decisions = folder / "docs" / "decisions"
+    listed = re.findall(r"\]\((\d{3}-[\w-]+\.md)\) \| (.+) \|", (decisions / "README.md").read_text())
+    assert [name for name, _ in listed] == sorted(path.name for path in decisions.glob("[0-9]*.md"))
+    for name, title in listed:
+        lines = (decisions / name).read_text().splitlines()
+        assert lines[0] == f"# {name[:3]} {title}" and re.fullmatch(r"\d{4}-\d\d-\d\d", lines[2])
