@@ -78,7 +78,7 @@ def problems(text: str, tags: Sequence[str]) -> Iterator[str]:
     missing = [f"v{version}" for version in versions if f"v{version}" not in tags]
     is_being_made = missing == [f"v{version}" for version in versions[:1]] and listed[0].is_empty
     if missing and not is_being_made:
-        yield f"No tag {', '.join(missing)} here. Fetch the tags (git fetch --tags --unshallow), or make them."
+        yield f"No tag {', '.join(missing)} here: fetch it (git fetch --tags), or make it."
 
 
 def prepared(text: str, version: str, today: datetime.date) -> str:

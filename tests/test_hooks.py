@@ -35,9 +35,9 @@ MADE = changelog(EMPTY, "0.2.0 - 2026-12-24", "0.1.0 - 2026-12-01")
     [
         (TWO, ["v0.1.0", "v0.2.0"], ""),
         (MADE, ["v0.1.0"], ""),
-        (TWO, ["v0.1.0"], "No tag v0.2.0 here. Fetch the tags"),
-        (MADE, ["v0.2.0"], "No tag v0.1.0 here. Fetch the tags"),
-        (MADE, [], "No tag v0.2.0, v0.1.0 here. Fetch the tags"),
+        (TWO, ["v0.1.0"], "No tag v0.2.0 here: fetch it"),
+        (MADE, ["v0.2.0"], "No tag v0.1.0 here: fetch it"),
+        (MADE, [], "No tag v0.2.0, v0.1.0 here: fetch it"),
         (TWO, ["v0.0.9", "v0.1.0", "v0.2.0"], "The tag v0.0.9 has no entry."),
         (TWO.replace("## Unreleased", "## Next"), ["v0.1.0", "v0.2.0"], "The first entry must be Unreleased."),
         (TWO.replace("0.2.0 - 2026-12-24", "0.2"), ["v0.1.0"], "'0.2' is no heading of a release"),
@@ -64,7 +64,7 @@ def test_a_prepared_release_is_the_next_tag() -> None:
     assert release.next_tag(text, ["v0.1.0", "v0.2.0"]) == ""
     assert release.notes(text).startswith("### What a project sees\n\n- More.\n\n### Questions\n")
     assert release.next_tag(changelog(FILLED), []) == ""
-    with pytest.raises(ValueError, match="Fetch the tags"):
+    with pytest.raises(ValueError, match="fetch it"):
         release.next_tag(MADE, ["v0.2.0"])
 
 
@@ -107,6 +107,15 @@ def test_the_changelog_names_new_and_removed_questions(tmp_path: Path) -> None:
     said = "\n".join(entry.sections["Questions"] for entry in listed if f"v{entry.version}" not in tags)
     unnamed = [name for name in ASKED.keys() ^ before if f"`{name}`" not in said]
     assert not unnamed, f"Write them into CHANGELOG.md, Unreleased, Questions: {', '.join(sorted(unnamed))}"
+
+
+def test_what_a_release_changes_is_written_down() -> None:
+    newest, tags = newest_tag(ROOT), release.tags_of(ROOT)
+    listed = release.entries(release.CHANGELOG.read_text(encoding="utf-8"))
+    said = [entry for entry in listed if f"v{entry.version}" not in tags and not entry.is_empty]
+    emitted = ["template", "partials", "includes", "copier.yml", "copier"]
+    changed = git(ROOT, "diff", "--name-only", newest, "--", *emitted) if newest else "everything"
+    assert said or not changed, f"Write what a project sees of it into CHANGELOG.md, below Unreleased: {changed}"
 
 
 def test_the_script_runs_from_the_command_line() -> None:
