@@ -94,7 +94,7 @@ def test_every_release_is_here() -> None:
 
 def replaced(template: Path, text: str, new: str) -> None:
     """Replace `text` in every file of a template, and in their names."""
-    listed = git(template, "ls-files", "-z", "copier*", "partials", "includes", "template").split("\0")
+    listed = git(template, "ls-files", "-z", "copier*", "includes", "template").split("\0")
     for path in [template / name for name in listed if name]:
         body = path.read_bytes()
         if text.encode() in body:
