@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kit.migrations import MIGRATIONS, Migration, zone
+from kit.migrations import MIGRATIONS, zone
 
 
 def migrate(
@@ -19,23 +19,16 @@ def migrate(
 ) -> None:
     """Change your files as a release asks, after showing the changes. Needs a git tree without uncommitted changes."""
     root = Path.cwd()
-    if not name:
-        files = zone(root)
-        for each in MIGRATIONS:
-            typer.echo(f"{each.name:<20}{'to do' if each.changes(files) else 'done':<8}{each.description}")
-        return
-    chosen = [each for each in MIGRATIONS if each.name == name]
-    if not chosen:
-        refuse(f"There is no migration {name}. There are {', '.join(each.name for each in MIGRATIONS)}.")
-    run(chosen[0], root, yes)
-
-
-def run(migration: Migration, root: Path, yes: bool) -> None:
-    """Show what changes, ask, and write it. Exits with 2 where git could not bring the files back."""
     files = zone(root)
-    changes = migration.changes(files)
+    if not name:
+        for each, changes_of in MIGRATIONS.items():
+            typer.echo(f"{each:<20}{'to do' if changes_of(files) else 'done':<8}{changes_of.__doc__}")
+        return
+    if name not in MIGRATIONS:
+        refuse(f"There is no migration {name}. There are {', '.join(MIGRATIONS)}.")
+    changes = MIGRATIONS[name](files)
     if not changes:
-        typer.echo(f"{migration.name}: nothing to do.")
+        typer.echo(f"{name}: nothing to do.")
         return
     if reason := uncommitted(root) or unknown_to_git(root, changes):
         refuse(f"{reason} Nothing was changed.")

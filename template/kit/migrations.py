@@ -7,34 +7,11 @@ from __future__ import annotations
 
 import ast
 import io
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ZONE = ("agent", "scenarios", "tests")
 Texts = Mapping[str, str]  # files by their path from the project's root, with `/`
-
-
-@dataclass(frozen=True)
-class Migration:
-    """`changes` takes the files of the zone and gives those that change, with their new text; none once it has run."""
-
-    name: str
-    description: str
-    changes: Callable[[Texts], dict[str, str]]
-
-
-MIGRATIONS: list[Migration] = []
-
-
-def migration(name: str) -> Callable[[Callable[[Texts], dict[str, str]]], Migration]:
-    """Make a migration of a function, whose docstring is the description, in one line."""
-
-    def make(changes: Callable[[Texts], dict[str, str]]) -> Migration:
-        MIGRATIONS.append(Migration(name, changes.__doc__ or "", changes))
-        return MIGRATIONS[-1]
-
-    return make
 
 
 def zone(root: Path) -> dict[str, str]:
@@ -61,7 +38,6 @@ MOVED = {
 }
 
 
-@migration("imports")
 def imports(files: Texts) -> dict[str, str]:
     """Imports take names from the places that stay, as in from app import Session."""
     texts = {path: with_imports(text, MOVED) for path, text in files.items() if path.endswith(".py")}
@@ -95,3 +71,7 @@ def rewritten(node: ast.ImportFrom, moved: Mapping[str, str]) -> Iterator[str]:
         modules.setdefault(module, []).append(new if new == known else f"{new} as {known}")
     for module, names in modules.items():
         yield f"from {module} import {', '.join(names)}"
+
+
+# By name. Each takes the files of the zone and gives those that change, with their new text: none once it has run.
+MIGRATIONS = {"imports": imports}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 from app.config import ANSWERS_FILE
 from kit import cli
 from kit.doctor.update import taken
-from kit.migrations import MIGRATIONS, MOVED, ZONE, with_imports, zone
+from kit.migrations import MIGRATIONS, MOVED, ZONE, Texts, with_imports, zone
 from kit.plugin import silence_logs
 from tests.kit.cases_update import write
 from tests.kit.healthy_project import PROJECT
@@ -172,11 +173,11 @@ def test_an_old_name_is_still_the_same(old: str, new: str) -> None:
     assert getattr(module, here[2]) is getattr(import_module(there[0]), there[2])
 
 
-@pytest.mark.parametrize("migration", MIGRATIONS, ids=lambda migration: migration.name)
-def test_a_new_project_has_nothing_to_do(migration: object) -> None:
+@pytest.mark.parametrize("migration", MIGRATIONS.values(), ids=MIGRATIONS)
+def test_a_new_project_has_nothing_to_do(migration: Callable[[Texts], dict[str, str]]) -> None:
     new = {path: text for path, text in zone(PROJECT).items() if not path.startswith("tests/kit/")}
-    assert new and migration.changes(new) == {}
-    assert "\n" not in migration.description and migration.description.endswith(".")
+    assert new and migration(new) == {}
+    assert re.fullmatch(r"[A-Z].{10,110}\.", str(migration.__doc__))
 
 
 def test_the_zone_is_what_git_and_the_user_write(root: Path) -> None:

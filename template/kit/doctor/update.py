@@ -31,10 +31,10 @@ def modules_are_visible(context: Context) -> Iterator[str]:
 def names_are_current(context: Context) -> Iterator[str]:
     """Your files use no name that has moved."""
     files = zone(context.root)
-    for migration in MIGRATIONS:
-        if paths := list(migration.changes(files)):
+    for name, changes in MIGRATIONS.items():
+        if paths := list(changes(files)):
             more = f" and {len(paths) - 1} more" if paths[1:] else ""
-            yield f"agent migrate {migration.name} would change {paths[0]}{more}. {migration.description}"
+            yield f"agent migrate {name} would change {paths[0]}{more}. {changes.__doc__}"
 
 
 @check("PRJ012", hint=OURS, docs=UPDATES, requires=("PRJ001",))
