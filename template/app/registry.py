@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import agent
-from agent import tools
+from app.agent_module import AgentModule
 from app.capability import Capability, merge_settings
 from app.channel import Channel
 from app.features import FEATURES
@@ -30,6 +30,7 @@ PARTS: list[type[Any]] = [
     feature for feature in FEATURES if not issubclass(feature, Channel | Capability | Runtime | Store)
 ]
 
+TOOLS = AgentModule("tools", {})
 ProjectSettings = merge_settings(*(feature.settings for feature in FEATURES if hasattr(feature, "settings")))
 
 
@@ -56,10 +57,10 @@ def modules(name: str) -> Iterator[ModuleType]:
 
 def load_prompt() -> str:
     """The text of `agent/prompt.md`."""
-    return Path(str(agent.__file__)).with_name("prompt.md").read_text(encoding="utf-8")
+    return Path(agent.__path__[0], "prompt.md").read_text(encoding="utf-8")
 
 
 def load_tools() -> list[Callable[..., Any]]:
     """Every public function that `agent/tools.py` defines."""
-    functions = inspect.getmembers(tools, inspect.isfunction)
-    return [tool for name, tool in functions if not name.startswith("_") and tool.__module__ == tools.__name__]
+    functions = inspect.getmembers(TOOLS, inspect.isfunction)
+    return [tool for name, tool in functions if not name.startswith("_") and tool.__module__ == "agent.tools"]

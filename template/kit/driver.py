@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, ClassVar
 
 from fastapi import FastAPI
 
+from app.agent_module import AgentModule
 from app.session import Session
 from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
@@ -29,7 +29,7 @@ class Driver(ABC):
 
     party: Any  # kit.caller.Call or kit.texter.Texter
     channel: ClassVar[str]
-    phrases: ModuleType  # the module of agent/ that has the sentences of this channel
+    phrases: AgentModule  # with the sentences of this channel
     unsupported: frozenset[str] = frozenset()  # fields of Step and Ending that the channel lacks
     ended_by: str | None = None
     handoff: Any = None

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pydantic_ai import messages as m
 
+from app.agent_module import AgentModule
 from app.main import create_app
 from app.session import Session
 from kit import defaults
@@ -94,7 +94,7 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
     return result
 
 
-def check_reply(expect: Expect, reply: Reply, session: Session, phrases: ModuleType) -> list[str]:
+def check_reply(expect: Expect, reply: Reply, session: Session, phrases: AgentModule) -> list[str]:
     """One sentence for each expectation that the reply does not meet."""
     text, history = reply.text, history_text(session)
     failures = [f"{each!r} is missing in {text!r}" for each in expect.contains if each.lower() not in text.lower()]

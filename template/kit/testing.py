@@ -87,6 +87,6 @@ def agent_phrases() -> dict[str, str]:
     return {
         name: phrase
         for driver in drivers().values()
-        for name, phrase in vars(driver.phrases).items()
-        if name.isupper() and isinstance(phrase, str)
+        for name in dir(driver.phrases)
+        if name.isupper() and isinstance(phrase := getattr(driver.phrases, name), str)
     }

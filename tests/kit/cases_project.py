@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from importlib import import_module, metadata
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +61,11 @@ def a_newer_release_within_the_range(project: HealthyProject) -> None:
 
 
 @fails("PRJ004")
+def a_module_of_the_agent_with_an_error(project: HealthyProject) -> None:
+    project.patch.setitem(sys.modules, "agent.tools", None)
+
+
+@passes("PRJ004")
 def a_sentence_that_app_needs_is_missing(project: HealthyProject) -> None:
     project.patch.delattr(SENTENCES, "APOLOGY")
 

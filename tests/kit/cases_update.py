@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from app.agent_module import AgentModule
 from kit.migrations import MOVED
 from tests.kit.healthy_project import HealthyProject, fails, passes
 
@@ -97,3 +98,55 @@ def a_file_that_is_not_committed(project: HealthyProject) -> None:
 def everything_is_committed(project: HealthyProject) -> None:
     about_to_be_updated(project)
     commit(project)
+
+
+def renamed(project: HealthyProject, **names: str) -> None:
+    """A name of agent/tools.py that has another name now."""
+    project.patch.setattr(AgentModule, "every", [])
+    AgentModule("tools", {}, names)
+
+
+@fails("PRJ014")
+def a_name_of_the_agent_that_was_renamed(project: HealthyProject) -> None:
+    renamed(project, order_place="order_status")
+    project.patch.setattr("agent.tools.order_status", None, raising=False)
+
+
+@passes("PRJ014")
+def a_name_of_the_agent_that_has_both_names(project: HealthyProject) -> None:
+    renamed(project, order_place="order_status")
+    project.patch.setattr("agent.tools.order_status", None, raising=False)
+    project.patch.setattr("agent.tools.order_place", None, raising=False)
+
+
+def written_for(project: HealthyProject, outcome: str) -> None:
+    project.answer(zone_delivered={"agent/prompt.md": {"outcome": outcome}, "README.md": {}})
+    subprocess.run(["git", "init", "-q"], cwd=project.root, check=True)
+    git_commit(project)
+
+
+def git_commit(project: HealthyProject) -> None:
+    for command in (["add", "--all"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "All"]):
+        subprocess.run(["git", *command], cwd=project.root, check=True)
+
+
+@fails("PRJ015")
+def a_prompt_that_was_written_for_another_outcome(project: HealthyProject) -> None:
+    written_for(project, "customer_service")
+    project.answer(zone_delivered={"agent/prompt.md": {"outcome": "outbound"}})
+    git_commit(project)
+
+
+@passes("PRJ015")
+def a_prompt_that_is_being_rewritten(project: HealthyProject) -> None:
+    written_for(project, "customer_service")
+    project.answer(zone_delivered={"agent/prompt.md": {"outcome": "outbound"}})
+    write(project.root / "agent" / "prompt.md", "You call people.\n")
+
+
+@passes("PRJ015")
+def a_prompt_that_was_committed_with_the_new_answer(project: HealthyProject) -> None:
+    written_for(project, "customer_service")
+    project.answer(zone_delivered={"agent/prompt.md": {"outcome": "outbound"}})
+    write(project.root / "agent" / "prompt.md", "You call people.\n")
+    git_commit(project)

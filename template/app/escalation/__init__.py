@@ -21,8 +21,8 @@ from pydantic import Field
 from pydantic_ai import messages as m
 from starlette.background import BackgroundTask
 
-from agent import handoff
 from app.capability import Capability, Services
+from app.escalation.handoff import handoff
 from app.escalation.record import CALL_TTL, Payload, Record, Records, State
 from app.escalation.transfer import Transfer, is_in_turn, wait_until_idle
 from app.runtimes import TOOL_FAILED

@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 import structlog
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from agent import handoff
+from app.escalation.handoff import handoff
 from app.session import Session
 from app.store import Store
 

@@ -14,9 +14,9 @@ import structlog
 from fastapi import APIRouter
 from pydantic_ai import messages as m
 
-from agent import handoff
 from app.capability import Background, Services
 from app.connection import Connection
+from app.escalation.handoff import handoff
 from app.escalation.record import Record, Records, State
 from app.session import Session, this_session
 from app.settings import Settings

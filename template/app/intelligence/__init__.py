@@ -20,11 +20,18 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import Field, ValidationError
 
-from agent import reactions as own_reactions
 from app.capability import Background, Capability, Services, attach
 from app.connection import NotSupported
 from app.intelligence.payload import Execution, Result, invalid_fields, parse, signal_of, token_of
-from app.intelligence.reactions import CANNOT_WRITE, REACTION_TIMEOUT, FailedSignals, Reactions, record_of, session_of
+from app.intelligence.reactions import (
+    CANNOT_WRITE,
+    REACTION_TIMEOUT,
+    FailedSignals,
+    Reactions,
+    own_reactions,
+    record_of,
+    session_of,
+)
 from app.session import Action, Session
 from app.settings import Settings
 from app.signals import SIGNALS, AnySignal

@@ -59,10 +59,10 @@ def alert_url_valid(context: Context) -> Iterator[str]:
 )
 def reactions_exist(context: Context) -> Iterator[str]:
     """agent/reactions.py has a reaction for each operator."""
-    from agent import reactions
+    from app.intelligence.reactions import own_reactions
 
     for kind in config.OPERATORS:
-        if not hasattr(reactions, f"on_{kind}"):
+        if not hasattr(own_reactions, f"on_{kind}"):
             yield f"agent/reactions.py has no on_{kind}: the results of the operator are paid for and ignored."
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from app.agent_module import AgentModule
 from app.session import PERSISTED_FIELDS, Session, load_session
 from app.signals import SIGNALS, AnySignal
 
@@ -19,6 +20,7 @@ log = structlog.get_logger()
 
 REACTION_TIMEOUT = 60.0  # seconds: a transfer waits for the end of a turn
 RETENTION = timedelta(days=7)  # of failed signals, which are personal data
+own_reactions = AgentModule("reactions", {})
 CANNOT_WRITE = "AGENT_FAILED_SIGNALS must name a file that the server can write"
 
 

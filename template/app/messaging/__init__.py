@@ -16,7 +16,6 @@ from fastapi import FastAPI, Request, Response
 from pydantic import Field, ValidationError
 from pydantic_ai.messages import ModelResponse, TextPart
 
-from agent import texts
 from app import config
 from app.brain import Brain
 from app.capability import Background, Capability, Services, attach, run_hooks
@@ -24,6 +23,7 @@ from app.channel import Channel
 from app.connection import Connection, NotSupported
 from app.messaging.inbox import Change, Inbox, Message, bare
 from app.messaging.outbox import BetweenTurns, Outbox, TextConnection
+from app.messaging.texts import texts
 from app.session import ENDED, Session
 from app.twilio_api import OrchestratorSettings, twilio_client
 from app.webhook import signed_body

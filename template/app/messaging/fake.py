@@ -1,6 +1,6 @@
 """Simulated messages for scenarios, tests and `agent text`."""
 
-from agent import texts
+from app.messaging.texts import texts
 from kit.text_console import talk
 from kit.text_driver import TextDriver
 

@@ -15,9 +15,9 @@ from twilio.rest import Client
 from twilio.rest.conversations.v2.action import ActionList
 from twilio.rest.conversations.v2.participant import ParticipantInstance, ParticipantList
 
-from agent import texts
 from app.connection import Connection
 from app.messaging.inbox import Message, bare
+from app.messaging.texts import texts
 from app.session import Session
 from app.twilio_api import list_all
 

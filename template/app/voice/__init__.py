@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from fastapi import FastAPI
 
-from agent import phrases
 from app import config
 from app.brain import Brain
 from app.capability import Capability, RelayAttributes, Services
@@ -17,6 +16,7 @@ from app.connection import Connection
 from app.settings import Settings
 from app.voice.calls import Calls
 from app.voice.connect_action import on_unhandled_error
+from app.voice.phrases import phrases
 
 PROVIDERS = {"transcription_provider": config.TRANSCRIPTION_PROVIDER, "tts_provider": config.TTS_PROVIDER}
 LANGUAGES: list[dict[str, Any]] = [

@@ -12,12 +12,12 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from agent import phrases
 from app import config
 from app.brain import Brain
 from app.capability import Background, Capability, Services, attach, run_hooks
 from app.connection import Connection
 from app.session import ENDED, Ended, Session
+from app.voice.phrases import phrases
 
 log = structlog.get_logger()
 

@@ -13,9 +13,9 @@ import httpx2
 from fastapi import FastAPI
 from twilio.base.exceptions import TwilioRestException
 
-from agent import phrases
 from app import config
 from app.voice import websocket_url
+from app.voice.phrases import phrases
 from kit.doctor.check import Check, Context, check, list_records, masked, safe_url
 from kit.twiml import Document, TwimlError, read
 from kit.webhook import sign
@@ -90,7 +90,8 @@ def voices_fit_languages(context: Context) -> Iterator[str]:
 )
 def phrases_speakable(context: Context) -> Iterator[str]:
     """The sentences of agent/phrases.py can be spoken."""
-    for name, sentence in vars(phrases).items():
+    for name in dir(phrases):
+        sentence = getattr(phrases, name)
         if not name.isupper() or not isinstance(sentence, str):
             continue
         if not sentence.strip():

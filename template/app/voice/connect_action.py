@@ -12,11 +12,11 @@ import structlog
 from fastapi import Request, Response
 from twilio.twiml.voice_response import VoiceResponse
 
-from agent import phrases
 from app.capability import HandlesHandoff, run_hooks
 from app.config import FIRST_LANGUAGE
 from app.session import Session
 from app.voice.calls import MAX_CALL_DURATION, Calls
+from app.voice.phrases import phrases
 
 log = structlog.get_logger()
 

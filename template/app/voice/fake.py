@@ -1,6 +1,6 @@
 """Simulated calls for scenarios, tests and `agent call`."""
 
-from agent import phrases
+from app.voice.phrases import phrases
 from kit.voice_console import talk
 from kit.voice_driver import VoiceDriver
 

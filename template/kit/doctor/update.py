@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+import yaml
 
 from kit.doctor.check import Context, check
 from kit.doctor.project import UPDATES
@@ -35,6 +38,50 @@ def names_are_current(context: Context) -> Iterator[str]:
         if paths := list(changes(files)):
             more = f" and {len(paths) - 1} more" if paths[1:] else ""
             yield f"agent migrate {name} would change {paths[0]}{more}. {changes.__doc__}"
+
+
+@check(
+    "PRJ014",
+    hint="The old name still works. Rename it in the file that the message names.",
+    docs=UPDATES,
+    requires=("PRJ004",),
+)
+def agent_names_are_current(context: Context) -> Iterator[str]:
+    """Your files in agent/ use no name that the server has renamed."""
+    from app.agent_module import AgentModule
+
+    for module in AgentModule.every:
+        for new, old in module.renamed.items():
+            if hasattr(module.own, old) and not hasattr(module.own, new):
+                yield f"{module.file} has {old}, which is called {new} now."
+
+
+@check(
+    "PRJ015",
+    hint="Bring the file in step with the answer, or commit it as it is with any change to it.",
+    docs=UPDATES,
+    requires=("PRJ001",),
+)
+def files_match_answers(context: Context) -> Iterator[str]:
+    """Your files were last changed with the answers that the project has now."""
+    from app.config import ANSWERS_FILE
+
+    for path, answers in (context.answers.get("zone_delivered") or {}).items():
+        if answers and (context.root / path).is_file() and not git(context.root, "status", "--porcelain", "--", path):
+            commit = git(context.root, "log", "-1", "--format=%H", "--", path)
+            then = yaml.safe_load(git(context.root, "show", f"{commit}:./{ANSWERS_FILE}") or "{}") if commit else {}
+            before = (then.get("zone_delivered") or {}).get(path) or {}
+            for name, value in answers.items():
+                if before.get(name, value) != value:
+                    yield f"{path} was written for {name}={before[name]}; the answer is {name}={value} now."
+
+
+def git(root: Path, *command: str) -> str:
+    """The output of a git command; empty where it fails."""
+    try:
+        return subprocess.run(["git", *command], cwd=root, capture_output=True, encoding="utf-8").stdout.strip()
+    except OSError:
+        return ""
 
 
 @check("PRJ012", hint=OURS, docs=UPDATES, requires=("PRJ001",))

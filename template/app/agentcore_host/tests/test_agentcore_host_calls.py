@@ -20,12 +20,12 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import InvalidStatus
 
-from agent import phrases
 from app.agentcore_host import AgentCoreHost, Envelope, Webhooks
 from app.agentcore_host.commands import read_secret
 from app.agentcore_host.tests import test_lambda_proxy as proxy
 from app.environment import SettingsError
 from app.main import create_app
+from app.voice.phrases import phrases
 from kit import defaults, twiml
 from kit.caller import calls_of
 from kit.local_server import serve

@@ -16,13 +16,14 @@ from pydantic import ValidationError
 from starlette.background import BackgroundTask
 from twilio.twiml.voice_response import VoiceResponse
 
-from agent import handoff, phrases
 from app.capability import Services
 from app.escalation import task_of
+from app.escalation.handoff import handoff
 from app.escalation.record import FINAL_STATES, Payload, Record, Records, State
 from app.escalation.transfer import CONNECT_GRACE, Transfer, follow_up
 from app.session import Session
 from app.voice.connect_action import SAY_LANGUAGE
+from app.voice.phrases import phrases
 from app.webhook import signed_body
 
 log = structlog.get_logger()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
-from agent import handoff
 from app.escalation.checks import WEBHOOK, place
 from app.escalation.enqueue import enqueue_twiml, no_worker_twiml, wait_twiml
+from app.escalation.handoff import handoff
 from app.escalation.record import Payload
 from app.escalation.resources import FLEX
 from kit.doctor.check import Context, check, safe_url

@@ -20,8 +20,8 @@ from pydantic import Field
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest.conversations.v2.conversation import ConversationList
 
-from agent import handoff
 from app.capability import Services, attach
+from app.escalation.handoff import handoff
 from app.escalation.record import TEXT_TTL, Record, Records, State
 from app.escalation.transfer import CONNECT_GRACE, Transfer, cancel_model, follow_up, is_in_turn, speak_in_turn
 from app.messaging import MessagingSettings

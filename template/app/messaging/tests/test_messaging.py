@@ -16,12 +16,12 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from typer.testing import CliRunner
 
-from agent import texts
 from app.capability import Capability, attach, run_hooks
 from app.connection import NotSupported
 from app.messaging import UNSEEN
 from app.messaging.inbox import LEASE, Inbox, Message
 from app.messaging.outbox import BetweenTurns, TextConnection, split
+from app.messaging.texts import texts
 from app.orchestrator import Orchestrator
 from app.session import Session, dump_session, load_session, this_session
 from app.store import InProcess

@@ -21,13 +21,13 @@ from tac.models.handoff import PendingHandoffData
 from tac.models.session import ConversationSession
 from tac.server import TACFastAPIServer, TACServerConfig, build_http_signature_dependency
 
-from agent import phrases
 from app.capability import Capability
 from app.session import Session
 from app.settings import Settings
 from app.voice import LANGUAGES, PhoneConnection, Voice, relay_attributes
 from app.voice.calls import CallRefused, Calls
 from app.voice.connect_action import on_session_ended
+from app.voice.phrases import phrases
 
 log = structlog.get_logger()
 

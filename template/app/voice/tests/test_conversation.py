@@ -11,7 +11,6 @@ import pytest
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from agent import phrases
 from app import config
 from app.capability import Capability
 from app.connection import Connection
@@ -20,6 +19,7 @@ from app.session import Session, this_session
 from app.tests.test_turn import BROKEN, TWO_CAPABILITIES, Hanging, hook_calls, no_hook_calls
 from app.turn import Turn
 from app.voice.calls import Calls
+from app.voice.phrases import phrases
 from kit import twiml
 from kit.activity import wait_until
 from kit.agent_app import build_app
@@ -405,7 +405,8 @@ async def test_every_tool_call_in_the_history_has_exactly_one_return(dial: Dial,
 
 @pytest.mark.parametrize("path", ["/twiml", "/connect-action"])
 async def test_an_error_in_a_route_is_an_apology_in_twiml(web: Web, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    monkeypatch.delattr(phrases, "GREETING")
+    monkeypatch.delattr("agent.phrases.GREETING", raising=False)
+    monkeypatch.delitem(phrases._defaults, "GREETING")
     monkeypatch.delattr(Calls, "end")
     answer = await web.post(path, {"CallSid": "CA1", "CallStatus": "in-progress"})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/xml")

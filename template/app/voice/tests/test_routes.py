@@ -12,11 +12,11 @@ from fastapi import FastAPI
 from pydantic_ai import messages as m
 from twilio.twiml.voice_response import VoiceResponse
 
-from agent import phrases
 from app import config
 from app.capability import Capability, Timeouts
 from app.connection import Connection
 from app.session import Session
+from app.voice.phrases import phrases
 from app.voice.tests.test_conversation import contents
 from app.voice.tests.test_security import PROMPT, setup
 from kit import defaults, twiml

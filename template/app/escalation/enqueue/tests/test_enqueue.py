@@ -17,10 +17,10 @@ from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
 from twilio.rest.taskrouter.v1.workspace.task_queue import TaskQueueInstance
 from twilio.rest.taskrouter.v1.workspace.workflow import WorkflowInstance
 
-from agent import handoff, phrases
 from app.connection import Connection
 from app.escalation import failures, routing
 from app.escalation.enqueue import wait_twiml
+from app.escalation.handoff import handoff
 from app.escalation.record import FINAL_STATES, MAX_SUMMARY, Payload, Record, Records, State, redact
 from app.escalation.transfer import flushed
 from app.main import create_app
@@ -28,6 +28,7 @@ from app.runtimes import TOOL_FAILED
 from app.session import Session
 from app.store import InProcess, Store
 from app.turn import Turn
+from app.voice.phrases import phrases
 from app.voice.tests.test_security import setup
 from kit import defaults, twiml
 from kit.activity import wait_until

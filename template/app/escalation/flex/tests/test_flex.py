@@ -16,11 +16,12 @@ from twilio.rest.flex_api.v1.interaction import InteractionInstance
 from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
 from typer.testing import CliRunner
 
-from agent import handoff, texts
 from app.escalation import Escalation
 from app.escalation.flex import channel_of
+from app.escalation.handoff import handoff
 from app.escalation.record import Payload, Record, Records, State
 from app.messaging.tests.test_messaging import HeldModel
+from app.messaging.texts import texts
 from app.session import Session, load_session, this_session
 from app.store import InProcess
 from app.twilio_api import twilio_client

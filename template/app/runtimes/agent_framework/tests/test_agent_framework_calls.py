@@ -14,7 +14,6 @@ from agent_framework import Content
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from agent import phrases
 from app import config
 from app.environment import SettingsError, load
 from app.runtimes import TOOL_FAILED
@@ -25,6 +24,7 @@ from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
 from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, reasoning, response, text, tool_call
 from app.runtimes.tests.interruptions import DEADLINE, LIMIT, InterruptedTurns, event_loop_runs
 from app.session import this_session
+from app.voice.phrases import phrases
 from kit import defaults
 from kit.caller import Call
 from kit.conventions import build_model

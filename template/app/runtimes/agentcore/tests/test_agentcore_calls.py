@@ -19,7 +19,6 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection
 
-from agent import phrases
 from agent_runtime import main as deployed
 from app.environment import SettingsError, load
 from app.runtimes.agentcore import MAX_FRAME, AgentCore, DeployedRuntime, fragments, pad_session_id
@@ -28,6 +27,7 @@ from app.runtimes.aws.messages import bedrock_messages
 from app.runtimes.aws.scripted_strands import ScriptedBedrock, reject_like_bedrock
 from app.runtimes.tests.interruptions import DEADLINE, LIMIT, InterruptedTurns, event_loop_runs, until
 from app.session import Session
+from app.voice.phrases import phrases
 from kit import defaults
 from kit.conventions import build_model
 from kit.scripted_model import ModelDown, last_exchange, scripted, tool_calls

@@ -19,7 +19,6 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from typer.testing import CliRunner
 
-from agent import phrases
 from app.environment import SettingsError, load
 from app.main import create_app
 from app.registry import load_tools
@@ -28,6 +27,7 @@ from app.runtimes.bedrock_agents.commands import function_schema
 from app.runtimes.bedrock_agents.fake import ScriptedAgent, build_model, event
 from app.runtimes.tests.interruptions import DEADLINE, LIMIT, until
 from app.turn import Turn
+from app.voice.phrases import phrases
 from kit import cli, defaults
 from kit.caller import caller_on
 from kit.local_server import serve

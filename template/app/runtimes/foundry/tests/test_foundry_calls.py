@@ -14,7 +14,6 @@ from azure.ai.projects.models import PromptAgentDefinition
 from pydantic_ai import messages as m
 from typer.testing import CliRunner
 
-from agent import phrases
 from app.environment import SettingsError, load
 from app.registry import load_tools
 from app.runtimes import TOOL_FAILED
@@ -25,6 +24,7 @@ from app.runtimes.microsoft_agents.messages import chat_messages
 from app.runtimes.microsoft_agents.scripted_agent import reject_like_azure
 from app.runtimes.microsoft_agents.tests.responses import ResponsesAPI, event, reasoning, response, text, tool_call
 from app.runtimes.tests.interruptions import DEADLINE, LIMIT, InterruptedTurns
+from app.voice.phrases import phrases
 from kit import cli, defaults
 from kit.caller import Call
 from kit.plugin import silence_logs

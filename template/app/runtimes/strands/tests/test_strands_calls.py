@@ -11,13 +11,13 @@ from pydantic_ai import messages as m
 from strands.models.model import Model
 from strands.types.exceptions import ModelThrottledException
 
-from agent import phrases
 from app import config
 from app.runtimes.aws.messages import bedrock_messages
 from app.runtimes.aws.scripted_strands import reject_like_bedrock
 from app.runtimes.strands import Strands
 from app.runtimes.tests.interruptions import DEADLINE, InterruptedTurns, event_loop_runs, until
 from app.session import this_session
+from app.voice.phrases import phrases
 from kit import defaults
 from kit.voice_fixtures import Dial
 

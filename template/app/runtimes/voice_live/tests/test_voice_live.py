@@ -13,13 +13,13 @@ import pytest
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
-from agent import phrases
 from app.environment import SettingsError, load
 from app.runtimes.tests.interruptions import DEADLINE, LIMIT, until
 from app.runtimes.voice_live import VoiceLive, VoiceLiveSocket
 from app.runtimes.voice_live.fake import KEY, Conversation, ErrorEvent
 from app.session import Session
 from app.turn import Turn
+from app.voice.phrases import phrases
 from kit import defaults
 from kit.caller import Call
 from kit.conventions import build_model

@@ -15,9 +15,9 @@ from pydantic_ai.messages import UserPromptPart
 from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection
 
-from agent import phrases
 from app import config
 from app.connection import NotSupported
+from app.voice.phrases import phrases
 from app.voice.tac import ForwardedHeaders
 from app.voice.tests.test_conversation import HeldModel, contents, counting, held
 from app.voice.tests.test_routes import opened
