@@ -10,6 +10,8 @@ import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import yaml
+
 ZONE = ("agent", "scenarios", "tests")
 Texts = Mapping[str, str]  # files by their path from the project's root, with `/`
 
@@ -24,6 +26,40 @@ def zone(root: Path) -> dict[str, str]:
             except UnicodeDecodeError:
                 continue
     return found
+
+
+# Old key of an expectation in a scenario, which still works, and the one that stays.
+RENAMED_KEYS = {"told": "instructions_contain", "not_told": "instructions_lack"}
+
+
+def scenario_keys(files: Texts) -> dict[str, str]:
+    """Scenarios have the keys that stay: instructions_contain for told, instructions_lack for not_told."""
+    texts = {path: with_keys(text, RENAMED_KEYS) for path, text in files.items() if path.startswith("scenarios/")}
+    return {path: text for path, text in texts.items() if text != files[path]}
+
+
+def with_keys(text: str, renamed: Mapping[str, str]) -> str:
+    """A scenario with the keys of its `expect` renamed; one that stands beside its new name stays."""
+    try:
+        turns = field(yaml.compose(text, Loader=yaml.SafeLoader), "turns")
+    except yaml.YAMLError:
+        return text
+    places = {}  # of a key: its end, and the new name
+    for turn in turns.value if isinstance(turns, yaml.SequenceNode) else []:
+        expect = field(turn, "expect")
+        keys = [key for key, _ in expect.value] if isinstance(expect, yaml.MappingNode) else []
+        names = [key.value for key in keys]
+        for key in [key for key in keys if isinstance(key, yaml.ScalarNode) and key.value in renamed]:
+            if (new := renamed[key.value]) not in names:
+                places[key.start_mark.index] = (key.end_mark.index, new)
+    for start, (end, new) in sorted(places.items(), reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def field(node: yaml.Node | None, name: str) -> yaml.Node | None:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for key, value in pairs if key.value == name), None)
 
 
 # Old place of a name, which still works, and the place that stays.
@@ -74,4 +110,4 @@ def rewritten(node: ast.ImportFrom, moved: Mapping[str, str]) -> Iterator[str]:
 
 
 # By name. Each takes the files of the zone and gives those that change, with their new text: none once it has run.
-MIGRATIONS = {"imports": imports}
+MIGRATIONS = {"imports": imports, "scenario-keys": scenario_keys}

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from kit import defaults
 from kit.conventions import drivers, given_fields
+from kit.migrations import RENAMED_KEYS
 from kit.scripted_model import Pattern, Rule
 
 
@@ -38,7 +39,7 @@ class Strict(BaseModel):
 
 
 class Expect(Strict):
-    """Expectations of a reply. Texts ignore case."""
+    """Expectations of a reply. Texts ignore case. Keys that were renamed work under their old names too."""
 
     contains: Texts = Field([], description="the reply has each of these")
     absent: Texts = Field([], description="the reply has none of these")
@@ -53,6 +54,13 @@ class Expect(Strict):
     forgets: Texts = Field([], description="the model's history has none of these: the caller never heard them")
     instructions_contain: Texts = Field([], description="the model's last instructions have each of these")
     instructions_lack: Texts = Field([], description="the model's last instructions have none of these")
+
+    @model_validator(mode="before")
+    @classmethod
+    def with_current_keys(cls, fields: Any) -> Any:
+        known = fields if isinstance(fields, dict) else {}
+        renamed = {old: new for old, new in RENAMED_KEYS.items() if new not in known}
+        return {renamed.get(name, name): value for name, value in known.items()} if known else fields
 
 
 ACTIONS = ("answer", "caller", "dtmf", "silence", "drop", "hangup", "twilio")

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from app.config import ANSWERS_FILE
 from kit import cli
 from kit.doctor.update import taken
-from kit.migrations import MIGRATIONS, MOVED, ZONE, Texts, with_imports, zone
+from kit.migrations import MIGRATIONS, MOVED, RENAMED_KEYS, ZONE, Texts, with_imports, with_keys, zone
 from kit.plugin import silence_logs
+from kit.scenario_file import Expect
 from tests.kit.cases_update import write
 from tests.kit.healthy_project import PROJECT
 
@@ -121,7 +123,7 @@ def test_a_project_without_git_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_an_unknown_migration_names_those_there_are(root: Path) -> None:
     result = migrate("import")
-    assert (result.exit_code, result.stderr) == (2, "There is no migration import. There are imports.\n")
+    assert (result.exit_code, result.stderr) == (2, "There is no migration import. There are imports, scenario-keys.\n")
 
 
 BROKEN = """
@@ -161,6 +163,37 @@ def test_imports_of_moved_names_are_rewritten(before: str, after: str) -> None:
     moved = {"a.x": "b.x", "a.z": "c.w"}
     assert with_imports(before, moved) == (after or before)
     assert with_imports(after, moved) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("turns: [{expect: {told: x, not_told: [y]}}]\n", "turns: [{expect: {new: x, newer: [y]}}]\n"),
+        (
+            "# told: 1\r\nturns:\r\n  - caller: told: no\r\n",
+            "",
+        ),
+        (
+            "turns:\r\n  - expect: &a # é\r\n      'told':  x # told\r\n  - expect: *a\r\n",
+            "turns:\r\n  - expect: &a # é\r\n      new:  x # told\r\n  - expect: *a\r\n",
+        ),
+        ("turns: [{expect: {told: x, new: y}}, {expect: [told]}, {caller: told}, 1]\nexpect: {told: x}\n", ""),
+        ("told: x\n", ""),
+        ("", ""),
+    ],
+)
+def test_keys_of_scenarios_are_rewritten(before: str, after: str) -> None:
+    renamed = {"told": "new", "not_told": "newer"}
+    assert with_keys(before, renamed) == (after or before)
+    assert with_keys(after, renamed) == after
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_KEYS.items())
+def test_an_old_key_of_a_scenario_still_works(old: str, new: str) -> None:
+    assert getattr(Expect.model_validate({old: "x"}), new) == ["x"]
+    for wrong in ({old: "x", new: "y"}, [old], 5):
+        with pytest.raises(ValidationError):
+            Expect.model_validate(wrong)
 
 
 @pytest.mark.parametrize(("old", "new"), MOVED.items())
