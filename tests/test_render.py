@@ -59,8 +59,9 @@ def expected_files(answers: Answers) -> set[str]:
     context = Computed(DEFAULTS | answers)
     excluded = excluding((*filter(lambda entry: "{" not in entry, CONFIG["_exclude"]), *context["left_out"]))
     zone = {name for name in ALL_FILES if name.startswith(ZONE)}
-    assert context["zone"].keys() <= zone
-    return {name for name in ALL_FILES if not excluded.match_file(name)} - (zone - context["zone"].keys())
+    delivered = set(context["zone"])
+    assert delivered <= zone
+    return {name for name in ALL_FILES if not excluded.match_file(name)} - (zone - delivered)
 
 
 def parse(name: str, body: bytes) -> Any:
