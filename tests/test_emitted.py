@@ -88,17 +88,18 @@ FEW = each_shape_once(pairwise())
 ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for row in pairwise()]
 
 
-def run_suite(project: Path, note: Note) -> None:
+def run_suite(project: Path, note: Note, workbench: bool = True) -> None:
     """All tests of a project, and those of its workbench. A second try tells a busy machine from a defect."""
     run_offline(project, "pytest -q")
-    for tests in ["app", *workbench_tests(project)]:
+    for tests in ["app", *(workbench_tests(project) if workbench else ())]:
         try:
             run_offline(project, f"pytest -q {tests}")
         except AssertionError as failure:
             run_offline(project, f"pytest -q --last-failed {tests}")
             note(f"passed at the second try: {re.findall('FAILED .*', str(failure)) or 'the end of the run'}")
-    shutil.rmtree(project / "tests" / "kit")
-    (project / "tests" / "__init__.py").unlink()
+    if workbench:
+        shutil.rmtree(project / "tests" / "kit")
+        (project / "tests" / "__init__.py").unlink()
     run_offline(project, "agent scenario")
 
 

@@ -142,11 +142,9 @@ class Commands:
         self.copier("copy", "--defaults", *where, cwd=self.place)
         return commit(project)
 
-    def update(
-        self, project: Path, *options: object, release: int | None = None, answers: Answers | None = None
-    ) -> str:
+    def update(self, project: Path, *options: object, release: int | None = None, change: Answers | None = None) -> str:
         version = f"v{release}.0.0" if release else ":current:"
-        given = [f"-d{name}={value}" for name, value in (answers or {}).items()]
+        given = [f"-d{name}={value}" for name, value in (change or {}).items()]
         return self.copier("update", "--defaults", f"--vcs-ref={version}", *given, *options, cwd=project)
 
 
@@ -191,7 +189,7 @@ def test_a_release_leaves_the_zone_alone_and_brings_new_files_once(commands: Com
     assert (project / "app" / "main.py").read_text().endswith("# release 2\n")
     commit(project)
     delete(project, "agent/extra.md")
-    commands.update(project, answers=ON)
+    commands.update(project, change=ON)
     assert_clean(project)
     assert present(project, "agent/extra.md", *SWITCHED) == SWITCHED
 
@@ -201,7 +199,7 @@ def test_a_release_leaves_the_zone_alone_and_brings_new_files_once(commands: Com
 def test_a_release_and_a_switch_at_once(options: list[str], commands: Commands) -> None:
     project = commands.new(ON)
     mine = edit(project, *ALWAYS, *SWITCHED)
-    commands.update(project, *options, release=2, answers={"path": "manual"})
+    commands.update(project, *options, release=2, change={"path": "manual"})
     assert_clean(project)
     assert same(project, mine)
 
@@ -224,7 +222,7 @@ def test_a_moved_file_stays_where_the_user_put_it(commands: Commands) -> None:
     commit(project)
     commands.update(project, release=2)
     commit(project)
-    commands.update(project, answers=OFF)
+    commands.update(project, change=OFF)
     assert_clean(project)
     assert present(project, "agent/handoff.py", "lib/handoff.py") == ["lib/handoff.py"]
 
@@ -234,7 +232,7 @@ def test_files_of_the_users_beside_a_switch_stay(commands: Commands) -> None:
     project = commands.new(ON)
     (project / "agent" / "mine.py").write_text("MINE = 1\n")
     commit(project)
-    commands.update(project, answers=OFF)
+    commands.update(project, change=OFF)
     assert present(project, "agent/mine.py")
 
 
@@ -244,7 +242,7 @@ def test_another_answers_file(name: str, commands: Commands) -> None:
     project = commands.new(None, "-a", name)
     delete(project, "agent/prompt.md")
     mine = edit(project, "agent/tools.py")
-    commands.update(project, "-a", name, answers=ON)
+    commands.update(project, "-a", name, change=ON)
     assert present(project, *SWITCHED) == SWITCHED
     commit(project)
     delete(project, "agent/handoff.py")
@@ -298,7 +296,7 @@ def test_a_project_in_a_folder_of_a_larger_repository(commands: Commands) -> Non
     commands.copier("copy", "--defaults", "--vcs-ref=v1.0.0", commands.template, project, cwd=whole)
     commit(whole)
     delete_in(whole, project, "agent/prompt.md")
-    commands.update(project, answers=ON)
+    commands.update(project, change=ON)
     assert present(project, *SWITCHED, "agent/prompt.md") == SWITCHED
     commit(whole)
     delete_in(whole, project, "agent/handoff.py")
@@ -306,7 +304,7 @@ def test_a_project_in_a_folder_of_a_larger_repository(commands: Commands) -> Non
     assert present(project, "agent/handoff.py", "agent/prompt.md") == []
     assert_clean(whole)
     commit(whole)
-    commands.update(project, answers=OFF)
+    commands.update(project, change=OFF)
     assert present(project, *SWITCHED) == []
 
 
