@@ -7,9 +7,10 @@ changes none.
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,8 @@ import pytest
 from jinja2 import StrictUndefined
 
 from tests.conftest import Render, Update, commit, files, git, recorded
-from tests.questionnaire import CONFIG, DEFAULTS, Answers, changes, record
+from tests.pairs import pairwise
+from tests.questionnaire import CONFIG, DEFAULTS, Answers, asked, changes, record
 from tests.test_render import ENVIRONMENT, ZONE
 
 FURTHER: list[tuple[Answers, Answers]] = [
@@ -125,6 +127,31 @@ def test_a_switch_and_back_equal_fresh_copies(
             assert body == start.get(name, wanted[name]), f"{name} is the user's"
         commit(project)
     assert recorded(project) == record(before)
+
+
+def walks(number: int) -> Iterator[Any]:
+    """Random valid answers, one set after another. `make test` takes the first walk."""
+    draw = random.Random(20261128)
+    for count in range(number):
+        yield pytest.param(draw.sample(pairwise(), 4), id=str(count), marks=pytest.mark.matrix if count else ())
+
+
+@pytest.mark.parametrize("walk", walks(32))
+def test_every_step_of_a_random_walk_equals_a_fresh_copy(
+    walk: list[Answers],
+    create: Render,
+    update: Update,
+    fresh: Callable[[Answers], dict[str, bytes]],
+    tmp_path: Path,
+) -> None:
+    project = create(tmp_path / "project", **asked(walk[0]))
+    for answers in walk[1:]:
+        update(project, **asked(answers))
+        assert_clean(project)
+        now, wanted = files(project), fresh(answers)
+        assert machinery(now) == machinery(wanted)
+        assert own_zone(now).keys() == own_zone(wanted).keys()
+        commit(project)
 
 
 def edited(project: Path) -> dict[str, bytes]:
