@@ -1,0 +1,82 @@
+"""The rules of copier/rules.yml, evaluated in Python: what an update with new answers has to record, or to refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.questionnaire import ASKED, DEFAULTS, LANGUAGES, QUESTIONS, Answers
+
+ASKED_WITH: dict[str, Answers] = QUESTIONS["asked_with"]["default"]
+RULES: list[Answers] = QUESTIONS["rules"]["default"]
+PROVIDERS_OF = {**LANGUAGES, "multi": {"stt": ["Deepgram"], "tts": ["ElevenLabs"]}}
+
+
+class DroppedError(Exception):
+    """A recorded answer has become invalid, and no question before it refused."""
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def fits(answer: Any, wanted: Any, judged: Any) -> bool:
+    return answer != "" if wanted == "any" else answer in [judged] if wanted == "same" else answer in listed(wanted)
+
+
+def hold(conditions: Answers, answers: Answers, judged: Any = None) -> bool:
+    return all(name in answers and fits(answers[name], wanted, judged) for name, wanted in conditions.items())
+
+
+def is_open(question: str, answers: Answers) -> bool:
+    return hold(ASKED_WITH.get(question, {}), answers)
+
+
+def answered(recorded: Answers, given: Answers) -> Answers | str:
+    """What a project has recorded after `copier update --defaults -d …`, or the refusal."""
+    answers = recorded | given
+    for name in ASKED:
+        opened = is_open(name, answers)
+        value = answers.get(name, DEFAULTS[name])
+        if opened or name in given:
+            parts = listed(value) if name == "languages" else [value]
+            reasons = [refusal(name, part, answers, recorded, given, part == parts[0]) for part in parts]
+            if any(reasons) and name not in given:
+                raise DroppedError(f"{name}={value}")
+            if any(reasons):
+                return "\n".join(filter(None, reasons))
+        if opened:
+            answers[name] = value
+        else:
+            answers.pop(name, None)
+    return answers
+
+
+def refusal(name: str, value: Any, answers: Answers, recorded: Answers, given: Answers, first: bool) -> str:
+    """The text of the first rule that refuses this answer, or nothing. A list of languages is judged one by one."""
+    now = answers | {name: value}
+    for rule in RULES:
+        kept = rule.get("kept", {})
+        if (
+            name not in rule["refuse"]
+            or not hold(rule["refuse"], now)
+            or not hold(rule.get("when", {}), now, value)
+            or not hold(kept, now, value)
+        ):
+            continue
+        if "unless" in rule and hold(rule["unless"], now):
+            continue
+        if any(other in given or not is_open(other, now) for other in kept):
+            continue
+        named: Answers = {"language_docs": QUESTIONS["language_docs"]["default"]}
+        if kind := rule.get("unconfirmed"):
+            providers = {code: list(PROVIDERS_OF[code][kind]) for code in listed(now["languages"])}
+            code = next((code for code in providers if now[f"{kind}_provider"] not in providers[code]), None)
+            if not code:
+                continue
+            named |= {"code": code, "confirmed": " or ".join(providers[code])}
+        if "changed" in rule:
+            named["recorded"] = listed(recorded.get(name, value))[0]
+            if not first or named["recorded"] == value:
+                continue
+        return str(rule["say"].format(**now | named | ({name: str(value).lower()} if value in (True, False) else {})))
+    return ""
