@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from kit.doctor.check import Context, check
+from kit.doctor.check import Context, answers_file, check
 from kit.doctor.project import UPDATES
 from kit.migrate import uncommitted
 from kit.migrations import MIGRATIONS, ZONE, zone
@@ -64,12 +64,10 @@ def agent_names_are_current(context: Context) -> Iterator[str]:
 )
 def files_match_answers(context: Context) -> Iterator[str]:
     """Your files were last changed with the answers that the project has now."""
-    from app.config import ANSWERS_FILE
-
     for path, answers in (context.answers.get("zone_delivered") or {}).items():
         if answers and (context.root / path).is_file() and not git(context.root, "status", "--porcelain", "--", path):
             commit = git(context.root, "log", "-1", "--format=%H", "--", path)
-            then = yaml.safe_load(git(context.root, "show", f"{commit}:./{ANSWERS_FILE}") or "{}") if commit else {}
+            then = yaml.safe_load(git(context.root, "show", f"{commit}:./{answers_file()}") or "{}") if commit else {}
             before = (then.get("zone_delivered") or {}).get(path) or {}
             for name, value in answers.items():
                 if before.get(name, value) != value:
