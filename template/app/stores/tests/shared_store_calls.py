@@ -13,18 +13,17 @@ from app.connection import Connection
 from app.store import Store
 from app.stores.shared import OUTAGE_PAUSE, SharedStore
 from app.stores.tests.shared_store import REQUEST_TIMEOUT, Breakable, PatientStores
-from app.voice.calls import CallRefused
+from app.voice.calls import CallRefused, Calls
 from app.voice.tests.test_calls import (
     begin,
     ended,
-    expires,
     hold_next_save,
     options,
     saved,
-    texts,
     turn,
     worker,
 )
+from app.voice.tests.test_conversation import contents
 from kit import defaults
 from kit.activity import wait_until
 from kit.caller import Call, calls_of
@@ -35,6 +34,13 @@ from kit.voice_fixtures import Dial
 def move_to(call: Call, app: FastAPI, address: str) -> None:
     """From now on the load balancer sends this call's requests to another worker."""
     call.app, call.address, call._http.base_url = app, address, f"http://{address}"
+
+
+async def expires(calls: Calls, call_sid: str = "CA1") -> None:
+    """The time in which a call may come back is over."""
+    call = calls._calls[call_sid]
+    call.cancel_expiry()
+    await calls.expire(call)
 
 
 class EveryWorker:
@@ -81,7 +87,7 @@ class EveryWorker:
         first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
         await turn(first, await begin(first), "I am Ada")
         await saved(first)
-        assert texts(await begin(second)) == ["I am Ada", "Yes."]
+        assert contents(await begin(second)) == ["I am Ada", "Yes."]
 
     async def test_a_worker_that_notices_late_leaves_the_call_to_the_other(
         self, store: Store, elsewhere: Store
@@ -93,7 +99,7 @@ class EveryWorker:
         first.on_disconnect(stale)
         await expires(first)
         assert (first.get("CA1"), ended) == (None, [])
-        assert texts(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
+        assert contents(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
 
     async def test_a_slow_save_does_not_take_a_call_back(
         self, store: Store, elsewhere: Store, monkeypatch: pytest.MonkeyPatch
@@ -110,7 +116,7 @@ class EveryWorker:
         await saved(second)
         await expires(first)
         assert ended == []
-        assert texts(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
+        assert contents(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
 
     async def test_a_call_comes_back_to_a_worker_that_has_not_noticed(self, store: Store, elsewhere: Store) -> None:
         first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
@@ -127,7 +133,7 @@ class EveryWorker:
         await begin(first)
         await turn(second, await begin(second), "I am Ada")
         await saved(second)
-        assert texts(await begin(first)) == ["I am Ada", "Yes."]
+        assert contents(await begin(first)) == ["I am Ada", "Yes."]
 
     async def test_on_end_knows_the_texts_of_the_other_worker(self, store: Store, elsewhere: Store) -> None:
         first, second = calls_of(worker(store)), calls_of(worker(elsewhere))
@@ -195,7 +201,7 @@ class EverySharedWorker(PatientStores, EveryWorker):
         assert (await call.says("Hello")).text == "Yes."
         await call.drops()
         assert (await call.says("Are you there?")).text == "Yes."
-        assert texts(call.session) == ["Hello", "Yes."]
+        assert contents(call.session) == ["Hello", "Yes."]
         await call.hangs_up()
         assert ended == [["Hello", "Yes.", "Are you there?", "Yes."]]
 

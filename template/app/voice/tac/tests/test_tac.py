@@ -19,8 +19,8 @@ from app import config
 from app.connection import NotSupported
 from app.voice.phrases import phrases
 from app.voice.tac import ForwardedHeaders
+from app.voice.tests.test_calls import opened
 from app.voice.tests.test_conversation import HeldModel, contents, counting, held
-from app.voice.tests.test_routes import opened
 from app.voice.tests.test_security import PROMPT, setup
 from kit import defaults
 from kit.agent_app import build_app
