@@ -153,6 +153,10 @@ def test_migrations_need_no_app_that_can_be_imported(process: subprocess.Popen[s
         ("if True:\n    from a import x, q; y = x\n", "if True:\n    from b import x\n    from a import q; y = x\n"),
         ("if True: from a import x, q\n", "if True: from b import x; from a import q\n"),
         ("é = 1; from a import x; from a import x\r\n", "é = 1; from b import x; from b import x\r\n"),
+        (
+            "from a import (\n    x,\n)\nfrom a import z; from a import x\n",
+            "from b import x\nfrom c import w as z; from b import x\n",
+        ),
         ("from a import x, q\r\nz = 1", "from b import x\r\nfrom a import q\r\nz = 1"),
         ("from .a import x\nfrom a import q\nimport a.x\nt = 'from a import x'\n", ""),
         ("from a import (  # why\n    x,\n)\n", ""),
