@@ -1,23 +1,28 @@
 """The cost of questions and templates: generating the default project, beside copying its files as they are.
 
-The rival is Copier itself with the rendered files as a template that asks nothing and renders nothing. Runs alternate,
-so that a busy machine slows both. Exits with 1 when generating takes more than LIMIT times as long as copying.
+The rival is Copier itself with the rendered files as a template that asks nothing and renders nothing. Times are
+those of the processor, git's included, because wall time follows what else the machine does. Runs alternate. Exits
+with 1 when generating takes more than LIMIT times as long as copying.
+
+Where the time goes (Copier 9.19.1, default project): Copier compiles each part of each path of the template twice,
+those of left-out files too, which are two thirds of the parts. That is half of what generating costs beyond copying;
+a quarter is the questionnaire.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 COPIER = Path(sys.executable).with_name("copier")
-LIMIT = 1.3
+LIMIT = 2.0  # 1.87 to 1.89 in November 2026
 
 
 def snapshot(target: Path) -> Path:
@@ -31,10 +36,11 @@ def snapshot(target: Path) -> Path:
 
 
 def copy(template: Path, project: Path) -> float:
-    """Seconds for one run of the command."""
-    started = time.perf_counter()
-    subprocess.run([COPIER, "copy", "--quiet", "--defaults", template, project], check=True)
-    return time.perf_counter() - started
+    """Seconds of the processor for one run of the command."""
+    command = subprocess.Popen([COPIER, "copy", "--quiet", "--defaults", template, project])
+    _, status, used = os.wait4(command.pid, 0)
+    assert status == 0
+    return used.ru_utime + used.ru_stime
 
 
 def main(repetitions: int) -> int:

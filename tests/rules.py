@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.questionnaire import ASKED, DEFAULTS, LANGUAGES, QUESTIONS, Answers
 
-ASKED_WITH: dict[str, Answers] = QUESTIONS["asked_with"]["default"]
-RULES: list[Answers] = QUESTIONS["rules"]["default"]
+ASKED_WITH: dict[str, Answers] = QUESTIONS["rules"]["default"]["asked_with"]
+RULES: list[Answers] = QUESTIONS["rules"]["default"]["pairs"]
 PROVIDERS_OF = {**LANGUAGES, "multi": {"stt": ["Deepgram"], "tts": ["ElevenLabs"]}}
 
 

@@ -24,7 +24,7 @@ class Terminal:
             str(Path(sys.executable).parent / "copier"),
             list(command),
             encoding="utf-8",
-            timeout=30,
+            timeout=120,
             dimensions=(50, 250),
             env={**os.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"},
         )

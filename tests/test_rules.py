@@ -160,7 +160,7 @@ def test_the_rules_know_which_questions_are_asked() -> None:
 
 def test_the_rules_know_which_questions_a_prompt_asks_anew() -> None:
     kept = {name for rule in RULES for name in rule.get("kept", {})}
-    assert set(QUESTIONS["asked_again"]["default"]) == {name for name in kept if ASKED[name].get("ask", True)}
+    assert set(QUESTIONS["rules"]["default"]["asked_again"]) == {name for name in kept if ASKED[name].get("ask", True)}
 
 
 def refused() -> set[tuple[str, Any]]:
