@@ -83,9 +83,11 @@ def machinery(tree: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def assert_clean(project: Path) -> None:
-    """No conflict marker, no .rej file, no unmerged path."""
-    assert not list(project.rglob("*.rej"))
-    assert not [name for name, body in files(project).items() if b"<<<<<<< " in body or b">>>>>>> " in body]
+    """No conflict marker, no .rej file, no unmerged path. What git ignores, as caches, does not count."""
+    listed = git(project, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
+    paths = [project / name for name in set(filter(None, listed)) if (project / name).is_file()]
+    assert not [path for path in paths if path.suffix == ".rej"]
+    assert not [path for path in paths if b"<<<<<<< " in (body := path.read_bytes()) or b">>>>>>> " in body]
     assert "U" not in {line[:2].strip() for line in git(project, "status", "--porcelain").splitlines()}
 
 
