@@ -138,7 +138,7 @@ def walks(number: int) -> Iterator[Any]:
         yield pytest.param(draw.sample(pairwise(), 4), id=str(count), marks=pytest.mark.matrix if count else ())
 
 
-@pytest.mark.parametrize("walk", walks(32))
+@pytest.mark.parametrize("walk", list(walks(32)))
 def test_every_step_of_a_random_walk_equals_a_fresh_copy(
     walk: list[Answers],
     create: Render,
