@@ -236,7 +236,8 @@ async def test_a_signal_that_waits_does_not_transfer_a_caller_twice(dial: Dial) 
     await call.says("Stop it")
     await call.wait_for_end()
     assert await escalating
-    said = [part.content for message in call.session.history for part in message.parts if isinstance(part, TextPart)]
+    parts = [part for message in call.session.history for part in message.parts]
+    said = " ".join(part.content for part in parts if isinstance(part, TextPart))
     assert (call.turns[-1].text, said.count(handoff.CONNECTING)) == (handoff.CONNECTING, 1)
 
 
