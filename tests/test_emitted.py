@@ -109,7 +109,7 @@ def workbench_tests(project: Path) -> list[str]:
     shutil.copytree(ROOT / "tests" / "kit", place, ignore=shutil.ignore_patterns("__pycache__"))
     (project / "tests" / "__init__.py").touch()
     for folder in [path for path in place.rglob("*") if path.is_dir()]:
-        if not (project / "app" / folder.relative_to(place)).is_dir():
+        if not any((project / "app" / folder.relative_to(place)).glob("*.py")):  # an update leaves caches behind
             shutil.rmtree(folder, ignore_errors=True)
     if not (project / "app" / "voice").exists():
         for path in place.rglob("test_*_calls.py"):
