@@ -26,6 +26,7 @@ def test_a_project_knows_every_name_that_it_has_not(answers: Answers, render: Re
     here, elsewhere = files(project).keys(), set(ALL_FILES) - files(project).keys()
     assert here == expected_files(answers)
     assert [name for name in here for each in reserved if f"{name}/".startswith(f"{each}/")] == []
+    assert [each for each in reserved if not any(f"{name}/".startswith(f"{each}/") for name in ALL_FILES)] == []
     missed = {name for name in elsewhere if not any(f"{name}/".startswith(f"{each}/") for each in reserved)}
     in_folders = [name for name in missed if fnmatch(name, "app/*/*_calls.py") or fnmatch(name, "app/*/scenarios/*")]
     assert missed - set(in_folders) - {name for name in missed if name.startswith(("scenarios/", "tests/"))} == set()

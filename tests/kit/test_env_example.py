@@ -12,7 +12,7 @@ from app import config
 from app.registry import ProjectSettings
 
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
-ANSWERED = {"AGENT_MODEL", "AWS_REGION"}  # app/config.py has their defaults
+ANSWERED = {"AGENT_MODEL", "AGENT_FALLBACK_MODEL", "AWS_REGION"}  # app/config.py has their defaults
 FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.values()}
 
 
