@@ -110,7 +110,7 @@ ALL_FILES = [
     if "answers_file" in path.name
     else path.relative_to(TEMPLATE).as_posix().removesuffix(".jinja")
     for path in TEMPLATE.rglob("*")
-    if path.is_file() and "__pycache__" not in path.parts
+    if path.is_file() and not any(part.endswith(("__pycache__", "_cache")) for part in path.parts)
 ]
 ZONE = ("agent/", "scenarios/", "tests/", "README.md")
 TEMPLATES = sorted(path.relative_to(ROOT / "template").as_posix() for path in (ROOT / "template").rglob("*.jinja"))
