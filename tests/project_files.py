@@ -53,6 +53,8 @@ def imports(module: str, text: str) -> Iterator[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "AgentModule":
+            names = [f"agent.{ast.literal_eval(node.args[0])}"]
         else:
             continue
         yield from (name for name in names if name.split(".")[0] in PACKAGES)
