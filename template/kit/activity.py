@@ -1,7 +1,7 @@
-"""Background work of the app.
+"""Detect background work and its outcomes.
 
-A channel or a capability may have two attributes: `working` is true while it works in the background; `finished` holds
-pairs of the id of a webhook or message and its outcome, "failed" among them.
+A channel or a capability may have two attributes. `working` is true while it works in the background. `finished` has
+pairs: the id of a webhook or message, and its outcome, for instance "failed".
 """
 
 from __future__ import annotations

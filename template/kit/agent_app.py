@@ -1,4 +1,4 @@
-"""The app of this project with the simulator's settings, a script for a model and a simulated account."""
+"""Build the app of this project with the settings of the simulator, scripted models and a simulated account."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Start(Protocol[T_co]):
-    """Start a conversation with an app of `build_app`, whose parameters these are."""
+    """Starts a conversation with an app. The parameters are those of `build_app`."""
 
     async def __call__(self, *rules: dict[str, Any], account: SimulatedAccount | None = None, **options: Any) -> T_co:
         raise NotImplementedError
@@ -37,9 +37,10 @@ def build_app(
     timeouts: Timeouts | None = None,
     **changes: Any,
 ) -> FastAPI:
-    """An app whose model follows `rules`, or says yes without any. `changes` are settings that differ from the default.
+    """An app whose model follows `rules`; without rules, the model answers "Yes." to every text.
 
-    `models` replace the scripts, `tools` those of agent/tools.py: none unless given. `app.state.account` is set.
+    `fallback` are the rules of a second model; `models` replace both models. The app has only the tools of `tools`.
+    `changes` are settings that differ from the defaults. `app.state.account` is the simulated account.
     """
     scripts = [scripted(*(rules or [{"says": "Yes."}])), *([scripted(*fallback)] if fallback is not None else [])]
     account = account or SimulatedAccount()

@@ -1,4 +1,4 @@
-"""The caller of one phone call, as Twilio carries it: signed webhook, checked TwiML, signed WebSocket, typed frames."""
+"""The simulated caller of a phone call, and Twilio's side of it: signed webhooks, checked TwiML, WebSocket frames."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kit.simulated_twilio.account import SimulatedAccount
 from kit.speech_clock import Playback
 from kit.webhook import WebhookSender, sign
 
-SILENCE_TIMEOUT = 30.0  # seconds without a token or an end after which the call counts as dead
+SILENCE_TIMEOUT = 30.0  # seconds; the limit of every wait for the app
 
 # Frames that ConversationRelay accepts: type -> (required fields, all fields). Source: Twilio docs, 2026-11.
 FRAMES: dict[str, tuple[set[str], set[str]]] = {
@@ -49,7 +49,7 @@ def calls_of(app: FastAPI) -> Any:
 class CallTurn:
     """One turn as the caller hears it. Times are milliseconds since the caller stopped speaking.
 
-    `first` is the latency of the first token, `total` of the last, `heard_text` what an interruption left of the text.
+    `first` is the latency of the first token, `total` of the last; `heard_text` is the text before an interruption.
     """
 
     user_text: str
@@ -109,7 +109,7 @@ class Call(WebhookSender):
         return self.greeting
 
     async def says(self, text: str, lang: str = "en-US") -> CallTurn:
-        """Say `text` and hear the whole reply."""
+        """Say `text` and wait for the whole reply."""
         turn = await self.begins(text, lang)
         await self.hears_reply(turn)
         return turn
@@ -129,7 +129,7 @@ class Call(WebhookSender):
         return turn
 
     async def presses(self, digits: str) -> CallTurn:
-        """Press keys and hear the whole reply."""
+        """Press keys and wait for the whole reply."""
         return await self.hears_reply(await self.types(digits))
 
     async def types(self, digits: str) -> CallTurn:
@@ -234,7 +234,7 @@ class Call(WebhookSender):
         return {**call, "Direction": "inbound", **more}
 
     async def post(self, path: str, form: dict[str, str]) -> str:
-        """A signed webhook. Raises Problem for any status but 200."""
+        """Send a signed webhook. Raises Problem for any status but 200."""
         answer = await self.post_form(path, form)
         if answer.status_code != 200:
             raise Problem(f"POST {path} answered {answer.status_code}; the caller hears nothing")
@@ -408,7 +408,7 @@ class Call(WebhookSender):
         await socket.close()
         if self._reader:
             await asyncio.wait([self._reader])
-        for turn in self._open:  # the caller hears no more of them
+        for turn in self._open:  # the caller hears no further token
             turn.total = turn.elapsed()
         self._open.clear()
         await self._follow(await self._action(session_status, call_status, **more))
@@ -454,7 +454,7 @@ async def caller_on(
     called: str = CALLED,
     account: SimulatedAccount | None = None,
 ) -> AsyncGenerator[Call]:
-    """A call to an app that is served already; two are two calls at once. `pace` divides the time of speech."""
+    """A call to an app that is already served at `address`. `pace` divides the duration of speech."""
     call = Call(app, address, pace, caller, called, account)
     try:
         await call.dial()

@@ -1,4 +1,4 @@
-"""Find what the folders of `app/features.py` bring for the workbench: checks, resources, commands, fakes, scenarios.
+"""Conventional modules that the folders of app/ have for the workbench.
 
 A folder may have the modules `checks`, `resources`, `commands` and `fake`; docs/develop.md says what each holds.
 """
@@ -20,7 +20,7 @@ from kit.order import after_required
 
 
 def check_modules() -> list[str]:
-    """The modules with checks of `agent doctor`, by name: nothing is imported before it is needed."""
+    """The names of the modules with checks of `agent doctor`. Imports none of them."""
     return [f"{folder}.checks" for folder in folders() if find_spec(f"{folder}.checks")]
 
 
@@ -34,7 +34,7 @@ def resources() -> list[type[Any]]:
 
 
 def setup_channels() -> list[type[Any]]:
-    """How the channels are set up in the account."""
+    """`CHANNEL` of each channel: its settings in the account."""
     return [module.CHANNEL for module in modules("resources") if hasattr(module, "CHANNEL")]
 
 
@@ -78,15 +78,15 @@ def drivers() -> dict[str, type[Any]]:
 
 @cache
 def given_fields() -> dict[str, Callable[..., Awaitable[None]]]:
-    """Fields under `given` of a scenario that a folder adds: name, and the function that sets it up.
+    """Fields that a folder adds to `given` of a scenario: the name, and the function that sets the state.
 
-    The function gets the app, the simulated account and the value of the field. It raises ValueError for a wrong one.
+    The function gets the app, the simulated account and the value of the field. It raises ValueError for a wrong value.
     """
     return {name: make for module in modules("fake") for name, make in getattr(module, "GIVEN", {}).items()}
 
 
 def build_model(script: Any) -> Any:
-    """A scripted model as the runtime of this project uses it: where it has a fake, through the provider's client."""
+    """The model that plays `script` in the runtime of this project: through the provider's client if it has a fake."""
     fake = f"{RUNTIME.__module__}.fake"
     return import_module(fake).build_model(script) if find_spec(fake) else script
 

@@ -1,4 +1,4 @@
-"""Numbers, ids and settings of the simulated account. They belong to no real one."""
+"""Numbers, ids and settings of the simulated account. No real account has them."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ PUBLIC_URL: str = settings().public_url
 
 
 class Problem(AssertionError):
-    """The agent was silent, or Twilio would drop its frame."""
+    """A failure that callers notice: the agent is silent, or Twilio would reject its frame or TwiML."""

@@ -1,4 +1,4 @@
-"""Serve the app on a socket of loopback."""
+"""Serve the app on a free port of this machine."""
 
 from __future__ import annotations
 

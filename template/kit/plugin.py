@@ -112,7 +112,7 @@ class Talk:
         return last_instructions(await self.session())
 
     async def history_text(self) -> str:
-        """The words of both sides that the model gets with the next turn, in lower case."""
+        """The text of both sides in the history that the model gets with the next turn, in lower case."""
         return history_text(await self.session())
 
 
@@ -145,7 +145,7 @@ async def talk(begin: Begin) -> Talk:
 
 @pytest.fixture
 async def reach() -> AsyncGenerator[Reach]:
-    """A customer of an agent whose model follows `rules`. `options` as of `build_app`, with author and channel."""
+    """Begin a text conversation with an agent whose model follows `rules`. `options` are those of `build_app`."""
     async with AsyncExitStack() as stack:
 
         async def begin(
@@ -202,7 +202,7 @@ async def advance_clock() -> Callable[[float], None]:
     """Advance the clock of the event loop by some seconds: timers that end by then are due at once. Sockets work."""
     loop: Any = asyncio.get_running_loop()
     time, ahead = loop.time, [0.0]
-    loop.time = lambda: time() + sum(ahead)  # for good: timers are set by it until the loop of this test is closed
+    loop.time = lambda: time() + sum(ahead)  # never restored: the timers of this event loop depend on it
     return ahead.append
 
 

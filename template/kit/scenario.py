@@ -134,7 +134,7 @@ def check_ending(expect: Ending, conversation: Driver) -> list[str]:
 
 
 def history_text(session: Session) -> str:
-    """The words of both sides that the model gets with the next turn, in lower case."""
+    """The text of both sides in the history that the model gets with the next turn, in lower case."""
     history = [*session.history, *(session.turn.history() if session.turn else [])]
     parts = [part for message in history for part in message.parts]
     return " ".join(str(part.content) for part in parts if isinstance(part, m.TextPart | m.UserPromptPart)).lower()

@@ -18,7 +18,7 @@ from kit.scripted_model import Pattern, Rule
 
 
 def as_list(value: Any) -> Any:
-    """Make a list of one text, and texts of numbers."""
+    """A list of texts: a single value becomes a list, and an integer a text."""
     values = value if isinstance(value, list) else [value]
     if any(isinstance(item, bool) for item in values):
         raise ValueError("YAML takes yes, no, on and off for true and false: put the text in quotes")
@@ -113,7 +113,7 @@ class Given(BaseModel):
 
 
 class Ending(Strict):
-    """How the conversation must end."""
+    """Expectations of the end of the conversation."""
 
     ended_by: Literal["caller", "agent", "human"] | None = None
     handoff: dict[str, Any] | None = Field(None, description="the handoff data has at least these")

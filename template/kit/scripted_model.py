@@ -48,7 +48,7 @@ class Rule(BaseModel):
 
 
 class ModelDown(Exception):
-    """The provider's error in a script."""
+    """An error of the provider, from a script."""
 
 
 def scripted(*rules: Rule | dict[str, Any]) -> Any:

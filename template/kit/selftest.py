@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.callback()
 def agent() -> None:
-    """`agent` with this command alone, which needs nothing of the app."""
+    """The command `agent` without the other commands, which import the app."""
 
 
 @app.command(context_settings=PASSED_ON)

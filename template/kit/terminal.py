@@ -42,7 +42,7 @@ class Terminal:
 async def typed_lines(
     prompt: str, last: str, is_over: Callable[[], bool] = lambda: False, **options: Any
 ) -> AsyncGenerator[AsyncIterator[str]]:
-    """Lines from the keyboard, then `last` for Ctrl-D; or lines of stdin that is no terminal.
+    """The lines typed in the terminal, and `last` after Ctrl-D; or the lines of stdin if it is not a terminal.
 
     `options` are those of `PromptSession`.
     """

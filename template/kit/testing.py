@@ -1,4 +1,4 @@
-"""For your tests: fixtures, and their types. Tests of yours import from here, from `agent` and from `app`."""
+"""Fixtures for your tests, and their types. Your tests import from here, from `agent` and from `app`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["Begin", "Dial", "Reach", "RecordedConnection", "Session", "Talk", "p
 
 
 class RecordedConnection(Connection):
-    """The connection of the fixture `session`: it records what a tool does, in the order of its calls.
+    """The connection of the fixture `session`. It records the arguments of its methods, in the order of the calls.
 
-    `said`, `played` and `digits` are lists of arguments; `handoff` is what `end` was given, and `open` is False then.
+    `said`, `played`, `digits` and `languages` are lists. `end` sets `handoff` to its argument and `open` to False.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class RecordedConnection(Connection):
         self.said.append(text)
 
     async def update_state(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:
-        """The state is that of the session already."""
+        """No-op: the state is updated in place."""
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         self.open, self.handoff = False, handoff

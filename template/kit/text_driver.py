@@ -1,4 +1,4 @@
-"""The driver of messages. A message without an answer always is a problem."""
+"""The driver of text conversations. A message without a reply raises Problem."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from kit.simulated_twilio.conversations import PATH, webhook
 from kit.webhook import WebhookSender
 
 REPLY_TIMEOUT = 30.0  # seconds
-THREAD = "CH" + "0" * 32  # of a chat
+THREAD = "CH" + "0" * 32  # the channel id of a chat
 
 
 class Texter(WebhookSender):

@@ -35,13 +35,13 @@ LANGUAGE_ATTRIBUTES = {
     "ttsLanguageTextNormalization": ANY,
 }
 
-# element -> attribute -> what its value must match
+# element -> attribute -> pattern of its value
 TABLE: dict[str, dict[str, re.Pattern[str]]] = {
     "Response": {},
     "Connect": {"action": URL, "method": re.compile("GET|POST")},
     "ConversationRelay": {
         **{name: value for name, value in LANGUAGE_ATTRIBUTES.items() if name != "code"},
-        # With a query it is not clear what Twilio signs. AgentCore's has one, and looks at no signature of Twilio's.
+        # Twilio does not document how it signs a URL with a query. AgentCore's URL has one, but checks no signature.
         "url": re.compile(r"wss://[^\s?#]+|wss://bedrock-agentcore\.[^\s#]+"),
         "welcomeGreeting": re.compile(r".*\S.*", re.DOTALL),
         "welcomeGreetingInterruptible": INPUT,

@@ -90,7 +90,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
 
 
 class TerminalCall:
-    """Obeys the lines that are typed and prints the replies, until one side hangs up."""
+    """Runs the typed lines as speech or commands, and prints the replies, until one side hangs up."""
 
     def __init__(self, call: Call, terminal: Screen, interactive: bool) -> None:
         self.call = call
@@ -118,7 +118,7 @@ class TerminalCall:
         return f"   agent  {heard}" if self.call.playback.remaining > 0 else "          Your turn. Ctrl-D hangs up."
 
     async def catch_up(self) -> None:
-        """A pipe is faster than speech: hear the reply to its end first."""
+        """Wait for the end of the reply: a pipe delivers lines faster than speech."""
         if self.reply:
             await self.reply
         await wait_until_spoken(self.call)

@@ -19,7 +19,7 @@ ACCOUNT_DOCS = "https://www.twilio.com/docs/iam/api/account"
     live=True,
 )
 async def credentials_valid(context: Context) -> AsyncIterator[str]:
-    """Twilio knows the account and its Auth Token."""
+    """Twilio accepts the account and its Auth Token."""
     outcome = await context.cached(account)
     if isinstance(outcome, TwilioRestException):
         yield f"Twilio refuses TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN ({outcome.status})."

@@ -27,7 +27,7 @@ Run = Callable[["Context"], Iterator[str] | AsyncIterator[str]]
 class Check:
     """`run` yields one line for each problem. A `live` check sends requests over the network, and changes nothing.
 
-    It is left out when one of the checks that it `requires` has found a problem.
+    A check is skipped when a check that it `requires` has found a problem or was skipped.
     """
 
     code: str
@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """`skipped` are the codes of checks that another finding has made pointless."""
+    """`checked` and `skipped` are codes of checks. A check is skipped when a check that it requires has failed."""
 
     findings: list[Finding] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Report:
 def check(
     code: str, *, hint: str, docs: str, live: bool = False, requires: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Any], Iterator[str] | AsyncIterator[str]]], Check]:
-    """Make a check of a function, whose docstring is the title. Those that are live need settings that can be read."""
+    """Turn a function into a check, with its docstring as the title. A live check also requires valid settings."""
 
     def make(run: Run) -> Check:
         title = " ".join((run.__doc__ or "").split())
@@ -99,7 +99,7 @@ class Context:
 
     @cached_property
     def http(self) -> httpx2.AsyncClient:
-        """For the public address. It follows no redirect, as Twilio's POST does not survive one."""
+        """A client for the public address. It follows no redirect, which would turn a POST of Twilio's into a GET."""
         return httpx2.AsyncClient(transport=self.public, timeout=REQUEST_TIMEOUT)
 
     @cached_property
@@ -152,7 +152,7 @@ def answers_file() -> str:
 def load_checks(modules: Iterable[str]) -> list[Check]:
     """The checks of these modules, each after those that it requires. An import error becomes a check that fails.
 
-    PRJ004 tells of an app that cannot be imported.
+    It is skipped if PRJ004 fails, which reports an app that cannot be imported.
     """
     found = [check for name in modules for check in _checks_of(name)]
     return after_required(found, lambda check, other: other.code in check.requires)
@@ -176,7 +176,7 @@ def _checks_of(name: str) -> list[Check]:
 
 
 async def examine(context: Context, checks: Iterable[Check]) -> Report:
-    """Run all checks, one after the other. Never raises: a check that breaks is a finding of its code."""
+    """Run all checks in order. Never raises: the exception of a check is reported as a finding of that check."""
     report = Report()
     failed: set[str] = set()
     for each in checks:
@@ -223,7 +223,7 @@ def reason(error: BaseException) -> str:
 
 
 def safe_url(url: str | None) -> str:
-    """An address without user, password and query, which may hold a secret."""
+    """A URL without user, password and query, which may hold a secret."""
     parts = urlsplit(url or "")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else "nowhere"
 

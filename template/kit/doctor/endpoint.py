@@ -13,7 +13,7 @@ from kit.doctor.check import Context, check, safe_url
 from kit.webhook import sign
 
 PROBE = CHANNELS[0].signed_path
-# The end of a call that the server has not: no route does anything about it.
+# A webhook for the end of an unknown call: no route acts on it.
 ENDED_CALL = {"CallSid": f"CA{'0' * 32}", "CallStatus": "completed"}
 
 

@@ -17,7 +17,7 @@ README = "https://www.twilio.com/docs/usage/webhooks/getting-started-twilio-webh
 SIGNATURES = "https://www.twilio.com/docs/usage/security#validating-requests"
 REGIONS = "https://www.twilio.com/docs/global-infrastructure/understanding-twilio-regions"
 ROUTES = re.compile(r"/(twiml|ws|connect-action|healthz|webhooks(/.*)?|escalation(/.*)?)$")
-# Addresses that live as long as a terminal does.
+# Hosts of tunnels, which end with the terminal.
 TUNNELS = re.compile(
     r"\.(ngrok(-free)?\.(app|dev|io)|trycloudflare\.com|loca\.lt|localhost\.run|lhr\.life|serveo\.net|devtunnels\.ms"
     r"|pinggy\.(io|link)|ts\.net)$"

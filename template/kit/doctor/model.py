@@ -90,7 +90,7 @@ async def latencies(context: Context) -> list[tuple[str, Any]]:
 
 
 async def latency(context: Context, model: Any) -> float | Exception:
-    """The latency of one turn without tools, in seconds. Never raises."""
+    """The latency of the first word of one turn, in seconds. Returns an exception instead of raising it."""
     from app.registry import RUNTIME
     from app.session import Session, set_session
     from app.turn import Turn

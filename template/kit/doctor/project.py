@@ -146,7 +146,7 @@ def prompt_is_written(context: Context) -> Iterator[str]:
     requires=("PRJ001",),
 )
 def guards_match_releases(context: Context) -> Iterator[str]:
-    """The guards against other packages' defects are for the installed releases."""
+    """Every guard against a defect of a package was written for the installed release."""
     for path in sorted((context.root / "app").rglob("*.py")):
         for package, version, test in GUARD.findall(path.read_text(encoding="utf-8")):
             known = Version(version).release
@@ -166,7 +166,7 @@ def guards_match_releases(context: Context) -> Iterator[str]:
     requires=("PRJ001",),
 )
 def environment_is_synced(context: Context) -> Iterator[str]:
-    """The environment was made by uv sync, for this project."""
+    """The environment was created by uv sync, for this project."""
     for member in (context.root / "app", context.root / "kit"):
         name = pyproject(member)["name"]
         try:
@@ -189,7 +189,7 @@ def pyproject(folder: Path) -> dict[str, Any]:
 
 
 def plain(value: Any) -> str:
-    """An answer as it is typed."""
+    """An answer as text, as the user types it."""
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, list | tuple | dict) else str(value)

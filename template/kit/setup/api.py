@@ -1,7 +1,6 @@
-"""Requests to Twilio's control planes, with answers exactly as they came.
+"""Requests to Twilio's control planes. Responses are not changed: records that are saved for undo must be complete.
 
-The models of the helper library leave out fields that they do not know, and its client drops the null that removes a
-channel: records that are saved for undo must be complete.
+The models of the helper library leave out unknown fields, and its client drops the null that removes a channel.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pydantic import Field, SecretStr
 from app.settings import Settings
 from app.twilio_http import Http
 
-PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before another try
+PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before each retry
 POLL = 1.0  # seconds between two polls of an operation
 MAX_POLLS = 120
 
@@ -31,7 +30,7 @@ Record = dict[str, Any]
 
 
 class SetupSettings(Settings):
-    """Without an API key, the Auth Token serves."""
+    """Settings of `agent setup`. Without an API key, requests are authenticated with the Auth Token."""
 
     api_key: str | None = Field(
         None,
@@ -88,14 +87,14 @@ class Api:
         await self.http.close()
 
     async def pause(self, seconds: float | None = None) -> None:
-        """Without a number, the time between two polls."""
+        """Sleep; by default for the time between two polls."""
         await asyncio.sleep((POLL if seconds is None else seconds) / self.pace)
 
     async def get(self, url: str, **params: Any) -> Record:
         return await self._request("GET", url, params=params)
 
     async def find(self, url: str) -> Record | None:
-        """None for a 404."""
+        """As `get`, but None for a 404."""
         try:
             return await self.get(url)
         except ApiError as error:
@@ -107,7 +106,7 @@ class Api:
         return await self._request("POST", url, data=fields)
 
     async def send_json(self, method: str, url: str, body: Record, **headers: str) -> Record:
-        """JSON."""
+        """Send a JSON body."""
         return await self._request(method, url, data=body, headers={"Content-Type": "application/json", **headers})
 
     async def delete(self, url: str) -> None:
@@ -147,7 +146,7 @@ class Api:
         raise SetupError("Twilio is still at it. Run the same command again later: it goes on from here.")
 
     async def _request(self, method: str, url: str, **more: Any) -> Record:
-        """Retries 429; a GET also after a 5xx or a network error."""
+        """Send a request. Repeats it after a 429; a GET also after a 5xx or a network error."""
         if not str(urlsplit(url).hostname).endswith(".twilio.com"):  # also for URLs taken from responses
             raise SetupError(f"{urlsplit(url).hostname} is not Twilio: it does not get the account's keys.")
         reads = method == "GET"
@@ -166,7 +165,7 @@ class Api:
         body = parsed(text)
         if not 200 <= status < 300:
             raise ApiError(method, url, status, body.get("code"), str(body.get("message", ""))[:200])
-        if status_url := body.get("statusUrl"):  # an address, or a path
+        if status_url := body.get("statusUrl"):  # a URL or a path
             body["statusUrl"] = str(httpx2.URL(url).join(str(status_url)))
         return body
 

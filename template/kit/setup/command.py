@@ -81,7 +81,7 @@ def default(
     """Without a subcommand: plan."""
     if context.invoked_subcommand is None:
         show_plan(flags, as_json, simulated)
-    elif flags or as_json or simulated:  # typer would drop them, --simulated too
+    elif flags or as_json or simulated:  # typer would ignore them, --simulated too
         typer.secho(f"Write the options after {context.invoked_subcommand}. Nothing was changed.", fg="red", err=True)
         raise typer.Exit(2)
 
@@ -128,7 +128,7 @@ def apply_command(
 
 @setup.command("verify")
 def verify_command(as_json: Json = False, simulated: Simulated = False) -> None:
-    """Prove the chain from end to end, while `agent serve` runs. Exits with 1 when a link is broken."""
+    """Verify the resources and the webhooks, while `agent serve` runs. Exits with 1 when a proof fails."""
 
     async def work(own: SetupContext) -> int:
         if simulated:

@@ -33,16 +33,16 @@ class EnvFile:
         self.path = path
 
     def line(self, name: str) -> str | None:
-        """The line that sets a variable, as it stands; None without one. The last one counts, as for dotenv."""
+        """The unchanged line that sets a variable; None without one. Of several, the last one, as dotenv does."""
         found = [line for line in self._lines() if sets(line, name)]
         return found[-1].rstrip("\r\n") if found else None
 
     def value(self, name: str) -> str:
-        """As dotenv reads it; empty without one."""
+        """The value as dotenv reads it; empty if the variable is not set."""
         return (dotenv_values(self.path, interpolate=False).get(name) or "") if self.path.exists() else ""
 
     def put(self, name: str, line: str | None) -> None:
-        """Put a line in the place of the one that sets the variable, or at the end. None takes the line away."""
+        """Replace the line that sets the variable, or append one. None removes the line."""
         lines = self._lines()
         places = [number for number, each in enumerate(lines) if sets(each, name)]
         if line is None:

@@ -17,8 +17,8 @@ class Journal:
     """Saved before and after each step.
 
     `entries` maps a resource to `created` (ids), `pending` (facts of a creation whose result is unknown), `before` and
-    `after` (changed fields of an existing resource). `env` maps a variable to its line before and
-    its value after. `choices` are the answers given.
+    `after` (changed fields of an existing resource). `env` maps a variable to its line before and its value after.
+    `choices` maps flags to the answers of the user.
     """
 
     def __init__(self, path: Path, account: str) -> None:

@@ -24,7 +24,7 @@ class ChannelSetup:
         return {}
 
     def merge_channel(self, existing: Record, wanted: Record) -> Record:
-        """Settings of a channel that the configuration already has."""
+        """The settings of a channel that the configuration already has, with those that are wanted."""
         return existing
 
     def status_callbacks(self, setup: SetupContext) -> Sequence[str]:
@@ -51,7 +51,7 @@ class Number(Resource):
         return str(record["phone_number"])
 
     async def fetch(self, id: str) -> Record | None:
-        """By SID or by number."""
+        """The phone number with this SID, or this number in E.164."""
         if id.startswith("PN"):
             return await self.api.find(f"{self.url}/{id}.json")
         return next((each for each in await self._list() if each["phone_number"] == id), None)
@@ -79,7 +79,7 @@ class Number(Resource):
         return id
 
     def notes(self, step: Step) -> Sequence[str]:
-        """Names the URL that calls go to before the change."""
+        """The URL that calls go to before the change."""
         now: Any = next((each.before for each in step.changes if each.field == "voice_url"), "")
         if not now or "demo.twilio.com" in now:
             return ()

@@ -138,7 +138,7 @@ class Resource:
         """The instances of this class; one by default."""
         return [cls(setup)]
 
-    # --- what a subclass defines -------------------------------------------------------------------------------------
+    # --- methods of subclasses ---------------------------------------------------------------------------------------
 
     def id_of(self, record: Record) -> str:
         return str(record.get("id") or record.get("sid"))
@@ -148,15 +148,15 @@ class Resource:
         return self.id_of(record)
 
     async def fetch(self, id: str) -> Record | None:
-        """By its id."""
+        """The record with this id, or None."""
         raise NotImplementedError
 
     async def search(self) -> Record | None:
-        """Find the resource by name."""
+        """Find the record by name."""
         return None
 
     async def wanted_fields(self, existing: Record | None) -> Record:
-        """Wanted fields. Values that others have added to `existing` are kept."""
+        """The fields that the record must have. Values that others have added to `existing` are kept."""
         raise NotImplementedError
 
     async def create(self, wanted: Record) -> str:
@@ -168,7 +168,7 @@ class Resource:
         raise NotImplementedError
 
     async def wait_until_ready(self, id: str) -> None:
-        """Wait until the resource is usable. Raises SetupError when it is not in time."""
+        """Wait until the resource is usable. Raises SetupError at a timeout."""
 
     async def restore(self, id: str, fields: Record) -> None:
         await self.change(id, fields)
@@ -187,10 +187,10 @@ class Resource:
         """True if two values of a field are equivalent."""
         return before == after or (not before and not after)
 
-    # --- what plan, apply, verify and undo call ----------------------------------------------------------------------
+    # --- used by plan, apply, verify and undo ------------------------------------------------------------------------
 
     async def read(self) -> Record | None:
-        """Lookup order: unfinished creation, flag, `.env`, journal, name."""
+        """The record, or None. Lookup order: unfinished creation, flag, `.env`, journal, name."""
         entry = self.setup.journal.entry(self.key)
         named = self.setup.choices.flags.get(self.flag or "")
         if (pending := entry.get("pending")) and (record := await self._read_pending(pending)):
@@ -209,7 +209,7 @@ class Resource:
         return await self.search()
 
     async def _read_pending(self, pending: Record) -> Record | None:
-        """Find a creation whose response was never read. It may take some seconds to appear."""
+        """The record of a creation whose response was lost, or None. The record may appear some seconds late."""
         if pending.get("statusUrl"):
             try:
                 return await self.fetch(self.id_from_operation(await self.api.wait_for_operation(pending)))
@@ -224,7 +224,7 @@ class Resource:
         return None
 
     async def create_and_record(self, wanted: Record) -> str:
-        """Returns the id. A request that was rejected leaves no pending creation; one whose result is unknown does."""
+        """Create the resource and return its id. The journal keeps a creation as pending if its result is unknown."""
         try:
             id = await self.create(wanted)
         except ApiError as refused:

@@ -47,7 +47,7 @@ def simulated_context(
 
 
 class Server(httpx2.AsyncBaseTransport):
-    """`agent serve`, built for each request with the ids in `.env`."""
+    """The server of the project. It is built again for each request, with the ids that `.env` has then."""
 
     def __init__(self, env_file: EnvFile, account: SimulatedAccount) -> None:
         self.env_file = env_file

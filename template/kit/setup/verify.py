@@ -1,4 +1,4 @@
-"""Verify: prove that every resource exists, is as wanted, and that Twilio reaches the server."""
+"""Verify: prove that every resource exists with the wanted fields, and that the server answers webhooks."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ VISIBLE_AFTER = 2.0  # seconds until a new conversation is listed; 1 to 4 were m
 
 @dataclass
 class Conversations(Product):
-    """`known` maps ids to conversations. `memory` has the profiles of the customers."""
+    """`records` maps ids to conversations. `memory` has the profiles of the customers."""
 
     host = "conversations.twilio.com"
     setting = "conversation_configuration_id"
@@ -42,8 +42,8 @@ class Conversations(Product):
     messages: list[dict[str, Any]] = field(default_factory=list)  # all, in order
     sent: list[dict[str, Any]] = field(default_factory=list)  # the messages that an Action has sent
     refusals: list[int] = field(default_factory=list)  # status codes of the next Actions
-    roles: dict[str, str] = field(default_factory=dict)  # of a captured address; CUSTOMER by default
-    subscriber: Callable[[dict[str, Any]], Awaitable[Any]] | None = None  # takes the webhooks
+    roles: dict[str, str] = field(default_factory=dict)  # by captured address; CUSTOMER by default
+    subscriber: Callable[[dict[str, Any]], Awaitable[Any]] | None = None  # receives the webhooks
     deliveries: Background = field(default_factory=Background)
 
     def begin(self, configuration: str, channel: str, channel_id: str, customer: str, agent: str) -> str:
@@ -120,7 +120,7 @@ class Conversations(Product):
 
     @route("POST", "/v2/Conversations/{conversation}/Participants")
     async def create_participant(self, request: Request, conversation: str) -> Answer:
-        """409 for an address that another participant has."""
+        """409 for an address of another participant."""
         get(self.records, conversation)
         wanted = [(each["channel"], each["address"]) for each in request.body["addresses"]]
         taken = [(each["channel"], each["address"]) for one in self.people[conversation] for each in one["addresses"]]
@@ -172,7 +172,7 @@ class Conversations(Product):
     # --- messages ------------------------------------------------------------------------------------------------
 
     async def simulate(self, customer: Any, event: Any) -> None:
-        """The customer writes `text` to the number of the agent: its answer has `contains`, or it is `unanswered`.
+        """The customer sends `text` to the agent. The reply must have `contains`; with `unanswered`, none may come.
 
         Raises Problem otherwise.
         """

@@ -41,7 +41,7 @@ class Flex(Product):
 
     @route("POST", "/v1/Interactions")
     async def create(self, request: Request) -> Answer:
-        """Refuses what the documentation excludes. Twilio finds some more mistakes only when it creates the task."""
+        """Rejects requests that the documentation excludes. Twilio notices some others when it creates the task."""
         channel, routing = json.loads(request.body["Channel"]), json.loads(request.body.get("Routing", "null"))
         if reason := wrong(channel, routing):
             raise BadRequest(reason)

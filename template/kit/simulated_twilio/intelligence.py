@@ -1,4 +1,4 @@
-"""Conversation Intelligence v3: operator results, and the webhook of a rule that has run."""
+"""Conversation Intelligence v3: operator results, and the webhook that a rule sends after its operators."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Intelligence(Product):
         }
 
     async def simulate(self, customer: Customer, event: Any) -> None:
-        """A rule has run: send its webhook `repeat` times, each after the app has handled the one before.
+        """Send the webhook of a rule `repeat` times, each after the app has handled the previous one.
 
         `state` are values that the app must have stored afterwards (null: none). Raises ValueError otherwise.
         """

@@ -28,7 +28,7 @@ from kit.simulated_twilio.product import (
 LOOKUP, RECALL, EXPANSION = 0.9, 0.04, 3.0  # seconds; EXPANSION when a model has to write the query
 READABLE_AFTER = 1.0  # seconds after the response to a write
 EXTRACTED_AFTER = 2.5  # seconds after a conversation has been closed
-OWN_STORE = getattr(settings(), "memory_store_id", None)  # of the project, active from the start
+OWN_STORE = getattr(settings(), "memory_store_id", None)  # the store of the project, which is active from the start
 FIELDS = {"callers", "extracts"}
 CALLER_FIELDS = {"traits", "observations", "summaries"}
 PROFILES = "/v1/Stores/{store}/Profiles"
@@ -38,7 +38,7 @@ KINDS = {"Observations": "observations", "ConversationSummaries": "summaries"}
 
 @dataclass
 class Profile:
-    """One person. Items are kept newest first; each is readable from its `visibleAt` on, a time of the clock."""
+    """The profile of a person. The newest item is the first; an item can be read from `visibleAt` (of the clock) on."""
 
     id: str
     traits: dict[str, dict[str, Any]]

@@ -15,7 +15,7 @@ LIMIT = 5  # stores of an account. Source: https://www.twilio.com/docs/conversat
 
 @dataclass
 class MemoryStores(ControlPlane):
-    """`activates` is whether a new store ever becomes ACTIVE."""
+    """New stores become ACTIVE, unless `activates` is false."""
 
     host = "memory.twilio.com"
     activates: bool = True

@@ -16,7 +16,7 @@ ACCOUNT = "/2010-04-01/Accounts/{account}"
 
 @dataclass
 class Numbers(Product):
-    """`known` maps SIDs to numbers, `applications` to TwiML applications; `status` is that of the account.
+    """`records` maps SIDs to numbers, `applications` to TwiML applications; `status` is that of the account.
 
     `bought` has the forms of the requests that bought a number.
     """
@@ -107,7 +107,7 @@ class Numbers(Product):
 
 @dataclass
 class Regions(Product):
-    """`known` maps numbers to the regions that process their calls; other numbers have no route."""
+    """`records` maps numbers to the regions that process their calls; other numbers have no route."""
 
     host = "routes.twilio.com"
     records: dict[str, str] = field(default_factory=dict)

@@ -12,13 +12,13 @@ OPERATION_TIME = 2.0  # seconds; a new resource is readable at the end of its op
 
 @dataclass
 class ControlPlane(Product):
-    """`known` maps ids to resources. New operations fail with `operation_error`, unless it is empty."""
+    """`records` maps ids to resources. New operations fail with `operation_error`, unless it is empty."""
 
     version: ClassVar[str] = "v1"
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     operation_error: str = ""
-    operations: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)  # done at, outcome
-    readable_at: dict[str, float] = field(default_factory=dict)  # by id; a resource that is not in it always is
+    operations: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)  # end time and outcome, by id
+    readable_at: dict[str, float] = field(default_factory=dict)  # by id; a resource without an entry can always be read
     created: int = 0
 
     def new_id(self, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""HTTP requests to Twilio's REST APIs, answered in this process: routing, authentication, delays and faults."""
+"""The HTTP side of Twilio's simulated REST APIs: routing, authentication, delays and faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Handler = Callable[..., Awaitable[Answer]]
 
 
 class Clock:
-    """Seconds since the account began, `pace` times as fast as the real ones. Tests stop it and advance it."""
+    """Seconds since the account was created, `pace` times as fast as real ones. Tests stop and advance the clock."""
 
     def __init__(self, pace: float) -> None:
         self.pace = pace
@@ -99,7 +99,7 @@ class Product:
         raise ValueError(f"{type(self).__name__} can be given nothing, and is given {', '.join(facts)}")
 
     async def simulate(self, customer: Any, event: Any) -> None:
-        """Do something during a conversation. Raises ValueError for an event that the product does not have."""
+        """Simulate an event during a conversation. Raises ValueError for an event that the product does not have."""
         raise ValueError(f"{type(self).__name__} has no events")
 
     async def answer(self, request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""TaskRouter: a conversation or a call that waits for a worker is a task. There are no workers here: `happens` acts."""
+"""TaskRouter. A call or conversation in a queue is a task, and `simulate` sets its outcome: there are no workers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ EVENTS = "/webhooks/taskrouter"
 TTL = "Task TTL Exceeded"
 FOREVER = 14 * 24 * 3600  # seconds that a call without a timeout waits in a queue
 
-# Of a task: its new status, the events, and their fields.
+# Each outcome of a task gives it a status, and sends events that have these fields.
 OUTCOMES: dict[str, tuple[str, list[str], dict[str, str]]] = {
     "accepted": ("assigned", ["reservation.accepted"], {"WorkerName": "Alice"}),
     "completed": ("completed", ["reservation.completed", "task.completed"], {}),
     "no_worker": ("canceled", ["workflow.timeout", "task.canceled"], {"TaskCanceledReason": TTL}),
     "hangup": ("canceled", ["task.canceled"], {"TaskCanceledReason": "hangup"}),
 }
-# Of a call in a queue: the QueueResult, when it leaves at once.
+# The QueueResult of a call that leaves its queue at once, by the event.
 QUEUE_RESULTS = {"completed": "bridged", "queue_full": "queue-full", "error": "system-error", "hangup": "hangup"}
 
 Post = Callable[[str, dict[str, str]], Awaitable[httpx2.Response | None]]
@@ -36,7 +36,7 @@ Post = Callable[[str, dict[str, str]], Awaitable[httpx2.Response | None]]
 
 @dataclass
 class TaskRouter(Product):
-    """`full` refuses the next calls; `repeats` is how often each event is sent, since Twilio may repeat one."""
+    """With `full`, the queue rejects calls. Each event is sent `repeats` times, since Twilio may repeat one."""
 
     host = "taskrouter.twilio.com"
     setting = "workflow_sid"
@@ -122,7 +122,7 @@ class TaskRouter(Product):
             await self._leave(call, QUEUE_RESULTS[event], "completed" if event == "hangup" else "in-progress")
 
     async def enqueue(self, call: Call, queue: Queue) -> None:
-        """A call enters the queue of a workflow. It becomes a task, and hears the document of the wait URL."""
+        """A call enters the queue of a workflow: create its task, and request the TwiML of the wait URL."""
         if self.full:
             await self._leave(call, "queue-full")
             return
@@ -132,7 +132,7 @@ class TaskRouter(Product):
             await call.fetch(queue.wait_url, QueueTime="0", QueuePosition="1", CallStatus="in-progress")
 
     async def _leave_by_wait_url(self, call: Call) -> None:
-        """A call whose task was cancelled stays in the queue until the wait URL says <Leave>."""
+        """A call whose task was cancelled stays in the queue until the TwiML of the wait URL has <Leave>."""
         queue = call.queue
         waited = str((queue and queue.timeout) or FOREVER)
         document = queue and queue.wait_url and await call.fetch(queue.wait_url, QueueTime=waited)

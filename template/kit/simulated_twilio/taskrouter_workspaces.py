@@ -37,7 +37,7 @@ KEYS = {
 
 @dataclass
 class Workspaces(Product):
-    """`known` maps SIDs to workspaces; `parts` maps the SID of a workspace to its resources, by kind and SID.
+    """`records` maps SIDs to workspaces; `parts` maps the SID of a workspace to its resources, by kind and SID.
 
     A worker has the SIDs of its queues in `queues`: expressions are not evaluated.
     """
@@ -50,7 +50,7 @@ class Workspaces(Product):
         self.add("Simulated", WORKSPACE)
 
     def serves(self, request: Request) -> bool:
-        """Not the tasks: they are of the product TaskRouter."""
+        """All requests but those for tasks, which the product TaskRouter serves."""
         parts = request.path.removeprefix(BASE).split("/")
         return super().serves(request) and (len(parts) < 3 or parts[2] in KINDS)
 
