@@ -152,8 +152,8 @@ class Computed(dict[str, Any]):
 
 @functools.cache
 def bringing(emitted: str) -> set[str]:
-    """The computed names, in copier/files.yml and in the registry, that decide whether a project has a file."""
-    tables = [ROOT / "copier" / "files.yml", TEMPLATE / "app" / "features.py.jinja"]
+    """The computed names that decide whether a project has a file: in the tables of files and in the registry."""
+    tables = [ROOT / "copier" / "files.yml", ROOT / "includes" / "zone.jinja", TEMPLATE / "app" / "features.py.jinja"]
     lines = [line for table in tables for line in table.read_text(encoding="utf-8").splitlines()]
     rows = [(path[1].replace(".", "/"), line) for line in lines if (path := re.search(r"'(app\.[\w.]+)'", line))]
     rows += [(path[1], line) for line in lines if (path := re.match(r" +'([\w./*-]+)': ", line))]

@@ -29,10 +29,16 @@ def edit(project: Path, *names: str) -> dict[str, bytes]:
     return {name: (project / name).read_bytes() for name in names}
 
 
-def delete(project: Path, *names: str) -> None:
+def delete(project: Path, *names: str, repository: Path | None = None) -> None:
     for name in names:
         (project / name).unlink()
-    commit(project)
+    commit(repository or project)
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{old!r} must stand once in {path.name}"
+    path.write_text(text.replace(old, new))
 
 
 def present(project: Path, *names: str) -> list[str]:
@@ -154,17 +160,12 @@ def releases(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("releases") / "template"
     shutil.copytree(folder, source)
     git(commit(source), "tag", "v1.0.0")
-    for name in [*(source / "template").rglob("*"), source / "template" / "README.md.jinja"]:
-        inside = name.relative_to(source / "template").as_posix()
-        if name.is_file() and inside.startswith(ZONE):
-            text = name.read_text()
-            comment = "{# release 2 #}\n" if name.suffix == ".jinja" else "# release 2\n"
-            name.write_text(f"{text}\n# release 2\n" if name.suffix == ".jinja" else f"{comment}{text}")
+    for path in (source / "template").rglob("*"):
+        if path.is_file() and path.relative_to(source / "template").as_posix().startswith(ZONE):
+            text = path.read_text()
+            path.write_text(f"{text}\n# release 2\n" if path.suffix == ".jinja" else f"# release 2\n{text}")
     (source / "template" / "agent" / "extra.md").write_text("Release 2.\n")
-    [table] = [path for path in source.rglob("*.yml") if "'README.md': [true, {}]," in path.read_text()]
-    table.write_text(
-        table.read_text().replace("'README.md': [true, {}],", f"'README.md': [true, {{}}],\n      {NEW_ROW}")
-    )
+    replace(source / "includes" / "zone.jinja", "'README.md': [true, {}],", f"'README.md': [true, {{}}],\n  {NEW_ROW}")
     with (source / "template" / "app" / "main.py").open("a") as end:
         end.write("\n# release 2\n")
     git(commit(source), "tag", "v2.0.0")
@@ -295,23 +296,17 @@ def test_a_project_in_a_folder_of_a_larger_repository(commands: Commands) -> Non
     project = whole / "my_copy.service"
     commands.copier("copy", "--defaults", "--vcs-ref=v1.0.0", commands.template, project, cwd=whole)
     commit(whole)
-    delete_in(whole, project, "agent/prompt.md")
+    delete(project, "agent/prompt.md", repository=whole)
     commands.update(project, change=ON)
     assert present(project, *SWITCHED, "agent/prompt.md") == SWITCHED
     commit(whole)
-    delete_in(whole, project, "agent/handoff.py")
+    delete(project, "agent/handoff.py", repository=whole)
     commands.update(project, release=2)
     assert present(project, "agent/handoff.py", "agent/prompt.md") == []
     assert_clean(whole)
     commit(whole)
     commands.update(project, change=OFF)
     assert present(project, *SWITCHED) == []
-
-
-def delete_in(repository: Path, project: Path, *names: str) -> None:
-    for name in names:
-        (project / name).unlink()
-    commit(repository)
 
 
 @pytest.mark.matrix
@@ -340,25 +335,14 @@ def test_a_renamed_file_is_an_answer(commands: Commands, releases: Path, tmp_pat
     source = tmp_path / "template"
     shutil.copytree(releases, source)
     git(source, "mv", "template/agent/texts.py.jinja", "template/agent/{{ texts_name }}.py.jinja")
-    for path in [path for path in source.rglob("*.yml") if "'agent/texts.py':" in path.read_text()]:
-        text = path.read_text()
-        assert "\nzone:\n" in text
-        question = (
-            "\ntexts_name:\n  type: str\n  ask: false\n"
-            "  default: \"{{ 'texts' if 'agent/texts.py' in zone_delivered | default([]) else 'wording' }}\"\n"
-        )
-        text = text.replace("'agent/texts.py':", "'agent/' ~ texts_name ~ '.py':", 1)
-        path.write_text(text.replace("\nzone:\n", f"{question}\nzone:\n", 1))
-    exclude = source / "copier.yml"
-    exclude.write_text(
-        exclude.read_text()
-        .replace("'agent/texts.py', ", "'agent/texts.py', 'agent/wording.py', ")
-        .replace("'agent/texts.py',\n", "'agent/texts.py', 'agent/wording.py',\n")
+    replace(source / "includes" / "zone.jinja", "'agent/texts.py':", "'agent/' ~ texts_name ~ '.py':")
+    question = (
+        "\ntexts_name:\n  type: str\n  ask: false\n"
+        "  default: \"{{ 'texts' if 'agent/texts.py' in zone_delivered | default([]) else 'wording' }}\"\n"
     )
-    for path in (source / "copier.yml", *(source / "copier").glob("*.yml")):
-        path.write_text(
-            path.read_text().replace("'project_name', 'description'", "'texts_name', 'project_name', 'description'")
-        )
+    replace(source / "copier" / "files.yml", "\nzone:\n", f"{question}\nzone:\n")
+    replace(source / "copier.yml", "'agent/texts.py', ", "'agent/texts.py', 'agent/wording.py', ")
+    replace(source / "copier" / "qualify.yml", "{% set known = [", "{% set known = ['texts_name', ")
     git(commit(source), "tag", "v3.0.0")
     commands.template = source
     both: dict[str, Any] = {"channels": "messaging"}
