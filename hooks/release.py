@@ -3,6 +3,8 @@
 python -m hooks.release prepare 0.2.0   make the entry "Unreleased" that of 0.2.0, dated today
 python -m hooks.release next            print the tag that is to be made, or nothing
 python -m hooks.release notes           print the newest entry
+
+It needs the standard library alone: the workflow runs it before anything is installed.
 """
 
 from __future__ import annotations

@@ -10,12 +10,9 @@ import pytest
 import yaml
 
 from tests.conftest import Render, commit, files, git
-from tests.pairs import each_shape_once, pairwise
 from tests.questionnaire import Answers, asked
+from tests.test_emitted import ROWS
 from tests.test_render import ALL_FILES, expected_files
-
-FEW = each_shape_once(pairwise())
-ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for row in pairwise()]
 
 
 @pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))

@@ -83,12 +83,18 @@ def machinery(tree: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def assert_clean(project: Path) -> None:
-    """No conflict marker, no .rej file, no unmerged path. What git ignores, as caches, does not count."""
+    """No conflict marker, no .rej file, no unmerged path. A marker in what git ignores, as a cache, does not count."""
     listed = git(project, "ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
     paths = [project / name for name in set(filter(None, listed)) if (project / name).is_file()]
-    assert not [path for path in paths if path.suffix == ".rej"]
+    assert not list(project.rglob("*.rej"))
     assert not [path for path in paths if b"<<<<<<< " in (body := path.read_bytes()) or b">>>>>>> " in body]
     assert "U" not in {line[:2].strip() for line in git(project, "status", "--porcelain").splitlines()}
+
+
+def assert_fresh(now: dict[str, bytes], wanted: dict[str, bytes]) -> None:
+    """Equal to a fresh copy, except for the texts of the user's files."""
+    assert machinery(now) == machinery(wanted)
+    assert own_zone(now).keys() == own_zone(wanted).keys()
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +127,9 @@ def test_a_switch_and_back_equal_fresh_copies(
     start = files(project)
     for change, target in [(after, before | after), (restored(before, after), before)]:
         update(project, **change)
-        now, wanted = files(project), fresh(target)
         assert_clean(project)
-        assert machinery(now) == machinery(wanted)
-        assert own_zone(now).keys() == own_zone(wanted).keys()
+        now, wanted = files(project), fresh(target)
+        assert_fresh(now, wanted)
         for name, body in own_zone(now).items():
             assert body == start.get(name, wanted[name]), f"{name} is the user's"
         commit(project)
@@ -150,9 +155,7 @@ def test_every_step_of_a_random_walk_equals_a_fresh_copy(
     for answers in walk[1:]:
         update(project, **asked(answers))
         assert_clean(project)
-        now, wanted = files(project), fresh(answers)
-        assert machinery(now) == machinery(wanted)
-        assert own_zone(now).keys() == own_zone(wanted).keys()
+        assert_fresh(files(project), fresh(answers))
         commit(project)
 
 

@@ -65,7 +65,7 @@ def a_reserved_name_of_a_project_that_is_not_updated(project: HealthyProject) ->
 
 
 def commit(project: HealthyProject) -> None:
-    for command in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "Start"]):
+    for command in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "Everything"]):
         who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
         subprocess.run(["git", *who, *command], cwd=project.root, check=True)
 
@@ -121,20 +121,14 @@ def a_name_of_the_agent_that_has_both_names(project: HealthyProject) -> None:
 
 def written_for(project: HealthyProject, outcome: str) -> None:
     project.answer(zone_delivered={"agent/prompt.md": {"outcome": outcome}, "README.md": {}})
-    subprocess.run(["git", "init", "-q"], cwd=project.root, check=True)
-    git_commit(project)
-
-
-def git_commit(project: HealthyProject) -> None:
-    for command in (["add", "--all"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "All"]):
-        subprocess.run(["git", *command], cwd=project.root, check=True)
+    commit(project)
 
 
 @fails("PRJ015")
 def a_prompt_that_was_written_for_another_outcome(project: HealthyProject) -> None:
     written_for(project, "customer_service")
     project.answer(zone_delivered={"agent/prompt.md": {"outcome": "outbound"}})
-    git_commit(project)
+    commit(project)
 
 
 @passes("PRJ015")
@@ -149,4 +143,4 @@ def a_prompt_that_was_committed_with_the_new_answer(project: HealthyProject) -> 
     written_for(project, "customer_service")
     project.answer(zone_delivered={"agent/prompt.md": {"outcome": "outbound"}})
     write(project.root / "agent" / "prompt.md", "You call people.\n")
-    git_commit(project)
+    commit(project)

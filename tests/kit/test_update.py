@@ -206,7 +206,7 @@ def test_an_old_name_is_still_the_same(old: str, new: str) -> None:
     try:
         module = import_module(here[0])
     except ModuleNotFoundError:
-        pytest.skip("this project has not that module")
+        pytest.skip("this project has no such module")
     assert getattr(module, here[2]) is getattr(import_module(there[0]), there[2])
 
 
