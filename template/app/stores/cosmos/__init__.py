@@ -40,14 +40,12 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from app.runtimes.azure import AzureSettings, default_credential
 from app.store import InProcess, Store
-from app.store import now as loop_time
+from app.stores.polling import poll
 from app.stores.shared import ALONE, LISTEN_TIMEOUT, REQUEST_TIMEOUT, Down, SharedStore, milliseconds
 
 log = structlog.get_logger()
 
 CONNECT_TIMEOUT = 4.0  # seconds for token, account and container; callers wait for it no longer than REQUEST_TIMEOUT
-FIRST_POLL = 0.05  # seconds between the first polls of an empty queue
-MAX_POLL = 0.8  # seconds between later polls: Cosmos DB notifies no reader, and charges for each request
 CLAIM_ATTEMPTS = 5  # for a key that exists for a write and not for a read
 RETRY_WINDOW = LISTEN_TIMEOUT + REQUEST_TIMEOUT  # seconds in which the client may repeat a change
 MAX_TAKEN = 10  # entries of a queue's list of taken messages: more than others take before a change is repeated
@@ -160,11 +158,7 @@ class CosmosStore(SharedStore):
                 return
 
     async def _pop(self, key: str, wait: float) -> str | None:
-        until, pause = loop_time() + wait, FIRST_POLL
-        while (value := await self._oldest(key)) is None and (left := until - loop_time()) > 0:
-            await asyncio.sleep(min(pause, left))
-            pause = min(1.5 * pause, MAX_POLL)
-        return value
+        return await poll(lambda: self._oldest(key), wait)
 
     async def _oldest(self, key: str) -> str | None:
         """Take the first message that has not expired and that no other worker takes."""

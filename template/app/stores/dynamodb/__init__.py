@@ -27,14 +27,12 @@ from pydantic import Field
 
 from app.runtimes.aws import AwsSettings
 from app.store import InProcess, Store
-from app.store import now as loop_time
+from app.stores.polling import poll
 from app.stores.shared import ALONE, REQUEST_TIMEOUT, Down, SharedStore, milliseconds
 
 log = structlog.get_logger()
 
 THREADS = 32  # requests at once; more of them wait for a thread, some milliseconds each
-FIRST_POLL = 0.05  # seconds between the first polls of an empty queue
-MAX_POLL = 0.8  # seconds between later polls: DynamoDB notifies no reader, and charges for each request
 MAX_BYTES = 390_000  # an item of DynamoDB may have 400 KB
 
 Item = dict[str, dict[str, Any]]
@@ -102,11 +100,7 @@ class DynamoDBStore(SharedStore):
         await self._request("put_item", Item=message_key | content(value, seconds))
 
     async def _pop(self, key: str, wait: float) -> str | None:
-        until, pause = loop_time() + wait, FIRST_POLL
-        while (value := await self._oldest(key)) is None and (left := until - loop_time()) > 0:
-            await asyncio.sleep(min(pause, left))
-            pause = min(1.5 * pause, MAX_POLL)
-        return value
+        return await poll(lambda: self._oldest(key), wait)
 
     async def _oldest(self, key: str) -> str | None:
         """Take the first message that has not expired and that no other worker takes."""

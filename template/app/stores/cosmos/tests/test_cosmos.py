@@ -26,8 +26,6 @@ from app.environment import problem
 from app.registry import STORE
 from app.store import InProcess
 from app.stores.cosmos import (
-    FIRST_POLL,
-    MAX_POLL,
     MAX_TAKEN,
     RETRY_WINDOW,
     CosmosSettings,
@@ -36,6 +34,7 @@ from app.stores.cosmos import (
     value_id,
 )
 from app.stores.cosmos.tests.cosmos_server import CONTAINER, DATABASE, CosmosServer
+from app.stores.polling import FIRST_POLL, MAX_POLL
 from app.stores.shared import OUTAGE_PAUSE
 from app.stores.tests.shared_store import PASSWORD, REQUEST_TIMEOUT, EverySharedStore, PatientStores, check_pauses
 from kit import defaults

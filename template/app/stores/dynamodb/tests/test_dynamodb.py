@@ -19,7 +19,8 @@ from app.environment import problem
 from app.registry import STORE
 from app.runtimes.aws.tests.deployed import RESOURCES, many, statements
 from app.store import InProcess
-from app.stores.dynamodb import FIRST_POLL, MAX_POLL, DynamoDBStore
+from app.stores.dynamodb import DynamoDBStore
+from app.stores.polling import FIRST_POLL, MAX_POLL
 from app.stores.tests.shared_store import PASSWORD, EverySharedStore, check_pauses
 from kit import defaults
 from kit.plugin import Begin
