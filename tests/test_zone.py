@@ -114,9 +114,12 @@ def test_an_update_says_which_files_came_and_which_are_out_of_step(project: Path
     assert "agent/phrases.py is yours and stays as it is: it was written for languages=en-US." in said
     assert "tests/test_agent.py" not in said
     commit(project)
-    said = Commands(project.parent).update(project, "-d", "routing=skills", "-d", "level=4")
-    assert "agent/routing.yml is yours and stays as it is: it was written for routing=fifo." in said
+    said = Commands(project.parent).update(project, "-d", "languages=[fr-FR]", "-d", "level=4")
+    assert "agent/handoff.py is yours and stays as it is: it was written for languages=es-MX." in said
     assert "outcome" not in said and "is new" not in said
+    commit(project)
+    said = Commands(project.parent).update(project, "-d", "routing=skills")
+    assert 'ROUTING = "skills"' in (project / "app" / "config.py").read_text() and "stays as it is" not in said
     commit(project)
     said = Commands(project.parent).update(project, "-d", "level=1")
     assert "`git restore agent/handoff.py` brings yours back" in said

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
+from app import config
 from app.escalation.record import Hints, Payload, Strict
 
 TOKEN = re.compile(
@@ -63,11 +64,23 @@ class Routing(Strict):
 
 
 def load(path: Path) -> Routing:
-    """Raises RoutingError for the first part that TaskRouter would refuse or never match."""
+    """The routing of that file, or with the answer routing=fifo only its default queue.
+
+    Raises RoutingError for the first part that TaskRouter would refuse or never match.
+    """
     try:
-        return read(yaml.safe_load(path.read_text(encoding="utf-8")))
+        routing = read(yaml.safe_load(path.read_text(encoding="utf-8")))
     except yaml.YAMLError as error:
         raise RoutingError(f"{path.name}: not YAML ({' '.join(str(error).split())}): correct it there") from None
+    return routing if config.ROUTING == "skills" else first_in_first_out(routing)
+
+
+def first_in_first_out(routing: Routing) -> Routing:
+    """One queue and no rules: each task waits in the default queue."""
+    queues = {name: workers for name, workers in routing.queues.items() if name == routing.workflow.default}
+    return routing.model_copy(
+        update={"queues": queues, "workflow": routing.workflow.model_copy(update={"filters": []})}
+    )
 
 
 def read(data: Any) -> Routing:

@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+from app import config
 from app.escalation import EVENTS
 from app.escalation.routing import load, workflow_configuration
 from kit.defaults import PUBLIC_URL, settings
@@ -48,6 +49,11 @@ def routes(project: HealthyProject, queue: str) -> None:
     part(project, "Workflows")["configuration"] = json.dumps(own)
 
 
+def routes_by_skill(project: HealthyProject) -> None:
+    project.answer(routing="skills")
+    project.patch.setattr(config, "ROUTING", "skills")
+
+
 @fails("ESC001")
 def a_rule_with_an_unknown_attribute(project: HealthyProject) -> None:
     path = project.root / "agent" / "routing.yml"
@@ -56,6 +62,7 @@ def a_rule_with_an_unknown_attribute(project: HealthyProject) -> None:
 
 @fails("ESC002")
 def the_last_queue_comes_too_late(project: HealthyProject) -> None:
+    routes_by_skill(project)
     targets = "[{queue: everyone, timeout: 400}, {queue: everyone}]"
     slow = f"filters: [{{name: Slow, expression: vip == true, targets: {targets}}}]"
     workflow = (
@@ -121,14 +128,16 @@ def a_queue_of_another_workflow(project: HealthyProject) -> None:
 
 @fails("ESC008")
 def a_rule_that_was_not_applied(project: HealthyProject) -> None:
+    routes_by_skill(project)
     path = project.root / "agent" / "routing.yml"
     targets = "[{queue: everyone}]"
     rule = f"filters:\n    - {{name: Late, expression: vip == true, targets: {targets}}}\n"
-    path.write_text(re.sub(r"filters:( \[\])?\n", rule, path.read_text(encoding="utf-8")))
+    path.write_text(path.read_text(encoding="utf-8").replace("filters:\n", rule))
 
 
 @fails("ESC008")
 def a_queue_that_was_not_created(project: HealthyProject) -> None:
+    routes_by_skill(project)
     path = project.root / "agent" / "routing.yml"
     path.write_text(path.read_text(encoding="utf-8").replace("queues:\n", "queues:\n  late: 1 == 1\n"))
 

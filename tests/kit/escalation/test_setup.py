@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app import config
 from app.registry import CHANNELS
 from kit import defaults
 from kit.setup.api import SetupError
@@ -48,7 +49,8 @@ class OwnRouting(Account):
 
 
 @pytest.fixture
-def account(tmp_path: Path) -> OwnRouting:
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OwnRouting:
+    monkeypatch.setattr(config, "ROUTING", "skills")
     return OwnRouting(tmp_path)
 
 
@@ -93,6 +95,20 @@ async def test_a_change_of_routing_is_applied(account: OwnRouting) -> None:
     left = [each["resource"] for each in await account.undo() if each["action"] == "left"]
     assert left == ["queue invoices"], "its workflow is gone"
     assert state_of(account.simulated) == before
+
+
+async def test_first_in_first_out_needs_one_queue(account: OwnRouting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer decides, with the same routing.yml; a change of the answer is applied."""
+    monkeypatch.setattr(config, "ROUTING", "fifo")
+    planned = await account.plan()
+    assert [name for name in planned if name.startswith("queue ")] == ["queue everyone"]
+    await account.apply()
+    (workspace,) = [sid for sid, parts in account.simulated.workspaces.parts.items() if parts["Workflows"]]
+    assert workflow(account, workspace)["filters"] == []
+    assert await account.broken() == []
+    monkeypatch.setattr(config, "ROUTING", "skills")
+    planned = await account.plan()
+    assert (planned["queue billing"], planned["queue everyone"], planned["workflow"]) == ("create", "keep", "change")
 
 
 async def test_numbers_that_come_back_as_text_are_the_same(account: OwnRouting) -> None:
