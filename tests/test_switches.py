@@ -26,6 +26,15 @@ SWITCHES: list[tuple[Answers, Answers]] = [
     ({"outcome": "outbound"}, {"path": "aws", "outcome": "commerce", "session_store": "dynamodb"}),
     ({"path": "azure"}, {"path": "manual", "fallback_provider": "anthropic"}),
 ]
+OWN_REACTIONS = '''"""No reaction of the example is left."""
+
+from app import Session
+from app.signals import Sentiment
+
+
+async def on_sentiment(signal: Sentiment, session: Session) -> None:
+    session.state["mood"] = signal.label
+'''
 OWN_TOOLS = '''"""The tools of a tea shop."""
 
 
@@ -36,9 +45,12 @@ async def price(tea: str) -> str:
 
 
 def used(project: Path) -> Path:
-    """A project of which a team has replaced the prompt and the tools, and deleted an example."""
+    """A project of which a team has replaced the prompt, the tools and the reactions, and deleted an example."""
     (project / "agent" / "prompt.md").write_text("You are Ada. You sell tea.\n")
     (project / "agent" / "tools.py").write_text(OWN_TOOLS)
+    if (project / "agent" / "reactions.py").exists():
+        (project / "agent" / "reactions.py").write_text(OWN_REACTIONS)
+        (project / "tests" / "test_reactions.py").unlink()
     sorted((project / "scenarios").glob("*.yml"))[0].unlink()
     return commit(project)
 
