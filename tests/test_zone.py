@@ -109,7 +109,7 @@ def test_a_file_of_the_users_at_that_place_stays(project: Path, update: Update) 
 def test_an_update_says_which_files_came_and_which_are_out_of_step(project: Path) -> None:
     change = ["-d", "level=4", "-d", "outcome=outbound", "-d", "languages=[es-MX]"]
     said = Commands(project.parent).update(project, *change)
-    assert "agent/handoff.py is new, and yours from now on" in said
+    assert "agent/handoff.py is new unless you had it, and yours from now on" in said
     assert "agent/prompt.md is yours and stays as it is: it was written for outcome=customer_service." in said
     assert "agent/phrases.py is yours and stays as it is: it was written for languages=en-US." in said
     assert "tests/test_agent.py" not in said
