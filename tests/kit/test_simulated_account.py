@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import httpx2
 import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
@@ -61,6 +62,13 @@ async def test_a_wrong_auth_token_is_rejected(account: SimulatedAccount) -> None
     with pytest.raises(TwilioRestException) as error:
         await stranger.taskrouter.v1.workspaces("WS" + "0" * 32).fetch_async()
     assert error.value.status == 401
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer token"}])
+async def test_a_request_without_credentials_is_rejected(account: SimulatedAccount, headers: dict[str, str]) -> None:
+    async with httpx2.AsyncClient(transport=account.transport, headers=headers) as http:
+        answer = await http.get("https://taskrouter.twilio.com/v1/Workspaces")
+    assert answer.status_code == 401 and answer.json()["code"] == 20003
 
 
 async def test_a_conversation_has_the_librarys_field_names(account: SimulatedAccount) -> None:

@@ -198,10 +198,11 @@ class Transport(httpx2.AsyncBaseTransport):
         return httpx2.Response(status, headers=headers, json=answer) if answer is not None else httpx2.Response(status)
 
     async def answer(self, sent: httpx2.Request) -> Answer:
-        url, content, authorization = sent.url, sent.content.decode(), sent.headers.get("Authorization", "")
+        url, content = sent.url, sent.content.decode()
+        scheme, _, credentials = sent.headers.get("Authorization", "").partition(" ")
         if url.host not in self.products:
             raise httpx2.ConnectError(f"{url.host} is not simulated")
-        if authorization.removeprefix("Basic ") and b64decode(authorization[6:]).decode() not in self.keys:
+        if scheme != "Basic" or b64decode(credentials).decode() not in self.keys:
             return ApiError(401, "Authenticate", 20003).answer
         body: Any = {name: values[-1] for name, values in parse_qs(content, keep_blank_values=True).items()}
         if sent.headers.get("Content-Type", "").startswith("application/json"):

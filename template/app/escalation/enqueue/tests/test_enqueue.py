@@ -846,7 +846,9 @@ def test_routing_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
 
 
 async def asked(account: SimulatedAccount, method: str, path: str, **form: str) -> Any:
-    async with httpx2.AsyncClient(transport=account.transport) as http:
+    async with httpx2.AsyncClient(
+        transport=account.transport, auth=(defaults.ACCOUNT_SID, defaults.AUTH_TOKEN)
+    ) as http:
         answer = await http.request(method, f"https://taskrouter.twilio.com{path}", data=form or None)
     assert answer.status_code in (200, 201)
     return answer.json()
