@@ -65,8 +65,9 @@ def command(name: str, conversation: Callable[..., Coroutine[Any, Any, int]]) ->
         raise typer.Exit(code)
 
     run.__name__ = name
-    verb = {"call": "Talk to", "text": "Text"}[name]
-    run.__doc__ = f"{verb} the agent in this terminal. Needs no account; with a model key the real model answers."
+    run.__doc__ = (
+        f"{name.capitalize()} the agent in this terminal. Needs no account; with a model key the real model answers."
+    )
     return run
 
 

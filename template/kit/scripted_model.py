@@ -144,7 +144,8 @@ def arguments_for(schema: dict[str, Any], user_text: str) -> dict[str, Any] | No
         return None
     kinds = {name: schema["properties"][name].get("type", "string") for name in required}
     return {
-        name: int(value) if kinds[name] == "integer" else value for name, value in zip(required, found, strict=False)
+        name: int(value.replace("-", "")) if kinds[name] == "integer" else value
+        for name, value in zip(required, found, strict=False)
     }
 
 

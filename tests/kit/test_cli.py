@@ -21,7 +21,7 @@ from app import config
 from app.__main__ import app as server
 from app.registry import modules
 from kit import cli, start_pytest
-from kit.conventions import commands
+from kit.conventions import command, commands
 from kit.plugin import silence_logs
 from kit.selftest import MANY
 
@@ -229,6 +229,13 @@ def names(application: typer.Typer) -> set[str]:
 
 def test_the_commands_are_listed() -> None:
     assert names(cli.app) >= {"serve", "scenario", "selftest", "doctor", "setup"}
+
+
+def test_the_conversation_of_any_channel_can_be_a_command() -> None:
+    async def converse(models: list[Any], name: str, *, local: bool) -> int:
+        return 0
+
+    assert str(command("page", converse).__doc__).startswith("Page the agent in this terminal.")
 
 
 def test_the_commands_of_the_folders_are_those_of_the_server() -> None:

@@ -109,6 +109,7 @@ def test_the_echo_model_invents_no_arguments() -> None:
     schema = {"properties": {"a": {"type": "string"}, "b": {"type": "integer"}}, "required": ["a", "b"]}
     assert arguments_for(schema, "only 1") is None
     assert arguments_for(schema, "12-3 and 45") == {"a": "12-3", "b": 45}
+    assert arguments_for(schema, "12-3 and 4-5") == {"a": "12-3", "b": 45}
 
 
 async def test_a_text_that_no_rule_matches_is_a_model_error(begin: Begin) -> None:
