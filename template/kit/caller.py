@@ -322,7 +322,8 @@ class Call(WebhookSender):
             SILENCE_TIMEOUT,
         )
         if turn.total is None:
-            raise Problem(f"the line went dead before {turn.user_text!r} was answered")
+            dead = f"the line went dead before {turn.user_text!r} was answered"
+            raise Problem("; ".join([dead, *self.problems]))
         if not turn.text.strip() and turn.heard_text is None:
             raise Problem(f"silence in answer to {turn.user_text!r}")
         if self.problems:
@@ -358,6 +359,8 @@ class Call(WebhookSender):
             self._socket = None
         except (Problem, ValueError) as error:
             self.problems.append(str(error))
+        except Exception as error:  # nobody awaits this task: whoever waits for the agent raises it
+            self.problems.append(f"{type(error).__name__}: {error}")
 
     def _check(self, text: str) -> dict[str, Any] | None:
         try:

@@ -44,7 +44,7 @@ async def typed_lines(
 ) -> AsyncGenerator[AsyncIterator[str]]:
     """The lines typed in the terminal, and `last` after Ctrl-D; or the lines of stdin if it is not a terminal.
 
-    `options` are those of `PromptSession`.
+    `options` are those of `PromptSession`. Raises what the terminal raises.
     """
     if not sys.stdin.isatty():
         yield _piped()
@@ -62,17 +62,20 @@ async def typed_lines(
         except (EOFError, KeyboardInterrupt):
             entered.put_nowait(last)
 
-    async def lines() -> AsyncIterator[str]:
+    async def lines(entering: asyncio.Task[None]) -> AsyncIterator[str]:
         while not is_over():
-            if entered.empty():
-                await asyncio.sleep(0.05)
-            else:
+            if not entered.empty():
                 yield entered.get_nowait()
+            elif entering.done():
+                entering.result()
+                return
+            else:
+                await asyncio.sleep(0.05)
 
     with patch_stdout(raw=True):
         entering = asyncio.create_task(enter())
         try:
-            yield lines()
+            yield lines(entering)
         finally:
             entering.cancel()
             await asyncio.wait([entering])

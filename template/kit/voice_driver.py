@@ -38,6 +38,9 @@ class VoiceDriver(Driver):
         driver.remarks = " ".join([*call.remarks, call.farewell])
 
     async def takes(self, step: Step) -> Reply:
+        """The reply is that of a turn, the greeting of a connection, or what was said between two turns."""
+        call = self.call
+        remarks, farewell = len(call.remarks), len(call.farewell)
         turn = await self._act(step)
         if self.screen:
             await self._show(self.screen, turn, step.interrupt_after or step.hangup_after or "")
@@ -50,7 +53,11 @@ class VoiceDriver(Driver):
             await self.call.hears_reply(turn)
             if self.call.session.ending:
                 await self.call.wait_for_end()
-        return Reply(turn.text, turn.first, turn.tools) if turn else Reply(self.call.greeting)
+        if turn:
+            return Reply(turn.text, turn.first, turn.tools)
+        connected = (step.answer or step.drop) and not call.ended_by
+        between = [*call.remarks[remarks:], call.farewell[farewell:].strip()]
+        return Reply(" ".join(filter(None, [*between, call.greeting if connected else ""])))
 
     async def ends(self) -> None:
         await self.call.hangs_up()

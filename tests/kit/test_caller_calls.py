@@ -162,6 +162,34 @@ async def test_an_action_that_answers_no_twiml_is_a_problem() -> None:
             await call.wait_for_end()
 
 
+ENDS = [{"type": "text", "token": "Bye.", "last": True}, {"type": "end"}]
+
+
+@pytest.mark.parametrize("frames", [ENDS, [{"type": "text", "token": "Bye."}, {"type": "end"}]], ids=["said", "cut off"])
+async def test_an_error_of_the_reader_is_a_problem(frames: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def serving(websocket: WebSocket) -> None:
+        for frame in frames:
+            await websocket.send_json(frame)
+
+    async def broken(*_: Any, **__: Any) -> str:
+        raise ConnectionResetError("the app has closed the connection")
+
+    monkeypatch.setattr("kit.caller.Call._action", broken)
+    with pytest.raises(Problem, match="ConnectionResetError: the app has closed the connection"):
+        async with dial_app(fake(serving)) as call:
+            await call.says("Hello")
+            await call.wait_for_end()
+
+
+async def test_a_dead_line_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def serving(websocket: WebSocket) -> None:
+        await websocket.send_json({"type": "end"})
+
+    with pytest.raises(Problem, match=r"the line went dead before 'Hello' was answered; the TwiML is wrong"):
+        async with dial_app(fake(serving, action="")) as call:
+            await call.says("Hello")
+
+
 async def test_a_call_that_the_agent_does_not_end_is_a_problem(call: Call, time_out: Callable[[], None]) -> None:
     time_out()
     with pytest.raises(Problem, match="did not end"):

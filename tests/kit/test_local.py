@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from kit import network_guard as guard
 from kit.network_guard import NetworkBlocked
 from kit.scripted_model import arguments_for, echo_model, scripted
+from kit.terminal import typed_lines
 from kit.testing import Begin
 
 REMOTE = "192.0.2.1"  # reserved for documentation
@@ -125,3 +127,41 @@ async def test_the_first_matching_rule_is_used(begin: Begin) -> None:
 def test_a_misspelt_rule_is_an_error() -> None:
     with pytest.raises(ValueError, match="sayz"):
         scripted({"sayz": "Hi."})
+
+
+# --- typed lines ----------------------------------------------------------------------------------------------------
+
+
+class Prompt:
+    """A PromptSession that gives these lines, then raises."""
+
+    def __init__(self, lines: list[str], end: BaseException) -> None:
+        self.lines = lines
+        self.end = end
+
+    async def prompt_async(self, prompt: str) -> str:
+        await asyncio.sleep(0)
+        if self.lines:
+            return self.lines.pop(0)
+        raise self.end
+
+
+async def typed(monkeypatch: pytest.MonkeyPatch, lines: list[str], end: BaseException) -> list[str]:
+    """What a conversation that never ends by itself reads from a terminal."""
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("prompt_toolkit.PromptSession", lambda **_: Prompt(lines, end))
+    found = []
+    async with asyncio.timeout(5), typed_lines("you  ", "/quit") as entered:
+        async for line in entered:
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("end", [EOFError(), KeyboardInterrupt()], ids=repr)
+async def test_typed_lines_end_with_the_last_one(monkeypatch: pytest.MonkeyPatch, end: BaseException) -> None:
+    assert await typed(monkeypatch, ["Hello", " there "], end) == ["Hello", "there", "/quit"]
+
+
+async def test_a_terminal_that_breaks_ends_the_lines_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OSError, match="no terminal"):
+        await typed(monkeypatch, ["Hello"], OSError("no terminal"))

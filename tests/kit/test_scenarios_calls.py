@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app import Session
+from app.capability import Capability
 from kit.testing import play
 from tests.kit.test_scenarios import path, played, silence, write
 
@@ -45,4 +50,44 @@ async def test_a_caller_hangs_up_in_the_middle_of_a_reply(path: Path) -> None:
     model = "model:\n  - {says: One two three four five, word_delay: 0.02}\n"
     turns = "turns:\n  - {caller: Hello, hangup_after: One two, expect: {forgets: five}}\n"
     write(path, f"{model}{turns}expect: {{ended_by: caller}}\n")
+    assert (await play(path)).failures == []
+
+
+GREETS = "model: [{says: Yes.}]\nturns:\n  - {answer: true, expect: {phrase: GREETING}}\n"
+
+
+@pytest.mark.parametrize("step", ["silence: 0.1", "hangup: true"])
+async def test_a_step_without_a_reply_is_not_checked_against_the_greeting(path: Path, step: str) -> None:
+    write(path, f"{GREETS}  - {{{step}, expect: {{phrase: GREETING}}}}\n")
+    assert (await play(path)).failures == [f"turn 2: GREETING is missing in {''!r}"]
+
+
+async def test_words_between_two_turns_are_the_reply_to_a_silence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reminding(Capability):
+        def tools(self, session: Session) -> list[Callable[..., Any]]:
+            async def remind() -> str:
+                """Remind the caller."""
+
+                async def later() -> None:
+                    while session.turn and not session.turn.complete:
+                        await asyncio.sleep(0.002)
+                    await asyncio.sleep(0.05)
+                    await session.say("Are you still there?")
+
+                tasks.append(asyncio.create_task(later()))
+                return "I will."
+
+            return [remind]
+
+    tasks: list[asyncio.Task[None]] = []
+    monkeypatch.setattr("app.registry.CAPABILITIES", [Reminding])
+    steps = "  - {caller: Remind me}\n  - {silence: 60, expect: {contains: still there, absent: help}}\n"
+    write(path, f"model: [{{calls: {{remind: {{}}}}}}]\nturns:\n{steps}")
+    monkeypatch.setattr("kit.caller.Call.stays_silent", lambda call, seconds: asyncio.sleep(0.5))
+    assert (await play(path)).failures == []
+
+
+async def test_a_drop_is_checked_against_the_greeting_that_follows(path: Path) -> None:
+    steps = "  - {drop: true, expect: {phrase: RECONNECTED}}\n  - {drop: true, expect: {phrase: UNAVAILABLE}}\n"
+    write(path, f"{GREETS}{steps}")
     assert (await play(path)).failures == []
