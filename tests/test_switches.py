@@ -26,7 +26,18 @@ SWITCHES: list[tuple[Answers, Answers]] = [
     ({"outcome": "outbound"}, {"path": "aws", "outcome": "commerce", "session_store": "dynamodb"}),
     ({"path": "azure"}, {"path": "manual", "fallback_provider": "anthropic"}),
 ]
-OWN_REACTIONS = '''"""No reaction of the example is left."""
+OWN = {
+    "handoff": '''"""No condition of the example is left."""
+
+SENSITIVE: list[str] = []
+FAILURES = 0
+WAY_OUT = "callback"
+''',
+    "phrases": '''"""Only the greeting is the team's."""
+
+GREETING = "Tea shop. What would you like?"
+''',
+    "reactions": '''"""No reaction of the example is left."""
 
 from app import Session
 from app.signals import Sentiment
@@ -34,23 +45,26 @@ from app.signals import Sentiment
 
 async def on_sentiment(signal: Sentiment, session: Session) -> None:
     session.state["mood"] = signal.label
-'''
-OWN_TOOLS = '''"""The tools of a tea shop."""
+''',
+    "texts": '''"""No text is the team's."""
+''',
+    "tools": '''"""The tools of a tea shop."""
 
 
 async def price(tea: str) -> str:
     """Say what a tea costs."""
     return f"A packet of {tea} costs four euros."
-'''
+''',
+}
 
 
 def used(project: Path) -> Path:
-    """A project of which a team has replaced the prompt, the tools and the reactions, and deleted an example."""
+    """A project of which a team has replaced the prompt and the modules, and deleted two examples."""
     (project / "agent" / "prompt.md").write_text("You are Ada. You sell tea.\n")
-    (project / "agent" / "tools.py").write_text(OWN_TOOLS)
-    if (project / "agent" / "reactions.py").exists():
-        (project / "agent" / "reactions.py").write_text(OWN_REACTIONS)
-        (project / "tests" / "test_reactions.py").unlink()
+    for path in project.glob("agent/*.py"):
+        if path.stem in OWN:
+            path.write_text(OWN[path.stem])
+    (project / "tests" / "test_reactions.py").unlink(missing_ok=True)
     sorted((project / "scenarios").glob("*.yml"))[0].unlink()
     return commit(project)
 

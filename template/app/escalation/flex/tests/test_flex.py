@@ -61,6 +61,12 @@ def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.escalation.flex.EVENT_WAIT", 0.0)
 
 
+@pytest.fixture(autouse=True)
+def sensitive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another list than that of agent/handoff.py, which may be empty."""
+    monkeypatch.setattr(handoff, "SENSITIVE", ["lawyer"])
+
+
 @pytest.fixture
 def followed_up(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The arguments of each call of `follow_up` of agent/handoff.py."""
@@ -498,9 +504,11 @@ async def test_a_signal_lets_the_agent_finish(reach: Reach) -> None:
     assert customer.unread() == ["A long story.", handoff.CONNECTING]
 
 
-async def test_negative_sentiment_of_messages_transfers_to_a_human(reach: Reach) -> None:
+async def test_negative_sentiment_of_messages_transfers_to_a_human(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only where the project has level 3."""
-    pytest.importorskip("app.intelligence")
+    monkeypatch.setattr("app.intelligence.own_reactions", pytest.importorskip("app.intelligence.fake"))
     customer = await reach()
     await says(customer, "Hello")
     configuration = {"id": defaults.settings().model_dump()["intelligence_configuration_id"]}
