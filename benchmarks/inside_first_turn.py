@@ -110,12 +110,9 @@ def answer_httpx(simulated: SimulatedAccount) -> None:
         return httpx.Response(200, json=configuration, request=request)
 
     async def later(self: Any, request: httpx.Request) -> httpx.Response:
-        url, headers = httpx2.URL(str(request.url)), request.headers
-        body = (await request.aread()).decode()
-        status, answer = await simulated.transport.answer(
-            request.method, url, headers.get("Authorization", ""), headers.get("Content-Type", ""), body
-        )
-        return httpx.Response(status, json=answer, request=request)
+        sent = httpx2.Request(request.method, str(request.url), headers=request.headers, content=await request.aread())
+        answer = await simulated.transport.handle_async_request(sent)
+        return httpx.Response(answer.status_code, content=await answer.aread(), request=request)
 
     httpx.HTTPTransport.handle_request = at_start  # type: ignore[method-assign]
     httpx.AsyncHTTPTransport.handle_async_request = later  # type: ignore[method-assign]
