@@ -50,17 +50,17 @@ class InProcess(Store):
     """The store of one worker, in its memory. It expires by the clock of the event loop, which tests control."""
 
     def __init__(self) -> None:
-        self._values: dict[str, tuple[str, float]] = {}
-        self._queues: dict[str, list[tuple[str, float]]] = {}
+        self.values: dict[str, tuple[str, float]] = {}
+        self.queues: dict[str, list[tuple[str, float]]] = {}
         self._pushed = asyncio.Condition()
         self._sweep_at = SWEEP_THRESHOLD
 
     async def get(self, key: str) -> str | None:
-        value, until = self._values.get(key, (None, 0.0))
+        value, until = self.values.get(key, (None, 0.0))
         return value if now() < until else None
 
     async def put(self, key: str, value: str, seconds: float) -> None:
-        self._values[key] = (value, now() + seconds)
+        self.values[key] = (value, now() + seconds)
         self._sweep()
 
     async def claim(self, key: str, seconds: float) -> bool:
@@ -70,10 +70,10 @@ class InProcess(Store):
         return True
 
     async def release(self, key: str) -> None:
-        self._values.pop(key, None)
+        self.values.pop(key, None)
 
     async def push(self, key: str, value: str, seconds: float) -> None:
-        self._queues.setdefault(key, []).append((value, now() + seconds))
+        self.queues.setdefault(key, []).append((value, now() + seconds))
         self._sweep()
         async with self._pushed:
             self._pushed.notify_all()
@@ -88,22 +88,22 @@ class InProcess(Store):
             return None
 
     def _oldest(self, key: str) -> str | None:
-        queue = self._queues.get(key, [])
+        queue = self.queues.get(key, [])
         while queue:
             value, until = queue.pop(0)
             if not queue:
-                del self._queues[key]
+                del self.queues[key]
             if now() < until:
                 return value
         return None
 
     def _sweep(self) -> None:
         """Remove expired keys, once there are many."""
-        if len(self._values) + len(self._queues) <= self._sweep_at:
+        if len(self.values) + len(self.queues) <= self._sweep_at:
             return
-        self._values = {key: kept for key, kept in self._values.items() if now() < kept[1]}
-        self._queues = {key: queue for key, queue in self._queues.items() if now() < queue[-1][1]}
-        self._sweep_at = max(SWEEP_THRESHOLD, 2 * (len(self._values) + len(self._queues)))
+        self.values = {key: kept for key, kept in self.values.items() if now() < kept[1]}
+        self.queues = {key: queue for key, queue in self.queues.items() if now() < queue[-1][1]}
+        self._sweep_at = max(SWEEP_THRESHOLD, 2 * (len(self.values) + len(self.queues)))
 
 
 def now() -> float:

@@ -110,4 +110,4 @@ class TestInProcess(EveryStore):
         fill: Callable[[str, str, float], Awaitable[None]] = getattr(store, keep)
         for number in range(100):
             await fill(str(number), "x", 0)
-        assert len(store._values) + len(store._queues) <= 11
+        assert len(store.values) + len(store.queues) <= 11

@@ -128,9 +128,9 @@ class CosmosStore(SharedStore):
         await self._connected()
         await self.items.upsert_item(item)
 
-    async def _claim(self, key: str, seconds: float) -> bool:
+    async def _claim(self, key: str, value: str, seconds: float) -> bool:
         mine = uuid4().hex  # recognizes our claim when the client has sent it twice
-        item = {"id": value_id(key), **content("", seconds), "claim": mine}
+        item = {"id": value_id(key), **content(value, seconds), "claim": mine}
         for _ in range(CLAIM_ATTEMPTS):
             if await self._create(item):
                 return True
@@ -186,6 +186,7 @@ class CosmosStore(SharedStore):
         return "ConnectionError" if no_answer else super()._reason(error)
 
     async def close(self) -> None:
+        await super().close()
         if self.connecting:
             self.connecting.cancel()
             await asyncio.wait([self.connecting])

@@ -28,7 +28,7 @@ from pydantic import Field
 from app.runtimes.aws import AwsSettings
 from app.store import InProcess, Store
 from app.stores.polling import poll
-from app.stores.shared import ALONE, REQUEST_TIMEOUT, Down, SharedStore, milliseconds
+from app.stores.shared import ALONE, REQUEST_TIMEOUT, STAMP, Down, SharedStore, milliseconds
 
 log = structlog.get_logger()
 
@@ -68,7 +68,6 @@ class DynamoDBStore(SharedStore):
             ),
         )
         self.threads = ThreadPoolExecutor(THREADS, "dynamodb")
-        self.last = 0
 
     @classmethod
     def build(cls, settings: Any) -> Store:
@@ -82,11 +81,11 @@ class DynamoDBStore(SharedStore):
     async def _put(self, key: str, value: str, seconds: float) -> None:
         await self._request("put_item", Item=value_key(key) | content(value, seconds))
 
-    async def _claim(self, key: str, seconds: float) -> bool:
+    async def _claim(self, key: str, value: str, seconds: float) -> bool:
         mine = {"claim": {"S": uuid4().hex}}  # recognizes our claim when the client has sent it twice
         return await self._on_condition(
             "put_item",
-            Item=value_key(key) | content("", seconds) | mine,
+            Item=value_key(key) | content(value, seconds) | mine,
             ConditionExpression="attribute_not_exists(pk) OR expires <= :now OR claim = :mine",
             ExpressionAttributeValues={":now": {"N": str(now())}, ":mine": mine["claim"]},
         )
@@ -95,8 +94,7 @@ class DynamoDBStore(SharedStore):
         await self._request("delete_item", Key=value_key(key))
 
     async def _push(self, key: str, value: str, seconds: float) -> None:
-        self.last = max(self.last + 1, time.time_ns())
-        message_key = {"pk": {"S": f"queue:{key}"}, "sk": {"S": f"{self.last:020}:{uuid4().hex}"}}
+        message_key = {"pk": {"S": f"queue:{key}"}, "sk": {"S": f"{value[:STAMP]}:{uuid4().hex}"}}
         await self._request("put_item", Item=message_key | content(value, seconds))
 
     async def _pop(self, key: str, wait: float) -> str | None:
@@ -127,6 +125,7 @@ class DynamoDBStore(SharedStore):
         return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else super()._reason(error)
 
     async def close(self) -> None:
+        await super().close()
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.client.close()
 

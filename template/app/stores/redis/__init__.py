@@ -84,8 +84,8 @@ class RedisStore(SharedStore):
     async def _put(self, key: str, value: str, seconds: float) -> None:
         await self.redis.set(self._value(key), value, px=milliseconds(seconds))
 
-    async def _claim(self, key: str, seconds: float) -> bool:
-        return bool(await self.redis.set(self._value(key), "", px=milliseconds(seconds), nx=True))
+    async def _claim(self, key: str, value: str, seconds: float) -> bool:
+        return bool(await self.redis.set(self._value(key), value, px=milliseconds(seconds), nx=True))
 
     async def _release(self, key: str) -> None:
         await self.redis.delete(self._value(key))
@@ -108,6 +108,7 @@ class RedisStore(SharedStore):
         await self.redis.connection_pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
+        await super().close()
         with suppress(RedisError, OSError):
             await self.redis.aclose()
 

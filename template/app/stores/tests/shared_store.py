@@ -84,8 +84,9 @@ class EverySharedStore(PatientStores, EveryStore):
         logged: Callable[[], str],
         advance_clock: Callable[[float], None],
     ) -> None:
-        store = connect(server)
-        await store.put("before", "1", 60)
+        store, elsewhere = connect(server), connect(server)
+        await store.put("own", "1", 60)
+        await elsewhere.put("before", "1", 60)
         outage()
         putting = asyncio.create_task(store.put("a", "1", 60))
         await asyncio.sleep(0)
@@ -96,7 +97,7 @@ class EverySharedStore(PatientStores, EveryStore):
         assert (await store.claim("token", 60), await store.claim("token", 60)) == (True, False)
         await store.push("queue", "1", 60)
         assert (await store.pop("queue", 1), await store.pop("queue", 0)) == ("1", None)
-        assert await store.get("before") is None
+        assert (await store.get("own"), await store.get("before")) == ("1", None)
         assert logged().count("store.down") == 1
         assert PASSWORD not in logged() and "127.0.0.1" not in logged()
 
@@ -128,9 +129,11 @@ class EverySharedStore(PatientStores, EveryStore):
         logged: Callable[[], str],
     ) -> None:
         store, elsewhere = connect(server), connect(server)
-        await store.get("a")
+        await store.put("during", "0", 60)
+        await store.claim("lock", 60)
         server.terminate()
         await store.put("during", "1", 60)
+        await store.release("lock")
         await store.claim("token", 60)
         await store.push("another", "4", 60)
         waiting = asyncio.create_task(store.pop("queue", 600))
@@ -143,8 +146,9 @@ class EverySharedStore(PatientStores, EveryStore):
                 await asyncio.sleep(0.01)
         await store.put("after", "2", 60)
         assert await elsewhere.get("after") == "2"
-        assert (await store.get("during"), await store.claim("token", 60)) == ("1", False)
-        assert await store.pop("another", 1) == "4"
+        for worker in (store, elsewhere):
+            assert (await worker.get("during"), await worker.claim("token", 60)) == ("1", False)
+        assert await elsewhere.claim("lock", 60) and await elsewhere.pop("another", 1) == "4"
         await elsewhere.push("queue", "3", 60)
         advance_clock(LISTEN_TIMEOUT)  # of a pop that began to listen to its own worker during the probe
         assert await asyncio.wait_for(waiting, 60) == "3"

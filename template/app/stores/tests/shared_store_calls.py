@@ -228,8 +228,7 @@ class EverySharedWorker(PatientStores, EveryWorker):
         await saved(calls)
         server.start()
         advance_clock(OUTAGE_PAUSE)
-        await store.get("anything")
-        assert not store.down
+        await wait_until(lambda: not store.down, "the store is not used again")
         await call.says("Five")
         await saved(calls)
         other = worker(connect(server))
