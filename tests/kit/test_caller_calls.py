@@ -165,7 +165,9 @@ async def test_an_action_that_answers_no_twiml_is_a_problem() -> None:
 ENDS = [{"type": "text", "token": "Bye.", "last": True}, {"type": "end"}]
 
 
-@pytest.mark.parametrize("frames", [ENDS, [{"type": "text", "token": "Bye."}, {"type": "end"}]], ids=["said", "cut off"])
+@pytest.mark.parametrize(
+    "frames", [ENDS, [{"type": "text", "token": "Bye."}, {"type": "end"}]], ids=["said", "cut off"]
+)
 async def test_an_error_of_the_reader_is_a_problem(frames: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     async def serving(websocket: WebSocket) -> None:
         for frame in frames:
