@@ -14,13 +14,15 @@ import httpx2
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 
 from app import registry
 from app.brain import Brain
 from app.capability import Capability, Services, Timeouts, run_hooks
 from app.channel import Conversations
+from app.limits import MAX_BODY, SERVER_LIMITS
 from app.log import configure_logging
 from app.settings import Settings
 from app.store import Store
@@ -65,9 +67,10 @@ def create_app(
         await runtime.close()
         await store.close()
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, max_body_size=MAX_BODY)
     app.state.brain = brain
     app.state.conversations = Conversations(channels, services.capabilities)
+    app.add_exception_handler(ClientDisconnect, ignore_disconnect)
     app.add_api_route("/healthz", health, methods=["GET"])
     for channel in channels:
         channel.connect(app)
@@ -83,6 +86,11 @@ async def health(request: Request) -> JSONResponse:
     return JSONResponse({"status": status, "active": conversations.active}, 503 if conversations.draining else 200)
 
 
+async def ignore_disconnect(request: Request, error: Exception) -> Response:
+    """The client closed the connection, or it was closed, before its request was complete."""
+    return Response(status_code=400)
+
+
 class DrainingServer(uvicorn.Server):
     """On SIGTERM, waits up to `drain` seconds for conversations in progress; Uvicorn alone closes every connection.
 
@@ -92,7 +100,7 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, app: Starlette, settings: Settings) -> None:
         super().__init__(
             uvicorn.Config(
-                app, host=settings.host, port=settings.port, log_config=None, access_log=False, ws="websockets-sansio"
+                app, host=settings.host, port=settings.port, log_config=None, access_log=False, **SERVER_LIMITS
             )
         )
         self.conversations = app.state.conversations

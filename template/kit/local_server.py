@@ -11,6 +11,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.limits import SERVER_LIMITS
+
 SHUTDOWN_TIMEOUT = 2.0  # seconds that requests in progress may take
 
 
@@ -56,7 +58,10 @@ class _Server(PromptServer):
 
 @asynccontextmanager
 async def serve(app: ASGIApp, **options: Any) -> AsyncGenerator[str]:
-    """Serve `app` on a free port of 127.0.0.1 and yield its address, host and port. `options` are those of uvicorn."""
+    """Serve `app` on a free port of 127.0.0.1 and yield its address, host and port. `options` are those of uvicorn.
+
+    The limits are those of the project's own server.
+    """
     server = _Server(
         uvicorn.Config(
             app,
@@ -64,8 +69,7 @@ async def serve(app: ASGIApp, **options: Any) -> AsyncGenerator[str]:
             port=0,
             log_config=None,
             access_log=False,
-            ws="websockets-sansio",
-            **{"lifespan": "on", **options},
+            **{"lifespan": "on", **SERVER_LIMITS, **options},
         )
     )
     task = asyncio.create_task(server.serve())

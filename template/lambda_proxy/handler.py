@@ -33,6 +33,7 @@ log.setLevel(logging.INFO)
 
 READ_TIMEOUT = 12.0  # seconds for an answer and the start of a microVM; Twilio waits 15 for TwiML
 CONNECT_TIMEOUT = 1.0  # seconds
+MAX_BODY = 1024 * 1024  # bytes, as app/limits.py
 URL_LIFETIME = 300  # seconds that the URL of a WebSocket is valid: the most that AgentCore allows
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 MIN_SESSION_ID = 33  # characters at least: InvokeAgentRuntime, runtimeSessionId
@@ -154,6 +155,8 @@ def answer(event: Mapping[str, Any], context: object) -> dict[str, Any]:
         log.warning("request.malformed error=%s", type(error).__name__)
         return reply(400, "Not a request of an HTTP API.")
     try:
+        if len(webhook.body) > MAX_BODY:
+            return reply(413, "The body is too large.")
         if not webhook.is_signed(auth_token()):
             log.warning("signature.refused path=%s hint=PUBLIC_URL must be the URL that Twilio calls", webhook.path)
             return reply(403, "Not signed by Twilio.")

@@ -20,6 +20,8 @@ import structlog
 from fastapi import FastAPI
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
@@ -27,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from twilio.request_validator import RequestValidator
 
 from app.capability import Background
+from app.limits import MAX_BODY
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -55,6 +58,7 @@ class AgentCoreHost(Starlette):
                 Route("/healthz", app),
                 WebSocketRoute("/ws", SignedWebSocket(app, settings)),
             ],
+            middleware=[Middleware(RequestBodyLimitMiddleware, max_body_size=2 * MAX_BODY)],  # in base64
             lifespan=self.run_app,
         )
         self.state.conversations = app.state.conversations

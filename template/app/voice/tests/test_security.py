@@ -153,7 +153,7 @@ MALFORMED: dict[str, str | bytes] = {
     "an error without a description": '{"type": "error"}',
     "a second setup": '{"type": "setup"}',
     "deep": "[" * 50_000,
-    "a megabyte": json.dumps({"type": "prompt", "voicePromt": "x" * 1_000_000}),
+    "large": json.dumps({"type": "prompt", "voicePromt": "x" * 60_000}),
 }
 
 

@@ -1,0 +1,34 @@
+"""Large bodies at the Lambda function, at the host inside AgentCore, and at the app behind both."""
+
+from __future__ import annotations
+
+import base64
+
+import httpx2
+
+from app.agentcore_host.tests import test_lambda_proxy as proxy
+from app.agentcore_host.tests.test_agentcore_host_calls import Chain, chain
+from app.limits import MAX_BODY
+from lambda_proxy import handler
+
+__all__ = ["chain"]  # a fixture
+
+
+def test_the_function_refuses_a_large_body_before_its_signature() -> None:
+    with proxy.reached(proxy.Aws()) as aws:
+        large = proxy.form("/twiml", {**proxy.CALL, "Filler": "a" * MAX_BODY})
+        assert handler.answer(large, None)["statusCode"] == 413
+        assert handler.answer(proxy.post("/webhooks/conversations", {"a": "a" * MAX_BODY}), None)["statusCode"] == 413
+        assert aws.sessions == []
+
+
+def test_the_limit_of_the_function_is_that_of_the_server() -> None:
+    assert handler.MAX_BODY == MAX_BODY
+
+
+async def test_the_host_and_its_app_refuse_a_large_body(chain: Chain) -> None:
+    body = base64.b64encode(b"a" * (MAX_BODY + 1)).decode()
+    envelope = {"method": "POST", "path": "/twiml", "query": "", "headers": {}, "body": body}
+    async with httpx2.AsyncClient(base_url=f"http://{chain.aws.address}", verify=False) as http:
+        assert (await http.post("/invocations", json=envelope)).json()["status"] == 413
+        assert (await http.post("/invocations", json={**envelope, "body": 2 * body})).status_code == 413
