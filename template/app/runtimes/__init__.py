@@ -9,8 +9,8 @@ from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import structlog
-from pydantic_ai import Tool
-from pydantic_core import to_json
+from pydantic_ai import InlineDefsJsonSchemaTransformer, ModelRetry, Tool
+from pydantic_core import from_json, to_json
 
 from app.session import Session
 from app.settings import Settings
@@ -71,26 +71,30 @@ _tools: WeakKeyDictionary[Callable[..., Any], Tool[Any]] = WeakKeyDictionary()
 
 
 def tool_of(function: Callable[..., Any]) -> Tool[Any]:
-    """The function as a tool of pydantic-ai. Its JSON schema is built once for each function."""
+    """The function as a tool of pydantic-ai. Its JSON schema is built once for each function, without `$ref`."""
     tool = _tools.get(function)
     if tool is None:
         _tools[function] = tool = Tool(function)
+        # Not every model reads a `$ref`; pydantic-ai knows which, but asks no model of the other runtimes.
+        tool.function_schema.json_schema = InlineDefsJsonSchemaTransformer(tool.function_schema.json_schema).walk()
     return tool
 
 
-async def run_tool_safely(name: str, call: Awaitable[Any], reraise: type[Exception] | tuple[()] = ()) -> Any:
-    """The result of a tool, or a sentence for the model when it raised; errors of `reraise` are raised.
+async def run_tool_safely(name: str, call: Awaitable[Any]) -> Any:
+    """The result of a tool as JSON data, or a sentence for the model when it raised.
 
-    The error's text may be a secret and is left out. A result that JSON cannot hold counts as an error, since it would
-    stay in the history, which models read and stores keep.
+    The error's text may be a secret and is left out, except that of ModelRetry, which is meant for the model. A result
+    that JSON cannot hold counts as an error, since models read the history and stores keep it. So does SystemExit,
+    which would end the server; only the cancellation of this task is raised.
     """
     try:
-        result = await call
-        to_json(result, bytes_mode="base64")
-        return result
-    except reraise:
-        raise
-    except Exception as error:
+        return from_json(to_json(await call, bytes_mode="base64", inf_nan_mode="strings"))
+    except ModelRetry as retry:
+        return retry.message
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+            raise
         log.exception("tool.failed", tool=name)
         return TOOL_FAILED.format(type(error).__name__)
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
 import structlog
@@ -30,16 +29,8 @@ def start_record(turn: Turn, instructions: str) -> list[m.ModelMessage]:
 
 
 def as_text(result: Any) -> str:
-    """A tool's result as text for a model."""
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False, default=str)
-
-
-async def with_timeout(limit: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call a tool's function; one that is not async runs in a thread. Raises TimeoutError after `limit` seconds."""
-    async with asyncio.timeout(limit):
-        if iscoroutinefunction(function):
-            return await function(*args, **kwargs)
-        return await asyncio.to_thread(function, *args, **kwargs)
+    """A tool's result, which is JSON data, as text for a model."""
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
 
 
 class AnswerFailed(Exception):

@@ -24,9 +24,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from app.runtimes import Runtime
 from app.runtimes.aws import client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, content_block, record_of
-from app.runtimes.remote_tool import RemoteTool, run_tool
 from app.runtimes.sockets import CallSockets, failure_reason
 from app.runtimes.streams import first_stream_to_begin, start_record
+from app.runtimes.tools import TurnTool, run_tool
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn
@@ -189,7 +189,7 @@ class AgentCore(Runtime):
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
-        remote_tools = {tool.__name__: RemoteTool(tool, turn, 2 * self.deadline) for tool in tools}
+        remote_tools = {tool.__name__: TurnTool(tool, turn, 2 * self.deadline) for tool in tools}
         messages = [*bedrock_messages(session.history), {"role": "user", "content": [{"text": turn.user_text}]}]
         specs = [tool_spec(tool) for tool in remote_tools.values()]
         while True:
@@ -260,7 +260,7 @@ def fragments(text: str) -> list[str]:
     return [text[start : start + MAX_FRAME] for start in range(0, len(text), MAX_FRAME)]
 
 
-def tool_spec(tool: RemoteTool) -> dict[str, Any]:
+def tool_spec(tool: TurnTool) -> dict[str, Any]:
     """A tool specification of Converse."""
     return {"name": tool.name, "description": tool.description, "inputSchema": {"json": tool.schema}}
 

@@ -16,20 +16,20 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from inspect import Parameter, signature
 from typing import Any, Self
 from uuid import uuid4
 
 import boto3
 import structlog
 from botocore.config import Config
-from pydantic import Field, validate_call
+from pydantic import Field
 from pydantic_ai import messages as m
 
-from app.runtimes import Runtime, run_shielded, run_tool_safely
+from app.runtimes import Runtime
 from app.runtimes.aws import AwsSettings, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages
-from app.runtimes.streams import AnswerFailed, as_text, first_stream_to_begin, start_record, with_timeout
+from app.runtimes.streams import AnswerFailed, as_text, first_stream_to_begin, start_record
+from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.turn import Turn
 
@@ -38,7 +38,6 @@ log = structlog.get_logger()
 ID = r"[0-9a-zA-Z]{10}"
 FIND_ID = "Copy the agent's ID, ten letters and digits, from the Amazon Bedrock console, Agents."
 NO_SUCH_TOOL = "There is no {} here. Go on without it, and tell the caller plainly what you cannot do."
-WRONG_ARGUMENTS = "Nothing was done. It takes: {}."
 UNCONFIRMED = "Nothing was done. Ask the caller in your own words first."
 
 
@@ -148,12 +147,13 @@ class BedrockAgents(Runtime):
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
+        known = [TurnTool(tool, turn, 2 * self.deadline) for tool in tools]
         waiting = list(self.agents)  # the agent that answers, then those not tried yet
-        request = new_request(session, turn, instructions, tools)
+        request = new_request(session, turn, instructions, known)
         while True:
             reply, begun = Reply(), False
             first, others = waiting[0], waiting[1:]
-            fresh = new_request(session, turn, instructions, tools)
+            fresh = new_request(session, turn, instructions, known)
             streams = [(first.name, partial(events_of, first, request))]
             streams += [(agent.name, partial(events_of, agent, fresh)) for agent in others]
             # The last agent has no deadline here, since knowledge bases are slow; the brain limits the turn.
@@ -172,12 +172,12 @@ class BedrockAgents(Runtime):
                 if reply.text or not begun or len(waiting) == 1:
                     raise
                 waiting.pop(0)
-                request = new_request(session, turn, instructions, tools)
+                request = new_request(session, turn, instructions, known)
                 continue
             record.append(m.ModelResponse(reply.parts(), model_name=waiting[0].name, run_id=turn.run_id))
             if not reply.tool_requests:
                 return
-            results = await self.run_tools(reply.tool_requests, turn, tools)
+            results = await run_tools(reply.tool_requests, known)
             returned = [
                 m.ToolReturnPart(call.name, result_text(result), call.id)
                 for call, result in zip(reply.tool_requests, results, strict=True)
@@ -185,31 +185,25 @@ class BedrockAgents(Runtime):
             record.append(m.ModelRequest(returned, run_id=turn.run_id))
             request = continued_request(request, reply.invocation_id, results)
 
-    async def run_tools(
-        self, tool_requests: Sequence[ToolRequest], turn: Turn, tools: Sequence[Callable[..., Any]]
-    ) -> list[dict[str, Any]]:
-        """Run tools; the results in the same order, in the shape of `returnControlInvocationResults`."""
-        named = {tool.__name__: tool for tool in tools}
-
-        async def use(call: ToolRequest) -> dict[str, Any]:
-            function = named.get(call.name)
-            if call.unconfirmed:
-                return call.result(UNCONFIRMED, confirmationState="DENY")
-            if function is None:
-                log.warning("tool.unknown", tool=call.name)
-                return call.result(NO_SUCH_TOOL.format(call.name), responseState="REPROMPT")
-            try:
-                signature(function).bind(**call.arguments)
-            except TypeError:
-                return call.result(WRONG_ARGUMENTS.format(signature_of(function)), responseState="REPROMPT")
-            work = run_tool_safely(call.name, run_function(function, call.arguments, 2 * self.deadline))
-            return call.result(as_text(await run_shielded(turn, call.id, work)))
-
-        return list(await asyncio.gather(*map(use, tool_requests)))
-
     async def close(self) -> None:
         for agent in self.agents:
             agent.client.close()
+
+
+async def run_tools(tool_requests: Sequence[ToolRequest], tools: Sequence[TurnTool]) -> list[dict[str, Any]]:
+    """Run tools; the results in the same order, in the shape of `returnControlInvocationResults`."""
+    named = {tool.name: tool for tool in tools}
+
+    async def use(call: ToolRequest) -> dict[str, Any]:
+        tool = named.get(call.name)
+        if call.unconfirmed:
+            return call.result(UNCONFIRMED, confirmationState="DENY")
+        if tool is None:
+            log.warning("tool.unknown", tool=call.name)
+            return call.result(NO_SUCH_TOOL.format(call.name), responseState="REPROMPT")
+        return call.result(as_text(await tool.result(call.arguments, call.id)))
+
+    return list(await asyncio.gather(*map(use, tool_requests)))
 
 
 def runtime_client(settings: Any) -> Any:
@@ -232,7 +226,7 @@ def failure_reason(error: BaseException) -> str:
 # --- requests -------------------------------------------------------------------------------------------------------
 
 
-def new_request(session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]) -> dict[str, Any]:
+def new_request(session: Session, turn: Turn, instructions: str, tools: Sequence[TurnTool]) -> dict[str, Any]:
     """An InvokeAgent request that opens a session with caller, history and user text.
 
     A history may hold text only, so results of tools are prompt attributes, as the instructions are.
@@ -285,13 +279,10 @@ def tool_results(messages: Iterable[m.ModelMessage]) -> str:
     return json.dumps(results, ensure_ascii=False, default=str) if results else ""
 
 
-def signature_of(tool: Callable[..., Any]) -> str:
+def signature_of(tool: TurnTool) -> str:
     """For example `order_status(order_number, language?)`."""
-    taken = [
-        parameter.name + ("" if parameter.default is Parameter.empty else "?")
-        for parameter in signature(tool).parameters.values()
-    ]
-    return f"{tool.__name__}({', '.join(taken)})"
+    required = tool.schema.get("required", [])
+    return f"{tool.name}({', '.join(name + '?' * (name not in required) for name in tool.schema['properties'])})"
 
 
 # --- answers --------------------------------------------------------------------------------------------------------
@@ -368,8 +359,3 @@ def result_text(result: Mapping[str, Any]) -> str:
     """The text of a result in the shape of the service."""
     (inner,) = result.values()
     return str(inner["responseBody"]["TEXT"]["body"])
-
-
-async def run_function(function: Callable[..., Any], arguments: Mapping[str, Any], limit: float) -> Any:
-    """Call a function with arguments converted to its annotations. Raises TimeoutError after `limit` seconds."""
-    return await with_timeout(limit, validate_call(function), **arguments)

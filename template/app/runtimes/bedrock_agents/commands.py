@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from app.runtimes import tool_of
 from app.runtimes.tool_schemas import all_tools
 
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_agent_Function.html and API_agent_ParameterDetail.html
@@ -25,19 +26,17 @@ def action_group() -> None:
 
 def function_schema(tools: Sequence[Callable[..., Any]]) -> dict[str, Any]:
     """`functionSchema` of CreateAgentActionGroup. Writes what the service would refuse to stderr."""
-    from pydantic_ai import Tool
-
     functions = []
     for tool in tools:
-        definition = Tool(tool).tool_def
+        definition = tool_of(tool).tool_def
         schema = definition.parameters_json_schema
         required, properties = schema.get("required", []), schema.get("properties", {})
         parameters = {name: parameter(value, name in required) for name, value in properties.items()}
-        wrong = [name for name, value in parameters.items() if value["type"] not in TYPES]
+        long = [name for name, value in parameters.items() if len(value.get("description", "")) > PARAMETER_TEXT]
         for problem in (
             f"its name is not {NAME.pattern}" if not NAME.fullmatch(definition.name) else "",
             f"it takes {len(parameters)} arguments, more than {PARAMETERS}" if len(parameters) > PARAMETERS else "",
-            f"{', '.join(wrong)} must be text, a number, a truth value or a list" if wrong else "",
+            f"{', '.join(long)} takes more than {PARAMETER_TEXT} characters to describe" if long else "",
         ):
             if problem:
                 typer.secho(f"{definition.name}: {problem}.", fg="red", err=True)
@@ -52,12 +51,24 @@ def function_schema(tools: Sequence[Callable[..., Any]]) -> dict[str, Any]:
 
 
 def parameter(schema: dict[str, Any], required: bool) -> dict[str, Any]:
-    """One argument. It is not required if it has a default or may be null; choices become part of the description."""
-    types = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
-    choices = f"One of: {', '.join(map(str, types[0]['enum']))}." if "enum" in types[0] else ""
-    text = " ".join(filter(None, [schema.get("description", ""), choices]))[:PARAMETER_TEXT]
-    described = {"description": text} if text else {}
-    return {"type": types[0].get("type", "object"), "required": required, **described}
+    """One argument. It is not required if it has a default or may be null; choices become part of the description.
+
+    What the service has no type for is text: JSON, whose schema becomes part of the description.
+    """
+    kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
+    kind = kinds[0] if len(kinds) == 1 else {}
+    choices = kind.get("enum", [kind["const"]] if "const" in kind else [])
+    texts = [schema.get("description", ""), f"One of: {', '.join(map(str, choices))}." if choices else ""]
+    known = kind.get("type") in TYPES and kind.get("items", {}).get("type", "string") in TYPES - {"array"}
+    if not known:
+        bare = {key: value for key, value in schema.items() if key not in ("description", "default", "title")}
+        texts.append(f"JSON: {json.dumps(bare)}" if bare else "")
+    text = " ".join(filter(None, texts))
+    return {
+        "type": kind["type"] if known else "string",
+        "required": required,
+        **({"description": text} if text else {}),
+    }
 
 
 COMMANDS = [action_group]

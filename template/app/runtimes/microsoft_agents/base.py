@@ -24,8 +24,8 @@ from pydantic_ai import messages as m
 
 from app.runtimes import ModelFailed, Runtime, safe_error_text
 from app.runtimes.microsoft_agents.messages import arguments_of, chat_messages, record_of
-from app.runtimes.remote_tool import RemoteTool
-from app.runtimes.streams import first_stream_to_begin, start_record
+from app.runtimes.streams import as_text, first_stream_to_begin, start_record
+from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.turn import Turn
 
@@ -51,7 +51,7 @@ class AgentFrameworkRuntime(Runtime):
         agent = Agent(
             FallbackClient(self.clients, self.deadline, on_response),
             instructions,
-            tools=[AgentTool(RemoteTool(tool, turn, 2 * self.deadline)) for tool in tools],
+            tools=[AgentTool(TurnTool(tool, turn, 2 * self.deadline)) for tool in tools],
             default_options={"store": False},  # Azure stores nothing of a conversation
         )
         tokens = Tokens()
@@ -136,7 +136,7 @@ def failure_reason(error: BaseException) -> str:
 class AgentTool(FunctionTool):
     """A function as a tool of Agent Framework: it runs to its end, and its failure reaches the model as a sentence."""
 
-    def __init__(self, tool: RemoteTool) -> None:
+    def __init__(self, tool: TurnTool) -> None:
         # Agent Framework does not call a tool that has no `func`.
         super().__init__(name=tool.name, description=tool.description, input_model=tool.schema, func=tool.function)
         self.tool = tool
@@ -144,4 +144,4 @@ class AgentTool(FunctionTool):
     async def invoke(
         self, *, arguments: Any = None, context: Any = None, tool_call_id: str | None = None, **kwargs: Any
     ) -> Any:
-        return [Content.from_text(await self.tool.result(arguments_of(arguments), str(tool_call_id)))]
+        return [Content.from_text(as_text(await self.tool.result(arguments_of(arguments), str(tool_call_id))))]

@@ -7,16 +7,17 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Self
 
 from pydantic import Field
-from pydantic_ai import Agent, FunctionToolset, ModelRetry, ModelSettings, RunContext, capture_run_messages
+from pydantic_ai import Agent, ModelSettings, RunContext, capture_run_messages
 from pydantic_ai import messages as m
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.test import TestModel
-from pydantic_ai.toolsets import ToolsetTool, WrapperToolset
+from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 
 from app import config
-from app.runtimes import Runtime, run_shielded, run_tool_safely, tool_of
+from app.runtimes import Runtime
+from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn
@@ -94,7 +95,7 @@ class Models(Runtime):
                 message_history=session.history,
                 instructions=instructions,
                 deps=session,
-                toolsets=[Tools(FunctionToolset([tool_of(tool) for tool in tools], timeout=2 * self.deadline))],
+                toolsets=[Tools([TurnTool(tool, turn, 2 * self.deadline) for tool in tools])],
                 run_id=turn.run_id,
             ) as run:
                 async for node in run:
@@ -116,12 +117,30 @@ def text_of(event: m.AgentStreamEvent) -> str:
     return ""
 
 
-class Tools(WrapperToolset[Session]):
-    """Tools that run to their end, and whose errors reach the model as a sentence."""
+class Tools(AbstractToolset[Session]):
+    """The tools of one turn. They check their arguments, since pydantic-ai gives up after the second wrong call."""
+
+    id = None
+
+    def __init__(self, tools: Sequence[TurnTool]) -> None:
+        self.tools = {tool.name: tool for tool in tools}
+
+    async def get_tools(self, ctx: RunContext[Session]) -> dict[str, ToolsetTool[Session]]:
+        return {
+            name: ToolsetTool(toolset=self, tool_def=tool.definition, max_retries=0, args_validator=Unchecked())
+            for name, tool in self.tools.items()
+        }
 
     async def call_tool(
         self, name: str, tool_args: dict[str, Any], ctx: RunContext[Session], tool: ToolsetTool[Session]
     ) -> Any:
-        assert ctx.deps.turn
-        call = super().call_tool(name, tool_args, ctx, tool)
-        return await run_shielded(ctx.deps.turn, ctx.tool_call_id, run_tool_safely(name, call, reraise=ModelRetry))
+        return await self.tools[name].result(tool_args["arguments"], ctx.tool_call_id)
+
+
+class Unchecked:
+    """Passes arguments on as they are, JSON or parsed."""
+
+    def validate_json(self, input: Any, **_: Any) -> dict[str, Any]:
+        return {"arguments": input}
+
+    validate_python = validate_json

@@ -9,21 +9,22 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from functools import partial, wraps
+from functools import partial
 from typing import Any, Self
 
 from pydantic import Field
-from strands import Agent, tool
+from strands import Agent
 from strands.models import BedrockModel
 from strands.models.model import Model
 from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import config
-from app.runtimes import Runtime, run_shielded, run_tool_safely
+from app.runtimes import Runtime
 from app.runtimes.aws import AwsSettings, client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, record_of
-from app.runtimes.streams import as_text, first_stream_to_begin, start_record, with_timeout
+from app.runtimes.streams import as_text, first_stream_to_begin, start_record
+from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.turn import Turn
 
@@ -68,7 +69,7 @@ class Strands(Runtime):
             models,
             messages=bedrock_messages(session.history),
             system_prompt=instructions,
-            tools=[ShieldedTool(each, turn, 2 * self.deadline) for each in tools],
+            tools=[StrandsTool(TurnTool(each, turn, 2 * self.deadline)) for each in tools],
             callback_handler=None,  # the default prints every token, into the logs of a container
         )
         stream: Any = agent.stream_async(turn.user_text)  # a generator, though not by its type
@@ -118,38 +119,29 @@ def model_id(model: Model) -> str:
     return str(model.get_config().get("model_id", ""))
 
 
-class ShieldedTool(AgentTool):
-    """A function as a tool of Strands: it runs to its end, and its failure reaches the model as a sentence."""
+class StrandsTool(AgentTool):
+    """A function as a tool of Strands."""
 
-    def __init__(self, function: Callable[..., Any], turn: Turn, limit: float) -> None:
+    def __init__(self, tool: TurnTool) -> None:
         super().__init__()
-        self.turn = turn
-
-        @wraps(function)
-        async def safely(*args: Any, **kwargs: Any) -> Any:
-            # As text, since Strands takes a dict with `status` and `content` for its own ToolResult.
-            return as_text(await run_tool_safely(function.__name__, with_timeout(limit, function, *args, **kwargs)))
-
-        self.tool: AgentTool = tool(safely)
+        self.tool = tool
 
     @property
     def tool_name(self) -> str:
-        return self.tool.tool_name
+        return self.tool.name
 
     @property
     def tool_spec(self) -> ToolSpec:
-        return self.tool.tool_spec
+        return {
+            "name": self.tool.name,
+            "description": self.tool.description,
+            "inputSchema": {"json": self.tool.schema},
+        }
 
     @property
     def tool_type(self) -> str:
-        return self.tool.tool_type
+        return "function"
 
     async def stream(self, tool_use: ToolUse, invocation_state: dict[str, Any], **kwargs: Any) -> ToolGenerator:
-        events: list[Any] = []
-
-        async def result() -> str:
-            events.extend([event async for event in self.tool.stream(tool_use, invocation_state, **kwargs)])
-            return "".join(block.get("text", "") for block in events[-1].tool_result["content"])
-
-        await run_shielded(self.turn, tool_use["toolUseId"], result())
-        yield events[-1]
+        text = as_text(await self.tool.result(tool_use["input"], tool_use["toolUseId"]))
+        yield {"toolUseId": tool_use["toolUseId"], "status": "success", "content": [{"text": text}]}

@@ -26,9 +26,9 @@ from websockets.protocol import State
 
 from app.runtimes import ModelFailed, Runtime
 from app.runtimes.azure import AzureSettings, Identity, missing_key
-from app.runtimes.remote_tool import RemoteTool, run_tool
 from app.runtimes.sockets import CallSockets, failure_reason
 from app.runtimes.streams import as_text, first_stream_to_begin, start_record
+from app.runtimes.tools import TurnTool, run_tool
 from app.session import Session
 from app.turn import Turn
 
@@ -261,7 +261,7 @@ class VoiceLive(Runtime):
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
-        known = {tool.__name__: RemoteTool(tool, turn, 2 * self.deadline) for tool in tools}
+        known = {tool.__name__: TurnTool(tool, turn, 2 * self.deadline) for tool in tools}
         settings = {
             "modalities": ["text"],
             "turn_detection": None,
@@ -366,7 +366,7 @@ def as_part(item: Mapping[str, Any]) -> m.TextPart | m.ToolCallPart | None:
     return None
 
 
-def as_tool(tool: RemoteTool) -> dict[str, Any]:
+def as_tool(tool: TurnTool) -> dict[str, Any]:
     return {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.schema}
 
 

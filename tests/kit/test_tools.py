@@ -1,0 +1,352 @@
+"""Tools of the user on the runtime in use: types of arguments, results, and tools that exit."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+import pytest
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_ai import messages as m
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+from typing_extensions import TypedDict
+
+from kit.conventions import build_model
+from kit.plugin import Begin
+from kit.scripted_model import last_exchange, tool_calls
+
+
+class Guest(BaseModel):
+    name: str
+    age: int = Field(36, ge=18, description="in years")
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    day: date
+
+
+@dataclass
+class Slot:
+    day: date
+    minutes: int = 30
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Channel(StrEnum):
+    VOICE = "voice"
+
+
+class Floor(IntEnum):
+    FIRST = 1
+
+
+class Address(TypedDict):
+    street: str
+
+
+ID = UUID("12345678-1234-5678-1234-567812345678")
+DAY = date(2026, 12, 1)
+
+ARGUMENTS: dict[str, tuple[Any, Any, Any]] = {  # annotation, what the model sends, what the tool gets
+    "text": (str, "0123", "0123"),
+    "number within bounds": (Annotated[int, Field(ge=15, le=60, description="minutes")], 30, 30),
+    "number sent as text": (int, "30", 30),
+    "truth value": (bool, True, True),
+    "fraction": (float, 1, 1.0),
+    "decimal": (Decimal, "9.50", Decimal("9.50")),
+    "optional, given": (int | None, 5, 5),
+    "optional, null": (int | None, None, None),
+    "union": (int | list[int], [1, 2], [1, 2]),
+    "list": (list[str], ["a", "b"], ["a", "b"]),
+    "set": (set[int], [1, 2, 2], {1, 2}),
+    "tuple": (tuple[int, str], [1, "a"], (1, "a")),
+    "mapping": (dict[str, int], {"a": 1}, {"a": 1}),
+    "date": (date, "2026-12-01", DAY),
+    "moment": (datetime, "2026-12-01T09:30:00", datetime(2026, 12, 1, 9, 30)),
+    "time": (time, "09:30", time(9, 30)),
+    "duration": (timedelta, "PT1H30M", timedelta(minutes=90)),
+    "uuid": (UUID, str(ID), ID),
+    "choice": (Literal["small", "large"], "large", "large"),
+    "choice of numbers": (Literal[1, 2], 2, 2),
+    "enum": (Colour, "red", Colour.RED),
+    "enum of numbers": (Floor, 1, Floor.FIRST),
+    "enums": (list[Colour], ["red"], [Colour.RED]),
+    "model": (Guest, {"name": "Ada"}, Guest(name="Ada")),
+    "model or nothing": (Guest | None, {"name": "Ada", "age": 40}, Guest(name="Ada", age=40)),
+    "models": (list[Guest], [{"name": "Ada"}], [Guest(name="Ada")]),
+    "model as text": (Guest, '{"name": "Ada"}', Guest(name="Ada")),
+    "strict model": (Strict, {"day": "2026-12-01"}, Strict(day=DAY)),
+    "one of two models": (Annotated[Cat | Dog, Field(discriminator="kind")], {"kind": "dog"}, Dog(kind="dog")),
+    "dataclass": (Slot, {"day": "2026-12-01"}, Slot(DAY)),
+    "typed dict": (Address, {"street": "Main"}, {"street": "Main"}),
+    "named tuple": (Point, [1, 2], Point(1, 2)),
+    "path": (Path, "a/b", Path("a/b")),
+}
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "sync"])
+@pytest.mark.parametrize(("annotation", "sent", "expected"), ARGUMENTS.values(), ids=ARGUMENTS.keys())
+async def test_an_argument_arrives_as_its_annotation_says(
+    begin: Begin, annotation: Any, sent: Any, expected: Any, blocking: bool
+) -> None:
+    got: list[Any] = []
+
+    def book(order: str, value: Any, note: str = "none") -> str:
+        """Book something."""
+        got.extend([value, order, note])
+        return "booked"
+
+    async def book_later(order: str, value: Any, note: str = "none") -> str:
+        """Book something."""
+        return book(order, value, note)
+
+    tool: Callable[..., Any] = book if blocking else book_later
+    tool.__annotations__["value"] = annotation
+    talk = await begin({"calls": {tool.__name__: {"order": "4711", "value": sent}}}, tools=[tool])
+    assert (await talk.says("Book it")).text == "booked"
+    assert got == [expected, "4711", "none"]
+    assert type(got[0]) is type(expected)
+
+
+def greet(guest: Guest) -> str:
+    """Greet a guest."""
+    return f"{guest.name}, {guest.age}"
+
+
+def total(first: int, /, *others: int, unit: str = "cups", **prices: Decimal) -> str:
+    """Add."""
+    return f"{first + sum(others)} {unit} {sum(prices.values())}"
+
+
+SIGNATURES: dict[str, tuple[Callable[..., Any], dict[str, Any], str]] = {
+    "a model alone": (greet, {"name": "Ada", "age": 40}, "Ada, 40"),
+    "positional and variable": (total, {"first": 1, "others": [2, 3], "tea": "1.50"}, "6 cups 1.50"),
+}
+
+
+@pytest.mark.parametrize(("tool", "sent", "said"), SIGNATURES.values(), ids=SIGNATURES.keys())
+async def test_a_tool_is_called_as_its_signature_says(
+    begin: Begin, tool: Callable[..., Any], sent: dict[str, Any], said: str
+) -> None:
+    talk = await begin({"calls": {tool.__name__: sent}}, tools=[tool])
+    assert (await talk.says("Go on")).text == said
+
+
+def calls_until(limit: int, name: str, arguments: Any) -> Any:
+    """A model that calls a tool with these arguments `limit` times, then says what the last call returned."""
+
+    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
+        text, results = last_exchange(messages)
+        if text == "Hello":
+            yield "Yes."
+        elif len(results) < limit:
+            yield tool_calls({name: arguments})
+        else:
+            yield results[-1]
+
+    return build_model(FunctionModel(stream_function=stream))
+
+
+async def book(
+    minutes: Annotated[int, Field(ge=15)], colour: Colour = Colour.RED, guests: list[Guest] | None = None
+) -> str:
+    """Book something."""
+    return "booked"
+
+
+WRONG = {
+    "missing": ({}, "minutes"),
+    "too small": ({"minutes": 5}, "minutes"),
+    "no number": ({"minutes": "soon"}, "minutes"),
+    "no choice": ({"minutes": 30, "colour": "blue"}, "colour"),
+    "within a list": ({"minutes": 30, "guests": [{"name": "Ada", "age": 3}]}, "guests.0.age"),
+    "unknown": ({"minutes": 30, "hours": 1}, "hours"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "named"), WRONG.values(), ids=WRONG.keys())
+async def test_a_wrong_argument_is_named_to_the_model_each_time(
+    begin: Begin, arguments: dict[str, Any], named: str
+) -> None:
+    talk = await begin(models=[calls_until(3, "book", arguments)], tools=[book])
+    reply = await talk.says("Book it")
+    assert reply.text.startswith(f"Wrong arguments. {named}: ")
+    assert reply.tools == ["book"] * 3
+    assert (await talk.says("Hello")).text == "Yes."
+
+
+@dataclass
+class Order:
+    id: UUID
+    guest: Guest
+    colours: set[Colour]
+    price: Decimal
+
+
+RESULTS: dict[str, tuple[Any, str]] = {
+    "text": ("It is there.", "It is there."),
+    "text with signs": ('Zoë "&" 茶', 'Zoë "&" 茶'),
+    "number": (7, "7"),
+    "truth value": (True, "true"),
+    "mapping": ({"day": DAY, "free": True}, '{"day": "2026-12-01", "free": true}'),
+    "model": (Guest(name="Ada"), '{"name": "Ada", "age": 36}'),
+    "models": ([Guest(name="Ada")], '[{"name": "Ada", "age": 36}]'),
+    "dataclass": (
+        Order(ID, Guest(name="Ada"), {Colour.RED}, Decimal("9.50")),
+        f'{{"id": "{ID}", "guest": {{"name": "Ada", "age": 36}}, "colours": ["red"], "price": "9.50"}}',
+    ),
+    "enum": (Colour.RED, "red"),
+    "enum that is text": (Channel.VOICE, "voice"),
+    "enum as key": ({Colour.RED: 1}, '{"red": 1}'),
+    "set": ({1}, "[1]"),
+    "tuple": ((1, "a"), '[1, "a"]'),
+    "named tuple": (Point(1, 2), "[1, 2]"),
+    "date": (DAY, "2026-12-01"),
+    "moment": (datetime(2026, 12, 1, 9, 30), "2026-12-01T09:30:00"),
+    "duration": (timedelta(minutes=90), "PT1H30M"),
+    "bytes": (b"\xff\x00", "_wA="),
+    "decimal": (Decimal("9.50"), "9.50"),
+    "uuid": (ID, str(ID)),
+    "path": (Path("a/b"), "a/b"),
+    "no number": ([float("nan")], '["NaN"]'),
+    "generator": ((number for number in (1, 2)), "[1, 2]"),
+}
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "sync"])
+@pytest.mark.parametrize("name", RESULTS)
+async def test_a_result_reaches_the_model_and_the_history_as_json(begin: Begin, name: str, blocking: bool) -> None:
+    result, text = RESULTS[name]
+    if name == "generator":
+        result = (number for number in (1, 2))
+
+    def look() -> Any:
+        """Look something up."""
+        return result
+
+    async def look_later() -> Any:
+        """Look something up."""
+        return result
+
+    tool: Callable[..., Any] = look if blocking else look_later
+    rules: list[dict[str, Any]] = [{"hears": "look", "calls": {tool.__name__: {}}}, {"says": "Yes."}]
+    talk = await begin(*rules, tools=[tool])
+    assert (await talk.says("look")).text == text
+    assert (await talk.says("Hello")).text == "Yes."
+    history = await talk.history_text()
+    assert not [python for python in ("datetime", "decimal(", "<colour", "guest(") if python in history]
+
+
+class Circle:
+    """JSON cannot hold it."""
+
+
+circle: list[Any] = []
+circle.append(circle)
+
+
+@pytest.mark.parametrize("result", [Circle(), {"a": Circle()}, circle, max], ids=["object", "within", "circle", "code"])
+async def test_a_result_that_json_cannot_hold_is_a_failed_tool(begin: Begin, result: Any) -> None:
+    def look() -> Any:
+        """Look something up."""
+        return result
+
+    talk = await begin({"hears": "look", "calls": {"look": {}}}, {"says": "Yes."}, tools=[look])
+    assert (await talk.says("look")).text.startswith("The tool failed (")
+    assert (await talk.says("Hello")).text == "Yes."
+
+
+async def test_a_function_that_returns_a_coroutine_is_awaited(begin: Begin) -> None:
+    async def later() -> str:
+        return "found"
+
+    def look() -> Any:
+        """Look something up."""
+        return later()
+
+    talk = await begin({"calls": {"look": {}}}, tools=[look])
+    assert (await talk.says("look")).text == "found"
+
+
+# --- tools that exit ---------------------------------------------------------------------------------------------
+
+
+class Aborted(BaseException):
+    """An exception that no `except Exception` sees."""
+
+
+def leave(value: int) -> int:
+    sys.exit(value)
+
+
+EXITS: dict[str, Callable[[], Any]] = {
+    "SystemExit": sys.exit,
+    "KeyboardInterrupt": lambda: exec("raise KeyboardInterrupt"),
+    "Aborted": lambda: exec("raise Aborted", globals()),
+    "GeneratorExit": lambda: exec("raise GeneratorExit"),
+    "CancelledError": lambda: exec("import asyncio; raise asyncio.CancelledError"),
+}
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "sync"])
+@pytest.mark.parametrize("name", EXITS)
+async def test_a_tool_that_exits_costs_one_answer(begin: Begin, name: str, blocking: bool) -> None:
+    def look() -> None:
+        """Look something up."""
+        EXITS[name]()
+
+    async def look_later() -> None:
+        """Look something up."""
+        await asyncio.sleep(0)
+        EXITS[name]()
+
+    tool: Callable[..., Any] = look if blocking else look_later
+    talk = await begin({"hears": "look", "calls": {tool.__name__: {}}}, {"says": "Yes."}, tools=[tool])
+    assert (await talk.says("look")).text.startswith(f"The tool failed ({name}).")
+    assert (await talk.says("Hello")).text == "Yes."
+
+
+async def test_a_tool_that_ends_an_iterator_costs_one_answer(begin: Begin) -> None:
+    def look() -> Any:
+        """Look something up."""
+        return next(iter(()))
+
+    talk = await begin({"hears": "look", "calls": {"look": {}}}, {"says": "Yes."}, tools=[look])
+    assert (await talk.says("look")).text.startswith("The tool failed (")
+    assert (await talk.says("Hello")).text == "Yes."
+
+
+async def test_a_check_of_an_argument_that_exits_costs_one_answer(begin: Begin) -> None:
+    def look(value: Annotated[int, AfterValidator(leave)]) -> int:
+        """Look something up."""
+        return value
+
+    talk = await begin({"hears": "look", "calls": {"look": {"value": 1}}}, {"says": "Yes."}, tools=[look])
+    assert (await talk.says("look")).text.startswith("The tool failed (SystemExit).")
+    assert (await talk.says("Hello")).text == "Yes."
