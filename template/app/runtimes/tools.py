@@ -33,10 +33,10 @@ class TurnTool:
     def validate(self, arguments: str | Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, as JSON or parsed, in the types of the annotations. Raises ModelRetry for wrong ones."""
         validator = tool_of(self.function).function_schema.validator
-        given = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        given = (arguments if isinstance(arguments, str) else json.dumps(arguments)) or "{}"
         try:
             try:
-                valid: dict[str, Any] = validator.validate_json(given or "{}")
+                valid: dict[str, Any] = validator.validate_json(given)
             except ValidationError as error:
                 valid = validator.validate_json(with_decoded(given, error))
         except ValidationError as error:

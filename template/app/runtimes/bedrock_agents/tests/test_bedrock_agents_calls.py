@@ -408,7 +408,9 @@ def test_the_function_schema_is_valid() -> None:
 
 
 def test_functions_that_the_service_would_refuse_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    async def too__much(a: int, b: int, c: int, d: int, e: int, f: Annotated[int, Field(description=501 * "-")]) -> None:
+    async def too__much(
+        a: int, b: int, c: int, d: int, e: int, f: Annotated[int, Field(description=501 * "-")]
+    ) -> None:
         """Do it."""
 
     function_schema([too__much])
