@@ -24,6 +24,7 @@ from kit.defaults import ACCOUNT_SID, CALLED, CALLER, Problem
 from kit.local_server import serve
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.speech_clock import Playback
+from kit.tool_calls import ToolCall, calls_in
 from kit.webhook import WebhookSender, sign
 
 SILENCE_TIMEOUT = 30.0  # seconds; the limit of every wait for the app
@@ -58,12 +59,17 @@ class CallTurn:
     first: float | None = None
     total: float | None = None
     heard_text: str | None = None
-    tools: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
         return self.playback.text
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the tools that the model called, in order."""
+        return [call.name for call in self.calls]
 
     def elapsed(self) -> float:
         return 1000 * (time.monotonic() - self.began)
@@ -388,15 +394,14 @@ class Call(WebhookSender):
             turn.playback.say(frame["token"])
         if frame.get("last"):
             turn.total = turn.elapsed()
-            turn.tools = self.tools_called()
+            turn.calls = self.tools_called()
             turn.models = self.models_asked()
             self._open.popleft()
 
-    def tools_called(self) -> list[str]:
+    def tools_called(self) -> list[ToolCall]:
         """The tools that the model called in the current turn."""
         turn = self.session and self.session.turn
-        parts = [part for message in turn.messages for part in message.parts] if turn else []
-        return [part.tool_name for part in parts if isinstance(part, m.ToolCallPart)]
+        return calls_in(turn.messages) if turn else []
 
     def models_asked(self) -> list[str]:
         """The models that answered in the current turn, by the names of their providers."""
@@ -412,7 +417,7 @@ class Call(WebhookSender):
         if self._reader:
             await asyncio.wait([self._reader])
         for turn in self._open:  # the caller hears no further token
-            turn.total = turn.elapsed()
+            turn.total, turn.calls = turn.elapsed(), self.tools_called()
         self._open.clear()
         await self._follow(await self._action(session_status, call_status, **more))
 

@@ -13,6 +13,7 @@ from app.agent_module import AgentModule
 from app.session import Session
 from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.tool_calls import ToolCall
 
 
 @dataclass
@@ -21,7 +22,12 @@ class Reply:
 
     text: str = ""
     first: float | None = None
-    tools: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+
+    @property
+    def tools(self) -> list[str]:
+        """The names of the tools that the model called, in order."""
+        return [call.name for call in self.calls]
 
 
 class Driver(ABC):

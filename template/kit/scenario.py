@@ -11,7 +11,9 @@ from typing import Any
 
 from pydantic_ai import messages as m
 
+from app import registry
 from app.agent_module import AgentModule
+from app.config import FIRST_LANGUAGE
 from app.main import create_app
 from app.session import Session
 from kit import defaults
@@ -20,9 +22,11 @@ from kit.driver import Driver, Reply
 from kit.local_server import serve
 from kit.network_guard import offline
 from kit.sample_tools import SAMPLE_TOOLS
-from kit.scenario_file import Ending, Expect, ScenarioError, load
+from kit.scenario_file import Ending, Expect, Given, ScenarioError, load, refuse_tools
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.tool_calls import ToolCall, unmet
+from kit.tool_stubs import ToolStubs, tools_of
 
 
 @dataclass
@@ -46,22 +50,27 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
     file that cannot be played.
     """
     scenario, result, started = load(path), Result(path.stem), time.monotonic()
+    calls: list[ToolCall] = []
     scripts = [scripted(*scenario.model), *([scripted(*scenario.fallback)] if scenario.fallback is not None else [])]
     given, account, driver = scenario.given, SimulatedAccount(pace), drivers()[scenario.given.channel]
     try:
         account.set_state(dict(given.twilio))
     except ValueError as error:
         raise ScenarioError(f"{path}: given.twilio: {error}") from None
+    stubs = ToolStubs(given.tools or {})
     app = create_app(
         defaults.settings(**driver.settings(given)),
         models or scripts,
-        SAMPLE_TOOLS if given.tools == "sample" else None,
+        SAMPLE_TOOLS if given.tools is None else stubs.replace(registry.load_tools()),
         now=lambda: given.now,
         transport=account.transport,
     )
 
     async def converse() -> None:
         async with serve(app) as address:
+            if given.tools:
+                refuse_tools(path, stubs.unknown(await tools_of(app, session_of(given))))
+                stubs.replace_in(app)
             for name, facts in (given.model_extra or {}).items():
                 try:
                     await given_fields()[name](app, account, dict(facts))
@@ -77,9 +86,10 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
                         raise ScenarioError(f"{path}: turn {number}: twilio: {error}") from None
                     if reply.first is not None:
                         result.first_ms.append(reply.first)
+                    calls.extend(reply.calls)
                     failures = check_reply(step.expect, reply, await conversation.session(), driver.phrases)
                     result.failures += [f"turn {number}: {failure}" for failure in failures]
-        result.failures += check_ending(scenario.expect, conversation)
+        result.failures += check_ending(scenario.expect, conversation, calls)
 
     try:
         if models:
@@ -113,15 +123,16 @@ def check_reply(expect: Expect, reply: Reply, session: Session, phrases: AgentMo
     if expect.tools is not None and expect.tools != reply.tools:
         failures.append(f"tools called: {reply.tools}, expected: {expect.tools}")
     failures += [f"{tool} must not be called" for tool in expect.no_tools if tool in reply.tools]
+    failures += unmet(expect.calls, reply.calls)
     if expect.within_ms and (reply.first is None or reply.first > expect.within_ms):
         first = None if reply.first is None else round(reply.first)
         failures.append(f"the first word took {first} ms, allowed: {expect.within_ms:.0f} ms")
     return failures
 
 
-def check_ending(expect: Ending, conversation: Driver) -> list[str]:
-    """One sentence for each expectation that the end of the conversation does not meet."""
-    failures = []
+def check_ending(expect: Ending, conversation: Driver, calls: Sequence[ToolCall]) -> list[str]:
+    """One sentence for each expectation that the conversation does not meet. `calls` are those of all its turns."""
+    failures = list(unmet(expect.calls, calls))
     if expect.ended_by and conversation.ended_by != expect.ended_by:
         failures.append(f"the call was ended by {conversation.ended_by}, expected: {expect.ended_by}")
     if expect.handoff is not None and not expect.handoff.items() <= (conversation.handoff or {}).items():
@@ -131,6 +142,11 @@ def check_ending(expect: Ending, conversation: Driver) -> list[str]:
     heard = conversation.remarks
     failures += [f"{text!r} is missing in {heard!r}" for text in expect.hears if text.lower() not in heard.lower()]
     return failures
+
+
+def session_of(given: Given) -> Session:
+    """A session for which the capabilities can say what tools they have."""
+    return Session("CA" + "0" * 32, given.caller, given.called, FIRST_LANGUAGE, now=lambda: given.now)
 
 
 def history_text(session: Session) -> str:

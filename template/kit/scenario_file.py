@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from kit import defaults
 from kit.conventions import drivers, given_fields
 from kit.migrations import RENAMED_KEYS
 from kit.scripted_model import Pattern, Rule
+from kit.tool_calls import ExpectedCalls
+from kit.tool_stubs import Outcomes
 
 
 def as_list(value: Any) -> Any:
@@ -29,6 +41,15 @@ def known_channel(channel: str) -> str:
     if channel not in drivers():
         raise ValueError(f"this project can be reached by {', '.join(drivers())}")
     return channel
+
+
+def own_or_sample(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Outcomes by tool: none for the tools as they are. None is the sample tools."""
+    if value in ("own", "sample"):
+        return {} if value == "own" else None
+    if not isinstance(value, dict):
+        raise ValueError("write own, sample, or a result for each tool by its name")
+    return validate(value)
 
 
 Texts = Annotated[list[str], BeforeValidator(as_list)]
@@ -49,6 +70,9 @@ class Expect(Strict):
     )
     tools: list[str] | None = Field(None, description="exactly these tools were called, in this order")
     no_tools: list[str] = Field([], description="none of these tools was called")
+    calls: dict[str, ExpectedCalls] = Field(
+        {}, description="by tool: arguments of a call, a list of them for all calls in order, or how many calls"
+    )
     within_ms: float | None = Field(None, gt=0, description="the first word came in time")
     remembers: Texts = Field([], description="the model's history has each of these")
     forgets: Texts = Field([], description="the model's history has none of these: the caller never heard them")
@@ -100,7 +124,11 @@ class Given(BaseModel):
     called: str = Field(defaults.CALLED, pattern=r"^\+[1-9]\d{6,14}$")
     now: datetime = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
     deadline: float = Field(5.0, gt=0, le=30, description="AGENT_DEADLINE")
-    tools: Literal["own", "sample"] = Field("own", description="those of agent/tools.py, or of kit/sample_tools.py")
+    tools: Annotated[dict[str, Outcomes] | None, WrapValidator(own_or_sample)] = Field(
+        {},
+        description="own (those of agent/tools.py), sample (kit/sample_tools.py), or by tool what its calls come to; "
+        "None is sample",
+    )
     twilio: dict[str, Any] = Field({}, description="what the simulated account has, and where it is slow or fails")
 
     @model_validator(mode="after")
@@ -118,6 +146,7 @@ class Ending(Strict):
     ended_by: Literal["caller", "agent", "human"] | None = None
     handoff: dict[str, Any] | None = Field(None, description="the handoff data has at least these")
     task: dict[str, Any] | None = Field(None, description="the task for a human has at least these attributes")
+    calls: dict[str, ExpectedCalls] = Field({}, description="the same as of a reply, for the whole conversation")
     hears: Texts = Field([], description="Twilio itself says each of these, or the agent between its turns")
 
 
@@ -132,6 +161,20 @@ class Scenario(Strict):
     expect: Ending = Field(default_factory=lambda: Ending.model_validate({}))
 
 
+class Loader(yaml.SafeLoader):
+    """Times and dates are texts. YAML 1.1 takes 9:30 for a number with the base 60."""
+
+
+def number_or_time(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    if ":" in node.value:
+        return node.value
+    return loader.construct_yaml_int(node) if node.tag.endswith(":int") else loader.construct_yaml_float(node)
+
+
+for tag, construct in (("int", number_or_time), ("float", number_or_time), ("timestamp", Loader.construct_yaml_str)):
+    Loader.add_constructor(f"tag:yaml.org,2002:{tag}", construct)
+
+
 class ScenarioError(Exception):
     """A scenario file that cannot be played. Each line names file, line and field."""
 
@@ -141,7 +184,7 @@ def load(path: Path) -> Scenario:
     text = path.read_text(encoding="utf-8")
     try:
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        scenario = Scenario.model_validate(yaml.safe_load(text) or {})
+        scenario = Scenario.model_validate(yaml.load(text, Loader) or {})
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ScenarioError(f"{path}:{line}: {error.problem}") from None
@@ -166,17 +209,26 @@ def _unsupported(scenario: Scenario) -> Iterator[dict[str, Any]]:
             yield {"loc": (*place, "expect", "phrase"), "type": "unsupported", "msg": f"there are {', '.join(known)}"}
 
 
+def refuse_tools(path: Path, reasons: Mapping[str, str]) -> None:
+    """Raises ScenarioError with these reasons, each by a name in `given.tools`."""
+    if reasons:
+        tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        errors = [{"loc": ("given", "tools", name), "type": "", "msg": reason} for name, reason in reasons.items()]
+        raise ScenarioError("\n".join(_message(path, tree, error) for error in errors))
+
+
 def _message(path: Path, node: yaml.Node | None, error: Any) -> str:
     """One line for a validation error of pydantic, with the line of the file."""
-    line, names = 1, [str(part) for part in error["loc"]]
+    line, names = 1, list[str]()
     for part in error["loc"]:
+        if isinstance(part, int) and isinstance(node, yaml.MappingNode | yaml.ScalarNode):
+            continue  # a single value where there may be a list
+        names.append(str(part))
         if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             node = node.value[part]
         elif isinstance(node, yaml.MappingNode):
             node = next((value for key, value in node.value if key.value == part), None)
-        if node is None:
-            break
-        line = node.start_mark.line + 1
+        line = node.start_mark.line + 1 if node else line
     reason = error["msg"]
     if error["type"] == "extra_forbidden":
         known = {name for kind in (Scenario, Given, Ending, Step, Expect, Rule) for name in kind.model_fields}

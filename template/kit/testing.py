@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -16,9 +16,10 @@ from kit import defaults
 from kit.conventions import drivers
 from kit.plugin import Begin, Reach, Talk
 from kit.scenario import play
+from kit.tool_stubs import ToolStubs
 from kit.voice_fixtures import Dial
 
-__all__ = ["Begin", "Dial", "Reach", "RecordedConnection", "Session", "Talk", "play"]
+__all__ = ["Begin", "Dial", "GivenTools", "Reach", "RecordedConnection", "Session", "Talk", "play"]
 
 
 class RecordedConnection(Connection):
@@ -73,6 +74,29 @@ def session() -> Iterator[Session]:
 def agent_tools() -> list[Callable[..., Any]]:
     """The tools of agent/tools.py, for `tools=` of the fixtures `begin`, `dial` and `reach`."""
     return load_tools()
+
+
+class GivenTools(Protocol):
+    """Tools with results instead of backends. By the name of a tool an outcome, as in `given.tools` of a scenario."""
+
+    def __call__(
+        self, tools: Sequence[Callable[..., Any]] | None = None, /, **outcomes: Any
+    ) -> list[Callable[..., Any]]:
+        """`tools`, or those of agent/tools.py. Raises ValueError for an unknown name and a wrong outcome."""
+
+
+@pytest.fixture
+def given_tools() -> GivenTools:
+    """The tools of agent/tools.py with given results, as in `tools=given_tools(free_times="nine thirty")`."""
+
+    def given(tools: Sequence[Callable[..., Any]] | None = None, /, **outcomes: Any) -> list[Callable[..., Any]]:
+        tools = load_tools() if tools is None else tools
+        stubs = ToolStubs.read(outcomes)
+        if unknown := stubs.unknown(tools):
+            raise ValueError("; ".join(unknown.values()))
+        return stubs.replace(tools)
+
+    return given
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from kit.scenario_file import Given, Step
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.terminal import Terminal
 from kit.texter import Texter, texter_on
+from kit.tool_calls import calls_in
 
 
 class TextDriver(Driver):
@@ -75,8 +76,7 @@ class TextDriver(Driver):
         took = 1000 * (time.monotonic() - began)
         await self.party.wait_for_app()
         answer = "\n".join([first, *self.party.unread()])
-        parts = [part for message in (await self._history())[len(before) :] for part in message.parts]
-        reply = Reply(answer, took, [part.tool_name for part in parts if isinstance(part, m.ToolCallPart)])
+        reply = Reply(answer, took, calls_in((await self._history())[len(before) :]))
         if self.terminal:
             tools = f", tools: {', '.join(reply.tools)}" if reply.tools else ""
             self.terminal.line("customer", text, style="cyan")

@@ -54,7 +54,7 @@ class VoiceDriver(Driver):
             if self.call.session.ending:
                 await self.call.wait_for_end()
         if turn:
-            return Reply(turn.text, turn.first, turn.tools)
+            return Reply(turn.text, turn.first, turn.calls)
         connected = (step.answer or step.drop) and not call.ended_by
         between = [*call.remarks[remarks:], call.farewell[farewell:].strip()]
         return Reply(" ".join(filter(None, [*between, call.greeting if connected else ""])))
