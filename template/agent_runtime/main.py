@@ -42,6 +42,7 @@ from strands.types.tools import AgentTool, ToolGenerator, ToolResultContent, Too
 log = logging.getLogger("agent_runtime")
 
 PLACEHOLDER: list[ToolResultContent] = [{"text": "(runs in the server)"}]
+MAX_ROUNDS = 10  # requests to the model in one answer
 TOOLS: list[Any] = []  # tools that run here: functions with the decorator strands.tool, clients of MCP
 
 
@@ -113,7 +114,7 @@ async def run_agent(ask: Ask, model: Model) -> AsyncGenerator[dict[str, Any]]:
         retry_strategy=None,  # it would wait 4 to 240 seconds
     )
     model_id = str(model.get_config().get("model_id", ""))
-    stream: Any = agent.stream_async()  # a generator, though not by its type
+    stream: Any = agent.stream_async(limits={"turns": MAX_ROUNDS})  # a generator, though not by its type
     async with aclosing(stream) as events:
         async for event in events:
             if token := event.get("data"):

@@ -16,9 +16,14 @@ from app.turn import Turn
 
 log = structlog.get_logger()
 
+MAX_TURN = 12  # deadlines that a turn may take in all
+
 
 class Brain:
-    """Answers turns. `deadline` is in seconds without a token: HOLD after one, the apology at most four later."""
+    """Answers turns. `deadline` is in seconds without a token: HOLD after one, the apology at most four later.
+
+    A turn that goes on for MAX_TURN deadlines, or to a further request after MAX_ROUNDS, ends in the apology too.
+    """
 
     def __init__(
         self,
@@ -49,15 +54,18 @@ class Brain:
         tokens: asyncio.Queue[str | None] = asyncio.Queue()
         turn.task = asyncio.create_task(self._run(session, turn, tokens))
         hold: str | None = f"{session.connection.hold} " if session.connection.hold else None
+        now = asyncio.get_running_loop().time
+        end = now() + MAX_TURN * self.deadline
         try:
             while True:
                 try:
                     # Not wait_for: on Python 3.11 it loses a cancellation that meets a token: the agent would speak on.
-                    async with asyncio.timeout(self.deadline if hold else 4 * self.deadline):
+                    silence = self.deadline if hold else 4 * self.deadline
+                    async with asyncio.timeout_at(min(now() + silence, end)):
                         token = await tokens.get()
                 except TimeoutError:
                     token, hold = hold, None
-                if token is None:
+                if token is None or (now() >= end and not turn.complete):
                     break
                 turn.spoken_text += token
                 yield token

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor, Future
+from threading import Thread
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import structlog
 from pydantic_ai import InlineDefsJsonSchemaTransformer, ModelRetry, Tool
+from pydantic_ai.messages import ModelResponse
 from pydantic_core import from_json, to_json
 
 from app.session import Session
@@ -17,6 +20,7 @@ from app.settings import Settings
 from app.turn import Turn
 
 log = structlog.get_logger()
+MAX_ROUNDS = 10  # requests to a model in one turn; each but the last called a tool
 TOOL_FAILED = "The tool failed ({}). Say plainly that this did not work, and offer another way."
 
 
@@ -67,6 +71,32 @@ class Runtime(ABC):
         """Close connections."""
 
 
+def start_round(turn: Turn) -> None:
+    """To be called before each request to a model. Raises ModelFailed when the turn has had its MAX_ROUNDS."""
+    if sum(isinstance(message, ModelResponse) for message in turn.messages) >= MAX_ROUNDS:
+        raise ModelFailed(f"more than {MAX_ROUNDS} requests in one turn")
+
+
+class ThreadPerCall(Executor):
+    """Runs each tool that is not async in a thread of its own: one that blocks delays no other, nor the end of the
+    server. A pool has few threads, and Python waits for them when it exits.
+    """
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future = Future[Any]()
+
+        def run() -> None:
+            try:
+                future.set_result(function(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        if future.set_running_or_notify_cancel():
+            Thread(target=run, name="tool", daemon=True).start()
+        return future
+
+
+threads = ThreadPerCall()
 _tools: WeakKeyDictionary[Callable[..., Any], Tool[Any]] = WeakKeyDictionary()
 
 

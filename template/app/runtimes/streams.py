@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import structlog
 from pydantic_ai import messages as m
 
-from app.runtimes import ModelFailed, safe_error_text
+from app.runtimes import ModelFailed, safe_error_text, start_round
 from app.turn import Turn
 
 log = structlog.get_logger()
@@ -38,6 +38,7 @@ class AnswerFailed(Exception):
 
 
 async def first_stream_to_begin(
+    turn: Turn,
     streams: Sequence[tuple[str, Callable[[], AsyncGenerator[Item]]]],
     deadline: float,
     has_begun: Callable[[Item], bool],
@@ -45,13 +46,14 @@ async def first_stream_to_begin(
     explain: Callable[[BaseException], str] = safe_error_text,
     last_may_wait: bool = False,
 ) -> AsyncGenerator[Item]:
-    """Yield the items of the first stream that begins within `deadline` seconds.
+    """One round of a turn: yield the items of the first stream that begins within `deadline` seconds.
 
     `streams` are names of models, each with a function that opens its stream, in order of preference. A stream has
     begun with the first item for which `has_begun` is true: a token or a tool call. Earlier items are held back until
     then. A stream that fails later is not replaced, since the caller has heard a part of it. `explain` describes an
     error and quotes nothing; with `last_may_wait` the last stream has no deadline. Raises AnswerFailed.
     """
+    start_round(turn)
     failures = []
     for number, (model, open_stream) in enumerate(streams, 1):
         held: list[Item] = []

@@ -6,7 +6,9 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
@@ -14,7 +16,7 @@ from pydantic import ValidationError
 from pydantic_ai import ModelRetry
 from pydantic_ai import messages as m
 
-from app.runtimes import run_shielded, run_tool_safely, tool_of
+from app.runtimes import run_shielded, run_tool_safely, threads, tool_of
 from app.turn import Turn
 
 
@@ -73,7 +75,8 @@ async def with_timeout(limit: float, function: Callable[..., Any], /, *args: Any
     async with asyncio.timeout(limit):
         if iscoroutinefunction(function):
             return await function(*args, **kwargs)
-        result = await asyncio.to_thread(without_stop_iteration, function, *args, **kwargs)
+        call = partial(copy_context().run, without_stop_iteration, function, *args, **kwargs)
+        result = await asyncio.get_running_loop().run_in_executor(threads, call)
         return await result if isawaitable(result) else result
 
 

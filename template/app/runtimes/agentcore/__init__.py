@@ -21,7 +21,7 @@ from pydantic import Field
 from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.runtimes import Runtime
+from app.runtimes import Runtime, start_round
 from app.runtimes.aws import client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, content_block, record_of
 from app.runtimes.sockets import CallSockets, failure_reason
@@ -195,7 +195,7 @@ class AgentCore(Runtime):
         while True:
             request = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
             streams = [(each.arn, partial(self._frames, session.id, each, request)) for each in self.runtimes]
-            reply = first_stream_to_begin(streams, self.deadline, lambda frame: True, explain=error_reason)
+            reply = first_stream_to_begin(turn, streams, self.deadline, lambda frame: True, explain=error_reason)
             async with aclosing(reply) as frames:
                 async for frame in frames:
                     match frame:
@@ -204,6 +204,8 @@ class AgentCore(Runtime):
                         case {"type": "message", "message": message, "model": str(model)}:
                             messages.append(message)
                             record.append(record_of(message, turn.run_id, model))
+                            if message["role"] == "user":  # a tool of the runtime: its model is called again
+                                start_round(turn)
             calls = unanswered(record)
             if not calls:
                 return

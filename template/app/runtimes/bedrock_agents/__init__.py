@@ -158,7 +158,7 @@ class BedrockAgents(Runtime):
             streams += [(agent.name, partial(events_of, agent, fresh)) for agent in others]
             # The last agent has no deadline here, since knowledge bases are slow; the brain limits the turn.
             found = first_stream_to_begin(
-                streams, self.deadline, lambda item: True, explain=failure_reason, last_may_wait=True
+                turn, streams, self.deadline, lambda item: True, explain=failure_reason, last_may_wait=True
             )
             try:
                 async with aclosing(found) as events:

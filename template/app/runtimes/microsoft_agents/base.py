@@ -22,7 +22,7 @@ from agent_framework import (
 )
 from pydantic_ai import messages as m
 
-from app.runtimes import ModelFailed, Runtime, safe_error_text
+from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, safe_error_text
 from app.runtimes.microsoft_agents.messages import arguments_of, chat_messages, record_of
 from app.runtimes.streams import as_text, first_stream_to_begin, start_record
 from app.runtimes.tools import TurnTool
@@ -49,7 +49,7 @@ class AgentFrameworkRuntime(Runtime):
             record.append(message)
 
         agent = Agent(
-            FallbackClient(self.clients, self.deadline, on_response),
+            FallbackClient(turn, self.clients, self.deadline, on_response),
             instructions,
             tools=[AgentTool(TurnTool(tool, turn, 2 * self.deadline)) for tool in tools],
             default_options={"store": False},  # Azure stores nothing of a conversation
@@ -89,11 +89,15 @@ class FallbackClient(FunctionInvocationLayer[Any], BaseChatClient[Any]):
 
     def __init__(
         self,
+        turn: Turn,
         clients: Sequence[BaseChatClient[Any]],
         deadline: float,
         on_response: Callable[[ChatResponse[Any], str], None],
     ) -> None:
-        super().__init__()
+        # Agent Framework would say an English sentence of its own after 40 rounds, or three unknown tools in a row.
+        limits: Any = dict.fromkeys(("max_iterations", "max_consecutive_errors_per_request"), MAX_ROUNDS + 1)
+        super().__init__(function_invocation_configuration=limits)
+        self.turn = turn
         self.clients = clients
         self.deadline = deadline
         self.on_response = on_response
@@ -101,7 +105,7 @@ class FallbackClient(FunctionInvocationLayer[Any], BaseChatClient[Any]):
     def _inner_get_response(self, *, messages: Sequence[Message], stream: bool, options: Any, **kwargs: Any) -> Any:
         streams = [(model_name(client), partial(self._updates, client, messages, options)) for client in self.clients]
         return self._build_response_stream(
-            first_stream_to_begin(streams, self.deadline, has_begun, explain=failure_reason)
+            first_stream_to_begin(self.turn, streams, self.deadline, has_begun, explain=failure_reason)
         )
 
     async def _updates(

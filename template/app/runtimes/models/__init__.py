@@ -16,7 +16,7 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 
 from app import config
-from app.runtimes import Runtime
+from app.runtimes import MAX_ROUNDS, Runtime, start_round
 from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.settings import Settings
@@ -45,6 +45,7 @@ class Models(Runtime):
         self.deadline = deadline
         self.agent = Agent(
             deps_type=Session,
+            retries={"tools": MAX_ROUNDS},  # unknown tools are told to the model; `start_round` has the limit
             model_settings=ModelSettings(first_event_timeout=deadline, request_timeout=4 * deadline),
         )
 
@@ -100,6 +101,7 @@ class Models(Runtime):
             ) as run:
                 async for node in run:
                     if Agent.is_model_request_node(node):
+                        start_round(turn)
                         async with node.stream(run.ctx) as events:
                             async for event in events:
                                 if token := text_of(event):

@@ -63,7 +63,7 @@ class Strands(Runtime):
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
-        models = FallbackModel(self.models, self.deadline)
+        models = FallbackModel(turn, self.models, self.deadline)
         record = start_record(turn, instructions)
         agent = Agent(
             models,
@@ -88,9 +88,10 @@ def bedrock(model_id: str, settings: AwsSettings) -> BedrockModel:
 
 
 class FallbackModel(Model):
-    """Several models as one. `answering` is the id of the last one that was called."""
+    """Several models as one, for one turn. `answering` is the id of the last one that was called."""
 
-    def __init__(self, models: Sequence[Model], deadline: float) -> None:
+    def __init__(self, turn: Turn, models: Sequence[Model], deadline: float) -> None:
+        self.turn = turn
         self.models = models
         self.deadline = deadline
         self.answering = ""
@@ -112,7 +113,7 @@ class FallbackModel(Model):
             return model.stream(*args, **kwargs)
 
         streams = [(model_id(model), partial(open_stream, model)) for model in self.models]
-        return first_stream_to_begin(streams, self.deadline, lambda event: "messageStart" not in event)
+        return first_stream_to_begin(self.turn, streams, self.deadline, lambda event: "messageStart" not in event)
 
 
 def model_id(model: Model) -> str:

@@ -273,7 +273,7 @@ class VoiceLive(Runtime):
             items = as_items([*history, *record])
             streams = [(model.name, partial(self._parts, session.id, model, settings, items)) for model in self.models]
             response = m.ModelResponse([], run_id=turn.run_id)
-            begun = first_stream_to_begin(streams, self.deadline, lambda part: True, explain=failure_reason)
+            begun = first_stream_to_begin(turn, streams, self.deadline, lambda part: True, explain=failure_reason)
             async with aclosing(begun) as parts:
                 async for part in parts:
                     match part:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from app.runtimes.streams import AnswerFailed, first_stream_to_begin
+from app.turn import Turn
 from kit.virtual_time import VirtualTimeLoop
 
 Script = list[str | float | Exception]  # items, pauses in seconds, and a failure
@@ -29,7 +30,7 @@ def first_to_begin(*scripts: Script, **options: Any) -> list[str]:
         streams = [(f"model-{number}", partial(play, script)) for number, script in enumerate(scripts, 1)]
         items = []
         try:
-            async for item in first_stream_to_begin(streams, 5.0, lambda item: item != "notice", **options):
+            async for item in first_stream_to_begin(Turn(""), streams, 5.0, lambda item: item != "notice", **options):
                 items.append(item)
         except AnswerFailed as error:
             items.append(f"failed: {error}")
