@@ -39,8 +39,9 @@ PERSISTED_FIELDS = (
 
 @dataclass
 class Session:
-    """One conversation: `caller` began it, `called` is the agent's own number, both E.164. `id` is the CallSid, or in
-    writing the id of Conversation Orchestrator; `now` is the project's clock (UTC).
+    """One conversation. `caller` is the customer, also of a call that the agent makes: E.164, an address such as
+    `sip:ada@example.com`, an identity in chat, or "" for a withheld number. `called` is the agent's own number. `id` is
+    the CallSid, or in writing the id of Conversation Orchestrator; `now` is the project's clock (UTC).
 
     `state` is JSON and yours: capabilities keep theirs there under their own names. `guidance` is added to the model's
     instructions from the next turn on, `hearing` is a partial prompt, if the project has them. PERSISTED_FIELDS and

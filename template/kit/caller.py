@@ -76,10 +76,20 @@ class CallTurn:
 
 
 class Call(WebhookSender):
-    """The caller's side of one call. Every wait has a timeout; silence raises Problem."""
+    """The caller's side of one call. Every wait has a timeout; silence raises Problem.
+
+    `caller` is the person, and `called` the agent's number; with `direction` outbound, the agent has called the person.
+    """
 
     def __init__(
-        self, app: FastAPI, address: str, pace: float, caller: str, called: str, account: SimulatedAccount | None
+        self,
+        app: FastAPI,
+        address: str,
+        pace: float,
+        caller: str,
+        called: str,
+        account: SimulatedAccount | None,
+        direction: str = "inbound",
     ) -> None:
         super().__init__(address)
         self.app = app
@@ -87,6 +97,7 @@ class Call(WebhookSender):
         self.pace = pace
         self.caller = caller
         self.called = called
+        self.direction = direction
         self.sid = "CA" + uuid4().hex
         self.greeting = ""
         self.relay: twiml.Relay | None = None
@@ -110,8 +121,9 @@ class Call(WebhookSender):
     # --- the caller -------------------------------------------------------------------------
 
     async def dial(self) -> str:
-        """Ring, and return the greeting."""
-        await self._follow(await self.post("/twiml", self.form(CallStatus="ringing")))
+        """Ring, and return the greeting. Twilio requests TwiML for an outbound call when it is answered."""
+        status = "in-progress" if self.outbound else "ringing"
+        await self._follow(await self.post("/twiml", self.form(CallStatus=status)))
         return self.greeting
 
     async def says(self, text: str, lang: str = "en-US") -> CallTurn:
@@ -232,12 +244,26 @@ class Call(WebhookSender):
         return self.relay.attributes.get(name, default) if self.relay else default
 
     @property
+    def outbound(self) -> bool:
+        return self.direction.startswith("outbound")
+
+    @property
+    def sender(self) -> str:
+        """Twilio's `From`: who has placed the call."""
+        return self.called if self.outbound else self.caller
+
+    @property
+    def recipient(self) -> str:
+        """Twilio's `To`."""
+        return self.caller if self.outbound else self.called
+
+    @property
     def listens_to_keys(self) -> bool:
         return self.attribute("dtmfDetection", "false") == "true"
 
     def form(self, **more: str) -> dict[str, str]:
-        call = {"AccountSid": ACCOUNT_SID, "CallSid": self.sid, "From": self.caller, "To": self.called}
-        return {**call, "Direction": "inbound", **more}
+        call = {"AccountSid": ACCOUNT_SID, "CallSid": self.sid, "From": self.sender, "To": self.recipient}
+        return {**call, "Direction": {"outbound": "outbound-api"}.get(self.direction, self.direction), **more}
 
     async def post(self, path: str, form: dict[str, str]) -> str:
         """Send a signed webhook. Raises Problem for any status but 200."""
@@ -297,9 +323,9 @@ class Call(WebhookSender):
                 "sessionId": "VX" + uuid4().hex,
                 "accountSid": ACCOUNT_SID,
                 "callSid": self.sid,
-                "from": self.caller,
-                "to": self.called,
-                "direction": "inbound",
+                "from": self.sender,
+                "to": self.recipient,
+                "direction": self.direction,
                 "callType": "PSTN",
                 "callStatus": "IN-PROGRESS",
                 "customParameters": relay.parameters,
@@ -461,9 +487,10 @@ async def caller_on(
     caller: str = CALLER,
     called: str = CALLED,
     account: SimulatedAccount | None = None,
+    direction: str = "inbound",
 ) -> AsyncGenerator[Call]:
     """A call to an app that is already served at `address`. `pace` divides the duration of speech."""
-    call = Call(app, address, pace, caller, called, account)
+    call = Call(app, address, pace, caller, called, account, direction)
     try:
         await call.dial()
         yield call

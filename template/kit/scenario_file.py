@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -50,6 +51,13 @@ def own_or_sample(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     if not isinstance(value, dict):
         raise ValueError("write own, sample, or a result for each tool by its name")
     return validate(value)
+
+
+def known_address(address: str) -> str:
+    """Twilio's `From` of a call or a message; empty for a call without one."""
+    if address and not re.fullmatch(r"\+[1-9]\d{6,14}|[A-Za-z]+|(sips?|client|whatsapp):\S+", address):
+        raise ValueError(f"{address!r} is no caller: write +15005550006, anonymous, sip:name@host or client:name")
+    return address
 
 
 Texts = Annotated[list[str], BeforeValidator(as_list)]
@@ -120,8 +128,11 @@ class Given(BaseModel):
     channel: Annotated[str, AfterValidator(known_channel)] = Field(
         default_factory=lambda: next(iter(drivers())), description="voice or messaging"
     )
-    caller: str = Field(defaults.CALLER, pattern=r"^\+[1-9]\d{6,14}$")
-    called: str = Field(defaults.CALLED, pattern=r"^\+[1-9]\d{6,14}$")
+    caller: Annotated[str, AfterValidator(known_address)] = Field(
+        defaults.CALLER, description="the customer: a number, sip:name@host, client:name, or anonymous and the like"
+    )
+    called: str = Field(defaults.CALLED, pattern=r"^\+[1-9]\d{6,14}$", description="the agent's number")
+    direction: Literal["inbound", "outbound"] = Field("inbound", description="outbound: the agent began")
     now: datetime = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
     deadline: float = Field(5.0, gt=0, le=30, description="AGENT_DEADLINE")
     tools: Annotated[dict[str, Outcomes] | None, WrapValidator(own_or_sample)] = Field(

@@ -20,6 +20,9 @@ from kit.texter import Texter, texter_on
 from kit.tool_calls import calls_in
 
 
+FIRST_MESSAGE = "Hello! This is a reminder. You can answer it."  # of the agent, with `direction: outbound`
+
+
 class TextDriver(Driver):
     """A scenario that is a text conversation: `caller` is a message, `silence` a pause."""
 
@@ -46,6 +49,8 @@ class TextDriver(Driver):
     ) -> AsyncGenerator[TextDriver]:
         async with texter_on(app, address, account, author=given.caller) as party:
             driver = cls(party, pace, Terminal() if watch else None)
+            if given.direction == "outbound":
+                await party.is_written_to(FIRST_MESSAGE)
             yield driver
         driver.remarks = " ".join([driver.remarks, *party.unread()])
 

@@ -63,6 +63,12 @@ class Texter(WebhookSender):
         message = self.account.conversations.write(self.author, self.called, self.channel, text, thread)
         return webhook("COMMUNICATION_CREATED", message)
 
+    async def is_written_to(self, text: str) -> None:
+        """The agent's number writes first, by another program: a reminder, say."""
+        message = self.account.conversations.write(self.author, self.called, self.channel, text, outbound=True)
+        await self.posts(webhook("COMMUNICATION_CREATED", message))
+        await self.wait_for_app()
+
     async def reads(self) -> str:
         """Wait for the next reply and return it."""
         try:

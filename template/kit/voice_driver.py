@@ -30,8 +30,8 @@ class VoiceDriver(Driver):
     async def begins(
         cls, app: FastAPI, address: str, given: Given, account: SimulatedAccount, pace: float, watch: bool
     ) -> AsyncGenerator[VoiceDriver]:
-        dialled = caller_on(app, address, pace=pace, caller=given.caller, called=given.called, account=account)
-        async with dialled as call:
+        parties = {"caller": given.caller, "called": given.called, "direction": given.direction}
+        async with caller_on(app, address, pace=pace, account=account, **parties) as call:
             driver = cls(call, Screen() if watch else None)
             yield driver
         driver.ended_by, driver.handoff, driver.task = call.ended_by, call.handoff, call.task

@@ -116,7 +116,8 @@ class Payload(Strict):
         )
 
     def attributes(self) -> dict[str, Any]:
-        """Task attributes, flat for TaskRouter's expressions; it adds `call_sid`, `from` and `to` for a call."""
+        """Task attributes, flat for TaskRouter's expressions; it adds `call_sid`, `from` and `to` for a call. On a call
+        that the agent makes, `from` is the agent's number: the customer is `customerAddress`."""
         attributes = self.model_dump(exclude_none=True)
         hints = attributes.pop("routing_hints")
         return {**attributes, **hints}
@@ -150,7 +151,8 @@ NEXT: dict[State, set[State]] = {
 class Record(BaseModel):
     """One escalation; a text conversation may have several in sequence. `since` is its start (UTC).
 
-    `way_out` is the caller's alternative when no worker accepts, `recording` the URL of a voicemail.
+    `way_out` is the caller's alternative when no worker accepts, None without a number to call back; `recording` is the
+    URL of a voicemail.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -24,9 +24,10 @@ TOKEN = re.compile(
 )
 COMPARISONS = {"==", "!=", "<", ">", "<=", ">="}
 WORDS = {"AND", "OR", "NOT", "HAS", "IN", "CONTAINS"}
-# Attributes that TaskRouter adds to the task of a call. Source: https://www.twilio.com/docs/taskrouter/twiml-queue-calls
+# Attributes that TaskRouter adds to the task of a call, and those of the customer.
+# Source: https://www.twilio.com/docs/taskrouter/twiml-queue-calls
 CALL_ATTRIBUTES: dict[str, Any] = dict.fromkeys(
-    ["call_sid", "account_sid", "from", "to", "caller", "called", "direction"], ""
+    ["call_sid", "account_sid", "from", "to", "caller", "called", "direction", "customerName", "customerAddress"], ""
 )
 
 

@@ -99,8 +99,16 @@ class Transfer(ABC):
         return True
 
 
+def customer_attributes(address: str) -> dict[str, str]:
+    """Task attributes of the customer: what Flex shows its agents. None without an address."""
+    return {"customerName": address, "customerAddress": address} if address else {}
+
+
 async def follow_up(session_id: str, caller: str, record: Record | None, recording: str | None) -> None:
-    """Call `follow_up` of agent/handoff.py: a human has to contact the caller."""
+    """Call `follow_up` of agent/handoff.py: a human has to contact the caller, or to hear a voicemail."""
+    if not (caller or recording):
+        log.warning("follow_up.impossible", call=session_id, hint="the caller's number is withheld")
+        return
     try:
         await handoff.follow_up(caller, record.payload.attributes() if record else {}, recording)
     except Exception:

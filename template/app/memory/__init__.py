@@ -94,6 +94,9 @@ class Memory(Capability):
 
     async def on_resume(self, session: Session) -> None:
         lookup = self.lookups.get(session.id)
+        if lookup and lookup.identity != identity_of(session.caller, session.parameters):  # another person writes now
+            self.lookups.pop(session.id).task.cancel()
+            lookup = None
         if lookup is None or (lookup.task.done() and lookup.memories is None):
             await self.on_start(session)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,20 +11,10 @@ from typing import Literal, Self
 from pydantic import Field
 
 from app.capability import Services
+from app.parties import has_number
 from app.settings import Settings
 
 KINDS = ("traits", "observations", "summaries")
-E164 = re.compile(r"\+[1-9]\d{6,14}")
-KEYPAD = {
-    letter: str(2 + key)
-    for key, letters in enumerate(["abc", "def", "ghi", "jkl", "mno", "pqrs", "tuv", "wxyz"])
-    for letter in letters
-}
-# A withheld number arrives as such a word, spelled on a keypad: +266696687 is "anonymous".
-WITHHELD_NUMBERS = {
-    "+" + "".join(KEYPAD[letter] for letter in word)
-    for word in ("anonymous", "blocked", "private", "restricted", "unavailable", "unknown")
-}
 
 
 class MemorySettings(Settings):
@@ -65,7 +54,7 @@ class Identity:
 
 def identity_of(caller: str, parameters: Mapping[str, str]) -> Identity | None:
     """The identity by phone number, else by email or account id of the channel. None when the caller withholds all."""
-    if E164.fullmatch(caller) and caller not in WITHHELD_NUMBERS:
+    if has_number(caller):
         return Identity("phone", caller)
     if email := parameters.get("email", "").strip().lower():
         return Identity("email", email)

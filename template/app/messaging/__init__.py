@@ -206,11 +206,18 @@ class Messaging(Channel):
         if any(author and author.type == "HUMAN_AGENT" for _, author in authors):
             session.state[STATE_KEY] = "human"
             await self._save(session)
-        unanswered = [message for message, author in authors if not author or author.type in ("CUSTOMER", "UNKNOWN")]
+        written = [message for message, author in authors if not author or author.type in ("CUSTOMER", "UNKNOWN")]
+        unanswered = [message for message in written if message.author.can_be_answered]
+        if len(unanswered) < len(written):
+            log.warning("text.ignored", conversation=session.id, reason="no SMS can be sent to the sender")
         if not unanswered:
             return
+        known = session.caller
+        set_customer(session, unanswered[-1])
         if session.state.get(STATE_KEY) == "human" or any(await self._run(Capability.is_with_human, session)):
             self._left_to_human(session, len(unanswered))
+            if session.caller != known:  # the human wrote first
+                await self._save(session)
             return
         route = await self.outbox.route(unanswered[-1], participants)
         customer = participants.author(unanswered[-1])
@@ -295,19 +302,14 @@ class Messaging(Channel):
         if stored is ENDED:
             log.warning("text.too_late", conversation=id)
             return None, False
-        channel, address = message.author.channel, bare(message.author.address)
         if stored:
             session = stored
             session.connection.spoken = False
         else:
-            called = bare(self.options.addresses[channel])
-            session = Session(id, address, called, language=config.FIRST_LANGUAGE, now=self.now, conversation_id=id)
+            called = bare(self.options.addresses[message.author.channel])
+            session = Session(id, "", called, language=config.FIRST_LANGUAGE, now=self.now, conversation_id=id)
             if not await self.store.get(f"conversation:{id}"):  # a call may have mapped it to its CallSid
                 await self.store.put(f"conversation:{id}", id, WEEK)
-        parameters = {"channel": channel, "thread": message.channel_id or ""}
-        if channel == "CHAT":  # the application that opens the chat names the customer
-            parameters["email" if "@" in address else "account_id"] = address
-        session.parameters = parameters
         return session, stored is None
 
     async def _load(self, conversation_id: str) -> Session | None:
@@ -324,3 +326,12 @@ class Messaging(Channel):
     async def _run(self, hook: Callable[..., Any], session: Session, timeout: float | None = None) -> list[Any]:
         timeout = self.services.timeouts.hook if timeout is None else timeout
         return await run_hooks(self.services.capabilities, hook, session, timeout=timeout)
+
+
+def set_customer(session: Session, message: Message) -> None:
+    """Make the author of a customer's message the customer. An agent or a colleague may have written before."""
+    channel, address = message.author.channel, bare(message.author.address)
+    parameters = {"channel": channel, "thread": message.channel_id or ""}
+    if channel == "CHAT":  # the application that opens the chat names the customer
+        parameters["email" if "@" in address else "account_id"] = address
+    session.caller, session.parameters = address, parameters

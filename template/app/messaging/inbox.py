@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from app.parties import has_number
 from app.store import Store
 
 MESSAGE_TTL = 24 * 3600.0  # seconds that an unanswered message is stored
@@ -33,6 +34,11 @@ class Author(CamelCaseModel):
     address: str
     channel: str
     participant_id: str | None = None
+
+    @property
+    def can_be_answered(self) -> bool:
+        """False for an SMS of a short code or of a sender with a name, and for a withheld number."""
+        return self.channel != "SMS" or has_number(self.address)
 
 
 class Content(CamelCaseModel):

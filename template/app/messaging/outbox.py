@@ -89,7 +89,7 @@ class Outbox:
 
     async def route_of(self, session: Session) -> Route:
         """The route to the customer of a stored session. Raises LookupError when the customer is no participant."""
-        channel, thread = session.parameters["channel"], None
+        channel, thread = session.parameters.get("channel", ""), None  # "" before the customer has written
         participants = await self.participants(session.id)
         customer = participants.at(channel, session.caller)
         if customer is None:

@@ -9,8 +9,10 @@ from typing import Self
 import structlog
 from twilio.rest import Client
 from twilio.rest.conversations.v2.conversation import ConversationList
+from twilio.rest.conversations.v2.participant import ParticipantInstance
 
 from app.capability import Background, Capability, Services
+from app.parties import has_number
 from app.session import Session
 from app.store import Store
 from app.twilio_api import OrchestratorSettings, list_all, twilio_client
@@ -90,9 +92,9 @@ class Orchestrator(Capability):
         if not found or not found[0].id:
             return False
         conversation_id = found[0].id
-        participants = await list_all(api.participants(conversation_id))
-        profiles = [each.profile_id for each in participants if each.type == "CUSTOMER" and each.profile_id]
-        session.profile_id = profiles[0] if profiles else session.profile_id
+        if has_number(session.caller):  # every caller with a withheld number may have the same profile at Twilio
+            participants = await list_all(api.participants(conversation_id))
+            session.profile_id = profile_of(session.caller, session.called, participants) or session.profile_id
         await self.store.put(f"conversation:{conversation_id}", session.id, MAX_CALL_DURATION)
         session.conversation_id = conversation_id
         return True
@@ -115,3 +117,12 @@ class Orchestrator(Capability):
     def _log_failure(self, event: str, session: Session, error: Exception) -> None:
         """The error's text may quote a phone number and is left out."""
         log.warning(event, call=session.id, error=type(error).__name__, status=getattr(error, "status", None))
+
+
+def profile_of(customer: str, agent: str, participants: Sequence[ParticipantInstance]) -> str | None:
+    """The profile of the customer. On a call that the agent makes, its own number may have the type CUSTOMER."""
+    named = [({each.get("address") for each in one.addresses or []}, one) for one in participants]
+    others = [(addresses, one) for addresses, one in named if agent not in addresses]
+    found = [one for addresses, one in others if customer in addresses]
+    found += [one for _, one in others if one.type == "CUSTOMER"]
+    return next((one.profile_id for one in found if one.profile_id), None)

@@ -16,6 +16,7 @@ from app import config
 from app.brain import Brain
 from app.capability import Background, Capability, Services, attach, run_hooks
 from app.connection import Connection
+from app.parties import NO_NUMBER, has_number
 from app.session import ENDED, Ended, Session
 from app.voice.phrases import phrases
 
@@ -128,6 +129,7 @@ class Calls:
         self._calls[call_sid] = call
         session = call.session
         session.connection, session.parameters = connection, parameters or session.parameters
+        connection.instructions = "" if has_number(session.caller) else NO_NUMBER
         session.tools = None
         self.brain.commit_turn(session)  # an interruption from now on refers to the RECONNECTED greeting
         log.info(f"call.{'started' if call.state is CallState.OPEN else 'resumed'}", call=call_sid)

@@ -14,6 +14,7 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from app.capability import HandlesHandoff, run_hooks
 from app.config import FIRST_LANGUAGE
+from app.parties import parties
 from app.session import Session
 from app.voice.calls import MAX_CALL_DURATION, Calls
 from app.voice.phrases import phrases
@@ -47,7 +48,7 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
         twiml = say(phrases.UNAVAILABLE)
     else:
         # Without a shared store another worker may have served the call.
-        unknown = Session(call_sid, form.get("From", ""), form.get("To", ""), FIRST_LANGUAGE, calls.services.now)
+        unknown = Session(call_sid, *parties(form), FIRST_LANGUAGE, calls.services.now)
         twiml = await handoff_twiml(session or unknown, form.get("HandoffData"), calls) or say(phrases.GOODBYE)
     await calls.end(call_sid)
     return twiml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -62,7 +63,9 @@ class Conversations(Product):
         self.visible_at[conversation] = self.clock.now() + VISIBLE_AFTER
         self.people[conversation] = []
         for kind, address in (("CUSTOMER", customer), ("AI_AGENT", agent)):
-            profile = self.memory.resolve(bare(address)) if kind == "CUSTOMER" else None
+            # Others than phone numbers get none; a withheld number looks like one (error 530001 of Twilio's docs).
+            resolved = kind == "CUSTOMER" and re.fullmatch(r"\+\d+", bare(address))
+            profile = self.memory.resolve(bare(address)) if resolved else None
             self.join(conversation, kind, channel, address, profileId=profile)["addresses"][0]["channelId"] = channel_id
         return conversation
 
@@ -194,10 +197,12 @@ class Conversations(Product):
         if str(event.get("contains", "")).lower() not in answer.lower():
             raise Problem(f"{event['contains']!r} is missing in {answer!r}")
 
-    def write(self, author: str, agent: str, channel: str, text: str | None, thread: str = "") -> dict[str, Any]:
+    def write(
+        self, author: str, agent: str, channel: str, text: str | None, thread: str = "", *, outbound: bool = False
+    ) -> dict[str, Any]:
         """A customer writes to the agent, and begins a conversation if none is open. Returns the message.
 
-        A message without text is a picture.
+        A message without text is a picture. With `outbound` the agent's number writes to the customer.
         """
         key = f"{channel} {author} {agent}"
         open_ones = [id for id, each in self.records.items() if each.get("key") == key and each["status"] != "CLOSED"]
@@ -207,9 +212,12 @@ class Conversations(Product):
             configuration = getattr(settings(), "conversation_configuration_id", "")
             conversation = self.begin(configuration, channel, f"{key} {len(self.records)}", author, agent)
             self.records[conversation]["key"] = key
-            del self.people[conversation][1:]  # the agent has not joined yet
+            if outbound:
+                self.people[conversation][1]["type"] = "HUMAN_AGENT"  # Twilio's type for a number of the account
+            else:
+                del self.people[conversation][1:]  # the agent has not joined yet
             self.people[conversation][0]["type"] = self.roles.get(author, "CUSTOMER")
-        return self._message(conversation, self.people[conversation][0], channel, text, thread)
+        return self._message(conversation, self.people[conversation][1 if outbound else 0], channel, text, thread)
 
     def join_human(self, conversation: str, text: str) -> dict[str, Any]:
         """A human agent writes. Returns the message."""

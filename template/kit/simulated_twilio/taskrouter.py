@@ -156,11 +156,11 @@ def call_attributes(call: Call) -> dict[str, Any]:
     return {
         "call_sid": call.sid,
         "account_sid": ACCOUNT_SID,
-        "from": call.caller,
-        "to": call.called,
-        "caller": call.caller,
-        "called": call.called,
-        "direction": "inbound",
+        "from": call.sender,
+        "to": call.recipient,
+        "caller": call.sender,
+        "called": call.recipient,
+        "direction": call.direction,
         "call_status": "in-progress",
     }
 

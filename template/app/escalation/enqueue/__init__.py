@@ -20,7 +20,8 @@ from app.capability import Services
 from app.escalation import task_of
 from app.escalation.handoff import handoff
 from app.escalation.record import FINAL_STATES, Payload, Record, Records, State
-from app.escalation.transfer import CONNECT_GRACE, Transfer, follow_up
+from app.escalation.transfer import CONNECT_GRACE, Transfer, customer_attributes, follow_up
+from app.parties import has_number, parties
 from app.session import Session
 from app.voice.connect_action import SAY_LANGUAGE
 from app.voice.phrases import phrases
@@ -82,8 +83,9 @@ class EnqueueTransfer(Transfer):
         if record is None:  # the store does not have it
             await self.records.put(session.id, record := Record(payload=payload, state=State.QUEUED))
         session.state["escalation"] = record.model_dump(mode="json")
+        options = self.options
         return enqueue_twiml(
-            self.options.public_url, self.options.workflow_sid, payload, timeout=self.options.queue_timeout
+            options.public_url, options.workflow_sid, payload, timeout=options.queue_timeout, customer=session.caller
         )
 
     async def on_end(self, session: Session) -> None:
@@ -128,10 +130,12 @@ class EnqueueTransfer(Transfer):
         if state is State.COMPLETED or redirected:
             return respond(goodbye_twiml(phrases.GOODBYE))
         log.warning("escalation.no_worker", call=call_sid, result=result)
-        voicemail = handoff.WAY_OUT == "voicemail"
-        record = await self.records.update_fields(call_sid, way_out="voicemail" if voicemail else "callback")
+        voicemail, number = handoff.WAY_OUT == "voicemail", number_of(fields)
+        way_out = "voicemail" if voicemail else "callback" if number else None
+        record = await self.records.update_fields(call_sid, way_out=way_out)
         return respond(
-            no_worker_twiml(self.options.public_url), None if voicemail else call_follow_up(fields, record, None)
+            no_worker_twiml(self.options.public_url, way_out),
+            None if voicemail else call_follow_up(fields, record, None),
         )
 
     async def voicemail(self, request: Request) -> Response:
@@ -139,11 +143,12 @@ class EnqueueTransfer(Transfer):
         fields = await self.form(request)
         call_sid, recording = str(fields.get("CallSid", "")), str(fields.get("RecordingUrl", "")) or None
         record = await self.records.update_fields(call_sid, recording=recording)
-        return respond(goodbye_twiml(handoff.CALL_BACK, phrases.GOODBYE), call_follow_up(fields, record, recording))
+        promise = [handoff.CALL_BACK] if number_of(fields) else []
+        return respond(goodbye_twiml(*promise, phrases.GOODBYE), call_follow_up(fields, record, recording))
 
     async def assignment(self, request: Request) -> Response:
         """Without Flex: connect the caller to the worker's `contact_uri`. TaskRouter waits 5 seconds."""
-        called = task_of(await self.form(request)).get("to")
+        _, called = parties(task_of(await self.form(request)))
         return JSONResponse({"instruction": "dequeue", **({"from": called} if called else {})})
 
 
@@ -151,15 +156,21 @@ def respond(twiml: str, background: BackgroundTask | None = None) -> Response:
     return Response(twiml, media_type="application/xml", background=background)
 
 
+def number_of(fields: Mapping[str, str]) -> str:
+    """The number to call the customer back at; empty when there is none."""
+    customer, _ = parties(fields)
+    return customer if has_number(customer) else ""
+
+
 def call_follow_up(fields: Mapping[str, str], record: Record | None, recording: str | None) -> BackgroundTask:
     """Call `follow_up` of agent/handoff.py after the response."""
-    return BackgroundTask(follow_up, fields.get("CallSid", ""), fields.get("From", ""), record, recording)
+    return BackgroundTask(follow_up, fields.get("CallSid", ""), number_of(fields), record, recording)
 
 
 # --- TwiML: every document speaks, connects or ends the call -----------------------------------------------------
 
 
-def enqueue_twiml(public_url: str, workflow_sid: str, payload: Payload, timeout: int) -> str:
+def enqueue_twiml(public_url: str, workflow_sid: str, payload: Payload, timeout: int, customer: str = "") -> str:
     """Put the caller in the queue of a workflow. TaskRouter cancels the task after `timeout` seconds."""
     response = VoiceResponse()
     queue = response.enqueue(
@@ -168,7 +179,7 @@ def enqueue_twiml(public_url: str, workflow_sid: str, payload: Payload, timeout:
         wait_url=f"{public_url}/escalation/wait",
         action=f"{public_url}/escalation/after",
     )
-    attributes = json.dumps(payload.attributes(), ensure_ascii=False)
+    attributes = json.dumps({**payload.attributes(), **customer_attributes(customer)}, ensure_ascii=False)
     queue.task(attributes, priority=payload.routing_hints.priority, timeout=timeout)
     return str(response)
 
@@ -194,17 +205,17 @@ def leave_twiml() -> str:
     return str(response)
 
 
-def no_worker_twiml(public_url: str) -> str:
-    """Say that no worker is available, and offer the WAY_OUT of agent/handoff.py."""
+def no_worker_twiml(public_url: str, way_out: str | None) -> str:
+    """Say that no worker is available, and offer `way_out`; without one, ask the caller to call again."""
     response = VoiceResponse()
     response.say(handoff.NO_WORKER, language=SAY_LANGUAGE)
-    if handoff.WAY_OUT == "voicemail":
+    if way_out == "voicemail":
         response.say(handoff.MESSAGE, language=SAY_LANGUAGE)
         action = f"{public_url}/escalation/voicemail"
         response.record(action=action, max_length=MAX_VOICEMAIL, timeout=VOICEMAIL_SILENCE, play_beep=True)
         response.say(phrases.GOODBYE, language=SAY_LANGUAGE)  # when the caller recorded no message
     else:
-        response.say(handoff.CALL_BACK, language=SAY_LANGUAGE)
+        response.say(handoff.CALL_BACK if way_out else handoff.CALL_AGAIN, language=SAY_LANGUAGE)
     response.hangup()
     return str(response)
 

@@ -27,13 +27,13 @@ def announcements_valid(context: Context) -> Iterator[str]:
     for name, document in {
         "CONNECTING": enqueue_twiml(settings.public_url, settings.workflow_sid, Payload(reason_code="x"), 60),
         "WAITING": wait_twiml(),
-        "NO_WORKER": no_worker_twiml(settings.public_url),
+        "NO_WORKER": no_worker_twiml(settings.public_url, handoff.WAY_OUT),
     }.items():
         try:
             read(document)
         except TwimlError as error:
             yield f"agent/handoff.py, {name}: {str(error).splitlines()[0]}"
-    for name in ("CONNECTING", "WAITING", "NO_WORKER", "MESSAGE", "CALL_BACK"):
+    for name in ("CONNECTING", "WAITING", "NO_WORKER", "MESSAGE", "CALL_BACK", "CALL_AGAIN"):
         if not getattr(handoff, name).strip():
             yield f"{name} of agent/handoff.py is empty: callers hear silence."
     if handoff.MUSIC and not handoff.MUSIC.startswith("https://"):

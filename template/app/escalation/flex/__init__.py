@@ -23,7 +23,15 @@ from twilio.rest.conversations.v2.conversation import ConversationList
 from app.capability import Services, attach
 from app.escalation.handoff import handoff
 from app.escalation.record import TEXT_TTL, Record, Records, State
-from app.escalation.transfer import CONNECT_GRACE, Transfer, cancel_model, follow_up, is_in_turn, speak_in_turn
+from app.escalation.transfer import (
+    CONNECT_GRACE,
+    Transfer,
+    cancel_model,
+    customer_attributes,
+    follow_up,
+    is_in_turn,
+    speak_in_turn,
+)
 from app.messaging import MessagingSettings
 from app.session import ENDED, Session
 from app.twilio_api import twilio_client
@@ -147,9 +155,8 @@ class FlexTransfer(Transfer):
         """Raises TwilioRestException or httpx2.TransportError. Only a 429 is retried: after it there is no task."""
         attributes = {
             **record.payload.attributes(),
+            **customer_attributes(session.caller),
             "escalation_id": record.id,
-            "customerName": session.caller,  # what Flex shows its agents
-            "customerAddress": session.caller,
         }
         routing = {
             "workspace_sid": self.options.workspace_sid,

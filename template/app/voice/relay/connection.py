@@ -13,6 +13,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 import app.voice.relay.frames as frames
 from app import config
+from app.parties import parties
 from app.session import Session
 from app.voice import PhoneConnection
 from app.voice.calls import CallRefused, Calls
@@ -83,11 +84,12 @@ class RelayConnection(PhoneConnection):
         if setup.account_sid != self.account_sid:
             await self.websocket.close(1008, "another account")
             raise CallRefused("setup names another account")
+        caller, called = parties(setup.model_dump(by_alias=True))
         try:
             self.session = await self.calls.start(
                 setup.call_sid,
-                caller=setup.caller,
-                called=setup.called,
+                caller=caller,
+                called=called,
                 connection=self,
                 parameters=setup.custom_parameters,
             )

@@ -27,8 +27,8 @@ class Setup(Received):
     session_id: str = ""
     account_sid: str = ""
     call_sid: str
-    caller: str = Field("", alias="from")
-    called: str = Field("", alias="to")
+    sender: str = Field("", alias="from")  # placed the call: the agent, when `direction` is outbound
+    recipient: str = Field("", alias="to")
     direction: str = "inbound"
     custom_parameters: dict[str, str] = {}
 

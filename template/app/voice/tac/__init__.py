@@ -22,6 +22,7 @@ from tac.models.session import ConversationSession
 from tac.server import TACFastAPIServer, TACServerConfig, build_http_signature_dependency
 
 from app.capability import Capability
+from app.parties import parties
 from app.session import Session
 from app.settings import Settings
 from app.voice import LANGUAGES, PhoneConnection, Voice, relay_attributes
@@ -174,10 +175,11 @@ class TacConnection(PhoneConnection):
         try:
             if frame.get("accountSid") != self.channel.tac.config.account_sid:
                 raise CallRefused("setup names another account")
+            caller, called = parties(frame)
             self.session = await self.channel.calls.start(
                 call_sid,
-                caller=str(frame.get("from", "")),
-                called=str(frame.get("to", "")),
+                caller=caller,
+                called=called,
                 connection=self,
                 parameters=frame.get("customParameters") or {},
             )
