@@ -22,7 +22,7 @@ NO_NUMBER = (
 def parties(fields: Mapping[str, Any]) -> tuple[str, str]:
     """The customer and the agent's own number, of a setup frame, a webhook of a call, or the attributes of its task.
 
-    Twilio's `from` placed the call. On a call to a customer (`direction` is outbound, outbound-api or outbound-dial) the
+    Twilio's `from` placed the call. If the agent did, `direction` is outbound, outbound-api or outbound-dial, and the
     customer is `to`. A withheld number is "".
     """
     named = {name.lower(): str(value or "").strip() for name, value in fields.items()}

@@ -19,7 +19,6 @@ from kit.terminal import Terminal
 from kit.texter import Texter, texter_on
 from kit.tool_calls import calls_in
 
-
 FIRST_MESSAGE = "Hello! This is a reminder. You can answer it."  # of the agent, with `direction: outbound`
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from app import this_session
 from app.parties import NO_NUMBER
-from app.session import this_session
 from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import dial_app
-from kit.scenario import last_instructions, play
+from kit.scenario import last_instructions
+from kit.testing import play
 
 ADA, AGENT = defaults.CALLER, defaults.CALLED
 SCRIPT = [{"hears": "who", "calls": {"parties_of_the_call": {}}}, {"hears": "", "says": "Yes."}]

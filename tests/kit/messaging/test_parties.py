@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.session import this_session
+from app import this_session
 from kit import defaults
-from kit.scenario import play
 from kit.simulated_twilio.conversations import webhook
-from kit.testing import Reach
+from kit.testing import Reach, play
 from kit.texter import Texter
 
 ADA, BOB = defaults.CALLER, "+15005550007"

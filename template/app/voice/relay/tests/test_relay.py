@@ -76,10 +76,10 @@ def test_every_message_of_twilio_is_read(sent: dict[str, Any], frame: frames.Fra
     assert frames.read(json.dumps(sent)) == frame
 
 
-def test_a_setup_has_caller_and_called_number() -> None:
+def test_a_setup_has_the_numbers_of_both_sides() -> None:
     setup = frames.read(json.dumps(SETUP))
     assert isinstance(setup, frames.Setup)
-    assert (setup.call_sid, setup.caller, setup.called) == ("CA1", "+15005550006", "+15005550001")
+    assert (setup.call_sid, setup.sender, setup.recipient) == ("CA1", "+15005550006", "+15005550001")
     assert setup.custom_parameters == {"callReference": "bar"}
 
 
