@@ -28,6 +28,7 @@ class Timeouts:
     startup: float = 30.0  # a capability's `open`
     hook: float = 2.0  # every other hook: the other party waits for it
     shutdown: float = 10.0  # `on_end` and `close`
+    setup: float = 10.0  # a WebSocket without its setup
     reconnect: float = 30.0  # a call that has disconnected may come back
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, Self
+from collections.abc import Awaitable, Sequence
+from typing import Any, Self, TypeVar
 
 from fastapi import FastAPI
 
@@ -13,8 +14,9 @@ from app.brain import Brain
 from app.capability import Capability, RelayAttributes, Services
 from app.channel import Channel
 from app.connection import Connection
+from app.session import Session
 from app.settings import Settings
-from app.voice.calls import Calls
+from app.voice.calls import CallRefused, Calls
 from app.voice.connect_action import on_unhandled_error
 from app.voice.phrases import phrases
 
@@ -24,11 +26,26 @@ LANGUAGES: list[dict[str, Any]] = [
 ]
 
 
+T = TypeVar("T")
+
+
 class PhoneConnection(Connection):
     """The WebSocket of one call."""
 
     hold = phrases.HOLD
     apology = phrases.APOLOGY
+    session: Session | None = None  # set by the setup
+
+    def __init__(self, setup_timeout: float) -> None:
+        self.setup_deadline = asyncio.get_running_loop().time() + setup_timeout
+
+    async def before_deadline(self, frame: Awaitable[T]) -> T:
+        """Wait for a frame. Raises CallRefused when the setup has not come in time, whatever else has."""
+        try:
+            async with asyncio.timeout_at(None if self.session else self.setup_deadline):
+                return await frame
+        except TimeoutError:
+            raise CallRefused("setup did not come in time") from None
 
 
 class Voice(Channel):

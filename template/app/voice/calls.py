@@ -18,6 +18,7 @@ from app.capability import Background, Capability, Services, attach, run_hooks
 from app.connection import Connection
 from app.parties import NO_NUMBER, has_number
 from app.session import ENDED, Ended, Session
+from app.voice import call_token
 from app.voice.phrases import phrases
 
 log = structlog.get_logger()
@@ -98,6 +99,22 @@ class Calls:
         """The session of a call in progress, as the worker that served it last has saved it."""
         latest = await self._latest(call_sid)
         return None if latest is ENDED else latest
+
+    def token(self, call_sid: str) -> str:
+        """The token that the TwiML of a call carries. Source of its rules: app/voice/call_token.py."""
+        return call_token.issue(self.services.settings, call_sid, self.services.now())
+
+    async def admit(self, call_sid: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """The parameters of a setup without the token. Raises CallRefused when it is not the token of this call."""
+        own = dict(parameters)
+        token = str(own.pop(call_token.PARAMETER, ""))
+        try:
+            age = call_token.age(self.services.settings, call_sid, token, self.services.now())
+        except ValueError as error:
+            raise CallRefused(str(error)) from None
+        if age > call_token.FIRST_SETUP and await self.find(call_sid) is None:
+            raise CallRefused(f"the token of {call_sid} has expired")
+        return own
 
     async def start(
         self,

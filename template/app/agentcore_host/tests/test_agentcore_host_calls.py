@@ -83,6 +83,7 @@ class Chain:
             callSid=SID,
             **{"from": CALL["From"]},
             to="x",
+            customParameters=document.relay.parameters,
         )
         return line
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import structlog
@@ -14,7 +14,6 @@ from fastapi import WebSocket, WebSocketDisconnect
 import app.voice.relay.frames as frames
 from app import config
 from app.parties import parties
-from app.session import Session
 from app.voice import PhoneConnection
 from app.voice.calls import CallRefused, Calls
 
@@ -28,10 +27,10 @@ class RelayConnection(PhoneConnection):
     """A ConversationRelay session. At most one turn runs at a time."""
 
     def __init__(self, websocket: WebSocket, calls: Calls, account_sid: str) -> None:
+        super().__init__(calls.services.timeouts.setup)
         self.websocket = websocket
         self.calls = calls
         self.account_sid = account_sid
-        self.session: Session | None = None
         self.turn: asyncio.Task[None] | None = None
         self.keypad: asyncio.Task[None] | None = None
         self.ending: asyncio.Task[None] | None = None
@@ -43,7 +42,7 @@ class RelayConnection(PhoneConnection):
         """Read frames until the caller or Twilio hangs up. An unreadable frame is logged and skipped."""
         try:
             while True:
-                message = await self.websocket.receive()
+                message = await self.before_deadline(self.websocket.receive())
                 if message["type"] == "websocket.disconnect":
                     break
                 try:
@@ -52,6 +51,8 @@ class RelayConnection(PhoneConnection):
                     log.warning("frame.ignored", reason=str(error))
         except (WebSocketDisconnect, CallRefused) as end:
             log.warning("connection.closed", reason=str(end))
+            with suppress(WebSocketDisconnect, RuntimeError):
+                await self.websocket.close(1008, "call refused")
         finally:
             await self.stop_tasks()
             if self.session and self.session.connection is self:
@@ -82,20 +83,16 @@ class RelayConnection(PhoneConnection):
         if self.session:
             return
         if setup.account_sid != self.account_sid:
-            await self.websocket.close(1008, "another account")
             raise CallRefused("setup names another account")
         caller, called = parties(setup.model_dump(by_alias=True))
-        try:
-            self.session = await self.calls.start(
-                setup.call_sid,
-                caller=caller,
-                called=called,
-                connection=self,
-                parameters=setup.custom_parameters,
-            )
-        except CallRefused:
-            await self.websocket.close(1008, "call refused")
-            raise
+        parameters = await self.calls.admit(setup.call_sid, setup.custom_parameters)
+        self.session = await self.calls.start(
+            setup.call_sid,
+            caller=caller,
+            called=called,
+            connection=self,
+            parameters=parameters,
+        )
         if self.session.language != config.FIRST_LANGUAGE:  # a call that came back: its TwiML is that of a new one
             await self.send(language(self.session.language))
 

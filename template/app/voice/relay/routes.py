@@ -26,15 +26,18 @@ class RelayVoice(Voice):
 
         @app.post("/twiml")
         async def twiml(request: Request) -> Response:
-            await signed_form(request)
-            return Response(connect_twiml(settings, phrases.GREETING, capabilities), media_type="application/xml")
+            token = self.calls.token((await signed_form(request)).get("CallSid", ""))
+            twiml = connect_twiml(settings, phrases.GREETING, capabilities, token)
+            return Response(twiml, media_type="application/xml")
 
         @app.post("/connect-action")
         async def connect_action(request: Request) -> Response:
-            async def reconnect() -> str:
-                return connect_twiml(settings, phrases.RECONNECTED, capabilities)
+            form = await signed_form(request)
 
-            twiml = await on_session_ended(await signed_form(request), self.calls, reconnect)
+            async def reconnect() -> str:
+                return connect_twiml(settings, phrases.RECONNECTED, capabilities, self.calls.token(form["CallSid"]))
+
+            twiml = await on_session_ended(form, self.calls, reconnect)
             return Response(twiml, media_type="application/xml")
 
         @app.websocket("/ws")

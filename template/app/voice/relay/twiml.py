@@ -9,11 +9,11 @@ from twilio.twiml.voice_response import VoiceResponse
 from app import config
 from app.capability import Capability
 from app.settings import Settings
-from app.voice import LANGUAGES, relay_attributes, websocket_url
+from app.voice import LANGUAGES, call_token, relay_attributes, websocket_url
 
 
-def connect_twiml(settings: Settings, greeting: str, capabilities: Sequence[Capability]) -> str:
-    """`<Connect><ConversationRelay>`, with every language."""
+def connect_twiml(settings: Settings, greeting: str, capabilities: Sequence[Capability], token: str) -> str:
+    """`<Connect><ConversationRelay>`, with every language and the token of the call."""
     response = VoiceResponse()
     connect = response.connect(action=f"{settings.public_url}/connect-action", method="POST")
     # Twilio sends partial prompts with Deepgram's flux only.
@@ -23,4 +23,5 @@ def connect_twiml(settings: Settings, greeting: str, capabilities: Sequence[Capa
     )
     for language in LANGUAGES:
         relay.language(**language)
+    relay.parameter(name=call_token.PARAMETER, value=token)
     return str(response)

@@ -23,9 +23,8 @@ from tac.server import TACFastAPIServer, TACServerConfig, build_http_signature_d
 
 from app.capability import Capability
 from app.parties import parties
-from app.session import Session
 from app.settings import Settings
-from app.voice import LANGUAGES, PhoneConnection, Voice, relay_attributes
+from app.voice import LANGUAGES, PhoneConnection, Voice, call_token, relay_attributes
 from app.voice.calls import CallRefused, Calls
 from app.voice.connect_action import on_session_ended
 from app.voice.phrases import phrases
@@ -59,7 +58,7 @@ class TacVoice(Voice):
 
         async def options(request: TwiMLRequest) -> VoiceTwiMLOptionsConversationRelay:
             greeting = phrases.RECONNECTED if _reconnecting.get() else phrases.GREETING
-            return twiml_options(settings, greeting, capabilities)
+            return twiml_options(settings, greeting, capabilities, self.calls.token(request.call_sid or ""))
 
         channel.on_inbound_call_twiml(options)
         TACFastAPIServer(tac, channel, config=TACServerConfig(), app=app)
@@ -79,12 +78,13 @@ class TacVoice(Voice):
 
 
 def twiml_options(
-    settings: Settings, greeting: str, capabilities: Sequence[Capability]
+    settings: Settings, greeting: str, capabilities: Sequence[Capability], token: str
 ) -> VoiceTwiMLOptionsConversationRelay:
     """No partial prompts: TAC 2.5 treats them as final."""
     return VoiceTwiMLOptionsConversationRelay(
         action_url=f"{settings.public_url}/connect-action",
         languages=[LanguageConfig(**language) for language in LANGUAGES],
+        custom_parameters={call_token.PARAMETER: token},
         **relay_attributes(greeting, capabilities),
     )
 
@@ -135,9 +135,9 @@ class TacConnection(PhoneConnection):
     """
 
     def __init__(self, channel: TacChannel, websocket: WebSocketProtocol) -> None:
+        super().__init__(channel.calls.services.timeouts.setup)
         self.channel = channel
         self.websocket = websocket
-        self.session: Session | None = None
         self.turn_is_open = False
         self.closed = asyncio.Event()
 
@@ -148,9 +148,18 @@ class TacConnection(PhoneConnection):
         await self.websocket.close()
 
     async def receive_json(self) -> Any:
+        try:
+            return await self.next_frame()
+        except CallRefused as refusal:
+            log.warning("connection.closed", reason=str(refusal))
+            await self.websocket.close()
+            raise WebSocketDisconnectError(str(refusal)) from None
+
+    async def next_frame(self) -> Any:
+        """The next frame that TAC must see. Raises CallRefused for a setup that is refused, or does not come."""
         while True:
             try:
-                frame = await self.websocket.receive_json()
+                frame = await self.before_deadline(self.websocket.receive_json())
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 log.warning("frame.ignored", reason=type(error).__name__)
                 continue
@@ -172,21 +181,18 @@ class TacConnection(PhoneConnection):
                     log.warning("frame.ignored", reason="malformed")
 
     async def begin(self, call_sid: str, frame: Mapping[str, Any]) -> None:
-        try:
-            if frame.get("accountSid") != self.channel.tac.config.account_sid:
-                raise CallRefused("setup names another account")
-            caller, called = parties(frame)
-            self.session = await self.channel.calls.start(
-                call_sid,
-                caller=caller,
-                called=called,
-                connection=self,
-                parameters=frame.get("customParameters") or {},
-            )
-        except CallRefused as refusal:
-            log.warning("connection.closed", reason=str(refusal))
-            await self.websocket.close()
-            raise WebSocketDisconnectError(str(refusal)) from None
+        if frame.get("accountSid") != self.channel.tac.config.account_sid:
+            raise CallRefused("setup names another account")
+        parameters = frame.get("customParameters")
+        parameters = await self.channel.calls.admit(call_sid, parameters if isinstance(parameters, dict) else {})
+        caller, called = parties(frame)
+        self.session = await self.channel.calls.start(
+            call_sid,
+            caller=caller,
+            called=called,
+            connection=self,
+            parameters=parameters,
+        )
         if old := self.channel.connections.get(call_sid):  # close it first: TAC keys conversations by CallSid
             with suppress(RuntimeError, WebSocketDisconnect):
                 await old.close()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from app.voice import call_token
 from kit import defaults
 from kit.caller import Call, calls_of
 from kit.plugin import Web, sign
@@ -98,9 +100,11 @@ async def test_forged_headers_neither_break_nor_open_the_websocket(address: str)
 # --- refused calls ------------------------------------------------------------------------------------
 
 
-def setup(call_sid: str, **changes: Any) -> str:
-    numbers = {"from": defaults.CALLER, "to": "+1500"}
-    return json.dumps({"type": "setup", "callSid": call_sid, "accountSid": defaults.ACCOUNT_SID, **numbers, **changes})
+def setup(call_sid: str, parameters: Mapping[str, Any] | None = None, **changes: Any) -> str:
+    """A setup of the call, with the token that its TwiML would carry and other `parameters`."""
+    token = {call_token.PARAMETER: call_token.issue(defaults.settings(), call_sid, datetime.now(UTC))}
+    call = {"callSid": call_sid, "from": defaults.CALLER, "to": "+1500", "accountSid": defaults.ACCOUNT_SID}
+    return json.dumps({"type": "setup", **call, "customParameters": {**token, **(parameters or {})}, **changes})
 
 
 PROMPT = '{"type": "prompt", "voicePrompt": "Hello", "last": true}'

@@ -74,7 +74,7 @@ async def test_parameters_of_the_setup_reach_the_session(dial: Dial) -> None:
     call = await dial(capabilities=[])
     socket = await websocket(call.address)
     call_sid = "CA" + uuid4().hex
-    await socket.send(setup(call_sid, customParameters={"a": "b"}))
+    await socket.send(setup(call_sid, {"a": "b"}))
     await socket.send(PROMPT)
     await socket.recv()
     assert calls_of(call.app).get(call_sid).parameters == {"a": "b"}
