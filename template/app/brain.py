@@ -11,6 +11,7 @@ import structlog
 
 from app.capability import Capability, Services, run_hooks
 from app.runtimes import Runtime, safe_error_text
+from app.runtimes.tools import tool_problem
 from app.session import Session, set_session
 from app.turn import Turn
 
@@ -96,11 +97,14 @@ class Brain:
     async def _capability_tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         """Built once a session: their JSON schemas cost more than the rest of a turn."""
         if session.tools is None:
-            offered = await self._hooks(Capability.tools, session)
-            own = {tool.__name__ for tool in self.tools}
-            # A tool of agent/tools.py wins over one of the same name.
-            session.tools = [tool for tools in offered for tool in tools if tool.__name__ not in own]
+            found = [tool for tools in await self._hooks(Capability.tools, session) for tool in tools]
+            session.tools = [tool for tool in self.without_own(found) if is_usable(tool)]
         return session.tools
+
+    def without_own(self, tools: Sequence[Callable[..., Any]]) -> list[Callable[..., Any]]:
+        """The tools of capabilities: one of agent/tools.py wins over one of the same name."""
+        own = {tool.__name__ for tool in self.tools}
+        return [tool for tool in tools if tool.__name__ not in own]
 
     async def _instructions(self, session: Session, text: str) -> str:
         contexts = await self._hooks(Capability.context, session, text)
@@ -132,3 +136,10 @@ class Brain:
         if session.turn:
             session.history = [*session.history, *session.turn.history()]
             session.turn = None
+
+
+def is_usable(tool: Callable[..., Any]) -> bool:
+    """False, with a line in the log, for a tool that would make every request to the model fail."""
+    if problem := tool_problem(tool):
+        log.error("tool.left_out", problem=problem)
+    return problem is None

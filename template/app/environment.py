@@ -16,9 +16,17 @@ from app.settings import Settings
 class SettingsError(Exception):
     """The environment is incomplete or wrong. `problems` has one line for each variable."""
 
+    fix = "Set these in .env or the environment; .env.example explains each."
+
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class ToolsError(SettingsError):
+    """Tools that no model can be offered. `problems` has one line for each."""
+
+    fix = "Correct these functions; agent doctor checks them too."
 
 
 @contextmanager
@@ -30,7 +38,7 @@ def exit_on_settings_error(*hint: str) -> Iterator[None]:
         for problem in error.problems:
             typer.secho(problem, fg="red", err=True)
         for line in hint:
-            typer.echo(f"{line} Set these in .env or the environment; .env.example explains each.", err=True)
+            typer.echo(f"{line} {error.fix}", err=True)
         raise typer.Exit(2) from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
@@ -22,8 +22,11 @@ from app import registry
 from app.brain import Brain
 from app.capability import Capability, Services, Timeouts, run_hooks
 from app.channel import Conversations
+from app.environment import ToolsError
 from app.limits import MAX_BODY, SERVER_LIMITS
 from app.log import configure_logging
+from app.runtimes.tools import tool_problems
+from app.session import Session
 from app.settings import Settings
 from app.store import Store
 
@@ -43,7 +46,7 @@ def create_app(
     """Build the server. Nothing is read, connected or checked before this is called.
 
     `models` replace those of the settings, `tools` those of `agent/tools.py`, `capabilities` those of the registry.
-    `transport` carries requests to Twilio; None is the network.
+    `transport` carries requests to Twilio; None is the network. Raises ToolsError for tools that have no schema.
     """
     settings = settings or registry.ProjectSettings()
     store = store or registry.STORE.build(settings)
@@ -55,6 +58,8 @@ def create_app(
     brain = Brain(runtime, registry.load_prompt(), tools, services, settings.deadline)
     channels = [channel.build(services, brain) for channel in registry.CHANNELS]
     services.channels = channels
+    if problems := tool_problems([*tools, *brain.without_own(first_tools(services))]):
+        raise ToolsError(problems)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -77,6 +82,16 @@ def create_app(
     for capability in services.capabilities:
         app.include_router(capability.routes())
     return app
+
+
+def first_tools(services: Services) -> list[Callable[..., Any]]:
+    """The tools that capabilities have for a first session. Those that need an open capability are checked later."""
+    session = Session("", "+15005550006", "+15005550001", "", services.now)
+    found: list[Callable[..., Any]] = []
+    for capability in services.capabilities:
+        with suppress(Exception):
+            found += capability.tools(session)
+    return found
 
 
 async def health(request: Request) -> JSONResponse:

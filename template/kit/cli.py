@@ -35,6 +35,7 @@ def scenario(
     junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML to this file.")] = None,
 ) -> None:
     """Play scripted conversations. Exits with 1 when an expectation fails, with 2 when a file is wrong."""
+    from app.environment import SettingsError
     from app.log import configure_logging
     from app.registry import RUNTIME
     from kit import scenario_report
@@ -58,7 +59,7 @@ def scenario(
             run = play(path, models if model else None, pace=1.0 if watch else 1000.0, watch=watch)
             results.append(asyncio.run(run))
             scenario_report.print_result(results[-1])
-    except ScenarioError as error:
+    except (ScenarioError, SettingsError) as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from None
     if repeat > 1:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+from app.environment import SettingsError
 from app.main import create_app
 from kit import defaults
 from kit.network_guard import offline
@@ -43,7 +44,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
                     await obey(customer, terminal, text)
             counts = customer.messaging.counts
             terminal.note(f"{counts['received']} received, {counts['answered']} answered, {counts['failed']} failed.")
-    except defaults.Problem as problem:
+    except (defaults.Problem, SettingsError) as problem:
         terminal.problem(str(problem))
         return 1
     if refused:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+from app.environment import SettingsError
 from app.main import create_app
 from kit import defaults
 from kit.caller import Call, CallTurn, dial_app
@@ -80,7 +81,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
             await TerminalCall(call, terminal, interactive).run()
             if call.ended_by is None:
                 await call.hangs_up()
-    except defaults.Problem as problem:
+    except (defaults.Problem, SettingsError) as problem:
         terminal.problem(str(problem))
         return 1
     terminal.summary(call, name if local else terminal.answered(call))
@@ -179,7 +180,7 @@ class TerminalCall:
                 await self.call.hears(after)
                 while after not in self.call.playback.heard():
                     await asyncio.sleep(0.02)
-            except defaults.Problem as problem:
+            except (defaults.Problem, SettingsError) as problem:
                 self.terminal.note(f"Not interrupted: {problem}.")
                 return
         elif not self.interactive:

@@ -153,3 +153,25 @@ def the_environment_of_another_project(project: HealthyProject) -> None:
 @passes("PRJ009")
 def an_installation_that_is_not_editable(project: HealthyProject) -> None:
     install(project)
+
+
+def add_tool(project: HealthyProject, tool: Any) -> None:
+    tool.__module__ = "agent.tools"
+    project.patch.setattr(f"agent.tools.{tool.__name__}", tool, raising=False)
+
+
+@fails("PRJ016")
+def a_tool_whose_argument_has_no_schema(project: HealthyProject) -> None:
+    async def book(calendar: Channel) -> None:
+        """Book something."""
+
+    add_tool(project, book)
+
+
+@passes("PRJ016")
+def a_tool_whose_result_has_no_schema(project: HealthyProject) -> None:
+    async def book(day: str) -> Channel:
+        """Book something."""
+        raise NotImplementedError
+
+    add_tool(project, book)

@@ -20,8 +20,8 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from typing_extensions import TypedDict
 
 from kit.conventions import build_model
-from kit.plugin import Begin
 from kit.scripted_model import last_exchange, tool_calls
+from kit.testing import Begin
 
 
 class Guest(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -104,7 +105,9 @@ def tool_of(function: Callable[..., Any]) -> Tool[Any]:
     """The function as a tool of pydantic-ai. Its JSON schema is built once for each function, without `$ref`."""
     tool = _tools.get(function)
     if tool is None:
-        _tools[function] = tool = Tool(function)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a result or a default without a schema, which needs none
+            _tools[function] = tool = Tool(function)
         # Not every model reads a `$ref`; pydantic-ai knows which, but asks no model of the other runtimes.
         tool.function_schema.json_schema = InlineDefsJsonSchemaTransformer(tool.function_schema.json_schema).walk()
     return tool

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from inspect import isawaitable, iscoroutinefunction
+from inspect import Parameter, Signature, formatannotation, isawaitable, iscoroutinefunction, unwrap
+from types import FunctionType
 from typing import Any
 
-from pydantic import ValidationError
-from pydantic_ai import ModelRetry
+from pydantic import PydanticSchemaGenerationError, PydanticUserError, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic_ai import ModelRetry, Tool
 from pydantic_ai import messages as m
+from typing_extensions import Format, get_annotations
 
 from app.runtimes import run_shielded, run_tool_safely, threads, tool_of
 from app.turn import Turn
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what OpenAI, Anthropic and Amazon Bedrock accept
+SUITABLE = (
+    "Take str, int, float, bool, date, Literal, an Enum, a list or dict of these, a dataclass or a pydantic model."
+)
 
 
 class TurnTool:
@@ -68,6 +78,52 @@ def with_decoded(arguments: str, error: ValidationError) -> str:
             if name in wrong and not isinstance(decoded := json.loads(value), str | int | float):
                 given[name] = decoded
     return json.dumps(given) if given else arguments
+
+
+def tool_problems(tools: Sequence[Callable[..., Any]]) -> list[str]:
+    """One line for each tool that no model can be offered: the tool, what is wrong, and the fix."""
+    twice = [name for name, times in Counter(tool.__name__ for tool in tools).items() if times > 1]
+    return [
+        *filter(None, map(tool_problem, tools)),
+        *(f"Two tools are called {name}. Rename one, or begin the name of what is no tool with _." for name in twice),
+    ]
+
+
+def tool_problem(function: Callable[..., Any]) -> str | None:
+    """Why no model can be offered this function as a tool, in one line; None if it can."""
+    where = f"{function.__module__}.{function.__name__}"
+    try:
+        tool = tool_of(function)
+    except Exception as error:
+        for name, annotation in get_annotations(function, format=Format.FORWARDREF).items():
+            try:
+                Tool(with_one_parameter(function, name, annotation))
+            except Exception as cause:
+                part = "the result" if name == "return" else f"the parameter {name}"
+                kind = formatannotation(annotation).strip("'")
+                return f"{where}: {part} has a type without a JSON schema ({kind}). {fix_of(cause)}"
+        return f"{where} cannot be a tool ({str(error).splitlines()[0]}). {SUITABLE}"
+    if tool.takes_ctx:
+        return f"{where}: its RunContext is of one runtime only. Take this_session() of app instead."
+    names = [function.__name__, *tool.function_schema.json_schema.get("properties", {})]
+    wrong = [name for name in names if not NAME.fullmatch(name)]
+    return f"{where}: models refuse the name {wrong[0]!r}. Take 1 to 64 of A-Z, a-z, 0-9 and _." if wrong else None
+
+
+def with_one_parameter(function: Callable[..., Any], name: str, annotation: Any) -> Callable[..., Any]:
+    """A function with the annotation of one parameter of `function`, or of its result."""
+    probe = FunctionType((lambda: None).__code__, getattr(unwrap(function), "__globals__", {}), function.__name__)
+    probe.__annotations__ = {name: annotation}
+    parameters = [] if name == "return" else [Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation)]
+    probe.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return probe
+
+
+def fix_of(error: Exception) -> str:
+    if isinstance(error, NameError):
+        return f"{error.name} is not known when the server runs: define it, or import it outside of TYPE_CHECKING."
+    own = not isinstance(error, PydanticSchemaGenerationError | PydanticInvalidForJsonSchema)
+    return str(error).splitlines()[0] if own and isinstance(error, PydanticUserError) else SUITABLE
 
 
 async def with_timeout(limit: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

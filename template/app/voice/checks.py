@@ -37,7 +37,10 @@ ENDINGS: dict[str, Mapping[str, str]] = {  # the form of the action URL
 
 
 @check(
-    "TWI001", hint="Correct what the message names, in agent/phrases.py or in app/.", docs=RELAY, requires=("ENV001",)
+    "TWI001",
+    hint="Correct what the message names, in agent/phrases.py or in app/.",
+    docs=RELAY,
+    requires=("ENV001", "PRJ016"),
 )
 async def twiml_valid(context: Context) -> AsyncIterator[str]:
     """Twilio understands every attribute of the TwiML that begins a call."""
@@ -64,7 +67,7 @@ async def twiml_connects(context: Context) -> AsyncIterator[str]:
     "TWI003",
     hint="Correct what the message names, in agent/phrases.py or in app/voice/connect_action.py.",
     docs=RELAY,
-    requires=("ENV001",),
+    requires=("ENV001", "PRJ016"),
 )
 async def call_endings_valid(context: Context) -> AsyncIterator[str]:
     """Each way in which a session can end is answered with valid TwiML."""

@@ -182,6 +182,28 @@ def environment_is_synced(context: Context) -> Iterator[str]:
             yield f"{name} is installed from {safe_url(url)}, not from {member.name}/ of this project."
 
 
+@check(
+    "PRJ016",
+    hint="Correct the function that the message names. docs/develop.md says what types a tool may have.",
+    docs="https://docs.pydantic.dev/latest/concepts/types/",
+    requires=("PRJ004",),
+)
+def tools_have_schemas(context: Context) -> Iterator[str]:
+    """Every tool of the agent and of its capabilities can be offered to a model."""
+    from app.environment import ToolsError
+    from app.main import create_app
+    from app.store import InProcess
+    from kit import defaults
+    from kit.scripted_model import echo_model
+
+    try:
+        create_app(defaults.settings(), [echo_model()], store=InProcess())
+    except ToolsError as error:
+        yield from error.problems
+    except Exception:  # another check reports it
+        return
+
+
 def pyproject(folder: Path) -> dict[str, Any]:
     """`[project]` of pyproject.toml; empty without the file."""
     file = folder / "pyproject.toml"
