@@ -8,16 +8,19 @@ from contextlib import aclosing
 from typing import Any
 
 import structlog
+from pydantic_ai.messages import ToolReturnPart
+from pydantic_core import from_json, to_json
 
-from app.capability import Capability, Services, run_hooks
+from app.capability import Background, Capability, Services, run_hooks
 from app.runtimes import Runtime, safe_error_text
 from app.runtimes.tools import tool_problem
 from app.session import Session, set_session
-from app.turn import Turn
+from app.turn import TOOL_UNFINISHED, Turn
 
 log = structlog.get_logger()
 
 MAX_TURN = 12  # deadlines that a turn may take in all
+LATE_RESULT_KEPT = 7 * 24 * 3600.0  # seconds
 
 
 class Brain:
@@ -39,6 +42,7 @@ class Brain:
         self.tools = tools
         self.services = services
         self.deadline = deadline
+        self.waiting = Background()  # for tools whose turn has ended
 
     @property
     def capabilities(self) -> Sequence[Capability]:
@@ -84,6 +88,7 @@ class Brain:
         try:
             tools = [*self.tools, *await self._capability_tools(session)]
             instructions = await self._instructions(session, turn.user_text)
+            await self._add_late_results(session)
             async with aclosing(self.runtime.answer(session, turn, instructions, tools)) as stream:
                 async for token in stream:
                     answered = answered or bool(token.strip())
@@ -93,6 +98,26 @@ class Brain:
             log.error("model.failed", session=session.id, error=safe_error_text(error))
         finally:
             tokens.put_nowait(None)
+            for call_id, tool in () if turn.complete else turn.tools.items():
+                self.waiting.start(self._keep_result(late_result_key(session, call_id), tool))
+
+    async def _keep_result(self, key: str, tool: asyncio.Task[Any]) -> None:
+        """Store what a tool returns after its turn: the call may be with another worker then."""
+        await asyncio.wait([tool])
+        if not tool.cancelled() and not tool.exception():
+            await self.services.store.put(key, to_json(tool.result()).decode(), LATE_RESULT_KEPT)
+
+    async def _add_late_results(self, session: Session) -> None:
+        """Put the results of tools that were still running when their turn ended into the history."""
+        try:
+            async with asyncio.timeout(self.services.timeouts.hook):
+                for part in [part for message in session.history for part in message.parts]:
+                    if not isinstance(part, ToolReturnPart) or part.content != TOOL_UNFINISHED:
+                        continue
+                    if result := await self.services.store.get(late_result_key(session, part.tool_call_id)):
+                        part.content = from_json(result)
+        except Exception as error:
+            log.warning("tool.result_unknown", session=session.id, error=type(error).__name__)
 
     async def _capability_tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         """Built once a session: their JSON schemas cost more than the rest of a turn."""
@@ -136,6 +161,10 @@ class Brain:
         if session.turn:
             session.history = [*session.history, *session.turn.history()]
             session.turn = None
+
+
+def late_result_key(session: Session, call_id: str) -> str:
+    return f"late-result:{session.id}:{call_id}"
 
 
 def is_usable(tool: Callable[..., Any]) -> bool:
