@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
@@ -24,6 +25,7 @@ from websockets.asyncio.client import connect
 from agent import tools
 from app.log import configure_logging
 from app.registry import load_prompt
+from app.voice import call_token
 from app.voice.tac import ForwardedHeaders
 from kit import defaults
 from kit.agent_app import build_app
@@ -113,17 +115,18 @@ async def cpu(app: FastAPI) -> float:
 
 def setup(number: int) -> dict[str, Any]:
     """The first frame of a call."""
+    call_sid = f"CA{number:032}"
     return {
         "type": "setup",
         "sessionId": f"VX{number:032}",
         "accountSid": SETTINGS.account_sid,
-        "callSid": f"CA{number:032}",
+        "callSid": call_sid,
+        "customParameters": {call_token.PARAMETER: call_token.issue(SETTINGS, call_sid, datetime.now(UTC))},
         "from": defaults.CALLER,
         "to": defaults.CALLED,
         "direction": "inbound",
         "callType": "PSTN",
         "callStatus": "IN-PROGRESS",
-        "customParameters": {},
     }
 
 
