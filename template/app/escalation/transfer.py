@@ -106,9 +106,6 @@ def customer_attributes(address: str) -> dict[str, str]:
 
 async def follow_up(session_id: str, caller: str, record: Record | None, recording: str | None) -> None:
     """Call `follow_up` of agent/handoff.py: a human has to contact the caller, or to hear a voicemail."""
-    if not (caller or recording):
-        log.warning("follow_up.impossible", call=session_id, hint="the caller's number is withheld")
-        return
     try:
         await handoff.follow_up(caller, record.payload.attributes() if record else {}, recording)
     except Exception:

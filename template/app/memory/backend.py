@@ -11,7 +11,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from app.capability import Services
-from app.parties import has_number
+from app.parties import has_number, known_address
 from app.settings import Settings
 
 KINDS = ("traits", "observations", "summaries")
@@ -58,7 +58,7 @@ def identity_of(caller: str, parameters: Mapping[str, str]) -> Identity | None:
         return Identity("phone", caller)
     if email := parameters.get("email", "").strip().lower():
         return Identity("email", email)
-    if account_id := parameters.get("account_id", "").strip():
+    if account_id := known_address(parameters.get("account_id", "").strip()):
         return Identity("account_id", account_id)
     return None
 

@@ -329,9 +329,11 @@ class Messaging(Channel):
 
 
 def set_customer(session: Session, message: Message) -> None:
-    """Make the author of a customer's message the customer. An agent or a colleague may have written before."""
+    """Make the author of a customer's message the customer. A colleague or another customer may have written before."""
     channel, address = message.author.channel, bare(message.author.address)
     parameters = {"channel": channel, "thread": message.channel_id or ""}
     if channel == "CHAT":  # the application that opens the chat names the customer
         parameters["email" if "@" in address else "account_id"] = address
+    if session.caller != address:
+        session.profile_id = None
     session.caller, session.parameters = address, parameters

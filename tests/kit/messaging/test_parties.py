@@ -88,12 +88,14 @@ async def test_any_name_is_answered_in_a_chat(reach: Reach, author: str) -> None
 async def test_two_customers_of_one_conversation_are_kept_apart(reach: Reach) -> None:
     customer = await reach(*SCRIPT, tools=[parties_of_the_conversation])
     await customer.texts("Who is it?")
+    assert (await customer.session()).profile_id
     conversations, conversation = customer.account.conversations, customer.conversation
     bob = conversations.join(conversation, "CUSTOMER", "SMS", BOB)
     await customer.posts(webhook("COMMUNICATION_CREATED", conversations._message(conversation, bob, "SMS", "Who?")))
     await customer.wait_for_app()
     assert [caller for caller, _ in seen] == [ADA, BOB]
     assert conversations.sent[-1]["recipients"][0]["address"] == BOB
+    assert (await customer.session()).profile_id is None  # Twilio has resolved none for Bob
 
 
 async def test_a_scenario_may_begin_with_a_message_of_ours(tmp_path: Path) -> None:

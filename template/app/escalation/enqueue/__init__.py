@@ -135,7 +135,7 @@ class EnqueueTransfer(Transfer):
         record = await self.records.update_fields(call_sid, way_out=way_out)
         return respond(
             no_worker_twiml(self.options.public_url, way_out),
-            None if voicemail else call_follow_up(fields, record, None),
+            call_follow_up(fields, record, None) if way_out == "callback" else None,
         )
 
     async def voicemail(self, request: Request) -> Response:
