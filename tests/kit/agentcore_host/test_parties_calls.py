@@ -29,7 +29,7 @@ async def test_the_caller_of_the_session_is_the_customer(
     document = await chain.asks("/twiml", CallStatus="in-progress", **fields)
     assert document.relay
     line = Connection(await chain.connects(document.relay.url))
-    setup = {"from": sender, "to": recipient, "direction": direction}
+    setup = {"from": sender, "to": recipient, "direction": direction, "customParameters": document.relay.parameters}
     await line.sends(type="setup", sessionId="VX1", accountSid=defaults.ACCOUNT_SID, callSid=CALL["CallSid"], **setup)
     await line.says("Where is my order?")
     await line.hears()
