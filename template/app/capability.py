@@ -30,6 +30,7 @@ class Timeouts:
     shutdown: float = 10.0  # `on_end` and `close`
     setup: float = 10.0  # a WebSocket without its setup
     reconnect: float = 30.0  # a call that has disconnected may come back
+    blocked: float = 1.0  # the event loop, until the log says what blocks it
 
 
 class ConnectionSource(Protocol):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+import threading
+import traceback
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
@@ -25,7 +27,7 @@ from app.channel import Conversations
 from app.environment import ToolsError
 from app.limits import MAX_BODY, SERVER_LIMITS
 from app.log import configure_logging
-from app.runtimes.tools import tool_problems
+from app.runtimes.tools import tool_in, tool_problems
 from app.session import Session
 from app.settings import Settings
 from app.store import Store
@@ -65,7 +67,8 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         await runtime.warm_up()
         await run_hooks(services.capabilities, Capability.open, timeout=services.timeouts.startup)
-        yield
+        with watch_event_loop(services.timeouts.blocked):
+            yield
         for channel in channels:
             await channel.close()
         await run_hooks(services.capabilities, Capability.close, timeout=services.timeouts.shutdown)
@@ -92,6 +95,30 @@ def first_tools(services: Services) -> list[Callable[..., Any]]:
         with suppress(Exception):
             found += capability.tools(session)
     return found
+
+
+@contextmanager
+def watch_event_loop(limit: float) -> Iterator[None]:
+    """Log what blocks the event loop for `limit` seconds: `time.sleep` in one tool that is async stalls every call."""
+    loop, loop_thread, stopped = asyncio.get_running_loop(), threading.get_ident(), threading.Event()
+
+    def watch() -> None:
+        while not stopped.wait(limit):
+            alive = threading.Event()
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(alive.set)
+            if alive.wait(limit) or stopped.is_set() or not (frame := sys._current_frames().get(loop_thread)):
+                continue
+            stack = [f"{each.filename}:{each.lineno} in {each.name}" for each in traceback.extract_stack(frame)[-8:]]
+            log.error("event_loop.blocked", tool=tool_in(frame), seconds=limit, stack=stack)
+            while not alive.wait(limit) and not stopped.is_set():
+                pass
+
+    threading.Thread(target=watch, name="watch-event-loop", daemon=True).start()
+    try:
+        yield
+    finally:
+        stopped.set()
 
 
 async def health(request: Request) -> JSONResponse:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
+from weakref import ref
 
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -19,6 +23,9 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from typing_extensions import TypedDict
 
+from app import Session
+from app.capability import Capability, Timeouts
+from app.runtimes import tool_of
 from kit.conventions import build_model
 from kit.scripted_model import last_exchange, tool_calls
 from kit.testing import Begin
@@ -350,3 +357,77 @@ async def test_a_check_of_an_argument_that_exits_costs_one_answer(begin: Begin) 
     talk = await begin({"hears": "look", "calls": {"look": {"value": 1}}}, {"says": "Yes."}, tools=[look])
     assert (await talk.says("look")).text.startswith("The tool failed (SystemExit).")
     assert (await talk.says("Hello")).text == "Yes."
+
+
+# --- tools that block --------------------------------------------------------------------------------------------
+
+
+class Blocked:
+    """A log that lets a tool go on when it is named; it records the fields of each event."""
+
+    def __init__(self, name: str | None) -> None:
+        self.name = name
+        self.named = threading.Event()
+        self.fields: dict[str, Any] = {}
+
+    def error(self, event: str, **fields: Any) -> None:
+        if event == "event_loop.blocked" and fields["tool"] == self.name and not self.named.is_set():
+            self.fields = fields
+            self.named.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **fields: None
+
+    def wait(self) -> str:
+        return "named" if self.named.wait(30) else "not named"
+
+
+@pytest.mark.parametrize("decorated", [False, True], ids=["plain", "decorated"])
+async def test_a_tool_that_blocks_the_event_loop_is_named_while_it_blocks(
+    begin: Begin, environment: pytest.MonkeyPatch, decorated: bool
+) -> None:
+    blocked = Blocked("look")
+    environment.setattr("app.main.log", blocked)
+
+    async def look() -> str:
+        """Look something up."""
+        await asyncio.sleep(0)
+        return blocked.wait()
+
+    @wraps(look)
+    async def timed() -> str:
+        return await look()
+
+    talk = await begin({"calls": {"look": {}}}, tools=[timed if decorated else look], timeouts=Timeouts(blocked=0.02))
+    assert (await talk.says("look")).text == "named"
+    assert any(line.endswith("in look") and __file__ in line for line in blocked.fields["stack"])
+
+
+async def test_what_else_blocks_the_event_loop_is_in_the_log_with_its_place(
+    begin: Begin, environment: pytest.MonkeyPatch
+) -> None:
+    blocked = Blocked(None)
+    environment.setattr("app.main.log", blocked)
+
+    class Slow(Capability):
+        async def context(self, session: Session, text: str) -> str | None:
+            return blocked.wait()
+
+    talk = await begin({"says": "Yes."}, capabilities=[Slow], timeouts=Timeouts(blocked=0.02, hook=60))
+    assert (await talk.says("Hello")).text == "Yes."
+    assert blocked.named.is_set()
+
+
+def test_a_tool_of_a_session_is_freed_with_it() -> None:
+    def made() -> Callable[..., Any]:
+        def look() -> None:
+            """Look something up."""
+
+        return look
+
+    tool = made()
+    assert tool_of(tool) is tool_of(tool)
+    alive = ref(tool)
+    del tool
+    gc.collect()
+    assert alive() is None

@@ -7,9 +7,10 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from threading import Thread
 from typing import Any, Self
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import structlog
 from pydantic_ai import InlineDefsJsonSchemaTransformer, ModelRetry, Tool
@@ -98,18 +99,22 @@ class ThreadPerCall(Executor):
 
 
 threads = ThreadPerCall()
-_tools: WeakKeyDictionary[Callable[..., Any], Tool[Any]] = WeakKeyDictionary()
+known_tools: WeakSet[Callable[..., Any]] = WeakSet()
 
 
 def tool_of(function: Callable[..., Any]) -> Tool[Any]:
     """The function as a tool of pydantic-ai. Its JSON schema is built once for each function, without `$ref`."""
-    tool = _tools.get(function)
-    if tool is None:
+    tool: Tool[Any] | None = getattr(function, "_tool", None)
+    if tool is None or tool.function is not function:  # functools.wraps copies attributes
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a result or a default without a schema, which needs none
-            _tools[function] = tool = Tool(function)
+            tool = Tool(function)
         # Not every model reads a `$ref`; pydantic-ai knows which, but asks no model of the other runtimes.
         tool.function_schema.json_schema = InlineDefsJsonSchemaTransformer(tool.function_schema.json_schema).walk()
+        with suppress(AttributeError):  # a method has no attributes of its own
+            # Not in a table, which would keep the function, and with it the session of a capability's tool.
+            function._tool = tool  # type: ignore[attr-defined]
+            known_tools.add(function)
     return tool
 
 

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, Signature, formatannotation, isawaitable, iscoroutinefunction, unwrap
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, ValidationError
@@ -21,7 +21,7 @@ from pydantic_ai import ModelRetry, Tool
 from pydantic_ai import messages as m
 from typing_extensions import Format, get_annotations
 
-from app.runtimes import run_shielded, run_tool_safely, threads, tool_of
+from app.runtimes import known_tools, run_shielded, run_tool_safely, threads, tool_of
 from app.turn import Turn
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what OpenAI, Anthropic and Amazon Bedrock accept
@@ -78,6 +78,14 @@ def with_decoded(arguments: str, error: ValidationError) -> str:
             if name in wrong and not isinstance(decoded := json.loads(value), str | int | float):
                 given[name] = decoded
     return json.dumps(given) if given else arguments
+
+
+def tool_in(frame: FrameType | None) -> str | None:
+    """The name of the tool that runs in a stack."""
+    names = {getattr(unwrap(function), "__code__", None): function.__name__ for function in list(known_tools)}
+    while frame and frame.f_code not in names:
+        frame = frame.f_back
+    return names[frame.f_code] if frame else None
 
 
 def tool_problems(tools: Sequence[Callable[..., Any]]) -> list[str]:
