@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_BODY = 1024 * 1024  # bytes; a larger body is answered with 413
 REQUEST_TIMEOUT = 10.0  # seconds in which a request must be complete
-MAX_INCOMPLETE = 200  # connections without a complete request
+MAX_INCOMPLETE = 64  # connections with a request that is not complete; each may hold MAX_BODY
 
 
 class LimitedProtocol(H11Protocol):
@@ -40,7 +40,7 @@ class LimitedProtocol(H11Protocol):
         complete = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
         if complete or self.transport.get_protocol() is not self:  # another protocol has it: a WebSocket
             self._clear_deadline()
-        elif self.deadline is None:
+        elif self.deadline is None and self.timeout_keep_alive_task is None:  # Uvicorn closes idle connections
             self._set_deadline()
 
     def _set_deadline(self) -> None:

@@ -15,8 +15,9 @@ import pytest
 from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed
 
+from app import this_session
 from app.capability import Timeouts
-from app.session import dump_session, this_session
+from app.session import dump_session
 from app.store import InProcess
 from kit import defaults, twiml
 from kit.agent_app import build_app
@@ -24,7 +25,8 @@ from kit.caller import Call, calls_of
 from kit.local_server import serve
 from kit.plugin import Web
 from kit.scenario import last_instructions
-from kit.voice_fixtures import Dial, websocket
+from kit.testing import Dial
+from kit.voice_fixtures import websocket
 
 VICTIM = "+15005550009"
 SID = "CA" + "a" * 32

@@ -198,6 +198,19 @@ async def test_hundreds_of_slow_connections_leave_room(client: Client) -> None:
     assert not readers[-1].at_eof()
 
 
+async def test_idle_connections_of_a_proxy_are_not_counted(client: Client) -> None:
+    """They hold nothing, and closing one at a bad time would lose a webhook."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: agent.example\r\n\r\n"
+    reader = await client.opens(request)
+    await reader.readuntil(b'"active":0}')
+    idle = client.writers[0]
+    for _ in range(MAX_INCOMPLETE + 20):
+        await client.opens(HEAD)
+    assert await health_of(client) == 200
+    idle.write(request)
+    assert b"200" in await asyncio.wait_for(reader.readline(), 5)
+
+
 @pytest.mark.parametrize(
     "head",
     [HEAD + b"X: " + b"a" * 100_000, HEAD + b"X: a\r\n" * 100_000, b"GET /" + b"a" * 100_000],

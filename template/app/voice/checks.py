@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from twilio.base.exceptions import TwilioRestException
 
 from app import config
-from app.voice import websocket_url
+from app.voice import call_token, websocket_url
 from app.voice.phrases import phrases
 from kit.doctor.check import Check, Context, check, list_records, masked, safe_url
 from kit.twiml import Document, TwimlError, read
@@ -57,6 +57,8 @@ async def twiml_connects(context: Context) -> AsyncIterator[str]:
     if relay is None:
         yield "POST /twiml does not connect the call to ConversationRelay."
         return
+    if call_token.PARAMETER not in relay.parameters:
+        yield f"POST /twiml gives no <Parameter name={call_token.PARAMETER!r}>: this server would refuse the call."
     own = {"url": websocket_url(context.settings), "action": f"{context.settings.public_url}/connect-action"}
     for name, address in own.items():
         if getattr(relay, name) != address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -21,6 +22,11 @@ def an_empty_greeting(project: HealthyProject) -> None:
 @fails("TWI002")
 def another_websocket_address(project: HealthyProject) -> None:
     project.patch.setattr("app.voice.checks.websocket_url", lambda settings: "wss://agent.example/elsewhere")
+
+
+@fails("TWI002")
+def no_token_for_the_call(project: HealthyProject) -> None:
+    project.patch.setattr("app.voice.checks.call_token", SimpleNamespace(PARAMETER="elsewhere"))
 
 
 @fails("TWI003")

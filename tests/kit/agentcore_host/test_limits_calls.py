@@ -1,14 +1,17 @@
-"""Large bodies at the Lambda function, at the host inside AgentCore, and at the app behind both."""
+"""A setup without a token, and large bodies, at the Lambda function, the host in AgentCore and the app behind both."""
 
 from __future__ import annotations
 
 import base64
 
 import httpx2
+import pytest
+from websockets.exceptions import ConnectionClosed
 
 from app.agentcore_host.tests import test_lambda_proxy as proxy
-from app.agentcore_host.tests.test_agentcore_host_calls import Chain, chain
+from app.agentcore_host.tests.test_agentcore_host_calls import SID, Chain, Connection, chain
 from app.limits import MAX_BODY
+from kit import defaults
 from lambda_proxy import handler
 
 __all__ = ["chain"]  # a fixture
@@ -32,3 +35,19 @@ async def test_the_host_and_its_app_refuse_a_large_body(chain: Chain) -> None:
     async with httpx2.AsyncClient(base_url=f"http://{chain.aws.address}", verify=False) as http:
         assert (await http.post("/invocations", json=envelope)).json()["status"] == 413
         assert (await http.post("/invocations", json={**envelope, "body": 2 * body})).status_code == 413
+
+
+async def test_the_url_of_a_session_opens_no_call_without_its_token(chain: Chain) -> None:
+    """AgentCore passes on whoever has the presigned URL, for five minutes."""
+    document = await chain.asks("/twiml", CallStatus="ringing")
+    assert document.relay
+    for parameters, opened in (({}, False), (document.relay.parameters, True)):
+        line = Connection(await chain.connects(document.relay.url))
+        call = {"accountSid": defaults.ACCOUNT_SID, "callSid": SID, "from": "+15005550009", "to": "x"}
+        await line.sends(type="setup", **call, customParameters=parameters)
+        await line.says("Hello")
+        if opened:
+            assert "".join(await line.hears()) == "It is on its way."
+        else:
+            with pytest.raises(ConnectionClosed):
+                await line.frame()
