@@ -1,4 +1,4 @@
-"""Signatures, refused calls, malformed frames, and what is not logged."""
+"""Signatures, refused calls, and malformed frames."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import httpx2
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -18,7 +17,7 @@ from app.voice import call_token
 from kit import defaults
 from kit.caller import Call, calls_of
 from kit.plugin import Web, sign
-from kit.voice_fixtures import WEBSOCKET_URL, Dial, websocket
+from kit.voice_fixtures import WEBSOCKET_URL, websocket
 
 FORM = {
     "AccountSid": defaults.ACCOUNT_SID,
@@ -187,42 +186,3 @@ async def test_frames_before_setup_do_not_end_the_call(address: str, frames: lis
         await socket.send(frame)
     assert json.loads(await asyncio.wait_for(socket.recv(), 10))["token"] == "Yes."
     await socket.close()
-
-
-# --- the log -------------------------------------------------------------------------------------------
-
-
-async def test_interruptions_errors_and_reconnects_log_neither_numbers_nor_words(
-    dial: Dial, logged: Callable[[], str]
-) -> None:
-    """Prompts, tools and models: app/tests/test_server.py."""
-    call = await dial({"says": "Rhubarb it is.", "word_delay": 0.002})
-    await call.begins("pineapple please, from +1 500 555 0006")
-    await call.interrupts(after="Rhubarb")
-    await call.sends('{"type": "interrupt", "utteranceUntilInterrupt": ["pineapple"]}')
-    await call.sends('{"type": "prompt", "voicePrompt": 7, "lang": "pineapple"}')
-    await call.sends(
-        '{"type": "error", "description": "Invalid message: {\\"token\\": \\"Rhubarb\\"} to +15005550006"}'
-    )
-    await call.drops()
-    await call.says("pineapple again")
-    await call.hangs_up()
-    log = logged()
-    assert "call.ended" in log and "twilio.error" in log
-    numbers = ("5550006", "555 0006", "5550001")  # not fewer digits: a time may have four of them
-    for secret in ("pineapple", "Rhubarb", *numbers, defaults.AUTH_TOKEN):
-        assert secret not in log
-
-
-async def test_an_error_is_logged_with_its_place_and_without_its_text(
-    address: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
-) -> None:
-    def breaks(*_: object) -> None:
-        raise RuntimeError(f"{defaults.CALLER} said pineapple")
-
-    monkeypatch.setattr("app.voice.calls.Calls.find", breaks)
-    async with httpx2.AsyncClient(base_url=f"http://{address}", verify=False) as http:
-        await Web(http).post("/connect-action", FORM)
-    log = logged()
-    assert "RuntimeError" in log and "test_security.py" in log
-    assert "pineapple" not in log and defaults.CALLER not in log
