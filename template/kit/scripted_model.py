@@ -18,6 +18,7 @@ from pydantic_ai.tools import ToolDefinition
 from kit.conventions import build_model
 
 WORD_DELAY = 0.02  # seconds between the words of echo_model
+TOOL_COMMAND = re.compile(r"/tool (\w+) (\{.*\})", re.DOTALL)  # makes echo_model call a tool; see tool_command.py
 
 
 def compiles(pattern: str) -> str:
@@ -111,20 +112,24 @@ async def deltas(
 
 
 def echo_model() -> Any:
-    """The model of the terminal without a key: it echoes the user text, or calls a tool that the text names."""
+    """The model of the terminal without a key: it echoes the user text, or calls a tool that the text names.
+
+    A text that matches TOOL_COMMAND calls that tool with exactly these arguments.
+    """
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
         user_text, results = last_exchange(messages)
         if results:
-            for word in words(" ".join(results)):
+            for word in words(" ".join(results).strip() or "The tool returned nothing."):
                 yield word
                 await asyncio.sleep(WORD_DELAY)
             return
+        if command := TOOL_COMMAND.fullmatch(user_text):
+            yield tool_calls({command[1]: json.loads(command[2])})
+            return
         for tool in info.function_tools:
             arguments = arguments_for(tool.parameters_json_schema, user_text)
-            if arguments is not None and set(re.findall(r"[a-z]{4,}", tool.name)) & set(
-                re.findall(r"[a-z]+", user_text.lower())
-            ):
+            if arguments is not None and set(names_in(tool.name)) & set(re.findall(r"[a-z]+", user_text.lower())):
                 yield tool_calls({tool.name: arguments})
                 return
         for word in words(
@@ -134,6 +139,11 @@ def echo_model() -> Any:
             await asyncio.sleep(WORD_DELAY)
 
     return build_model(FunctionModel(stream_function=stream, model_name="echo_model"))
+
+
+def names_in(tool_name: str) -> list[str]:
+    """The words of a tool's name by which `echo_model` recognises it."""
+    return re.findall(r"[a-z]{4,}", tool_name)
 
 
 def arguments_for(schema: dict[str, Any], user_text: str) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ class Terminal:
         row = Table.grid(padding=(0, 2))
         row.add_column(width=8, justify="right", no_wrap=True)
         row.add_column()
-        content = Text.assemble(text, (f"  ({note})" if note else "", "dim"))
+        content = Text.assemble((text, style if who == "problem" else ""), (f"  ({note})" if note else "", "dim"))
         row.add_row(Text(who, f"bold {style}"), content if who else Text(text, "dim"))
         self.console.print(row)
 
@@ -32,7 +32,9 @@ class Terminal:
         self.line("agent", text, note, style="green")
 
     def note(self, text: str) -> None:
-        self.line("", text)
+        """Print each line of `text`."""
+        for line in text.splitlines():
+            self.line("", line)
 
     def problem(self, text: str) -> None:
         self.line("problem", text, style="red")

@@ -10,18 +10,19 @@ from typing import Any
 
 from app.environment import SettingsError
 from app.main import create_app
-from kit import defaults
+from kit import defaults, tool_command, tool_failures
 from kit.network_guard import offline
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.terminal import Terminal, typed_lines
 from kit.texter import Texter, texter
 
-HELP = """\
+HELP = f"""\
 /photo         send a picture without a word
 /human Hello   a human agent writes, and accepts the conversation first if it waits for one
 /no_worker     a human was asked for, and no worker accepts
 /done          a human was asked for, came and has finished
 /close         Twilio closes the conversation after a time without messages
+{tool_command.HELP}
 /quit          put the phone away, like Ctrl-D"""
 EVENTS = {"/no_worker": "no_worker", "/done": "completed"}  # the next event of the task
 
@@ -34,8 +35,12 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
     try:
         async with AsyncExitStack() as stack:
             refused = stack.enter_context(offline()) if local else []
-            account = SimulatedAccount()
-            app = create_app(defaults.settings(), models, transport=account.transport)
+            account, settings = SimulatedAccount(), defaults.settings()
+            app = create_app(settings, models, transport=account.transport)
+            stack.push_async_callback(tool_command.answer_by_script(app, settings).close)
+            stack.enter_context(tool_failures.shown(terminal.problem))
+            if local:
+                terminal.note(tool_command.hint(app.state.brain.tools))
             customer = await stack.enter_async_context(texter(app, account))
             async with typed_lines("customer  ", "/quit") as lines:
                 async for text in lines:
@@ -73,14 +78,25 @@ async def obey(customer: Texter, terminal: Terminal, text: str) -> None:
         await customer.wait_for_app()
         terminal.note("Twilio has closed the conversation. The next message begins another.")
         return
+    elif command == "/tool":
+        session = await customer.session()
+        session.connection.spoken = False
+        try:
+            text = await tool_command.user_text(customer.app, session, words.strip())
+        except ValueError as error:
+            return terminal.note(str(error))
+        await writes(customer, terminal, text)
     elif command.startswith("/") and command != "/photo":
-        for hint in HELP.splitlines():
-            terminal.note(hint)
-        return
+        return terminal.note(HELP)
     else:
-        terminal.line("customer", "[a picture]" if command == "/photo" else text, style="cyan")
-        await customer.posts(customer.writes(None if command == "/photo" else text))
+        await writes(customer, terminal, None if command == "/photo" else text)
     await answers(customer, terminal)
+
+
+async def writes(customer: Texter, terminal: Terminal, text: str | None) -> None:
+    """Send a text, or a picture (None)."""
+    terminal.line("customer", "[a picture]" if text is None else text, style="cyan")
+    await customer.posts(customer.writes(text))
 
 
 async def answers(customer: Texter, terminal: Terminal) -> None:

@@ -13,18 +13,19 @@ from typing import Any
 
 from app.environment import SettingsError
 from app.main import create_app
-from kit import defaults
+from kit import defaults, tool_command, tool_failures
 from kit.caller import Call, CallTurn, dial_app
 from kit.network_guard import offline
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.terminal import Terminal, typed_lines
 
-HELP = """\
+HELP = f"""\
 To type while the agent speaks is to speak over it. Also:
 /interrupt     speak over the agent; with words behind it, after these
 /dtmf 12#      press keys
 /silence 5     say nothing for 5 seconds
 /drop          lose the WebSocket
+{tool_command.HELP}
 /hangup        put the phone down, like Ctrl-D"""
 
 
@@ -74,8 +75,12 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
     try:
         async with AsyncExitStack() as stack:
             refused = stack.enter_context(offline()) if local else []
-            account = SimulatedAccount(terminal.pace)
-            app = create_app(defaults.settings(), models, transport=account.transport)
+            account, settings = SimulatedAccount(terminal.pace), defaults.settings()
+            app = create_app(settings, models, transport=account.transport)
+            stack.push_async_callback(tool_command.answer_by_script(app, settings).close)
+            stack.enter_context(tool_failures.shown(terminal.problem))
+            if local:
+                terminal.note(tool_command.hint(app.state.brain.tools))
             call = await stack.enter_async_context(dial_app(app, pace=terminal.pace, account=account))
             terminal.agent(call.greeting)
             await TerminalCall(call, terminal, interactive).run()
@@ -142,6 +147,8 @@ class TerminalCall:
                 await self.interrupt(after)
             case "/dtmf", digits if re.fullmatch(r"[0-9*#]+", digits):
                 await self.press(digits)
+            case "/tool", typed:
+                await self.call_tool(typed)
             case "/silence", seconds if re.fullmatch(r"\d{0,3}(\.\d+)?", seconds):
                 await self.call.stays_silent(float(seconds or 3))
             case "/drop", "":
@@ -150,8 +157,7 @@ class TerminalCall:
                 self.cut_off()
                 await self.call.hangs_up()
             case _ if command.startswith("/"):
-                for hint in HELP.splitlines():
-                    self.terminal.note(hint)
+                self.terminal.note(HELP)
             case _:
                 await self.say(text)
 
@@ -160,6 +166,14 @@ class TerminalCall:
             await self.interrupt()
         self.terminal.caller(text)
         self.listen_to(await self.call.begins(text))
+
+    async def call_tool(self, typed: str) -> None:
+        try:
+            text = await tool_command.user_text(self.call.app, self.call.session, typed)
+        except ValueError as error:
+            self.terminal.note(str(error))
+        else:
+            await self.say(text)
 
     async def press(self, digits: str) -> None:
         if not self.call.listens_to_keys:

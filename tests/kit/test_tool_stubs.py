@@ -188,8 +188,10 @@ async def definitions(begin: Begin, tools: list[Callable[..., Any]]) -> list[dic
 
 
 async def test_the_model_sees_no_difference(begin: Begin, given_tools: GivenTools) -> None:
-    given = given_tools(book={"returns": {"id": 7}}, free_times="nine")
-    assert await definitions(begin, given) == await definitions(begin, [book, free_times, who])
+    tools = [book, free_times, reserve, who]
+    given = given_tools(tools, book={"returns": {"id": 7}}, free_times="nine", reserve=True, who="Ada")
+    assert not {*given} & {*tools}
+    assert await definitions(begin, given) == await definitions(begin, tools)
 
 
 @pytest.mark.parametrize("tool", [book, free_times, reserve, who])
