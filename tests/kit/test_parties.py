@@ -18,8 +18,9 @@ INBOUND = ["inbound", "Inbound", "", None, "trunking"]
 WORDS = ["anonymous", "Anonymous", "ANONYMOUS", "Restricted", "unknown", "unavailable", "private", "blocked"]
 KEYPAD = ["+266696687", "+7378742833", "+8656696", "+86282452253", "+7748283", "+2562533"]
 ADDRESSES = ["client:Anonymous", "sip:anonymous@anonymous.invalid", "SIP:Restricted@carrier.example"]
-NOBODY = ["", " ", *WORDS, *KEYPAD, *ADDRESSES]
-WITHOUT_NUMBER = ["client:ada", "sip:ada@example.com", "sips:ada@example.com", "911", "12345", "ACME", "+1266696687"]
+OTHERS = ["No Caller ID", "Withheld", "N/A", "Private Number", "+0000000000", "0000000000", "+", "null"]
+NOBODY = ["", " ", *WORDS, *KEYPAD, *ADDRESSES, *OTHERS]
+WITHOUT_NUMBER = ["client:ada", "sip:ada@example.com", "sips:ada@example.com", "911", "12345", "1001", "+1266696687"]
 NUMBERS = [ADA, "+15550100123", "+17378742833", "+4915112345678", "+85212345678", "+6421234567"]
 
 
