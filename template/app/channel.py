@@ -1,18 +1,24 @@
-"""A channel: the routes that conversations come in by, and the conversations in progress."""
+"""A channel: the routes that conversations come in by, their signatures, and the conversations in progress."""
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Self
 
-from fastapi import FastAPI
+import structlog
+from fastapi import FastAPI, HTTPException, Request
+from starlette.datastructures import MultiDict
+from twilio.request_validator import RequestValidator
 
 from app.brain import Brain
 from app.capability import Capability, Services
 from app.connection import Connection
 from app.session import Session
 from app.settings import Settings
+
+log = structlog.get_logger()
 
 
 class Channel(ABC):
@@ -58,3 +64,40 @@ class Conversations:
     def channel(self, name: str) -> Any:
         """The channel of that name. Raises StopIteration for one that the project does not have."""
         return next(channel for channel in self.channels if channel.name == name)
+
+
+def signed_body(settings: Settings) -> Callable[[Request], Awaitable[dict[str, Any]]]:
+    """A dependency that returns the fields of a signed form, or the object of signed JSON.
+
+    The signature is validated against the public URL, with all values of a field that comes more than once; the last
+    is returned. Raises HTTPException: 403 without a valid signature, 400 for JSON that is no object. JSON is signed by
+    the SHA-256 of the body in the query (`bodySHA256`).
+    Source: https://www.twilio.com/docs/usage/security#validating-requests
+    """
+    validator = RequestValidator(settings.auth_token.get_secret_value())
+
+    async def body(request: Request) -> dict[str, Any]:
+        query = f"?{request.url.query}" if request.url.query else ""
+        url = f"{settings.public_url}{request.url.path}{query}"  # Twilio signs this one, a proxy may forward another
+        is_json = request.headers.get("Content-Type", "").startswith("application/json")
+        fields: Any = {}
+        if is_json and "bodySHA256" in request.query_params:
+            fields = (await request.body()).decode(errors="replace")
+        elif not is_json:
+            fields = MultiDict((key, str(value)) for key, value in (await request.form()).multi_items())
+        signature = request.headers.get("X-Twilio-Signature")
+        unsigned_json = is_json and not isinstance(fields, str)
+        if unsigned_json or not signature or not validator.validate(url, fields, signature):
+            log.warning("signature.refused", url=url, hint="PUBLIC_URL and TWILIO_AUTH_TOKEN must be the number's own")
+            raise HTTPException(403, "Not signed by Twilio.")
+        if not is_json:
+            return dict(fields)
+        try:
+            parsed = json.loads(fields)
+        except (ValueError, RecursionError):
+            raise HTTPException(400, "Not JSON.") from None
+        if not isinstance(parsed, dict):
+            raise HTTPException(400, "Not a JSON object.")
+        return parsed
+
+    return body

@@ -16,8 +16,8 @@ WEBHOOK_TIMEOUT = 30.0  # seconds
 
 
 def sign(url: str, form: Mapping[str, str] | None = None, token: str = AUTH_TOKEN) -> str:
-    """The value of X-Twilio-Signature."""
-    return str(RequestValidator(token).compute_signature(url, dict(form or {})))
+    """The value of X-Twilio-Signature. A MultiDict may hold a field more than once."""
+    return str(RequestValidator(token).compute_signature(url, form or {}))
 
 
 def signed_json(url: str, body: Any, token: str = AUTH_TOKEN) -> tuple[str, bytes, dict[str, str]]:

@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode
 from xml.etree import ElementTree
 
 import boto3
@@ -42,6 +42,13 @@ UNAVAILABLE = "Sorry, something is wrong on our side. Please call again in a few
 TWIML_PATH, RETRY_QUERY = "/twiml", "again=1"
 FORWARDED_HEADERS = ("content-type", "x-twilio-signature", "i-twilio-idempotency-token")
 EVENTS = {"COMMUNICATION_CREATED", "CONVERSATION_UPDATED"}  # passed to the agent
+
+
+class Fields(dict[str, list[str]]):
+    """A form, as RequestValidator reads one: all values of a field that comes more than once count."""
+
+    def getlist(self, name: str) -> list[str]:
+        return self[name]
 
 
 class Malformed(Exception):
@@ -99,7 +106,7 @@ class Webhook:
         if self.is_json and "bodySHA256" not in dict(parse_qsl(self.query)):
             return False
         url = f"{os.environ['PUBLIC_URL']}{self.path}{'?' if self.query else ''}{self.query}"
-        fields: Any = self.text if self.is_json else self.form
+        fields: Any = self.text if self.is_json else Fields(parse_qs(self.text, keep_blank_values=True))
         return bool(RequestValidator(token).validate(url, fields, self.headers.get("x-twilio-signature", "")))
 
     def session(self) -> str | None:
@@ -134,7 +141,7 @@ def json_object(text: str) -> dict[str, Any]:
     """A JSON object. Raises Malformed."""
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Malformed("not JSON") from error
     if not isinstance(found, dict):
         raise Malformed("not a JSON object")

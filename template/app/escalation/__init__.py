@@ -22,13 +22,13 @@ from pydantic_ai import messages as m
 from starlette.background import BackgroundTask
 
 from app.capability import Capability, Services
+from app.channel import signed_body
 from app.escalation.handoff import handoff
 from app.escalation.record import CALL_TTL, Payload, Record, Records, State
 from app.escalation.transfer import Transfer, is_in_turn, wait_until_idle
 from app.runtimes import TOOL_FAILED
 from app.session import Action, Session
 from app.settings import Settings
-from app.webhook import signed_body
 
 log = structlog.get_logger()
 
@@ -193,7 +193,7 @@ def task_of(fields: Mapping[str, str]) -> dict[str, Any]:
     """The task attributes in an event, {} when they are not a JSON object."""
     try:
         attributes = json.loads(fields.get("TaskAttributes") or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         attributes = None
     if not isinstance(attributes, dict):
         log.warning("taskrouter.malformed", event_type=fields.get("EventType"))

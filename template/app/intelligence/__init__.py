@@ -21,6 +21,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field, ValidationError
 
 from app.capability import Background, Capability, Services, attach
+from app.channel import signed_body
 from app.connection import NotSupported
 from app.intelligence.payload import Execution, Result, invalid_fields, parse, signal_of, token_of
 from app.intelligence.reactions import (
@@ -36,7 +37,6 @@ from app.session import Action, Session
 from app.settings import Settings
 from app.signals import SIGNALS, AnySignal
 from app.store import Store
-from app.webhook import signed_body
 
 log = structlog.get_logger()
 

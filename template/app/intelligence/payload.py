@@ -118,7 +118,7 @@ def unpack_json(result: Any) -> Any:
     if isinstance(result, dict) and isinstance(result.get("payload"), str):
         try:
             return json.loads(result["payload"])
-        except ValueError:
+        except (ValueError, RecursionError):
             return result
     return result
 

@@ -19,14 +19,13 @@ from pydantic_ai.messages import ModelResponse, TextPart
 from app import config
 from app.brain import Brain
 from app.capability import Background, Capability, Services, attach, run_hooks
-from app.channel import Channel
+from app.channel import Channel, signed_body
 from app.connection import Connection, NotSupported
 from app.messaging.inbox import Change, Inbox, Message, bare
 from app.messaging.outbox import BetweenTurns, Outbox, TextConnection
 from app.messaging.texts import texts
 from app.session import ENDED, Session
 from app.twilio_api import OrchestratorSettings, twilio_client
-from app.webhook import signed_body
 
 log = structlog.get_logger()
 

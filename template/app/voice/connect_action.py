@@ -60,7 +60,7 @@ async def handoff_twiml(session: Session, data: str | None, calls: Calls) -> str
         return None
     try:
         handoff = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         log.error("handoff.malformed", call=session.id)
         return None
     capable = [capability for capability in calls.services.capabilities if isinstance(capability, HandlesHandoff)]

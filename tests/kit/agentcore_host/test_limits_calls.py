@@ -31,7 +31,8 @@ def test_the_limit_of_the_function_is_that_of_the_server() -> None:
 
 async def test_the_host_and_its_app_refuse_a_large_body(chain: Chain) -> None:
     body = base64.b64encode(b"a" * (MAX_BODY + 1)).decode()
-    envelope = {"method": "POST", "path": "/twiml", "query": "", "headers": {}, "body": body}
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    envelope = {"method": "POST", "path": "/twiml", "query": "", "headers": headers, "body": body}
     async with httpx2.AsyncClient(base_url=f"http://{chain.aws.address}", verify=False) as http:
         assert (await http.post("/invocations", json=envelope)).json()["status"] == 413
         assert (await http.post("/invocations", json={**envelope, "body": 2 * body})).status_code == 413

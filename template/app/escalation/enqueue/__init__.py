@@ -17,6 +17,7 @@ from starlette.background import BackgroundTask
 from twilio.twiml.voice_response import VoiceResponse
 
 from app.capability import Services
+from app.channel import signed_body
 from app.escalation import task_of
 from app.escalation.handoff import handoff
 from app.escalation.record import FINAL_STATES, Payload, Record, Records, State
@@ -25,7 +26,6 @@ from app.parties import has_number, parties
 from app.session import Session
 from app.voice.connect_action import SAY_LANGUAGE
 from app.voice.phrases import phrases
-from app.webhook import signed_body
 
 log = structlog.get_logger()
 

@@ -48,7 +48,8 @@ class RelayConnection(PhoneConnection):
                 try:
                     await self.handle(frames.read(message.get("text") or ""))
                 except ValueError as error:
-                    log.warning("frame.ignored", reason=str(error))
+                    reason = str(error) if isinstance(error, frames.Unreadable) else type(error).__name__
+                    log.warning("frame.ignored", reason=reason)
         except (WebSocketDisconnect, CallRefused) as end:
             log.warning("connection.closed", reason=str(end))
             with suppress(WebSocketDisconnect, RuntimeError):
@@ -62,7 +63,7 @@ class RelayConnection(PhoneConnection):
         if isinstance(frame, frames.Setup):
             await self.begin(frame)
         elif self.session is None:
-            raise ValueError(f"{frame.type} came before setup")
+            raise frames.Unreadable(f"{type(frame).__name__} came before setup")
         elif isinstance(frame, frames.Prompt):
             self.session.hearing = "" if frame.last else frame.voice_prompt
             await self.reconsider_end()

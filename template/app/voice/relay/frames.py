@@ -6,7 +6,6 @@ cannot read (error 64107) and the caller hears nothing, so a frame that cannot b
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -68,15 +67,22 @@ _known: TypeAdapter[Frame] = TypeAdapter(
 )
 
 
+class Unreadable(ValueError):
+    """What is wrong with a message. Nothing of it is quoted."""
+
+
 def read(text: str) -> Frame:
-    """Raises ValueError, without the content, for what is not a ConversationRelay message."""
+    """Raises Unreadable for what is not a ConversationRelay message."""
     try:
-        return _known.validate_json(text)
+        try:
+            return _known.validate_json(text)
+        except ValidationError as error:
+            if error.errors()[0]["type"] != "union_tag_invalid":
+                raise
+        return Other.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors(include_input=False, include_context=False)[0]
-    if problem["type"] == "union_tag_invalid":
-        return Other.model_validate(json.loads(text))
-    raise ValueError(f"{'.'.join(map(str, problem['loc'])) or 'message'}: {problem['type']}")
+        raise Unreadable(f"{'.'.join(map(str, problem['loc'][:2])) or 'message'}: {problem['type']}") from None
 
 
 class Sent(BaseModel):

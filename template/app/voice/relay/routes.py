@@ -6,12 +6,12 @@ import structlog
 from fastapi import FastAPI, Request, Response, WebSocket
 from twilio.request_validator import RequestValidator
 
+from app.channel import signed_body
 from app.voice import Voice, websocket_url
 from app.voice.connect_action import on_session_ended
 from app.voice.phrases import phrases
 from app.voice.relay.connection import RelayConnection
 from app.voice.relay.twiml import connect_twiml
-from app.webhook import signed_body
 
 log = structlog.get_logger()
 

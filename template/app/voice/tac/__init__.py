@@ -12,16 +12,17 @@ from contextvars import ContextVar
 from typing import Any
 
 import structlog
-from fastapi import Depends, FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tac import TAC, TACConfig
 from tac.channels.voice import LanguageConfig, TwiMLRequest, VoiceChannel, VoiceTwiMLOptionsConversationRelay
 from tac.channels.websocket_protocol import WebSocketDisconnectError, WebSocketProtocol
 from tac.models.handoff import PendingHandoffData
 from tac.models.session import ConversationSession
-from tac.server import TACFastAPIServer, TACServerConfig, build_http_signature_dependency
+from tac.server import TACFastAPIServer, TACServerConfig
 
 from app.capability import Capability
+from app.channel import signed_body
 from app.parties import parties
 from app.settings import Settings
 from app.voice import LANGUAGES, PhoneConnection, Voice, call_token, relay_attributes
@@ -35,7 +36,7 @@ _reconnecting: ContextVar[bool] = ContextVar("reconnecting", default=False)  # s
 
 
 class TacVoice(Voice):
-    """TAC's routes on the app, and our own `<Connect action>` beside them: TAC's own route returns an empty body."""
+    """TAC's `/twiml` and `/ws` on the app, and our own `<Connect action>`: TAC's route returns an empty body."""
 
     def add_routes(self, app: FastAPI) -> None:
         os.environ.setdefault("TAC_ANALYTICS_DISABLED", "true")  # TAC reports to Segment unless this is exactly "true"
@@ -61,13 +62,20 @@ class TacVoice(Voice):
             return twiml_options(settings, greeting, capabilities, self.calls.token(request.call_sid or ""))
 
         channel.on_inbound_call_twiml(options)
+        before, signed_form = list(app.routes), signed_body(settings)
         TACFastAPIServer(tac, channel, config=TACServerConfig(), app=app)
+        added: list[Any] = [route for route in app.routes if route not in before]
+        for route in added:
+            if route.path not in ("/twiml", "/ws"):
+                app.router.routes.remove(route)  # it would read bodies for nobody
+            for depends in getattr(route, "dependencies", ()):  # TAC checks the last of several values of a field only
+                app.dependency_overrides[depends.dependency] = signed_form
         app.add_middleware(ForwardedHeaders, public_url=settings.public_url)
         app.add_exception_handler(WebSocketDisconnect, ignore_rejected_handshake)
 
-        @app.post("/connect-action", dependencies=[Depends(build_http_signature_dependency(tac.config.auth_token))])
+        @app.post("/connect-action")
         async def connect_action(request: Request) -> Response:
-            form = {key: str(value) for key, value in (await request.form()).items()}
+            form = await signed_form(request)
 
             async def reconnect() -> str:
                 _reconnecting.set(True)

@@ -7,9 +7,11 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
+from starlette.datastructures import MultiDict
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -51,6 +53,16 @@ WRONG: dict[str, Callable[[str], str]] = {
 async def test_a_request_without_a_valid_signature_is_refused(web: Web, path: str, wrong: Callable[[str], str]) -> None:
     answer = await web.post(path, FORM, signature=wrong(f"{defaults.PUBLIC_URL}{path}"))
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_all_values_of_a_field_count_for_the_signature(web: Web, path: str) -> None:
+    form = MultiDict([*FORM.items(), ("Twice", "b"), ("Twice", "a")])
+    for signed, status in ((form, 200), (dict(form), 403)):
+        headers = {"X-Twilio-Signature": sign(f"{defaults.PUBLIC_URL}{path}", signed)}
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        answer = await web.http.post(path, content=urlencode(form.multi_items()), headers=headers)
+        assert answer.status_code == status
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -149,6 +161,7 @@ MALFORMED: dict[str, str | bytes] = {
     "no type": '{"voicePrompt": "Hello"}',
     "an unknown type": '{"type": "somethingNew", "value": 1}',
     "a type that is a number": '{"type": 7}',
+    "a type that is an object": '{"type": {"voicePrompt": "pineapple"}, "voicePrompt": "pineapple"}',
     "a prompt without words": '{"type": "prompt"}',
     "a prompt of the wrong type": '{"type": "prompt", "voicePrompt": {"a": 1}, "last": true}',
     "an interruption without words": '{"type": "interrupt"}',
