@@ -29,8 +29,9 @@ def parties(fields: Mapping[str, Any]) -> tuple[str, str]:
     began, answered = named.get("from", ""), named.get("to", "")
     outbound = named.get("direction", "").lower().startswith("outbound")
     customer, agent = (answered, began) if outbound else (began, answered)
-    # Words without a scheme, such as "No Caller ID", and zeros name nobody either.
-    return known_address(customer) if re.search("[1-9:]", customer) else "", agent.removeprefix("whatsapp:")
+    # Words without a scheme, such as "No Caller ID", and zeros name nobody. A forwarded call may have our own number.
+    known = re.search("[1-9:]", customer) and customer != agent
+    return known_address(customer) if known else "", agent.removeprefix("whatsapp:")
 
 
 def known_address(address: str) -> str:

@@ -53,6 +53,12 @@ def test_a_phone_number_can_be_called(address: str) -> None:
     assert has_number(address) and known_address(address) == address
 
 
+@pytest.mark.parametrize("direction", ["inbound", "outbound-api"])
+def test_the_agents_own_number_is_not_the_customer(direction: str) -> None:
+    """A call that another program has forwarded without a caller id."""
+    assert parties({"From": AGENT, "To": AGENT, "Direction": direction}) == ("", AGENT)
+
+
 def test_a_call_over_whatsapp_is_of_the_phone_number() -> None:
     assert parties({"from": f"whatsapp:{ADA}", "to": f"whatsapp:{AGENT}"}) == (ADA, AGENT)
 
