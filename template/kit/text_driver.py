@@ -73,19 +73,27 @@ class TextDriver(Driver):
         return await self.party.session()
 
     async def _write(self, text: str) -> Reply:
-        before = await self._history()
+        before = await self._exchange()
         began = time.monotonic()
         await self.party.posts(self.party.writes(text))
         first = await self.party.reads()
         took = 1000 * (time.monotonic() - began)
         await self.party.wait_for_app()
         answer = "\n".join([first, *self.party.unread()])
-        reply = Reply(answer, took, calls_in((await self._history())[len(before) :]))
+        exchange = await self._exchange()
+        reply = Reply(answer, took, calls_in(exchange[len(before) if exchange[:1] == before[:1] else 0 :]))
         if self.terminal:
             tools = f", tools: {', '.join(reply.tools)}" if reply.tools else ""
             self.terminal.line("customer", text, style="cyan")
             self.terminal.agent(answer, f"{took:.0f} ms{tools}")
         return reply
 
-    async def _history(self) -> list[m.ModelMessage]:
-        return (await self.session()).history
+    async def _exchange(self) -> list[m.ModelMessage]:
+        """The last text of the customer that the model got, and what followed. Older messages may have been dropped."""
+        history = (await self.session()).history
+        prompts = [number for number, message in enumerate(history) if is_prompt(message)]
+        return history[prompts[-1] :] if prompts else []
+
+
+def is_prompt(message: m.ModelMessage) -> bool:
+    return any(isinstance(part, m.UserPromptPart) for part in message.parts)

@@ -78,7 +78,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
             account, settings = SimulatedAccount(terminal.pace), defaults.settings()
             app = create_app(settings, models, transport=account.transport)
             stack.push_async_callback(tool_command.answer_by_script(app, settings).close)
-            stack.enter_context(tool_failures.shown(terminal.problem))
+            stack.enter_context(tool_failures.shown(terminal.problem, app.state.brain.tools))
             if local:
                 terminal.note(tool_command.hint(app.state.brain.tools))
             call = await stack.enter_async_context(dial_app(app, pace=terminal.pace, account=account))

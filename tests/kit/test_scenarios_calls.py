@@ -11,6 +11,8 @@ import pytest
 
 from app import Session
 from app.capability import Capability
+from kit.conventions import drivers
+from kit.sample_tools import order_status
 from kit.testing import play
 from tests.kit.test_scenarios import path, played, silence, write
 
@@ -50,6 +52,19 @@ async def test_a_caller_hangs_up_in_the_middle_of_a_reply(path: Path) -> None:
     model = "model:\n  - {says: One two three four five, word_delay: 0.02}\n"
     turns = "turns:\n  - {caller: Hello, hangup_after: One two, expect: {forgets: five}}\n"
     write(path, f"{model}{turns}expect: {{ended_by: caller}}\n")
+    assert (await play(path)).failures == []
+
+
+@pytest.mark.parametrize("cut", ["interrupt_after", "hangup_after"])
+async def test_the_calls_of_a_turn_that_was_cut_off_are_known(
+    path: Path, cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.registry.load_tools", lambda: [order_status])
+    given = "given: {deadline: 0.3, tools: {order_status: {returns: here, delay: 0.5}}}\n"
+    model = "model: [{calls: {order_status: {order_number: '4711'}}}]\n"
+    held = drivers()["voice"].phrases.HOLD  # said while the tool runs
+    step = f"{{caller: Hello, {cut}: '{held}', expect: {{calls: {{order_status: {{order_number: 4711}}}}}}}}"
+    write(path, f"{given}{model}turns: [{step}]\nexpect: {{calls: {{order_status: 1}}}}\n")
     assert (await play(path)).failures == []
 
 

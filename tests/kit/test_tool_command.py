@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
+import time
 from collections.abc import Callable, Iterator
 from enum import Enum
 from importlib import import_module
@@ -60,12 +62,27 @@ async def dawdle() -> None:
     await asyncio.sleep(60)
 
 
+def doze() -> None:
+    """Take a long time in a thread."""
+    time.sleep(2)
+
+
+async def lose() -> object:
+    """Return what is no JSON."""
+    return object()
+
+
+async def leave() -> None:
+    """Leave."""
+    sys.exit(3)
+
+
 async def ping() -> str:
     """Ping."""
     return ""
 
 
-TOOLS = [book, cancel, dawdle, ping, reserve]
+TOOLS = [book, cancel, dawdle, doze, leave, lose, ping, reserve]
 
 
 class Weather(Capability):
@@ -148,7 +165,7 @@ def test_the_tools_are_listed(talk: Callable[..., str]) -> None:
     ("typed", "hint"),
     [
         ("/tool bok time=9:30", "Not called: there is no tool bok; did you mean book?."),
-        ("/tool xylophone", "there are book, cancel, dawdle, ping, reserve, forecast."),
+        ("/tool xylophone", "there are book, cancel, dawdle, doze, leave, lose, ping, reserve, forecast."),
         ("/tool cancel because=rain", "Not called: 'because=rain' is no argument; write /tool cancel reason=string"),
         ("/tool ping now", "Not called: 'now' is no argument; write /tool ping"),
     ],
@@ -207,6 +224,22 @@ def test_a_tool_that_takes_too_long_is_one_line(talk: Callable[..., str], monkey
     monkeypatch.setenv("AGENT_DEADLINE", "0.5")
     screen = talk("/tool dawdle")
     assert f"dawdle failed at {raised_at(dawdle, 2)}: TimeoutError" in screen
+
+
+def test_a_tool_in_a_thread_that_takes_too_long_is_one_line(
+    talk: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_DEADLINE", "0.5")
+    assert f"doze failed at {raised_at(doze, 0)}: TimeoutError" in talk("/tool doze")
+
+
+def test_a_result_that_json_cannot_hold_is_one_line(talk: Callable[..., str]) -> None:
+    assert f"lose failed at {raised_at(lose, 0)}: PydanticSerializationError: " in talk("/tool lose")
+
+
+def test_a_tool_that_exits_is_one_line(talk: Callable[..., str]) -> None:
+    screen = talk("/tool leave", "/tool ping")
+    assert f"leave failed at {raised_at(leave, 2)}: SystemExit: 3" in screen and "returned nothing" in screen
 
 
 def test_the_log_has_no_message(capsys: pytest.CaptureFixture[str]) -> None:

@@ -183,6 +183,7 @@ def test_imports_of_moved_names_are_rewritten(before: str, after: str) -> None:
         ),
         ("turns: [{expect: {told: x, new: y}}, {expect: [told]}, {caller: told}, 1]\nexpect: {told: x}\n", ""),
         ("told: x\n", ""),
+        ("given: {tools: {told: x}}\nturns: [{expect: {calls: {told: 1, x: {not_told: y}}}}]\n", ""),
         ("", ""),
     ],
 )
