@@ -1,4 +1,4 @@
-"""Logs as JSON lines without phone numbers. The words of a conversation are never logged, not even by an error."""
+"""Logs as JSON lines without phone and card numbers. Words of a conversation are never logged, not even by an error."""
 
 from __future__ import annotations
 
@@ -6,21 +6,98 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-# E.164, or a long run of digits. Ids such as a CallSid are longer or have letters around.
-PHONE = re.compile(r"(?<![\w+])\+?[1-9]\d{6,14}(?!\w)")
+# What stands between the digits of one number: spaces, dashes, dots, slashes, parentheses, commas, in any script.
+SEPARATOR = r"""(?:%20|[^\w\r\n+:;=<>\[\]{}|&?#@!*$%"'])"""
+DIGITS = rf"\d++(?:{SEPARATOR}{{1,3}}\d++)*"
+SEVEN_DIGITS = re.compile(rf"\d(?:{SEPARATOR}{{0,3}}\d){{6}}")
+# Ids such as a CallSid have letters around. Other scripts write no space between words and numbers.
+NUMBER = re.compile(rf"(?:\+|%2B){DIGITS}|(?<![A-Za-z0-9_+]){DIGITS}(?![A-WYZa-wyz_])")
+OCTET, DAY, MONTH, YEAR = (
+    r"(?:\d\d?|1\d\d|2[0-5]\d)",
+    r"(?:0?[1-9]|[12]\d|3[01])",
+    r"(?:0?[1-9]|1[0-2])",
+    r"(?:19|20)\d\d",
+)
+READABLE = re.compile(  # UUIDs, dates, IP addresses
+    r"[\da-fA-F]{8}(?:-[\da-fA-F]{4}){3}-[\da-fA-F]{12}"
+    rf"|(?<![\d+/.-])(?:{YEAR}([-/.]){MONTH}\1{DAY}|(?:{DAY}([-/.]){MONTH}|{MONTH}([-/.]){DAY})[-/.]{YEAR})(?![-/.]?\d)"
+    rf"|(?<![\d+.])(?<!\d[ -]){OCTET}(?:\.{OCTET}){{3}}(?!\.?\d)"
+)
+UNIX_TIME = re.compile(r"(?:1[5-9]|2[01])\d{11}(?:\d{3}){0,2}")  # in milliseconds, microseconds or nanoseconds
+OURS = {"timestamp", "level", "_record", "_from_structlog"}  # set by structlog
+MAX_GROUPS = 30  # of digits; a longer run is hidden
+SMALLEST = 2_000_000_000  # integers below are counts, sizes and times
 
 
-def without_phone_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Keep the last two digits: enough to recognise a test call."""
-    return {
-        key: PHONE.sub(lambda number: f"***{number.group()[-2:]}", value) if isinstance(value, str) else value
-        for key, value in event.items()
-    }
+def redact_numbers(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Hide phone and card numbers but for the last two digits: enough to recognise a test call."""
+    return {key: value if key in OURS else redacted(value) for key, value in event.items()}
+
+
+def redacted(value: Any) -> Any:
+    """The value as JSON, with each text and key redacted."""
+    match value:
+        case bool() | float() | None:
+            return value
+        case int():
+            return redact(str(value)) if abs(value) >= SMALLEST else value
+        case Mapping():
+            return {redact(str(key)): redacted(each) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [redacted(each) for each in value]
+        case str() | date():
+            return redact(str(value))
+    return redact(repr(value))
+
+
+def redact(text: str) -> str:
+    if not SEVEN_DIGITS.search(text):
+        return text
+    parts, end = [], 0
+    for readable in READABLE.finditer(text):
+        parts += [NUMBER.sub(_hide, text[end : readable.start()]), readable[0]]
+        end = readable.end()
+    return "".join([*parts, NUMBER.sub(_hide, text[end:])])
+
+
+def _hide(found: re.Match[str]) -> str:
+    text, groups = found[0], re.findall(r"\d+", found[0])
+    if re.fullmatch(r"\d+\.\d+", text) or UNIX_TIME.fullmatch(text):
+        return text
+    international = text.startswith(("+", "%2B")) and sum(map(len, groups)) in range(7, 16)
+    if international or len(groups) > MAX_GROUPS or _has_card(groups):
+        return f"***{text[-2:]}"
+    return ",".join(f"***{part[-2:]}" if _is_phone(part) else part for part in text.split(","))
+
+
+def _is_phone(text: str) -> bool:
+    groups = re.findall(r"\d+", text)
+    count = sum(map(len, groups))
+    if count < 7 or text.startswith("000"):
+        return False
+    # With 16 to 19 digits it is a card number or an id.
+    return (
+        count not in range(16, 20) or text.startswith(("+", "%2B")) or (len(groups) > 1 and max(map(len, groups)) > 6)
+    )
+
+
+def _has_card(groups: Sequence[str]) -> bool:
+    """Whether neighbouring groups of digits make a card number."""
+    runs = ("".join(groups[start:end]) for start in range(len(groups)) for end in range(start + 1, len(groups) + 1))
+    return any(13 <= len(run) <= 19 and luhn(run) for run in runs)
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of a card number."""
+    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
+    return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
 
 
 def stack_without_messages(exc_info: ExcInfo) -> list[str]:
@@ -42,7 +119,7 @@ def configure_logging(level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
         structlog.processors.ExceptionRenderer(stack_without_messages),
-        without_phone_numbers,
+        redact_numbers,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],

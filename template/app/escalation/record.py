@@ -25,24 +25,20 @@ import structlog
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.escalation.handoff import handoff
+from app.log import SEPARATOR, luhn
 from app.session import Session
 from app.store import Store
 
 log = structlog.get_logger()
 
 MAX_SUMMARY = 400  # characters: an attribute of a task, not a transcript
-CARD_LIKE = re.compile(r"\d(?:[ .-]?\d){12,}")
-SSN = re.compile(r"\b(?!000|666|9)\d{3}[ .-]?(?!00)\d{2}[ .-]?(?!0000)\d{4}\b")
+CARD_LIKE = re.compile(rf"\d(?:{SEPARATOR}{{0,3}}\d){{12,}}")
+BETWEEN = rf"{SEPARATOR}{{0,3}}"
+SSN = re.compile(rf"(?<!\d)(?!000|666|9)\d{{3}}{BETWEEN}(?!00)\d{{2}}{BETWEEN}(?!0000)\d{{4}}(?!\d)")
 CALL_TTL = 24 * 3600  # seconds that the record of a call is stored
 TEXT_TTL = 7 * CALL_TTL  # seconds, for a text conversation: customers answer days later
 BEGIN_TTL = 5.0  # seconds that a server process may hold the claim to begin an escalation
 STORE_TIMEOUT = 0.5  # seconds for one read or write; on timeout the transfer continues unsaved
-
-
-def luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of a card number."""
-    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
-    return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
 
 
 def redact(text: str) -> str:
