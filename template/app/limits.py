@@ -8,21 +8,23 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_BODY = 1024 * 1024  # bytes; a larger body is answered with 413
+MAX_HEAD = 16 * 1024  # bytes of URL and headers; larger ones are answered with 400
 REQUEST_TIMEOUT = 10.0  # seconds in which a request must be complete
 MAX_INCOMPLETE = 64  # connections with a request that is not complete; each may hold MAX_BODY
 
 
-class LimitedProtocol(H11Protocol):
+class LimitedProtocol(HttpToolsProtocol):
     """Closes a connection whose request is not complete in time, and the oldest of them when there are too many.
 
     Uvicorn has no limit for either, and `limit_concurrency` would refuse calls.
     """
 
-    deadline: asyncio.TimerHandle | None = None  # set while the request is not complete
+    reading: str | None = "head"  # the part of a request that is being read: "head", "body", or None after it
+    head_size = 0  # bytes of a head that is not complete
+    deadline: asyncio.TimerHandle | None = None  # set while a request is not complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -35,13 +37,31 @@ class LimitedProtocol(H11Protocol):
         self._clear_deadline()
         super().connection_lost(exc)
 
-    def handle_events(self) -> None:
-        super().handle_events()
-        complete = self.conn.their_state not in (h11.IDLE, h11.SEND_BODY)
-        if complete or self.transport.get_protocol() is not self:  # another protocol has it: a WebSocket
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.head_size = self.head_size + len(data) if self.reading == "head" else 0
+        if self.head_size > MAX_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head is too large.")
+        is_websocket = self.transport.get_protocol() is not self
+        if is_websocket or (self.reading is None and not self.cycle.response_complete):
             self._clear_deadline()
-        elif self.deadline is None and self.timeout_keep_alive_task is None:  # Uvicorn closes idle connections
+        elif self.deadline is None:
             self._set_deadline()
+
+    def on_message_begin(self) -> None:
+        self.reading = "head"
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Raises ValueError, which becomes a 400."""
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
+            raise ValueError("the head is too large")
+        self.reading = "body"
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self.reading = None
+        super().on_message_complete()
 
     def _set_deadline(self) -> None:
         self.deadline = self.loop.call_later(REQUEST_TIMEOUT, self.transport.abort)
@@ -54,7 +74,6 @@ class LimitedProtocol(H11Protocol):
 
 SERVER_LIMITS: dict[str, Any] = {  # options of Uvicorn
     "http": LimitedProtocol,
-    "h11_max_incomplete_event_size": 16 * 1024,  # bytes of request line and headers
     "ws": "websockets-sansio",
     "ws_max_size": 64 * 1024,  # bytes of a frame
 }

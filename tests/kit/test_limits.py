@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import httpx2
 import pytest
 
-from app.limits import MAX_BODY, MAX_INCOMPLETE, REQUEST_TIMEOUT
+from app.limits import MAX_BODY, MAX_HEAD, MAX_INCOMPLETE, REQUEST_TIMEOUT
 from app.main import create_app
 from app.registry import CHANNELS
 from app.tests.test_server import health, serving
@@ -122,13 +122,15 @@ async def test_the_server_does_not_read_on_after_a_large_body(client: Client) ->
     assert b" 413 " in await asyncio.wait_for(reader.readline(), 5)
 
 
+GET = b"GET /healthz HTTP/1.1\r\nHost: agent.example\r\n\r\n"
 SLOW = {
     "a connection that says nothing": b"",
     "half a request line": b"POST /tw",
     "headers without an end": HEAD,
     "a body that stops": FORM + b"Content-Length: 1000\r\n\r\nCallSid=",
     "chunks that stop": FORM + b"Transfer-Encoding: chunked\r\n\r\n5\r\na=bcd\r\n",
-    "a second request that stops": b"GET /healthz HTTP/1.1\r\nHost: agent.example\r\n\r\nGET /healthz HTTP/1.1\r\n",
+    "line ends after an answer": GET + b"\r\n\r\n",
+    "a second request that stops": GET + b"GET /healthz HTTP/1.1\r\n",
     "a handshake that stops": HEAD.replace(b"POST", b"GET") + b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
 }
 
@@ -153,12 +155,13 @@ async def test_a_byte_now_and_then_does_not_keep_a_connection(
     assert await is_closed(reader)
 
 
+@pytest.mark.parametrize("text", [b"G", b"\r\n", HEAD], ids=["a letter", "a line end", "half a head"])
 async def test_bytes_after_an_answer_do_not_keep_a_connection(
-    client: Client, advance_clock: Callable[[float], None]
+    client: Client, advance_clock: Callable[[float], None], text: bytes
 ) -> None:
-    reader = await client.opens(b"GET /healthz HTTP/1.1\r\nHost: agent.example\r\n\r\n")
+    reader = await client.opens(GET)
     await reader.readuntil(b'"active":0}')
-    await client.sends(b"G")
+    await client.sends(text)
     await health_of(client)
     advance_clock(REQUEST_TIMEOUT + 1)
     assert await is_closed(reader)
@@ -190,6 +193,23 @@ async def health_of(client: Client) -> int:
     return status
 
 
+async def test_a_large_body_after_a_small_head_is_read(client: Client) -> None:
+    body = b"a=" + b"b" * 200_000
+    reader = await client.opens(FORM + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    assert b" 403 " in await asyncio.wait_for(reader.readline(), 5)
+
+
+async def test_small_chunks_do_not_stop_the_server(client: Client) -> None:
+    """A parser in Python took four seconds for what one read brings."""
+    await client.opens(FORM + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 40_000)
+    stalls = []
+    for _ in range(20):
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.01)
+        stalls.append(asyncio.get_running_loop().time() - began)
+    assert max(stalls) < 1
+
+
 async def test_hundreds_of_slow_connections_leave_room(client: Client) -> None:
     """The oldest give way; a request that is complete never does."""
     readers = [await client.opens(HEAD) for _ in range(MAX_INCOMPLETE + 100)]
@@ -200,24 +220,42 @@ async def test_hundreds_of_slow_connections_leave_room(client: Client) -> None:
 
 async def test_idle_connections_of_a_proxy_are_not_counted(client: Client) -> None:
     """They hold nothing, and closing one at a bad time would lose a webhook."""
-    request = b"GET /healthz HTTP/1.1\r\nHost: agent.example\r\n\r\n"
-    reader = await client.opens(request)
+    reader = await client.opens(GET)
     await reader.readuntil(b'"active":0}')
     idle = client.writers[0]
     for _ in range(MAX_INCOMPLETE + 20):
         await client.opens(HEAD)
     assert await health_of(client) == 200
-    idle.write(request)
+    idle.write(GET)
     assert b"200" in await asyncio.wait_for(reader.readline(), 5)
 
 
-@pytest.mark.parametrize(
-    "head",
-    [HEAD + b"X: " + b"a" * 100_000, HEAD + b"X: a\r\n" * 100_000, b"GET /" + b"a" * 100_000],
-    ids=["a header", "headers", "a path"],
-)
-async def test_a_large_head_is_refused(client: Client, head: bytes) -> None:
-    reader = await client.opens(head)
+async def test_a_large_head_of_a_second_request_is_refused(client: Client) -> None:
+    reader = await client.opens(GET)
+    await reader.readuntil(b'"active":0}')
+    await client.sends(LARGE["headers without an end"])
+    assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
+
+
+WHOLE = HEAD + b"X: " + b"a" * MAX_HEAD + b"\r\nContent-Length: 0\r\n\r\n"
+LARGE = {
+    "a header without an end": HEAD + b"X: " + b"a" * 100_000,
+    "headers without an end": HEAD + b"X: a\r\n" * 100_000,
+    "a path without an end": b"GET /" + b"a" * 100_000,
+    "a whole head": WHOLE,
+    "a whole head, byte by byte": WHOLE,
+    "a whole path": b"GET /" + b"a" * MAX_HEAD + b" HTTP/1.1\r\nHost: agent.example\r\n\r\n",
+    "a handshake": WHOLE.replace(b"POST", b"GET").replace(b"X:", b"Upgrade: websocket\r\nConnection: Upgrade\r\nX:"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+async def test_a_large_head_is_refused(client: Client, name: str) -> None:
+    size = 1000 if "byte by byte" in name else len(LARGE[name])
+    reader = await client.opens(LARGE[name][:size])
+    for start in range(size, len(LARGE[name]), size):
+        await health_of(client)
+        await client.sends(LARGE[name][start : start + size])
     assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
     assert await is_closed(reader)
 
