@@ -143,7 +143,7 @@ async def run_hooks(
             async with asyncio.timeout(Timeouts.hook if timeout is None else timeout):
                 result = getattr(capability, hook.__name__)(*args)
                 results.append(await result if isinstance(result, Awaitable) else result)
-        except Exception:
+        except (Exception, SystemExit, KeyboardInterrupt):  # the last two would end the server
             log.exception("capability.failed", capability=type(capability).__name__, hook=hook.__name__)
     return results
 

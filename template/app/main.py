@@ -25,7 +25,7 @@ from app.brain import Brain
 from app.capability import Capability, Services, Timeouts, run_hooks
 from app.channel import Conversations
 from app.environment import ToolsError
-from app.limits import MAX_BODY, SERVER_LIMITS
+from app.limits import MAX_BODY, SERVER_LIMITS, contained_task
 from app.log import configure_logging
 from app.runtimes.tools import tool_in, tool_problems
 from app.session import Session
@@ -65,6 +65,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        asyncio.get_running_loop().set_task_factory(contained_task)
         await runtime.warm_up()
         await run_hooks(services.capabilities, Capability.open, timeout=services.timeouts.startup)
         with watch_event_loop(services.timeouts.blocked):

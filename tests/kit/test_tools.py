@@ -359,6 +359,61 @@ async def test_a_check_of_an_argument_that_exits_costs_one_answer(begin: Begin) 
     assert (await talk.says("Hello")).text == "Yes."
 
 
+async def exits() -> None:
+    await asyncio.sleep(0)
+    sys.exit(1)
+
+
+async def waits_for_it() -> str:
+    """Look something up."""
+    await asyncio.gather(exits(), asyncio.sleep(0))
+    return "found"
+
+
+async def waits_for_it_in_a_group() -> str:
+    """Look something up."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(exits())
+    return "found"
+
+
+async def leaves_it_behind() -> str:
+    """Look something up."""
+    task = asyncio.create_task(exits())
+    while not task.done():
+        await asyncio.sleep(0)
+    task.exception()
+    return "found"
+
+
+@pytest.mark.parametrize("tool", [waits_for_it, waits_for_it_in_a_group, leaves_it_behind])
+async def test_a_task_of_a_tool_that_exits_costs_one_answer(begin: Begin, tool: Callable[..., Any]) -> None:
+    talk = await begin({"hears": "look", "calls": {tool.__name__: {}}}, {"says": "Yes."}, tools=[tool])
+    assert (await talk.says("look")).text.startswith(("The tool failed (", "found"))
+    assert (await talk.says("Hello")).text == "Yes."
+
+
+class Exiting(Capability):
+    """Hooks that exit."""
+
+    async def on_start(self, session: Session) -> None:
+        sys.exit(1)
+
+    async def context(self, session: Session, text: str) -> str | None:
+        raise KeyboardInterrupt
+
+    async def on_end(self, session: Session) -> None:
+        sys.exit(1)
+
+
+async def test_a_conversation_goes_on_when_a_hook_exits(begin: Begin, logged: Callable[[], str]) -> None:
+    talk = await begin({"says": "Yes."}, capabilities=[Exiting])
+    assert (await talk.says("Hello")).text == "Yes."
+    assert (await talk.says("Hello")).text == "Yes."
+    await talk.ends()
+    assert logged().count("capability.failed") == 4
+
+
 # --- tools that block --------------------------------------------------------------------------------------------
 
 

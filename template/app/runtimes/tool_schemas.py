@@ -10,18 +10,27 @@ from typing import Any
 import httpx2
 
 from app.capability import Capability, Services, run_hooks
+from app.environment import ToolsError, exit_on_settings_error
 from app.log import configure_logging
 from app.registry import CAPABILITIES, PARTS, ProjectSettings, load_tools
+from app.runtimes.tools import tool_problems
 from app.session import Session
 from app.store import InProcess
 
 
 def all_tools() -> list[Callable[..., Any]]:
-    """The tools of `agent/tools.py` and of the capabilities, as a call has them. Sends no request."""
+    """The tools of `agent/tools.py` and of the capabilities, as a call has them. Sends no request.
+
+    Exits with 2 when one of them has no schema.
+    """
     configure_logging("error")
     own = load_tools()
     names = {tool.__name__ for tool in own}
-    return [*own, *(tool for tool in asyncio.run(capability_tools()) if tool.__name__ not in names)]
+    found = [*own, *(tool for tool in asyncio.run(capability_tools()) if tool.__name__ not in names)]
+    with exit_on_settings_error("Nothing was printed."):
+        if problems := tool_problems(found):
+            raise ToolsError(problems)
+    return found
 
 
 async def capability_tools() -> list[Callable[..., Any]]:
