@@ -180,3 +180,17 @@ def test_a_scenario_with_a_wrong_tool_is_not_played(environment: pytest.MonkeyPa
     result = CliRunner().invoke(cli.app, ["scenario", str(tmp_path / "one.yml")])
     silence_logs()
     assert (result.exit_code, result.stderr[:40]) == (2, f"{__name__}.book: the parameter calendar "[:40])
+
+
+COMMANDS = {"action_group": ["action-group"], "foundry_agent": ["foundry-agent", "gpt"]}
+
+
+@pytest.mark.parametrize("command", [COMMANDS[name] for name in COMMANDS if name in NAMES])
+def test_a_command_that_describes_tools_to_a_service_names_the_wrong_one(
+    environment: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    environment.setattr("app.runtimes.tool_schemas.load_tools", lambda: [book])
+    result = CliRunner().invoke(cli.app, command)
+    silence_logs()
+    assert result.exit_code == 2 and result.stderr.startswith(f"{__name__}.book: the parameter calendar ")
+    assert result.stdout == ""

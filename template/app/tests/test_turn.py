@@ -241,58 +241,6 @@ async def test_a_tool_runs_once_when_the_first_model_fails_after_it(begin: Begin
     assert (ran, reply.text) == (["4711"], "It is booked.")
 
 
-def find(function: str, limit: int) -> str:
-    """Look something up. Its arguments have names that a function of the app may have too."""
-    return f"{limit} of {function}"
-
-
-async def find_later(function: str, limit: int) -> str:
-    """Look something up."""
-    return find(function, limit)
-
-
-@pytest.mark.parametrize("tool", [find, find_later])
-async def test_a_tool_gets_its_arguments_under_any_names(begin: Begin, tool: Callable[..., Any]) -> None:
-    talk = await begin({"calls": {tool.__name__: {"function": "brakes", "limit": 2}}, "then": "{result}"}, tools=[tool])
-    assert (await talk.says("Find brakes")).text == "2 of brakes"
-
-
-def breaks() -> str:
-    """Look something up."""
-    raise RuntimeError("the password is swordfish")
-
-
-async def breaks_later() -> str:
-    """Look something up."""
-    await asyncio.sleep(0)
-    raise RuntimeError("the password is swordfish")
-
-
-@pytest.mark.parametrize("tool", [breaks, breaks_later])
-async def test_a_tool_that_raises_reaches_the_model_as_a_sentence_without_the_error_text(
-    begin: Begin, logged: Callable[[], str], tool: Callable[..., Any]
-) -> None:
-    talk = await begin({"calls": {tool.__name__: {}}, "then": "It said: {result}"}, tools=[tool])
-    reply = await talk.says("Look it up")
-    assert reply.text.startswith("It said: The tool failed (RuntimeError).")
-    log = logged()
-    assert "tool.failed" in log and tool.__name__ in log
-    assert "swordfish" not in reply.text + log
-
-
-def not_json() -> Any:
-    """Look something up."""
-    return object()
-
-
-async def test_a_result_that_is_no_json_counts_as_an_error_and_the_next_turn_works(begin: Begin) -> None:
-    talk = await begin(
-        {"hears": "look", "calls": {"not_json": {}}, "then": "It said: {result}"}, {"says": "Yes."}, tools=[not_json]
-    )
-    assert (await talk.says("Look it up")).text.startswith("It said: The tool failed (")
-    assert (await talk.says("Hello")).text == "Yes."
-
-
 async def test_a_model_error_is_logged_without_its_text(begin: Begin, logged: Callable[[], str]) -> None:
     talk = await begin({"fails": True})
     await talk.says("Hello")
