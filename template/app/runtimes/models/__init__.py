@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from importlib import import_module
 from typing import Any, Self
 
 from pydantic import Field
 from pydantic_ai import Agent, ModelSettings, RunContext, capture_run_messages
 from pydantic_ai import messages as m
 from pydantic_ai.exceptions import UserError
-from pydantic_ai.models import Model, infer_model
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse, infer_model
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.providers import infer_provider_class
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 
 from app import config
-from app.runtimes import MAX_ROUNDS, Runtime, start_round
+from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, start_round
 from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn
+
+REASONED = ("openai", "azure", "anthropic", "google", "bedrock")  # providers that say why an answer ends
 
 
 class ModelsSettings(Settings):
@@ -33,20 +40,19 @@ class ModelsSettings(Settings):
 class Models(Runtime):
     """`deadline` is how long, in seconds, a model may be silent; a tool may take twice as long.
 
-    The brain has the same deadline: it says HOLD about when `first_event_timeout` makes the next model answer or the
-    turn fail.
+    The brain has the same deadline: it says HOLD about when the next model answers or the turn fails.
     """
 
     settings = ModelsSettings
 
     def __init__(self, models: Sequence[Model | str], deadline: float) -> None:
-        first, *others = [infer_model(model) for model in models]
+        retries = {} if len(models) == 1 else {"max_retries": 0}  # the next model answers sooner
+        first, *others = [UntilSpoken(client_of(model, deadline), deadline, retries) for model in models]
         self.model = FallbackModel(first, *others, fallback_on=(Exception,)) if others else first
         self.deadline = deadline
         self.agent = Agent(
             deps_type=Session,
             retries={"tools": MAX_ROUNDS},  # unknown tools are told to the model; `start_round` has the limit
-            model_settings=ModelSettings(first_event_timeout=deadline, request_timeout=4 * deadline),
         )
 
     @classmethod
@@ -108,7 +114,83 @@ class Models(Runtime):
                                     yield token
 
 
-def text_of(event: m.AgentStreamEvent) -> str:
+def client_of(model: Model | str, deadline: float) -> Model:
+    """The model with the client of its provider. For Amazon Bedrock it has limits: botocore waits for a minute, reads
+    for five, and retries four times, of which a request can change nothing.
+    """
+
+    def limited(provider: str) -> Any:
+        limits = {"connect_timeout": deadline, "read_timeout": 4 * deadline, "retries": {"total_max_attempts": 1}}
+        configuration = import_module("botocore.config").Config(**limits)
+        client = import_module("boto3").client("bedrock-runtime", config=configuration)
+        return infer_provider_class(provider)(bedrock_client=client)  # type: ignore[call-arg]
+
+    is_bedrock = isinstance(model, str) and model.startswith("bedrock:")
+    return infer_model(model, limited) if is_bedrock else infer_model(model)
+
+
+class UntilSpoken(WrapperModel):
+    """A model whose stream is handed over with its first word, or whole if it has none: one that fails before can be
+    replaced by the next model. It may be silent for `deadline` seconds, and think for four times as long. `settings`
+    are added to those of each request, if the model has them.
+    """
+
+    def __init__(self, model: Model, deadline: float, settings: Mapping[str, Any]) -> None:
+        super().__init__(model)
+        self.deadline = deadline
+        self.added = {name: settings[name] for name in settings if name not in model.unsupported_settings}
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[m.ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        settings: Any = {**(model_settings or {}), **self.added}
+        held: list[m.ModelResponseStreamEvent] = []
+        async with AsyncExitStack() as stack:
+            latest = asyncio.get_running_loop().time() + 4 * self.deadline
+            async with asyncio.timeout(self.deadline) as silence:
+                response = await stack.enter_async_context(
+                    super().request_stream(messages, settings, model_request_parameters, run_context)
+                )
+                events = await stack.enter_async_context(aclosing(whole_answer(response, messages)))
+                async for event in events:
+                    held.append(event)
+                    if text_of(event).strip():
+                        break
+                    if not isinstance(getattr(event, "part", None), m.TextPart):  # a thought or a tool call
+                        silence.reschedule(latest)
+
+            async def from_the_start() -> AsyncGenerator[m.ModelResponseStreamEvent]:
+                for event in held:
+                    yield event
+                async for event in events:
+                    yield event
+
+            response._event_iterator = from_the_start()  # as pydantic-ai's FallbackModel does with the first event
+            yield response
+
+
+async def whole_answer(
+    response: StreamedResponse, messages: Sequence[m.ModelMessage]
+) -> AsyncGenerator[m.ModelResponseStreamEvent]:
+    """The events of an answer. Raises ModelFailed when it ends too early; of a closed stream no client notices that."""
+    async for event in response:
+        yield event
+    answer = response.get()
+    if answer.finish_reason == "content_filter":
+        raise ModelFailed("content filter")
+    if answer.provider_name in REASONED and not (answer.provider_details or {}).get("finish_reason"):
+        raise ModelFailed("the stream broke off")
+    asked = any(isinstance(part, m.UserPromptPart) for part in messages[-1].parts)  # after a tool, silence may be meant
+    if asked and not answer.tool_calls and not (answer.text or "").strip():
+        raise ModelFailed("an empty answer")
+
+
+def text_of(event: m.AgentStreamEvent | m.ModelResponseStreamEvent) -> str:
     """The text that an event adds to the reply."""
     match event:
         case (
