@@ -28,7 +28,7 @@ from kit import defaults, twiml
 from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
-from kit.plugin import Web, sign
+from kit.plugin import Web
 from kit.twiml import Document, Relay
 from kit.voice_fixtures import Dial, websocket
 
@@ -39,58 +39,6 @@ async def opened(web: Web) -> Relay:
     relay = twiml.read(answer.text).relay
     assert relay
     return relay
-
-
-async def test_the_twiml_only_connects_the_call(web: Web) -> None:
-    answer = await web.post("/twiml", {"CallSid": "CA1"})
-    assert answer.headers["content-type"] == "application/xml"
-    assert twiml.read(answer.text).verbs == ["Connect"]
-
-
-@pytest.mark.parametrize(("interruptible", "value"), [(True, "any"), (False, "none")])
-async def test_the_answers_say_whether_the_greeting_can_be_interrupted(
-    web: Web, monkeypatch: pytest.MonkeyPatch, interruptible: bool, value: str
-) -> None:
-    monkeypatch.setattr(config, "GREETING_INTERRUPTIBLE", interruptible)
-    assert (await opened(web)).attributes["welcomeGreetingInterruptible"] == value
-
-
-async def test_prompts_that_interrupt_are_delivered(web: Web) -> None:
-    attributes = (await opened(web)).attributes
-    assert attributes["interruptible"] == "any"
-    assert attributes["reportInputDuringAgentSpeech"] in ("any", "speech")
-
-
-async def test_greeting_languages_and_providers_are_those_of_the_project(web: Web) -> None:
-    relay = await opened(web)
-    assert relay.greeting == phrases.GREETING
-    assert relay.languages == list(config.LANGUAGES)
-    assert relay.attributes["language"] == relay.languages[0]
-    assert relay.attributes["transcriptionProvider"] == config.TRANSCRIPTION_PROVIDER
-    assert relay.attributes["ttsProvider"] == config.TTS_PROVIDER
-    assert relay.attributes.get("voice") == config.LANGUAGES[relay.languages[0]]
-
-
-@pytest.mark.parametrize(
-    "public_url", ["https://agent.example", "https://host.example:8443", "https://host.example/voice"]
-)
-async def test_every_address_is_built_from_the_public_url(public_url: str) -> None:
-    app = build_app(public_url=public_url)
-    form = {"CallSid": "CA1"}
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://10.0.0.7:8000") as http:
-        headers = {"X-Twilio-Signature": sign(f"{public_url}/twiml", form)}
-        answer = await http.post("/twiml", data=form, headers=headers)
-    relay = twiml.read(answer.text).relay
-    assert relay and relay.action == f"{public_url}/connect-action"
-    assert relay.url == f"{public_url.replace('https', 'wss')}/ws"
-
-
-async def test_a_reconnect_differs_from_the_first_session_in_its_greeting_only(call: Call) -> None:
-    before = call.relay
-    await call.drops()
-    assert before and call.relay
-    assert call.greeting == phrases.RECONNECTED
-    assert call.relay.attributes == {**before.attributes, "welcomeGreeting": phrases.RECONNECTED}
 
 
 STORY_RULES: list[dict[str, Any]] = [
