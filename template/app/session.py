@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,14 +15,18 @@ from enum import Enum
 from typing import Any
 from uuid import uuid4
 
+import structlog
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse, TextPart
 
 from app.connection import Connection
 from app.store import Store
 from app.turn import Turn
 
+log = structlog.get_logger()
+
 Action = Callable[..., Awaitable[bool]]
 
+MAX_DEPTH = 50  # of values in a session's state
 PERSISTED_FIELDS = (
     "caller",
     "called",
@@ -37,15 +41,52 @@ PERSISTED_FIELDS = (
 )
 
 
+class State(dict[str, Any]):
+    """A dict that JSON can hold. Raises TypeError, which names key and type, for a value that it cannot."""
+
+    update, setdefault = MutableMapping.update, MutableMapping.setdefault  # by __setitem__
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.update(values)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if problem := not_json({key: value}, "session.state"):
+            raise TypeError(f"{problem}, which JSON cannot hold: keep text, numbers, lists or dicts of them.")
+        super().__setitem__(key, value)
+
+    def __ior__(self, values: Mapping[str, Any]) -> State:  # type: ignore[override, misc]
+        self.update(values)
+        return self
+
+
+def not_json(value: Any, place: str) -> str | None:
+    """What JSON cannot hold in a value, as in "state['at'] is a datetime", or None."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return None
+        case dict() if all(isinstance(key, str) for key in value):
+            parts = [(f"{place}[{key!r}]", each) for key, each in value.items()]
+        case dict():
+            return f"{place} has a key that is no text"
+        case list() | tuple():
+            parts = [(f"{place}[{number}]", each) for number, each in enumerate(value)]
+        case _:
+            return f"{place} is a {type(value).__name__}"
+    if place.count("[") > MAX_DEPTH:
+        return f"{place[:99]}... is nested too deeply"
+    return next(filter(None, (not_json(each, inner) for inner, each in parts)), None)
+
+
 @dataclass
 class Session:
     """One conversation. `caller` is the customer, also of a call that the agent makes: E.164, an address such as
     `sip:ada@example.com`, an identity in chat, or "" for a withheld number. `called` is the agent's own number. `id` is
     the CallSid, or in writing the id of Conversation Orchestrator; `now` is the project's clock (UTC).
 
-    `state` is JSON and yours: capabilities keep theirs there under their own names. `guidance` is added to the model's
-    instructions from the next turn on, `hearing` is a partial prompt, if the project has them. PERSISTED_FIELDS and
-    `history` move with the call to another worker.
+    `state` is a State, and yours: capabilities keep theirs there under their own names. `guidance` is added to the
+    model's instructions from the next turn on, `hearing` is a partial prompt, if the project has them. PERSISTED_FIELDS
+    and `history` move with the call to another worker.
     """
 
     id: str
@@ -67,6 +108,9 @@ class Session:
     ending: bool = False
     actions: dict[str, Action] = field(default_factory=dict)
     tools: Sequence[Callable[..., Any]] | None = None  # of the capabilities; None until the first turn
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, State(value) if name == "state" and not isinstance(value, State) else value)
 
     async def say(self, text: str) -> None:
         """Say `text` at once, and keep it in the history."""
@@ -130,9 +174,12 @@ class SessionStore:
         return saved if saved is None or saved is ENDED else str(saved.get("worker", ""))
 
     async def save(self, session: Session, seconds: float) -> None:
-        """Keep the session for that many seconds."""
-        saved = {**dump_session(session), "worker": self.worker}
-        await self.store.put(key(session.id, session.generation), json.dumps(saved), seconds)
+        """Keep the session for that many seconds. One that cannot be saved is logged: the others go on."""
+        try:
+            saved = {**dump_session(session), "worker": self.worker}
+            await self.store.put(key(session.id, session.generation), json.dumps(saved), seconds)
+        except Exception as error:  # its text may quote the conversation
+            log.error("session.not_saved", session=session.id, error=type(error).__name__)
 
     async def end(self, id: str, seconds: float) -> None:
         """Make `load` return ENDED for this session, for that many seconds."""
@@ -154,6 +201,10 @@ def key(id: str, generation: int) -> str:
 def dump_session(session: Session) -> dict[str, Any]:
     """The fields of a session that a store keeps, as JSON."""
     kept = {name: getattr(session, name) for name in PERSISTED_FIELDS} | {"parameters": dict(session.parameters)}
+    kept["state"] = dict(session.state)
+    for name in [name for name, value in session.state.items() if not_json(value, name)]:  # changed inside since
+        log.error("state.not_saved", session=session.id, key=name, hint="JSON cannot hold its value")
+        del kept["state"][name]
     history = [*session.history, *(session.turn.history() if session.turn else [])]
     return {**kept, "history": json.loads(ModelMessagesTypeAdapter.dump_json(history))}
 

@@ -15,6 +15,7 @@ class Store(ABC):
 
     settings: type[Settings] = Settings
     shared = False  # True: other workers see the same keys
+    down = False  # True: they do not see what is written now
 
     @classmethod
     def build(cls, settings: Settings) -> Store:

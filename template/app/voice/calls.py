@@ -213,7 +213,7 @@ class Calls:
         if session is None or not await self.store.claim(f"ended:{call_sid}", MAX_CALL_DURATION):
             self._forget(call_sid)
             return
-        await asyncio.gather(*self._saving)  # no later save may overwrite the end
+        await asyncio.gather(*self._saving, return_exceptions=True)  # no later save may overwrite the end
         self._forget(call_sid)
         await self.sessions.end(call_sid, MAX_CALL_DURATION)
         self.brain.commit_turn(session)
@@ -222,15 +222,15 @@ class Calls:
         log.info("call.ended", call=call_sid)
 
     async def end_all(self) -> None:
-        """The server stops. A disconnected call may still come back to another worker, if there are others."""
+        """The server stops. A disconnected call comes back, or ends, on another worker, if there are others."""
+        await asyncio.gather(*self._saving, return_exceptions=True)
         for call_sid, call in list(self._calls.items()):
-            if await self._has_moved_or_ended(call_sid):
+            left = call.expiry and self.store.shared and not self.store.down
+            if left or await self._has_moved_or_ended(call_sid):
                 self._forget(call_sid)
-            elif call.expiry and self.store.shared:
-                await asyncio.wait([call.expiry])
             else:
                 await self.end(call_sid)
-        await asyncio.gather(*self._saving)
+        await asyncio.gather(*self._saving, return_exceptions=True)
 
     def _forget(self, call_sid: str) -> None:
         call = self._calls.pop(call_sid, None)
