@@ -94,7 +94,8 @@ class SignedWebSocket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [header for header in scope["headers"] if header[0] != b"x-twilio-signature"]
         headers.append((b"x-twilio-signature", self.signature))
-        await self.app({**scope, "query_string": b"", "headers": headers}, receive, send)
+        scope.update(query_string=b"", headers=headers)  # in place: Uvicorn logs the query of this scope
+        await self.app(scope, receive, send)
 
 
 class Webhooks:

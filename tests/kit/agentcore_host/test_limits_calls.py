@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import httpx2
 import pytest
@@ -52,3 +53,12 @@ async def test_the_url_of_a_session_opens_no_call_without_its_token(chain: Chain
         else:
             with pytest.raises(ConnectionClosed):
                 await line.frame()
+
+
+async def test_the_signature_of_the_url_is_not_logged(chain: Chain, logged: Callable[[], str]) -> None:
+    line = await chain.dials()
+    await line.says("Hello")
+    await line.hears()
+    document = await chain.asks("/twiml", CallStatus="ringing")
+    assert document.relay and "X-Amz-Signature" in document.relay.url
+    assert '"WebSocket /ws' in logged().replace("\\", "") and "X-Amz" not in logged()
