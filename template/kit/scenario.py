@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from kit.driver import Driver, Reply
 from kit.local_server import serve
 from kit.network_guard import offline
 from kit.sample_tools import SAMPLE_TOOLS
-from kit.scenario_file import Ending, Expect, Given, ScenarioError, load, refuse_tools
+from kit.scenario_file import Ending, Expect, Given, Scenario, ScenarioError, load, refuse_tools
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.tool_calls import ToolCall, unmet
-from kit.tool_stubs import ToolStubs, tools_of
+from kit.tool_stubs import ToolStubs, no_such_tool, tools_of
 
 
 @dataclass
@@ -68,9 +68,9 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
 
     async def converse() -> None:
         async with serve(app) as address:
-            if given.tools:
-                refuse_tools(path, stubs.unknown(await tools_of(app, session_of(given))))
-                stubs.replace_in(app)
+            tools = await tools_of(app, session_of(given))
+            refuse_tools(path, stubs.unknown(tools))
+            stubs.replace_in(app)
             for name, facts in (given.model_extra or {}).items():
                 try:
                     await given_fields()[name](app, account, dict(facts))
@@ -90,6 +90,7 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
                     failures = check_reply(step.expect, reply, await conversation.session(), driver.phrases)
                     result.failures += [f"turn {number}: {failure}" for failure in failures]
         result.failures += check_ending(scenario.expect, conversation, calls)
+        result.failures += check_names(scenario, tools, calls)
 
     try:
         if models:
@@ -147,6 +148,17 @@ def check_ending(expect: Ending, conversation: Driver, calls: Sequence[ToolCall]
 def session_of(given: Given) -> Session:
     """A session for which the capabilities can say what tools they have."""
     return Session("CA" + "0" * 32, given.caller, given.called, FIRST_LANGUAGE, now=lambda: given.now)
+
+
+def check_names(scenario: Scenario, tools: Sequence[Callable[..., Any]], calls: Sequence[ToolCall]) -> list[str]:
+    """One sentence for each name in an expectation of calls that is neither that of a tool nor was called.
+
+    A service that runs the model may have tools of its own.
+    """
+    known = [tool.__name__ for tool in tools]
+    expected = [*(name for step in scenario.turns for name in step.expect.calls), *scenario.expect.calls]
+    strange = dict.fromkeys(name for name in expected if name not in {*known, *(call.name for call in calls)})
+    return [no_such_tool(name, known) for name in strange]
 
 
 def history_text(session: Session) -> str:

@@ -17,9 +17,11 @@ from app import Session, this_session
 from app.capability import Capability
 from app.runtimes import tool_of
 from kit.conventions import build_model, drivers
+from kit.driver import Reply
 from kit.scenario_file import ScenarioError, load
 from kit.scripted_model import scripted
 from kit.testing import Begin, GivenTools, play
+from kit.tool_calls import ToolCall
 from kit.tool_stubs import ToolStubs
 from tests.kit.test_scenarios import mistakes, path, write
 
@@ -297,6 +299,24 @@ async def test_calls_are_counted_over_the_whole_conversation(path: Path) -> None
 def test_an_expectation_of_calls_that_says_nothing_is_refused(path: Path, place: str, calls: str) -> None:
     found = mistakes(path, place.format(f"{{calls: {calls}}}"))
     assert "expect.calls" in found and len(found.splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["turns: [{{caller: Hello, expect: {}}}]", "turns: [{{caller: Hello}}]\nexpect: {}"])
+async def test_a_name_that_is_no_tools_is_reported_though_it_was_not_called(path: Path, place: str) -> None:
+    text = f"model: [{{says: Hi.}}]\n{place.format('{calls: {fre_times: 0, book: 0}}')}\n"
+    assert await failures(path, text) == ["there is no tool fre_times; did you mean free_times?"]
+
+
+async def test_a_tool_that_only_the_service_of_the_model_has_may_be_expected(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def called(self: Any, step: Any) -> Reply:
+        return Reply("Hi.", 1.0, [ToolCall("search_the_web", {"for": "times"})])
+
+    for driver in drivers().values():
+        monkeypatch.setattr(driver, "takes", called)
+    text = "turns: [{caller: Hello, expect: {calls: {search_the_web: {for: times}}}}]\n"
+    assert await failures(path, text) == []
 
 
 def test_a_tool_may_have_the_name_of_a_key_that_was_renamed(path: Path) -> None:
