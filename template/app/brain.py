@@ -12,6 +12,7 @@ from pydantic_ai.messages import ToolReturnPart
 from pydantic_core import from_json, to_json
 
 from app.capability import Background, Capability, Services, run_hooks
+from app.history import bounded, clean, fit, text_cleaner, views
 from app.runtimes import Runtime, safe_error_text
 from app.runtimes.tools import tool_problem
 from app.session import Session, set_session
@@ -52,6 +53,7 @@ class Brain:
         """The tokens of one turn as the model gives them. Never raises; the apology is the last resort."""
         self.commit_turn(session)
         session.ending = False  # a caller who speaks over a goodbye stays
+        text = bounded(clean(text))
         session.turn = Turn(text)  # before the first await, so that the text is kept if the reply is never read
         return self._stream(session, session.turn)
 
@@ -84,15 +86,11 @@ class Brain:
     async def _run(self, session: Session, turn: Turn, tokens: asyncio.Queue[str | None]) -> None:
         """Put every token of the runtime into the queue, then None."""
         set_session(session)
-        answered = False  # HOLD does not count
         try:
             tools = [*self.tools, *await self._capability_tools(session)]
             instructions = await self._instructions(session, turn.user_text)
             await self._add_late_results(session)
-            async with aclosing(self.runtime.answer(session, turn, instructions, tools)) as stream:
-                async for token in stream:
-                    answered = answered or bool(token.strip())
-                    tokens.put_nowait(token)
+            answered = await self._answer(session, turn, instructions, tools, tokens)
             turn.complete = answered or session.ending
         except Exception as error:
             log.error("model.failed", session=session.id, error=safe_error_text(error))
@@ -119,6 +117,44 @@ class Brain:
         except Exception as error:
             log.warning("tool.result_unknown", session=session.id, error=type(error).__name__)
 
+    async def _answer(
+        self,
+        session: Session,
+        turn: Turn,
+        instructions: str,
+        tools: Sequence[Callable[..., Any]],
+        tokens: asyncio.Queue[str | None],
+    ) -> bool:
+        """Whether the model said something, HOLD aside. One that refuses the history at once is asked again with less.
+
+        After two turns in a row with such a refusal, the history is what the model has accepted.
+        """
+        now, before = asyncio.get_running_loop().time, session.refusals
+        began = now()
+        for number, turn.earlier in enumerate(views(session.history, last_resort=before > 0)):
+            answered, cleaned = False, text_cleaner()
+            try:
+                async with aclosing(self.runtime.answer(session, turn, instructions, tools)) as stream:
+                    async for token in stream:
+                        token = cleaned(token)
+                        if token.strip() and not answered:
+                            answered = True
+                            session.refusals = before + 1 if number else 0
+                            if number and before:
+                                session.history = turn.earlier
+                        tokens.put_nowait(token)
+            except Exception as error:
+                log.error("model.failed", session=session.id, error=safe_error_text(error))
+                if answered:
+                    return False
+            quick = now() - began < self.deadline / 2
+            turn.refused = quick and not (answered or session.ending or turn.tools or turn.responded)
+            if not turn.refused:
+                break
+        if not answered and not session.ending:
+            session.refusals = before + 1
+        return answered
+
     async def _capability_tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         """Built once a session: their JSON schemas cost more than the rest of a turn."""
         if session.tools is None:
@@ -136,7 +172,8 @@ class Brain:
         now = f"It is {session.now():%A, %d %B %Y, %H:%M} UTC."
         greeting = f"You began with: {session.greeting}" if session.greeting else None
         channel = session.connection.instructions
-        return "\n\n".join(filter(None, [self.prompt, greeting, channel, *contexts, *session.guidance, now]))
+        texts = [self.prompt, greeting, channel, *contexts, *session.guidance, now]
+        return str(clean("\n\n".join(filter(None, texts))))
 
     async def _hooks(self, hook: Callable[..., Any], *args: Any) -> list[Any]:
         return await run_hooks(self.capabilities, hook, *args, timeout=self.services.timeouts.hook)
@@ -144,6 +181,7 @@ class Brain:
     def interrupted(self, session: Session, heard: str) -> None:
         """The caller interrupted: of the agent's last words only `heard` has arrived."""
         self.cancel_model(session)
+        heard = clean(heard)
         if session.turn:
             session.turn.heard_text = heard
         elif not session.history:
@@ -156,11 +194,12 @@ class Brain:
             session.turn.task.cancel()
 
     def commit_turn(self, session: Session) -> None:
-        """Stop the current turn and write it into the history."""
+        """Stop the current turn, write it into the history, and drop the oldest exchanges beyond AGENT_HISTORY."""
         self.cancel_model(session)
         if session.turn:
             session.history = [*session.history, *session.turn.history()]
             session.turn = None
+        session.history = fit(session.history, self.services.settings.history)
 
 
 def late_result_key(session: Session, call_id: str) -> str:

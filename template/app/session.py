@@ -17,8 +17,10 @@ from uuid import uuid4
 
 import structlog
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse, TextPart
+from pydantic_core import PydanticSerializationError
 
 from app.connection import Connection
+from app.history import clean, tidy
 from app.store import Store
 from app.turn import Turn
 
@@ -38,6 +40,7 @@ PERSISTED_FIELDS = (
     "state",
     "guidance",
     "generation",
+    "refusals",
 )
 
 
@@ -103,6 +106,7 @@ class Session:
     state: dict[str, Any] = field(default_factory=dict)
     guidance: list[str] = field(default_factory=list)
     generation: int = 0  # how often the call was resumed
+    refusals: int = 0  # turns in a row in which the model refused the whole history
     hearing: str = ""
     turn: Turn | None = None
     ending: bool = False
@@ -114,6 +118,7 @@ class Session:
 
     async def say(self, text: str) -> None:
         """Say `text` at once, and keep it in the history."""
+        text = clean(text)
         await self.connection.say(text)
         said = ModelResponse([TextPart(text)])
         if self.turn and not self.turn.complete:
@@ -206,12 +211,22 @@ def dump_session(session: Session) -> dict[str, Any]:
         log.error("state.not_saved", session=session.id, key=name, hint="JSON cannot hold its value")
         del kept["state"][name]
     history = [*session.history, *(session.turn.history() if session.turn else [])]
-    return {**kept, "history": json.loads(ModelMessagesTypeAdapter.dump_json(history))}
+    try:
+        dumped = ModelMessagesTypeAdapter.dump_json(history)
+    except PydanticSerializationError:  # a message that was added to `session.history` directly
+        dumped = ModelMessagesTypeAdapter.dump_json(tidy(history))
+    return {**kept, "history": json.loads(dumped)}
 
 
 def load_session(id: str, saved: Mapping[str, Any], now: Callable[[], datetime]) -> Session:
-    """A session of what `dump_session` gave. Its connection is closed until one is attached."""
+    """A session of what `dump_session` gave, also in an older version. Its connection is closed until one is attached.
+
+    A history that cannot be read is left out: the conversation goes on without it.
+    """
     session = Session(id, now=now, **{name: saved[name] for name in PERSISTED_FIELDS if name in saved})
-    session.history = ModelMessagesTypeAdapter.validate_python(saved["history"])
+    try:
+        session.history = tidy(ModelMessagesTypeAdapter.validate_python(saved["history"]))
+    except (KeyError, ValueError):
+        log.error("session.history_unreadable", session=id)
     session.connection.open = False
     return session

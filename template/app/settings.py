@@ -32,6 +32,12 @@ class Settings(BaseSettings):
     deadline: float = Field(
         5.0, alias="AGENT_DEADLINE", gt=0, le=30, description="Write how many seconds a model may be silent, 0 to 30."
     )
+    history: int = Field(
+        100_000,
+        alias="AGENT_HISTORY",
+        ge=1000,
+        description="Write how many characters of a conversation the model receives, at least 1000.",
+    )
     drain: float = Field(
         600,
         alias="AGENT_DRAIN",

@@ -10,14 +10,20 @@ from uuid import uuid4
 
 from pydantic_ai import messages as m
 
+from app.history import UNANSWERED, tidy
+
 TOOL_UNFINISHED = "This was interrupted before it finished. Its outcome is not known."
 
 
 @dataclass
 class Turn:
-    """`spoken_text` was sent; `heard_text` is None unless the caller interrupted."""
+    """`spoken_text` was sent; `heard_text` is None unless the caller interrupted.
+
+    `earlier` is what the model receives of earlier turns. `refused` is True when the models failed at once.
+    """
 
     user_text: str
+    earlier: Sequence[m.ModelMessage] = ()
     spoken_text: str = ""
     heard_text: str | None = None
     run_id: str = field(default_factory=lambda: uuid4().hex)
@@ -27,6 +33,7 @@ class Turn:
     task: asyncio.Task[None] | None = None
     complete: bool = False
     stopped: bool = False
+    refused: bool = False
 
     @property
     def messages(self) -> list[m.ModelMessage]:
@@ -34,10 +41,18 @@ class Turn:
         own = [message for message in self.record if message.run_id == self.run_id and message.parts]
         return own or [m.ModelRequest.user_text_prompt(self.user_text)]
 
+    @property
+    def responded(self) -> bool:
+        """Whether a model has sent a text or a tool call in this turn."""
+        parts = [part for message in self.messages for part in message.parts]
+        return any(isinstance(part, m.ToolCallPart | m.TextPart) and part.has_content() for part in parts)
+
     def history(self) -> list[m.ModelMessage]:
         """The messages that later turns see: of the reply, only the text that the other party received."""
-        history = self._history_as_heard()
-        return [*history[:1], *self.interjections, *history[1:]]
+        history = self._with_tool_outcomes(self._history_as_heard())
+        if self.refused:
+            history[0] = m.ModelRequest.user_text_prompt(UNANSWERED)  # the text itself may be what was refused
+        return tidy([*history[:1], *self.interjections, *history[1:]])
 
     def _history_as_heard(self) -> list[m.ModelMessage]:
         if self.complete and self.heard_text is None:
@@ -50,15 +65,20 @@ class Turn:
             parts = [part for part in message.parts if not isinstance(part, dropped)]
             if parts:
                 history.append(replace(message, parts=parts))  # type: ignore[arg-type]
-        answered = {
-            part.tool_call_id for message in history for part in message.parts if isinstance(part, m.ToolReturnPart)
-        }
-        for message in [message for message in history if isinstance(message, m.ModelResponse)]:
-            unanswered = [call for call in message.tool_calls if call.tool_call_id not in answered]
-            if unanswered:
-                history.append(m.ModelRequest([self.tool_outcome(call) for call in unanswered]))
         text = self.spoken_text if self.heard_text is None else self.heard_text
         return [*history, m.ModelResponse([m.TextPart(text)])] if text.strip() else history
+
+    def _with_tool_outcomes(self, messages: Sequence[m.ModelMessage]) -> list[m.ModelMessage]:
+        """The messages with a result for every tool call: providers reject a call without one."""
+        parts = [part for message in messages for part in message.parts]
+        answered = {part.tool_call_id for part in parts if isinstance(part, m.ToolReturnPart)}
+        history: list[m.ModelMessage] = []
+        for message in messages:
+            history.append(message)
+            calls = message.tool_calls if isinstance(message, m.ModelResponse) else []
+            if unanswered := [call for call in calls if call.tool_call_id not in answered]:
+                history.append(m.ModelRequest([self.tool_outcome(call) for call in unanswered]))
+        return history
 
     def tool_outcome(self, call: m.ToolCallPart) -> m.ToolReturnPart:
         """The result of a tool that was still running when the caller interrupted; most have finished by now."""

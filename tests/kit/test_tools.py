@@ -241,7 +241,7 @@ RESULTS: dict[str, tuple[Any, str]] = {
     "decimal": (Decimal("9.50"), "9.50"),
     "uuid": (ID, str(ID)),
     "path": (Path("a/b"), "a/b"),
-    "no number": ([float("nan")], '["NaN"]'),
+    "no number": ([float("nan")], "[null]"),
     "generator": ((number for number in (1, 2)), "[1, 2]"),
 }
 

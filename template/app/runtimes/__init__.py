@@ -15,8 +15,9 @@ from weakref import WeakSet
 import structlog
 from pydantic_ai import InlineDefsJsonSchemaTransformer, ModelRetry, Tool
 from pydantic_ai.messages import ModelResponse
-from pydantic_core import from_json, to_json
+from pydantic_core import to_jsonable_python
 
+from app.history import bounded_result, clean
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn
@@ -119,16 +120,16 @@ def tool_of(function: Callable[..., Any]) -> Tool[Any]:
 
 
 async def run_tool_safely(name: str, call: Awaitable[Any]) -> Any:
-    """The result of a tool as JSON data, or a sentence for the model when it raised.
+    """The result of a tool as JSON data of bounded size, or a sentence for the model when it raised.
 
     The error's text may be a secret and is left out, except that of ModelRetry, which is meant for the model. A result
     that JSON cannot hold counts as an error, since models read the history and stores keep it. So does SystemExit,
     which would end the server; only the cancellation of this task is raised.
     """
     try:
-        return from_json(to_json(await call, bytes_mode="base64", inf_nan_mode="strings"))
+        return bounded_result(to_jsonable_python(clean(await call), bytes_mode="base64"))
     except ModelRetry as retry:
-        return retry.message
+        return bounded_result(retry.message)
     except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task and task.cancelling():

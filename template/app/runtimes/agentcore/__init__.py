@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from app.runtimes import Runtime, start_round
 from app.runtimes.aws import client_config, missing_credentials
-from app.runtimes.aws.messages import bedrock_messages, content_block, record_of
+from app.runtimes.aws.messages import bedrock_messages, content_block, record_of, valid_messages
 from app.runtimes.sockets import CallSockets, failure_reason
 from app.runtimes.streams import first_stream_to_begin, start_record
 from app.runtimes.tools import TurnTool, run_tool
@@ -190,7 +190,7 @@ class AgentCore(Runtime):
     ) -> AsyncGenerator[str]:
         record = start_record(turn, instructions)
         remote_tools = {tool.__name__: TurnTool(tool, turn, 2 * self.deadline) for tool in tools}
-        messages = [*bedrock_messages(session.history), {"role": "user", "content": [{"text": turn.user_text}]}]
+        messages = [*bedrock_messages(turn.earlier), {"role": "user", "content": [{"text": turn.user_text}]}]
         specs = [tool_spec(tool) for tool in remote_tools.values()]
         while True:
             request = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
@@ -202,7 +202,7 @@ class AgentCore(Runtime):
                         case {"type": "text", "token": str(token)}:
                             yield token
                         case {"type": "message", "message": message, "model": str(model)}:
-                            messages.append(message)
+                            messages += valid_messages([message])
                             record.append(record_of(message, turn.run_id, model))
                             if message["role"] == "user":  # a tool of the runtime: its model is called again
                                 start_round(turn)

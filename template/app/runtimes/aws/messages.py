@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic_ai import messages as m
 
+from app.history import arguments_of, clean, tool_name
 from app.runtimes.streams import as_text
 
 CALL_BEGAN = "(The call has begun.)"
@@ -30,6 +31,20 @@ def bedrock_messages(history: Iterable[m.ModelMessage]) -> list[Any]:
         else:
             messages.append({"role": role, "content": blocks})
     return end_with_assistant(messages)
+
+
+def valid_messages(messages: Any) -> list[Any]:
+    """Messages that a model has written in this turn, as Bedrock accepts them in a request."""
+    return [
+        {**each, "content": [valid_block(block) for block in each["content"] if block.get("text", "-").strip()]}
+        for each in clean(messages)
+    ]
+
+
+def valid_block(block: Mapping[str, Any]) -> dict[str, Any]:
+    use = block.get("toolUse")
+    valid = {"toolUse": {**use, "name": tool_name(use["name"]), "input": arguments_of(use["input"])}} if use else {}
+    return {**block, **valid}
 
 
 def end_with_assistant(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -61,7 +76,7 @@ def record_of(message: Mapping[str, Any], run_id: str, model: str | None = None)
 
 def response_part(block: Mapping[str, Any]) -> m.TextPart | m.ToolCallPart | None:
     if use := block.get("toolUse"):
-        return m.ToolCallPart(use["name"], use["input"], use["toolUseId"])
+        return m.ToolCallPart(use["name"], arguments_of(use["input"]), use["toolUseId"])
     return m.TextPart(block["text"]) if block.get("text") else None
 
 

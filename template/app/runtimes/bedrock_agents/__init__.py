@@ -234,7 +234,7 @@ def new_request(session: Session, turn: Turn, instructions: str, tools: Sequence
     attributes = {
         "instructions": instructions,
         "functions_available_now": ", ".join(map(signature_of, tools)),
-        "results_of_earlier_functions": tool_results(session.history),
+        "results_of_earlier_functions": tool_results(turn.earlier),
         "results_of_functions_for_this_question": tool_results(turn.record),
     }
     caller = {"call": session.id, "caller": session.caller, "called": session.called, "language": session.language}
@@ -245,7 +245,7 @@ def new_request(session: Session, turn: Turn, instructions: str, tools: Sequence
         "sessionState": {
             "sessionAttributes": {name: value for name, value in caller.items() if value},
             "promptSessionAttributes": {name: value for name, value in attributes.items() if value},
-            "conversationHistory": {"messages": bedrock_messages(spoken_messages(session.history))},
+            "conversationHistory": {"messages": bedrock_messages(spoken_messages(turn.earlier))},
         },
     }
 

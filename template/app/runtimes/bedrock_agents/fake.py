@@ -95,6 +95,7 @@ class Service:
                 if isinstance(delta, DeltaToolCall):
                     calls.append(m.ToolCallPart(str(delta.name), delta.json_args, str(delta.tool_call_id)))
                     continue
+                delta = delta.encode(errors="replace").decode()  # the service sends UTF-8
                 text_so_far += delta
                 if streams:
                     yield event("chunk", {"bytes": base64.b64encode(delta.encode()).decode()})

@@ -22,8 +22,9 @@ from agent_framework import (
 )
 from pydantic_ai import messages as m
 
+from app.history import arguments_of
 from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, safe_error_text
-from app.runtimes.microsoft_agents.messages import arguments_of, chat_messages, record_of
+from app.runtimes.microsoft_agents.messages import chat_messages, record_of, valid_messages
 from app.runtimes.streams import as_text, first_stream_to_begin, start_record
 from app.runtimes.tools import TurnTool
 from app.session import Session
@@ -55,7 +56,7 @@ class AgentFrameworkRuntime(Runtime):
             default_options={"store": False},  # Azure stores nothing of a conversation
         )
         tokens = Tokens()
-        messages = [*chat_messages(session.history), Message("user", [turn.user_text])]
+        messages = [*chat_messages(turn.earlier), Message("user", [turn.user_text])]
         async with agent.run(messages, stream=True) as updates:
             async for update in updates:
                 returned = []
@@ -111,7 +112,7 @@ class FallbackClient(FunctionInvocationLayer[Any], BaseChatClient[Any]):
     async def _updates(
         self, client: BaseChatClient[Any], messages: Sequence[Message], options: Any
     ) -> AsyncGenerator[ChatResponseUpdate]:
-        async with client.get_response(messages, stream=True, options=options) as updates:
+        async with client.get_response(valid_messages(messages), stream=True, options=options) as updates:
             async for update in updates:
                 # Agent Framework lets a failure pass.
                 if getattr(update.raw_representation, "type", "") == "response.failed":

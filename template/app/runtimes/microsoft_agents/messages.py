@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agent_framework import ChatResponse, Content, Message
 from pydantic_ai import messages as m
 
+from app.history import arguments_of, clean
 from app.runtimes.streams import as_text
 
 
@@ -31,6 +31,15 @@ def chat_message(part: Any) -> Message | None:
     return None
 
 
+def valid_messages(messages: Sequence[Message]) -> list[Message]:
+    """The messages of a request with clean texts, none blank: those of the turn come from the model."""
+    for message in messages:
+        for content in message.contents:
+            content.text, content.arguments = clean(content.text), clean(content.arguments)
+        message.contents = [each for each in message.contents if each.type != "text" or (each.text or "").strip()]
+    return [message for message in messages if message.contents]
+
+
 def record_of(response: ChatResponse[Any], model: str, run_id: str) -> m.ModelResponse:
     """The text and the tool calls of a response. `model` is its name."""
     parts: list[m.ModelResponsePart] = []
@@ -40,12 +49,3 @@ def record_of(response: ChatResponse[Any], model: str, run_id: str) -> m.ModelRe
         elif content.type == "function_call" and not content.informational_only:  # the service made that call itself
             parts.append(m.ToolCallPart(str(content.name), arguments_of(content.arguments), str(content.call_id)))
     return m.ModelResponse(parts, model_name=model, run_id=run_id)
-
-
-def arguments_of(call: Any) -> dict[str, Any]:
-    """The arguments of a tool call. Text that is no JSON object gives none: the tool then names what is missing."""
-    try:
-        arguments = json.loads(call) if isinstance(call, str) else call
-    except ValueError:
-        arguments = None
-    return dict(arguments) if isinstance(arguments, dict) else {}

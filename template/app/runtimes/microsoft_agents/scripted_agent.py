@@ -9,7 +9,7 @@ from agent_framework import BaseChatClient, ChatResponseUpdate, Content, Message
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import FunctionModel
 
-from app.runtimes.microsoft_agents.messages import arguments_of
+from app.history import arguments_of
 from kit.scripted_model import deltas
 
 

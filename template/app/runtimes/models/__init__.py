@@ -12,6 +12,7 @@ from typing import Any, Self
 from pydantic import Field
 from pydantic_ai import Agent, ModelSettings, RunContext, capture_run_messages
 from pydantic_ai import messages as m
+from pydantic_ai.capabilities import ProcessHistory
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse, infer_model
 from pydantic_ai.models.fallback import FallbackModel
@@ -21,6 +22,7 @@ from pydantic_ai.providers import infer_provider_class
 from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 
 from app import config
+from app.history import tidy_message
 from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, start_round
 from app.runtimes.tools import TurnTool
 from app.session import Session
@@ -52,6 +54,7 @@ class Models(Runtime):
         self.deadline = deadline
         self.agent = Agent(
             deps_type=Session,
+            capabilities=[ProcessHistory(tidy_turn)],
             retries={"tools": MAX_ROUNDS},  # unknown tools are told to the model; `start_round` has the limit
         )
 
@@ -99,7 +102,7 @@ class Models(Runtime):
             async with self.agent.iter(
                 turn.user_text,
                 model=self.model,
-                message_history=session.history,
+                message_history=turn.earlier,
                 instructions=instructions,
                 deps=session,
                 toolsets=[Tools([TurnTool(tool, turn, 2 * self.deadline) for tool in tools])],
@@ -112,6 +115,11 @@ class Models(Runtime):
                             async for event in events:
                                 if token := text_of(event):
                                     yield token
+
+
+async def tidy_turn(context: RunContext[Session], messages: list[m.ModelMessage]) -> list[m.ModelMessage]:
+    """The messages of a request. Those of earlier turns are tidy."""
+    return [tidy_message(message) if message.run_id == context.run_id else message for message in messages]
 
 
 def client_of(model: Model | str, deadline: float) -> Model:

@@ -16,13 +16,14 @@ from pydantic import Field
 from strands import Agent
 from strands.models import BedrockModel
 from strands.models.model import Model
+from strands.types.content import Messages
 from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import config
 from app.runtimes import Runtime
 from app.runtimes.aws import AwsSettings, client_config, missing_credentials
-from app.runtimes.aws.messages import bedrock_messages, record_of
+from app.runtimes.aws.messages import bedrock_messages, record_of, valid_messages
 from app.runtimes.streams import as_text, first_stream_to_begin, start_record
 from app.runtimes.tools import TurnTool
 from app.session import Session
@@ -67,7 +68,7 @@ class Strands(Runtime):
         record = start_record(turn, instructions)
         agent = Agent(
             models,
-            messages=bedrock_messages(session.history),
+            messages=bedrock_messages(turn.earlier),
             system_prompt=instructions,
             tools=[StrandsTool(TurnTool(each, turn, 2 * self.deadline)) for each in tools],
             callback_handler=None,  # the default prints every token, into the logs of a container
@@ -105,12 +106,12 @@ class FallbackModel(Model):
     def structured_output(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
 
-    def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamEvent]:
+    def stream(self, messages: Messages, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamEvent]:
         """Raises AnswerFailed, which Strands does not retry; it would retry its own errors after 4 to 240 seconds."""
 
         def open_stream(model: Model) -> Any:
             self.answering = model_id(model)
-            return model.stream(*args, **kwargs)
+            return model.stream(valid_messages(messages), *args, **kwargs)
 
         streams = [(model_id(model), partial(open_stream, model)) for model in self.models]
         return first_stream_to_begin(self.turn, streams, self.deadline, lambda event: "messageStart" not in event)

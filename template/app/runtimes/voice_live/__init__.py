@@ -24,6 +24,7 @@ from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
 
+from app.history import tidy_message
 from app.runtimes import ModelFailed, Runtime
 from app.runtimes.azure import AzureSettings, Identity, missing_key
 from app.runtimes.sockets import CallSockets, failure_reason
@@ -268,7 +269,7 @@ class VoiceLive(Runtime):
             "instructions": instructions,
             "tools": [as_tool(tool) for tool in known.values()],
         }
-        history = list(session.history)
+        history = list(turn.earlier)
         while True:
             items = as_items([*history, *record])
             streams = [(model.name, partial(self._parts, session.id, model, settings, items)) for model in self.models]
@@ -283,6 +284,7 @@ class VoiceLive(Runtime):
                             response.model_name = model_name
                         case _:
                             response.parts = [*response.parts, part]
+            response = tidy_message(response)
             record.append(response)
             if not response.tool_calls:
                 return
