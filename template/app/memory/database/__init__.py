@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -262,8 +265,25 @@ def connect(text: str) -> AsyncEngine:
         options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
     engine = create_async_engine(url, **options)
     if url.drivername.startswith("sqlite"):
+        event.listen(engine.sync_engine, "do_connect", make_private)
         event.listen(engine.sync_engine, "connect", enable_foreign_keys)
     return engine
+
+
+def make_private(dialect: Any, record: Any, arguments: Any, options: Any) -> None:
+    """Let the file be its owner's from the start: SQLite gives the files beside it, as in memory.db-wal, the same mode.
+
+    One that exists is not opened: on closing it, this process would lose SQLite's locks.
+    """
+    file = os.path.realpath(urlsplit(arguments[0]).path if options.get("uri") else arguments[0])
+    if os.path.basename(file) in ("", ":memory:") or "mode=memory" in arguments[0]:
+        return
+    with suppress(OSError):  # SQLite says what is wrong
+        try:
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            for each in filter(os.path.exists, (f"{file}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))):
+                os.chmod(each, stat.S_IMODE(os.stat(each).st_mode) & 0o770)
 
 
 def enable_foreign_keys(connection: Any, record: Any) -> None:

@@ -175,11 +175,10 @@ def test_the_idle_timeout_of_the_load_balancer_allows_long_silence() -> None:
 
 
 def test_a_task_has_time_for_its_last_calls() -> None:
-    grace = Timeouts.reconnect
     delay = attributes(only("ElasticLoadBalancingV2::TargetGroup")["TargetGroupAttributes"])
     assert float(delay["deregistration_delay.timeout_seconds"]) >= Settings.model_fields["drain"].default
     drain = float(ENVIRONMENT["AGENT_DRAIN"])
-    assert drain + grace + Timeouts.shutdown <= CONTAINER["StopTimeout"] <= 120  # the most that Fargate gives
+    assert drain + Timeouts.shutdown <= CONTAINER["StopTimeout"] <= 120  # the most that Fargate gives
 
 
 def test_the_number_of_tasks_fits_the_store() -> None:

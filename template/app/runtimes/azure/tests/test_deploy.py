@@ -251,9 +251,7 @@ def test_websocket_pings_are_more_frequent_than_the_idle_timeout_of_the_ingress(
 
 def test_the_grace_period_is_longer_than_draining() -> None:
     drain, timeouts = float(SETTINGS["AGENT_DRAIN"]), Timeouts()
-    assert (
-        drain + timeouts.reconnect + timeouts.shutdown <= TEMPLATE["terminationGracePeriodSeconds"] <= MAX_GRACE_PERIOD
-    )
+    assert drain + timeouts.shutdown <= TEMPLATE["terminationGracePeriodSeconds"] <= MAX_GRACE_PERIOD
     assert drain >= 300
 
 
