@@ -61,7 +61,7 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
     app = create_app(
         defaults.settings(**driver.settings(given)),
         models or scripts,
-        SAMPLE_TOOLS if given.tools is None else stubs.replace(registry.load_tools()),
+        SAMPLE_TOOLS if given.has_sample_tools else stubs.replace(registry.load_tools()),
         now=lambda: given.now,
         transport=account.transport,
     )

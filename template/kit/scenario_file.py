@@ -142,6 +142,10 @@ class Given(BaseModel):
     )
     twilio: dict[str, Any] = Field({}, description="what the simulated account has, and where it is slow or fails")
 
+    @property
+    def has_sample_tools(self) -> bool:
+        return self.tools is None
+
     @model_validator(mode="after")
     def has_known_fields(self) -> Given:
         for name in self.model_extra or {}:
