@@ -101,7 +101,7 @@ class Calls:
         return None if latest is ENDED else latest
 
     def token(self, call_sid: str) -> str:
-        """The token that the TwiML of a call carries. Source of its rules: app/voice/call_token.py."""
+        """The token that the TwiML of a call carries."""
         return call_token.issue(self.services.settings, call_sid, self.services.now())
 
     async def admit(self, call_sid: str, parameters: Mapping[str, str]) -> dict[str, str]:
