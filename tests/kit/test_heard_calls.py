@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 from pydantic_ai import messages as m
 
-from app import config
-from app.session import this_session
+from app import config, this_session
 from app.turn import Turn
 from app.voice.phrases import phrases
 from app.voice.tests.test_conversation import LONG, HeldModel, contents, counting, held
 from kit.activity import wait_until
-from kit.voice_fixtures import Dial
+from kit.testing import Dial
 
 __all__ = ["held"]  # a fixture
 

@@ -12,14 +12,14 @@ import pytest
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
-from app import history
+from app import Session, history
 from app.registry import RUNTIME
-from app.session import Session, SessionStore, dump_session, load_session
+from app.session import SessionStore, dump_session, load_session
 from app.store import InProcess
 from app.turn import Turn
 from kit.conventions import build_model
-from kit.plugin import Begin, Talk
 from kit.scripted_model import ModelDown, last_exchange
+from kit.testing import Begin, Talk
 
 HALVES = ["\ud83d", "\ude00", "one \ud83d two", "\ude00\ud83d", "a\x00b", "\x1b[0m", "\ufffe"]
 EMOJI = ("Well \ud83d", "\ude00 done.")  # a pair in two tokens

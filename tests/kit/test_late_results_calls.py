@@ -19,7 +19,7 @@ from kit.caller import Call, calls_of
 from kit.conventions import build_model
 from kit.local_server import serve
 from kit.scripted_model import last_exchange, tool_calls
-from kit.voice_fixtures import Dial
+from kit.testing import Dial
 
 
 class Booking:

@@ -12,17 +12,17 @@ import pytest
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
+from app import Session, this_session
 from app.brain import Brain
 from app.capability import Services
 from app.runtimes import MAX_ROUNDS, Runtime, start_round
-from app.session import Session, this_session
 from app.store import InProcess
 from app.turn import Turn
 from kit import defaults
 from kit.activity import wait_until
 from kit.conventions import build_model
-from kit.plugin import Begin
 from kit.scripted_model import last_exchange, tool_calls
+from kit.testing import Begin
 
 MANY = 45  # more than a pool of asyncio or of anyio has threads
 

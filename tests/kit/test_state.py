@@ -17,7 +17,8 @@ from uuid import uuid4
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from app.session import Session, SessionStore, State, dump_session, load_session
+from app import Session
+from app.session import SessionStore, State, dump_session, load_session
 from app.store import InProcess
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import app.session as sessions
-from app.session import Session, this_session
+from app import Session, this_session
 from app.voice.tests.test_calls import Shared, begin, ended, nothing_ended, saved, turn, worker
 from kit.caller import calls_of
-from kit.voice_fixtures import Dial
+from kit.testing import Dial
 
 __all__ = ["nothing_ended"]  # a fixture
 

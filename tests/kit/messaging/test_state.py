@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.session import Session, this_session
+from app import Session, this_session
 from kit.testing import Reach
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from app import Session
 from app.brain import Brain
 from app.capability import Services
 from app.runtimes.models import Models
-from app.session import Session
 from app.store import InProcess
 from kit import defaults
 from kit.scripted_model import scripted
