@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,16 @@ def measure(größe: int) -> None:
     """Measure."""
 
 
+def each_day() -> Iterator[str]:
+    """List the days."""
+    yield "Monday"
+
+
+async def each_day_later() -> AsyncIterator[str]:
+    """List the days."""
+    yield "Monday"
+
+
 NO_SCHEMA = f"has a type without a JSON schema ({{}}). {SUITABLE}"
 PROBLEMS: dict[Callable[..., Any], str] = {
     book: f"book: the parameter calendar {NO_SCHEMA.format('Calendar')}",
@@ -85,6 +95,8 @@ PROBLEMS: dict[Callable[..., Any], str] = {
     "runs: define it, or import it outside of TYPE_CHECKING.",
     open_at: "open_at: the parameter hours ",
     with_context: "with_context: its RunContext is of one runtime only. Take this_session() of app instead.",
+    each_day: "each_day yields. Return a list instead: a model reads one result.",
+    each_day_later: "each_day_later yields. Return a list instead: a model reads one result.",
     prüfe: "prüfe: models refuse the name 'prüfe'. Take 1 to 64 of A-Z, a-z, 0-9 and _.",
     measure: "measure: models refuse the name 'größe'. Take 1 to 64 of A-Z, a-z, 0-9 and _.",
 }

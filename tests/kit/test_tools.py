@@ -25,7 +25,7 @@ from typing_extensions import TypedDict
 
 from app import Session
 from app.capability import Capability, Timeouts
-from app.runtimes import tool_of
+from app.runtimes import run_tool_safely, tool_of
 from kit.conventions import build_model
 from kit.scripted_model import last_exchange, tool_calls
 from kit.testing import Begin
@@ -396,6 +396,14 @@ async def test_a_check_of_an_argument_that_exits_costs_one_answer(begin: Begin) 
     talk = await begin({"hears": "look", "calls": {"look": {"value": 1}}}, {"says": "Yes."}, tools=[look])
     assert (await talk.says("look")).text.startswith("The tool failed (SystemExit).")
     assert (await talk.says("Hello")).text == "Yes."
+
+
+async def test_a_tool_whose_task_is_cancelled_is_cancelled() -> None:
+    task = asyncio.create_task(run_tool_safely("look", asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def exits() -> None:

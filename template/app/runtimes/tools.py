@@ -11,7 +11,16 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from inspect import Parameter, Signature, formatannotation, isawaitable, iscoroutinefunction, unwrap
+from inspect import (
+    Parameter,
+    Signature,
+    formatannotation,
+    isasyncgenfunction,
+    isawaitable,
+    iscoroutinefunction,
+    isgeneratorfunction,
+    unwrap,
+)
 from types import FrameType, FunctionType
 from typing import Any
 
@@ -114,6 +123,8 @@ def tool_problem(function: Callable[..., Any]) -> str | None:
                 kind = formatannotation(annotation).strip("'")
                 return f"{where}: {part} has a type without a JSON schema ({kind}). {fix_of(cause)}"
         return f"{where} cannot be a tool ({str(error).splitlines()[0]}). {SUITABLE}"
+    if isgeneratorfunction(unwrap(function)) or isasyncgenfunction(unwrap(function)):
+        return f"{where} yields. Return a list instead: a model reads one result."
     if tool.takes_ctx:
         return f"{where}: its RunContext is of one runtime only. Take this_session() of app instead."
     names = [function.__name__, *tool.function_schema.json_schema.get("properties", {})]
