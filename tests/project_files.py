@@ -92,4 +92,4 @@ def loaded(text: str) -> Iterator[str]:
 
 
 def only_for_types(module: str, text: str) -> bool:
-    return module.startswith("app.") and "TYPE_CHECKING" in text
+    return module.startswith("app.") and "if TYPE_CHECKING" in text

@@ -12,13 +12,13 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+import app.voice.call_token as call_token
 from app import config
 from app.brain import Brain
 from app.capability import Background, Capability, Services, attach, run_hooks
 from app.connection import Connection
 from app.parties import NO_NUMBER, has_number
 from app.session import ENDED, Ended, Session
-from app.voice import call_token
 from app.voice.phrases import phrases
 
 log = structlog.get_logger()
