@@ -23,7 +23,9 @@ ALONE = "process"  # instead of an address: one worker, which shares nothing
 REQUEST_TIMEOUT = 1.0  # seconds for one request, connecting included
 OUTAGE_PAUSE = 5.0  # seconds without a request after one that failed
 RELEASE_TTL = 3600.0  # seconds that a release waits for the store; the claims that are released are shorter
-MAX_KEPT = 5_000  # keys that a worker keeps for an outage; the oldest go first
+MAX_KEPT = 32_000_000  # characters that a worker keeps for an outage; the oldest go first
+MAX_QUEUES = 10_000  # that a worker keeps
+OVERHEAD = 300  # characters that a key counts for, beside its value
 STAMP = 20  # characters before a value: the time of writing, in nanoseconds since 1970
 RELEASED = "\0"  # instead of a value: a release that the store does not know yet
 LISTEN_TIMEOUT = 5.0  # seconds of one pop in the store: a connection that died unnoticed costs no more
@@ -31,6 +33,11 @@ LISTEN_TIMEOUT = 5.0  # seconds of one pop in the store: a connection that died 
 
 class Down(Exception):
     """The store does not answer, or cannot take a value of this size."""
+
+
+class OwnStore(InProcess):
+    def _sweep(self) -> None:
+        """MAX_KEPT and MAX_QUEUES bound it instead."""
 
 
 class SharedStore(Store):
@@ -46,10 +53,11 @@ class SharedStore(Store):
     hint = ""  # the setting that names it, for the log
 
     def __init__(self) -> None:
-        self.own = InProcess()  # the last values of this worker, and messages that the store does not have
+        self.own = OwnStore()  # the last values of this worker, and messages that the store does not have
         self.unsent: dict[str, None] = {}  # keys whose value the store does not have, in the order of writing
         self.down = False
         self.recovering: asyncio.Task[None] | None = None
+        self.kept = 0  # characters
         self.received: deque[str] = deque(maxlen=100)
         self.last = 0
 
@@ -115,7 +123,7 @@ class SharedStore(Store):
             await self._guarded(self._push, key, text, seconds)
         except Down:
             await self.own.push(key, text, seconds)
-            if len(self.own.queues) > MAX_KEPT:
+            if len(self.own.queues) > MAX_QUEUES:
                 del self.own.queues[next(iter(self.own.queues))]
 
     async def pop(self, key: str, wait: float) -> str | None:
@@ -142,12 +150,12 @@ class SharedStore(Store):
     @asynccontextmanager
     async def _kept(self, key: str, text: str, seconds: float) -> AsyncGenerator[None]:
         """Keep a value until the store has it, also when the caller stops waiting for that."""
-        self.own.values.pop(key, None)  # the oldest come first
-        await self.own.put(key, text, seconds)
+        self._drop(key)
+        self.own.values[key] = (text, now() + seconds)
         self.unsent[key] = None
-        if len(self.own.values) > MAX_KEPT:
-            oldest = next(iter(self.own.values))
-            self._drop(next((key for key in self.own.values if key not in self.unsent), oldest))
+        self.kept += len(text) + OVERHEAD
+        while self.kept > MAX_KEPT:
+            self._drop(next(iter(self.own.values)))
         try:
             yield
             self._sent(key, text)
@@ -162,11 +170,12 @@ class SharedStore(Store):
         if self.own.values.get(key, ("", 0.0))[0] == text:  # nothing newer has been written meanwhile
             self.unsent.pop(key, None)
             if text[STAMP:] == RELEASED:
-                del self.own.values[key]
+                self._drop(key)
 
     def _drop(self, key: str) -> None:
-        self.own.values.pop(key, None)
         self.unsent.pop(key, None)
+        if key in self.own.values:
+            self.kept -= len(self.own.values.pop(key)[0]) + OVERHEAD
 
     async def _listen(self, key: str, seconds: float) -> str | None:
         try:
@@ -241,8 +250,6 @@ class SharedStore(Store):
             else:
                 await self._limited(self._put, key, text, until - now())
         self._sent(key, text)
-        if not text:
-            self.unsent.pop(key, None)  # expired and swept
 
     async def _move_queue(self, key: str) -> None:
         while queue := self.own.queues.pop(key, []):

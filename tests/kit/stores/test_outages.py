@@ -275,33 +275,29 @@ async def test_what_is_written_during_the_recovery_is_the_newest(
     assert (await mine.get("a"), await other.get("a")) == ("2", "2")
 
 
-async def test_a_worker_keeps_no_more_than_so_many_keys(
+async def test_a_worker_keeps_a_bounded_amount(
     workers: tuple[FakeStore, FakeStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, _ = workers
-    monkeypatch.setattr(shared, "MAX_KEPT", 10)
-    mine.mode = "refuses"
+    monkeypatch.setattr(shared, "MAX_KEPT", 10_000)
+    monkeypatch.setattr(shared, "MAX_QUEUES", 10)
+    mine.own._sweep_at = 3
+    for mode in ("up", "refuses"):
+        mine.mode = mode
+        await mine.put("expired", "x", 0)
+        for number in range(100):
+            await mine.put(f"{mode} {number}", "x" * 1000, MINUTE)
+            await mine.claim(f"claim {mode} {number}", MINUTE)
+            await mine.release(f"lock {mode} {number}")
+            await mine.push(f"queue {mode} {number}", "x", MINUTE)
+        assert sum(len(text) for text, _ in mine.own.values.values()) < 10_000
+        assert mine.kept == sum(len(text) + shared.OVERHEAD for text, _ in mine.own.values.values())
+    assert set(mine.unsent) <= set(mine.own.values) and len(mine.own.queues) <= 10
+    assert await mine.get("refuses 99") == "x" * 1000 and await mine.pop("queue refuses 99", 0) == "x"
     for number in range(100):
-        await mine.put(f"value {number}", "x", MINUTE)
-        await mine.claim(f"claim {number}", MINUTE)
-        await mine.release(f"lock {number}")
-        await mine.push(f"queue {number}", "x", MINUTE)
-    assert len(mine.own.values) <= 10 and len(mine.own.queues) <= 10 and len(mine.unsent) <= 10
-    assert await mine.get("value 99") == "x" and await mine.pop("queue 99", 0) == "x"
-
-
-async def test_what_the_store_does_not_have_is_kept_longest(
-    workers: tuple[FakeStore, FakeStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mine, other = workers
-    monkeypatch.setattr(shared, "MAX_KEPT", 10)
-    await mine.put("before", "x", MINUTE)
-    mine.mode = "refuses"
-    for number in range(10):
-        await mine.put(str(number), "x", MINUTE)
-    await back(mine)
-    assert [await other.get(str(number)) for number in range(10)] == ["x"] * 10
-    assert "before" not in mine.own.values and mine.recovering and mine.recovering.done()
+        await mine.release(f"lock refuses {number}")
+    await mine.put("a", "x" * 20_000, MINUTE)
+    assert mine.kept == 0 and not mine.own.values
 
 
 async def test_a_worker_knows_during_the_outage_what_it_wrote_before(workers: tuple[FakeStore, FakeStore]) -> None:
@@ -321,3 +317,35 @@ async def test_a_pop_of_the_outage_hears_a_push_of_its_worker(workers: tuple[Fak
     await asyncio.sleep(1)
     await mine.push("queue", "1", MINUTE)
     assert await waiting == "1"
+
+
+async def test_a_value_that_is_too_large_stays_with_its_worker(
+    workers: tuple[FakeStore, FakeStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = workers
+    put = mine._put
+
+    async def limited(key: str, value: str, seconds: float) -> None:
+        if len(value) > 100:
+            raise shared.Down
+        await put(key, value, seconds)
+
+    monkeypatch.setattr(mine, "_put", limited)
+    await mine.put("a", "small", MINUTE)
+    await mine.put("a", "x" * 200, MINUTE)
+    assert (await mine.get("a"), await other.get("a")) == ("x" * 200, "small")
+    assert not mine.down and mine.recovering is None
+    mine.mode = "refuses"
+    await mine.put("b", "x" * 200, MINUTE)
+    await mine.put("c", "small", MINUTE)
+    await back(mine)
+    assert (await mine.get("b"), await other.get("b"), await other.get("c")) == ("x" * 200, None, "small")
+    await other.put("a", "newer", MINUTE)
+    assert await mine.get("a") == "newer"
+
+
+async def test_a_claim_of_another_worker_is_not_kept(workers: tuple[FakeStore, FakeStore]) -> None:
+    mine, other = workers
+    assert await other.claim("lock", MINUTE) and not await mine.claim("lock", MINUTE)
+    await other.release("lock")
+    assert await mine.claim("lock", MINUTE) and not await other.claim("lock", MINUTE)
