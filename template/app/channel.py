@@ -15,6 +15,7 @@ from twilio.request_validator import RequestValidator
 from app.brain import Brain
 from app.capability import Capability, Services
 from app.connection import Connection
+from app.history import clean
 from app.session import Session
 from app.settings import Settings
 
@@ -91,9 +92,9 @@ def signed_body(settings: Settings) -> Callable[[Request], Awaitable[dict[str, A
             log.warning("signature.refused", url=url, hint="PUBLIC_URL and TWILIO_AUTH_TOKEN must be the number's own")
             raise HTTPException(403, "Not signed by Twilio.")
         if not is_json:
-            return dict(fields)
+            return {key: clean(value) for key, value in fields.items()}
         try:
-            parsed = json.loads(fields)
+            parsed = clean(json.loads(fields))
         except (ValueError, RecursionError):
             raise HTTPException(400, "Not JSON.") from None
         if not isinstance(parsed, dict):

@@ -50,6 +50,14 @@ def text_cleaner() -> Callable[[str], str]:
     return lambda token: NOT_TEXT.sub("", decode(token.encode("utf-16-le", "surrogatepass")))
 
 
+def clean_json(text: str) -> str:
+    """JSON with clean texts, since parsers refuse all of it for half a surrogate pair. What is no JSON is unchanged."""
+    try:
+        return json.dumps(clean(json.loads(text)))
+    except (ValueError, RecursionError):
+        return text
+
+
 def bounded(text: str) -> str:
     """The text, or its beginning with a note for the model."""
     left_out = len(text) - MAX_TEXT

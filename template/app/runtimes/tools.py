@@ -30,7 +30,7 @@ from pydantic_ai import ModelRetry, Tool
 from pydantic_ai import messages as m
 from typing_extensions import Format, get_annotations
 
-from app.history import clean
+from app.history import clean_json
 from app.runtimes import known_tools, run_shielded, run_tool_safely, threads, tool_of
 from app.turn import Turn
 
@@ -56,8 +56,7 @@ class TurnTool:
         """The arguments, as JSON or parsed, in the types of the annotations. Raises ModelRetry for wrong ones."""
         validator = tool_of(self.function).function_schema.validator
         given = (arguments if isinstance(arguments, str) else json.dumps(arguments)) or "{}"
-        with suppress(ValueError, RecursionError):
-            given = json.dumps(clean(json.loads(given)))
+        given = clean_json(given)
         try:
             try:
                 valid: dict[str, Any] = validator.validate_json(given)

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from app.history import clean_json
+
 
 class Received(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
@@ -73,6 +75,7 @@ class Unreadable(ValueError):
 
 def read(text: str) -> Frame:
     """Raises Unreadable for what is not a ConversationRelay message."""
+    text = clean_json(text)
     try:
         try:
             return _known.validate_json(text)

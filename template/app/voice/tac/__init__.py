@@ -23,6 +23,7 @@ from tac.server import TACFastAPIServer, TACServerConfig
 
 from app.capability import Capability
 from app.channel import signed_body
+from app.history import clean
 from app.parties import parties
 from app.settings import Settings
 from app.voice import LANGUAGES, PhoneConnection, Voice, call_token, relay_attributes
@@ -167,7 +168,7 @@ class TacConnection(PhoneConnection):
         """The next frame that TAC must see. Raises CallRefused for a setup that is refused, or does not come."""
         while True:
             try:
-                frame = await self.before_deadline(self.websocket.receive_json())
+                frame = clean(await self.before_deadline(self.websocket.receive_json()))
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 log.warning("frame.ignored", reason=type(error).__name__)
                 continue
