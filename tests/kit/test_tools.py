@@ -25,6 +25,7 @@ from typing_extensions import TypedDict
 
 from app import Session
 from app.capability import Capability, Timeouts
+from app.registry import RUNTIME
 from app.runtimes import run_tool_safely, tool_of
 from kit.conventions import build_model
 from kit.scripted_model import last_exchange, tool_calls
@@ -431,6 +432,39 @@ async def leaves_it_behind() -> str:
         await asyncio.sleep(0)
     task.exception()
     return "found"
+
+
+async def read_place(
+    seats: Annotated[int, Field(ge=1, description="how many")], colour: Colour, guests: list[Guest] | None = None
+) -> str:
+    """Find a place.
+
+    Args:
+        colour: of the chairs.
+    """
+    return "found"
+
+
+async def test_the_model_gets_names_bounds_choices_and_descriptions(begin: Begin) -> None:
+    seen: list[Any] = []
+
+    async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        seen.extend(info.function_tools)
+        yield "Yes."
+
+    talk = await begin(models=[build_model(FunctionModel(stream_function=stream))], tools=[read_place], capabilities=[])
+    await talk.says("Hello")
+    (offered,) = seen
+    schema = offered.parameters_json_schema
+    assert (offered.name, list(schema["properties"])) == ("read_place", ["seats", "colour", "guests"])
+    assert schema["required"] == ["seats", "colour"]
+    if RUNTIME.__name__ == "BedrockAgents":  # its agent has the rest from the action group
+        schema = tool_of(read_place).tool_def.parameters_json_schema
+    assert schema["properties"]["seats"] | {"minimum": 1, "description": "how many"} == schema["properties"]["seats"]
+    assert schema["properties"]["colour"]["enum"] == ["red"]
+    assert schema["properties"]["colour"]["description"] == "of the chairs."
+    assert schema["properties"]["guests"]["anyOf"][0]["items"]["properties"]["age"]["minimum"] == 18
+    assert "$ref" not in str(schema)
 
 
 @pytest.mark.parametrize("tool", [waits_for_it, waits_for_it_in_a_group, leaves_it_behind])

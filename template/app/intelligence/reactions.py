@@ -102,7 +102,7 @@ class Reactions:
         except asyncio.CancelledError:
             self._keep(signal, before, session.now(), "the server stopped")
             raise
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             log.exception("reaction.failed", session=session.id, kind=signal.kind)
             self._keep(signal, before, session.now(), f"{type(error).__name__}: {error}")
             return type(error).__name__
