@@ -81,7 +81,7 @@ def test_without_the_answer_nothing_of_it_is_there(project: Path, tmp_path: Path
         ("python -m app opening-hours --help", "Print the opening hours."),
         ("pytest -q app/opening_hours", "passed"),
         ("agent scenario app/opening_hours/scenarios/asks-for-opening-hours.yml", "1 of 1"),
-        ("pytest -v app/tests/test_server.py -k scenario", "asks-for-opening-hours"),
+        ("pytest -v app/tests/test_turn.py -k scenario", "asks-for-opening-hours"),
     ],
 )
 def test_every_command_finds_it(project: Path, command: str, printed: str) -> None:

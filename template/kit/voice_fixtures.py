@@ -1,19 +1,25 @@
-"""Fixtures of phone calls: a caller, and a WebSocket without one."""
+"""Fixtures of phone calls: a caller, a model that waits, and a WebSocket without a caller."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from pydantic_ai import messages as m
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 
-from app.session import this_session
+from app.session import Session, this_session
 from kit import defaults
+from kit.activity import wait_until
 from kit.agent_app import Start, build_app
 from kit.caller import Call, dial_app
+from kit.conventions import build_model
+from kit.scripted_model import last_exchange
 from kit.webhook import sign
 
 
@@ -48,6 +54,53 @@ async def dial() -> AsyncGenerator[Dial]:
 async def call(dial: Dial) -> Call:
     """A call to an agent that has one reply."""
     return await dial({"hears": "", "says": "You said something."})
+
+
+LONG = {"hears": "", "says": "One moment please, here is a long story about many things.", "word_delay": 0.002}
+
+
+class HeldModel:
+    """Asked to count, it says "one " and, once it is released, "two". Else it says "Yes."."""
+
+    def __init__(self) -> None:
+        self.released = self.ended = False
+        self.models = [build_model(FunctionModel(stream_function=self.stream))]
+
+    async def stream(self, messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+        if last_exchange(messages)[0] != "Count":
+            yield "Yes."
+            return
+        try:
+            yield "one "
+            while not self.released:  # not an event: the model may run in an event loop of its own
+                await asyncio.sleep(0.001)
+            yield "two"
+        finally:
+            self.ended = True
+
+    async def ends(self) -> None:
+        """Release the model, and wait until it has said "two" or was stopped before."""
+        self.released = True
+        await wait_until(lambda: self.ended, "the model did not end")
+
+
+@pytest.fixture
+def held() -> HeldModel:
+    return HeldModel()
+
+
+async def counting(dial: Dial, held: HeldModel) -> Call:
+    """A call in which the model has said "one" and waits."""
+    call = await dial(models=held.models)
+    await call.begins("Count")
+    await call.hears("one")
+    return call
+
+
+def contents(session: Session, *kinds: type[Any]) -> list[str]:
+    """The contents of parts of the history, of these types: by default the words of both sides."""
+    parts = [part for message in session.history for part in message.parts]
+    return [str(part.content) for part in parts if isinstance(part, kinds or (m.TextPart, m.UserPromptPart))]
 
 
 WEBSOCKET_URL = f"wss{defaults.PUBLIC_URL.removeprefix('https')}/ws"

@@ -8,9 +8,9 @@ from pydantic_ai import messages as m
 from app import config, this_session
 from app.turn import Turn
 from app.voice.phrases import phrases
-from app.voice.tests.test_conversation import LONG, HeldModel, contents, counting, held
 from kit.activity import wait_until
 from kit.testing import Dial
+from kit.voice_fixtures import LONG, HeldModel, contents, counting, held
 
 __all__ = ["held"]  # a fixture
 

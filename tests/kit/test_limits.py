@@ -12,11 +12,11 @@ import pytest
 from app.limits import MAX_BODY, MAX_HEAD, MAX_INCOMPLETE, REQUEST_TIMEOUT
 from app.main import create_app
 from app.registry import CHANNELS
-from app.tests.test_server import health, serving
 from kit import defaults
 from kit.agent_app import build_app
 from kit.plugin import Web, sign
 from kit.scripted_model import scripted
+from kit.server_fixtures import health, serving
 
 PATHS = [path for path, methods in build_app().openapi()["paths"].items() if "post" in methods]
 SIGNED = CHANNELS[0].signed_path

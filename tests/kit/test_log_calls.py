@@ -1,4 +1,4 @@
-"""What calls do not write to the log. Prompts, tools and models: app/tests/test_server.py."""
+"""What calls do not write to the log. Prompts, tools and models: test_server.py."""
 
 from __future__ import annotations
 

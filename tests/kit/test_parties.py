@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.parties import has_number, known_address, parties
+from app.connection import has_number, known_address, parties
 from kit import defaults
 from kit.scenario_file import Given, ScenarioError, load
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app import this_session
-from app.parties import NO_NUMBER
+from app.connection import NO_NUMBER
 from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import dial_app

@@ -10,9 +10,9 @@ import pytest
 from pydantic_ai import messages as m
 
 from app.voice.phrases import phrases
-from app.voice.tests.test_conversation import contents
 from kit.caller import Call
 from kit.testing import Dial
+from kit.voice_fixtures import contents
 
 DEADLINE = 10.0  # seconds; nothing in these tests takes as long, and only `advance_clock` makes it pass
 

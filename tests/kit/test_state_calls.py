@@ -11,9 +11,9 @@ import pytest
 
 import app.session as sessions
 from app import Session, this_session
-from app.voice.tests.test_calls import Shared, begin, ended, nothing_ended, saved, turn, worker
 from kit.caller import calls_of
 from kit.testing import Dial
+from kit.workers import Shared, begin, ended, nothing_ended, saved, turn, worker
 
 __all__ = ["nothing_ended"]  # a fixture
 

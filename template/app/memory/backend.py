@@ -11,7 +11,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from app.capability import Services
-from app.parties import has_number, known_address
+from app.connection import has_number, known_address
 from app.settings import Settings
 
 KINDS = ("traits", "observations", "summaries")

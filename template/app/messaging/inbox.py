@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from app.parties import has_number
+from app.connection import has_number
 from app.store import Store
 
 MESSAGE_TTL = 24 * 3600.0  # seconds that an unanswered message is stored

@@ -12,7 +12,7 @@ from twilio.rest.conversations.v2.conversation import ConversationList
 from twilio.rest.conversations.v2.participant import ParticipantInstance
 
 from app.capability import Background, Capability, Services
-from app.parties import has_number
+from app.connection import has_number
 from app.session import Session
 from app.store import Store
 from app.twilio_api import OrchestratorSettings, list_all, twilio_client

@@ -1,4 +1,4 @@
-"""A turn: the hooks of capabilities in order; a reply with text, in time, when a model, a tool or a hook fails."""
+"""The scenarios of the server; hooks of capabilities; a reply in time, when a model, a tool or a hook fails."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
 
 import httpx2
@@ -22,9 +23,18 @@ from app.store import InProcess
 from app.turn import Turn
 from kit import defaults
 from kit.agent_app import build_app
-from kit.conventions import build_model
+from kit.conventions import build_model, scenario_files
 from kit.plugin import Begin
+from kit.scenario import play
+from kit.scenario_file import load as load_scenario
 from kit.scripted_model import ModelDown, last_exchange, scripted, tool_calls
+
+
+@pytest.mark.parametrize("path", scenario_files(), ids=lambda path: f"{path.parents[1].name}-{path.stem}")
+async def test_scenario_of_the_server(path: Path) -> None:
+    assert load_scenario(path).given.has_sample_tools  # agent/tools.py may have others
+    assert (await play(path)).failures == []
+
 
 hook_calls: list[str] = []
 

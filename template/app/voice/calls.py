@@ -16,8 +16,7 @@ import app.voice.call_token as call_token
 from app import config
 from app.brain import Brain
 from app.capability import Background, Capability, Services, attach, run_hooks
-from app.connection import Connection
-from app.parties import NO_NUMBER, has_number
+from app.connection import NO_NUMBER, Connection, has_number
 from app.session import ENDED, Ended, Session
 from app.voice.phrases import phrases
 

@@ -14,7 +14,7 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from app.capability import HandlesHandoff, run_hooks
 from app.config import FIRST_LANGUAGE
-from app.parties import parties
+from app.connection import parties
 from app.session import Session
 from app.voice.calls import MAX_CALL_DURATION, Calls
 from app.voice.phrases import phrases

@@ -18,11 +18,11 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from app.capability import Services
 from app.channel import signed_body
+from app.connection import has_number, parties
 from app.escalation import task_of
 from app.escalation.handoff import handoff
 from app.escalation.record import FINAL_STATES, Payload, Record, Records, State
 from app.escalation.transfer import CONNECT_GRACE, Transfer, customer_attributes, follow_up
-from app.parties import has_number, parties
 from app.session import Session
 from app.voice.connect_action import SAY_LANGUAGE
 from app.voice.phrases import phrases

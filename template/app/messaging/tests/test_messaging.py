@@ -25,7 +25,6 @@ from app.messaging.texts import texts
 from app.orchestrator import Orchestrator
 from app.session import Session, dump_session, load_session, this_session
 from app.store import InProcess
-from app.tests.test_server import health, serving, stopping
 from kit import cli, defaults
 from kit.activity import wait_until
 from kit.agent_app import build_app
@@ -34,6 +33,7 @@ from kit.local_server import serve
 from kit.plugin import silence_logs
 from kit.scenario import play
 from kit.scenario_file import ScenarioError
+from kit.server_fixtures import health, serving, stopping
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.testing import Reach
 from kit.texter import Texter, texter_on

@@ -14,7 +14,12 @@ from app.store import Store
 from app.stores.shared import OUTAGE_PAUSE, SharedStore
 from app.stores.tests.shared_store import REQUEST_TIMEOUT, Breakable, PatientStores
 from app.voice.calls import CallRefused, Calls
-from app.voice.tests.test_calls import (
+from kit import defaults
+from kit.activity import wait_until
+from kit.caller import Call, calls_of
+from kit.local_server import serve
+from kit.voice_fixtures import Dial, contents
+from kit.workers import (
     begin,
     ended,
     hold_next_save,
@@ -23,12 +28,6 @@ from app.voice.tests.test_calls import (
     turn,
     worker,
 )
-from app.voice.tests.test_conversation import contents
-from kit import defaults
-from kit.activity import wait_until
-from kit.caller import Call, calls_of
-from kit.local_server import serve
-from kit.voice_fixtures import Dial
 
 
 def move_to(call: Call, app: FastAPI, address: str) -> None:

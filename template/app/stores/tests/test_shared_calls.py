@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.stores.tests.shared_store_calls import EveryWorker
-from app.voice.tests.test_calls import Shared, nothing_ended
+from kit.workers import Shared, nothing_ended
 
 __all__ = ["nothing_ended"]  # a fixture
 

@@ -13,7 +13,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 import app.voice.relay.frames as frames
 from app import config
-from app.parties import parties
+from app.connection import parties
 from app.voice import PhoneConnection
 from app.voice.calls import CallRefused, Calls
 

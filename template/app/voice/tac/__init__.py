@@ -23,8 +23,8 @@ from tac.server import TACFastAPIServer, TACServerConfig
 
 from app.capability import Capability
 from app.channel import signed_body
+from app.connection import parties
 from app.history import clean
-from app.parties import parties
 from app.settings import Settings
 from app.voice import LANGUAGES, PhoneConnection, Voice, call_token, relay_attributes
 from app.voice.calls import CallRefused, Calls

@@ -1,11 +1,9 @@
-"""The life of a call: its routes, reconnects, handoffs and saves, its end, and a server that stops."""
+"""A call: its conversation, its end, reconnects and handoffs."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -16,21 +14,18 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from app import config
 from app.capability import Capability, Timeouts
-from app.connection import Connection
 from app.session import Session
-from app.store import InProcess, Store
-from app.tests.test_server import health, serving, stopping
-from app.voice.calls import CallRefused, Calls
 from app.voice.phrases import phrases
-from app.voice.tests.test_conversation import contents
 from app.voice.tests.test_security import PROMPT, setup
 from kit import defaults, twiml
 from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, calls_of
+from kit.local_server import serve
 from kit.plugin import Web
 from kit.twiml import Document, Relay
-from kit.voice_fixtures import Dial, websocket
+from kit.voice_fixtures import LONG, Dial, HeldModel, contents, counting, websocket
+from kit.workers import begin
 
 
 async def opened(web: Web) -> Relay:
@@ -68,6 +63,64 @@ async def in_call(app: FastAPI) -> AsyncGenerator[Web]:
 async def action(web: Web, form: Mapping[str, str], **more: str) -> Document:
     """The TwiML of the action URL after the session has ended like this."""
     return twiml.read((await web.post("/connect-action", {"CallSid": CALL_SID, **form, **more})).text)
+
+
+# --- a conversation ------------------------------------------------------------------------------------------
+
+
+async def test_the_first_word_is_sent_before_the_model_has_the_last_one(dial: Dial, held: HeldModel) -> None:
+    call = await counting(dial, held)
+    held.released = True
+    assert (await call.hears_reply(call.turns[0])).text == "one two"
+    assert [frame.get("last") for frame in call.frames] == [False, False, True]
+
+
+async def test_the_history_keeps_only_the_text_that_the_caller_heard(dial: Dial) -> None:
+    call = await dial(LONG)
+    await call.says("Hello")
+    await call.begins("Tell me everything")
+    assert await call.interrupts(after="One moment") == "One moment"
+    await call.says("Stop")
+    assert contents(call.session)[2:4] == ["Tell me everything", "One moment"]
+
+
+async def test_a_new_prompt_stops_the_reply_and_closes_its_turn(dial: Dial, held: HeldModel) -> None:
+    call = await counting(dial, held)
+    assert (await call.says("And now?")).text == "Yes."
+    await held.ends()
+    assert [(frame["token"], frame["last"]) for frame in call.frames if frame["token"]] == [
+        ("one ", False),
+        ("Yes.", False),
+    ]
+    assert [frame["last"] for frame in call.frames].count(True) == 2 and call.frames[-1]["last"]
+
+
+async def test_hanging_up_stops_the_model(dial: Dial, held: HeldModel) -> None:
+    call = await counting(dial, held)
+    session = call.session
+    await call.hangs_up()
+    await held.ends()
+    assert contents(session)[-1].strip() == "one"
+    assert call.app.state.conversations.active == 0
+
+
+async def test_two_calls_at_once_do_not_mix() -> None:
+    rules = [
+        {"hears": name, "says": f"Hello {name}, hello {name}, hello {name}.", "word_delay": 0.001}
+        for name in ("Ada", "Bob")
+    ]
+    app = build_app(*rules, capabilities=[])
+    async with (
+        serve(app) as address,
+        caller_on(app, address, caller="+15005550007") as ada,
+        caller_on(app, address, caller="+15005550008") as bob,
+    ):
+        one, two = await asyncio.gather(ada.says("I am Ada"), bob.says("I am Bob"))
+        assert (one.text, two.text) == ("Hello Ada, hello Ada, hello Ada.", "Hello Bob, hello Bob, hello Bob.")
+        assert ada.session.caller == "+15005550007" and bob.session.caller == "+15005550008"
+
+
+# --- ends --------------------------------------------------------------------------------------------------
 
 
 ENDINGS: dict[str, tuple[Mapping[str, str], str, list[str]]] = {  # the form, the text of <Say>, the verbs
@@ -194,149 +247,3 @@ class Desk(Capability):
 async def test_the_first_capability_that_takes_a_handoff_decides(in_call: Web, data: str, verbs: list[str]) -> None:
     document = await action(in_call, ENDED, HandoffData=data)
     assert (document.verbs, document.said) == (verbs, phrases.GOODBYE if verbs != ["Redirect"] else "")
-
-
-# --- saves, and a server that stops ----------------------------------------------------------------------------------
-
-ended: list[list[str]] = []
-
-
-class EndRecorder(Capability):
-    """Records the texts of the calls that ended."""
-
-    async def on_end(self, session: Session) -> None:
-        ended.append(contents(session))
-
-
-@pytest.fixture(autouse=True)
-def nothing_ended() -> None:
-    ended.clear()
-
-
-def options(store: Store, reconnect: float = 60.0) -> dict[str, Any]:
-    """A worker on `store`. A call expires only when a test says so."""
-    return {"store": store, "capabilities": [EndRecorder], "timeouts": Timeouts(reconnect=reconnect)}
-
-
-def worker(store: Store) -> FastAPI:
-    return build_app(**options(store))
-
-
-async def begin(calls: Calls, call_sid: str = "CA1") -> Session:
-    return await calls.start(call_sid, caller=defaults.CALLER, called=defaults.CALLED, connection=Connection())
-
-
-async def turn(calls: Calls, session: Session, text: str) -> None:
-    async for _ in calls.reply(session, text):
-        pass
-
-
-async def saved(calls: Calls) -> None:
-    """Wait until the saves in the background are done."""
-    await asyncio.gather(*calls._saving)
-
-
-class Shared(InProcess):
-    """One store for the workers of a test."""
-
-    shared = True
-
-
-async def test_without_other_workers_a_server_that_stops_ends_its_calls_at_once() -> None:
-    calls = calls_of(worker(InProcess()))
-    calls.on_disconnect(await begin(calls))
-    await asyncio.wait_for(calls.end_all(), 5)
-    assert ended == [[]]
-
-
-class Counting(InProcess):
-    writes = 0
-
-    async def put(self, key: str, value: str, seconds: float) -> None:
-        self.writes += key.startswith("session:")
-        await super().put(key, value, seconds)
-
-
-@pytest.mark.parametrize("shared", [False, True])
-async def test_a_turn_is_written_only_to_a_store_that_other_workers_read(shared: bool) -> None:
-    store = Counting()
-    store.shared = shared
-    calls = calls_of(worker(store))
-    session = await begin(calls)
-    before = store.writes
-    await turn(calls, session, "I am Ada")
-    await saved(calls)
-    assert store.writes - before == (2 if shared else 0)
-
-
-def hold_next_save(store: Store, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
-    """Make the next write of a session wait. The first event is set when it starts; the test sets the second."""
-    started, finish, put = asyncio.Event(), asyncio.Event(), store.put
-
-    async def held(key: str, value: str, seconds: float) -> None:
-        if key.startswith("session:") and not started.is_set():
-            started.set()
-            await finish.wait()
-        await put(key, value, seconds)
-
-    monkeypatch.setattr(store, "put", held)
-    return started, finish
-
-
-async def test_a_save_in_progress_does_not_overwrite_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = calls_of(worker(store := Shared()))
-    session = await begin(calls)
-    started, finish = hold_next_save(store, monkeypatch)
-    await turn(calls, session, "Bye")
-    await started.wait()
-    ending = asyncio.create_task(calls.end("CA1"))
-    await asyncio.sleep(0)
-    finish.set()
-    await ending
-    with pytest.raises(CallRefused, match="is over"):
-        await begin(calls)
-
-
-async def test_the_last_save_is_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = calls_of(worker(store := Shared()))
-    session = await begin(calls)
-    _, finish = hold_next_save(store, monkeypatch)
-    await turn(calls, session, "I am Ada")
-    finish.set()
-    await saved(calls)
-    assert contents(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
-
-
-async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:
-    async with serving(*STORY_RULES, capabilities=[]) as (server, address):
-        assert await health(address) == (200, {"status": "ok", "active": 0})
-        async with caller_on(server.config.app, address) as call:
-            assert await health(address) == (200, {"status": "ok", "active": 1})
-            await call.begins("Tell me a story")
-            await call.hears("Once")
-            signal.raise_signal(signal.SIGTERM)
-            assert (await call.hears_reply(call.turns[0])).text == STORY_RULES[0]["says"]
-            assert await health(address) == (503, {"status": "draining", "active": 1})
-            assert (await call.says("And now?")).text == "Yes."
-            await call.hangs_up()
-            assert await stopping(server)
-
-
-@pytest.mark.parametrize(
-    ("drain", "signals_again"), [({"drain": 0.1}, False), ({}, True)], ids=["not in time", "a second signal"]
-)
-async def test_calls_are_cut_off_after_the_drain_and_at_a_second_signal(
-    drain: dict[str, float], signals_again: bool
-) -> None:
-    async with serving(*STORY_RULES, capabilities=[], **drain) as (server, address):
-        stops = []
-        with suppress(httpx2.TransportError):  # the caller hangs up, and the server is gone
-            async with caller_on(server.config.app, address):
-                signal.raise_signal(signal.SIGTERM)
-                while server.draining is None:
-                    await asyncio.sleep(0)
-                stops.append(server.should_exit)
-                if signals_again:
-                    signal.raise_signal(signal.SIGTERM)
-                stops.append(await stopping(server))
-        assert stops == [False, True]

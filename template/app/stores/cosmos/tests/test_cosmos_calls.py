@@ -2,7 +2,7 @@
 
 from app.stores.cosmos.tests.test_cosmos import OnCosmos
 from app.stores.tests.shared_store_calls import EverySharedWorker
-from app.voice.tests.test_calls import nothing_ended
+from kit.workers import nothing_ended
 
 __all__ = ["nothing_ended"]  # fixtures
 

@@ -2,7 +2,7 @@
 
 from app.stores.dynamodb.tests.test_dynamodb import OnDynamoDB, aws, credentials
 from app.stores.tests.shared_store_calls import EverySharedWorker
-from app.voice.tests.test_calls import nothing_ended
+from kit.workers import nothing_ended
 
 __all__ = ["aws", "credentials", "nothing_ended"]  # fixtures
 

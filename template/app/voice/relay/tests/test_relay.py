@@ -14,12 +14,11 @@ from app import config
 from app.session import this_session
 from app.voice.relay import frames
 from app.voice.relay.connection import GOODBYE_TIMEOUT, KEYPAD_PAUSE
-from app.voice.tests.test_conversation import contents
 from kit import defaults, twiml
 from kit.activity import wait_until
 from kit.caller import Call, calls_of
 from kit.plugin import Web
-from kit.voice_fixtures import Dial, leave, leave_without_a_word
+from kit.voice_fixtures import Dial, contents, leave, leave_without_a_word
 
 # --- frames of Twilio --------------------------------------------------------------------------------------------
 

@@ -20,13 +20,12 @@ from app.connection import NotSupported
 from app.voice.phrases import phrases
 from app.voice.tac import ForwardedHeaders
 from app.voice.tests.test_calls import opened
-from app.voice.tests.test_conversation import HeldModel, contents, counting, held
 from app.voice.tests.test_security import PROMPT, setup
 from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import Call, calls_of
 from kit.plugin import Web
-from kit.voice_fixtures import Dial, leave, leave_without_a_word, websocket
+from kit.voice_fixtures import Dial, HeldModel, contents, counting, held, leave, leave_without_a_word, websocket
 
 __all__ = ["held"]  # a fixture
 

@@ -1,4 +1,4 @@
-"""The server: scenarios, health, shutdown, and what is not shown or logged: API, numbers, words, secrets."""
+"""The server: its start, its end at a signal, and what is not shown or logged: API, numbers, words, secrets."""
 
 from __future__ import annotations
 
@@ -7,74 +7,16 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Callable
+from typing import TextIO
 
-import httpx2
 import pytest
 
-from app.capability import Capability
-from app.main import DrainingServer, serve
+from app.main import serve
 from kit import defaults
-from kit.activity import wait_until
-from kit.agent_app import build_app
-from kit.conventions import scenario_files
-from kit.local_server import PromptServer
-from kit.plugin import Begin, Web
-from kit.scenario import play
-from kit.scenario_file import load as load_scenario
-from kit.simulated_twilio.account import SimulatedAccount
-
-
-@pytest.mark.parametrize("path", scenario_files(), ids=lambda path: f"{path.parents[1].name}-{path.stem}")
-async def test_scenario_of_the_server(path: Path) -> None:
-    assert load_scenario(path).given.has_sample_tools  # agent/tools.py may have others
-    assert (await play(path)).failures == []
-
-
-async def health(address: str) -> tuple[int, Any]:
-    async with httpx2.AsyncClient(verify=False) as http:
-        answer = await http.get(f"http://{address}/healthz")
-    return answer.status_code, answer.json()
-
-
-class Server(PromptServer, DrainingServer):
-    """The server of `agent serve`, without Uvicorn's waits."""
-
-
-@asynccontextmanager
-async def serving(
-    *rules: dict[str, Any],
-    account: SimulatedAccount | None = None,
-    capabilities: Sequence[type[Capability]] | None = None,
-    **settings: Any,
-) -> AsyncGenerator[tuple[DrainingServer, str]]:
-    """The server of `agent serve`, in this process. Signals that it passes on are ignored."""
-    settings = {"host": "127.0.0.1", "port": 0, **settings}
-    app = build_app(*rules, account=account, capabilities=capabilities, **settings)
-    server = Server(app, defaults.settings(**settings))
-    before = {sig: signal.signal(sig, lambda *_: None) for sig in (signal.SIGTERM, signal.SIGINT)}
-    task = asyncio.create_task(server.serve())
-    try:
-        await wait_until(lambda: server.started or task.done(), "the server did not start")
-        host, port = server.servers[0].sockets[0].getsockname()
-        yield server, f"{host}:{port}"
-        async with asyncio.timeout(30):
-            await task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        for sig, handler in before.items():
-            signal.signal(sig, handler)
-
-
-async def stopping(server: DrainingServer) -> bool:
-    """True when the server stops."""
-    await wait_until(lambda: server.should_exit, "the server did not stop")
-    return True
-
+from kit.plugin import Web
+from kit.server_fixtures import health
+from kit.testing import Begin
 
 PROCESS = """
 import json, sys

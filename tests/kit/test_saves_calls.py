@@ -1,0 +1,110 @@
+"""Saves of calls, and a server with calls that stops."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+
+import httpx2
+import pytest
+
+from app.store import InProcess
+from app.voice.calls import CallRefused
+from kit.caller import caller_on, calls_of
+from kit.server_fixtures import health, serving, stopping
+from kit.voice_fixtures import contents
+from kit.workers import Shared, begin, ended, hold_next_save, nothing_ended, saved, turn, worker
+
+__all__ = ["nothing_ended"]  # a fixture
+
+STORY_RULES = [
+    {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.005},
+    {"hears": "", "says": "Yes."},
+]
+
+
+async def test_without_other_workers_a_server_that_stops_ends_its_calls_at_once() -> None:
+    calls = calls_of(worker(InProcess()))
+    calls.on_disconnect(await begin(calls))
+    await asyncio.wait_for(calls.end_all(), 5)
+    assert ended == [[]]
+
+
+class Counting(InProcess):
+    writes = 0
+
+    async def put(self, key: str, value: str, seconds: float) -> None:
+        self.writes += key.startswith("session:")
+        await super().put(key, value, seconds)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_turn_is_written_only_to_a_store_that_other_workers_read(shared: bool) -> None:
+    store = Counting()
+    store.shared = shared
+    calls = calls_of(worker(store))
+    session = await begin(calls)
+    before = store.writes
+    await turn(calls, session, "I am Ada")
+    await saved(calls)
+    assert store.writes - before == (2 if shared else 0)
+
+
+async def test_a_save_in_progress_does_not_overwrite_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = calls_of(worker(store := Shared()))
+    session = await begin(calls)
+    started, finish = hold_next_save(store, monkeypatch)
+    await turn(calls, session, "Bye")
+    await started.wait()
+    ending = asyncio.create_task(calls.end("CA1"))
+    await asyncio.sleep(0)
+    finish.set()
+    await ending
+    with pytest.raises(CallRefused, match="is over"):
+        await begin(calls)
+
+
+async def test_the_last_save_is_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = calls_of(worker(store := Shared()))
+    session = await begin(calls)
+    _, finish = hold_next_save(store, monkeypatch)
+    await turn(calls, session, "I am Ada")
+    finish.set()
+    await saved(calls)
+    assert contents(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
+
+
+async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:
+    async with serving(*STORY_RULES, capabilities=[]) as (server, address):
+        assert await health(address) == (200, {"status": "ok", "active": 0})
+        async with caller_on(server.config.app, address) as call:
+            assert await health(address) == (200, {"status": "ok", "active": 1})
+            await call.begins("Tell me a story")
+            await call.hears("Once")
+            signal.raise_signal(signal.SIGTERM)
+            assert (await call.hears_reply(call.turns[0])).text == STORY_RULES[0]["says"]
+            assert await health(address) == (503, {"status": "draining", "active": 1})
+            assert (await call.says("And now?")).text == "Yes."
+            await call.hangs_up()
+            assert await stopping(server)
+
+
+@pytest.mark.parametrize(
+    ("drain", "signals_again"), [({"drain": 0.1}, False), ({}, True)], ids=["not in time", "a second signal"]
+)
+async def test_calls_are_cut_off_after_the_drain_and_at_a_second_signal(
+    drain: dict[str, float], signals_again: bool
+) -> None:
+    async with serving(*STORY_RULES, capabilities=[], **drain) as (server, address):
+        stops = []
+        with suppress(httpx2.TransportError):  # the caller hangs up, and the server is gone
+            async with caller_on(server.config.app, address):
+                signal.raise_signal(signal.SIGTERM)
+                while server.draining is None:
+                    await asyncio.sleep(0)
+                stops.append(server.should_exit)
+                if signals_again:
+                    signal.raise_signal(signal.SIGTERM)
+                stops.append(await stopping(server))
+        assert stops == [False, True]
