@@ -43,30 +43,38 @@ async def first_stream_to_begin(
     deadline: float,
     has_begun: Callable[[Item], bool],
     *,
+    is_final: Callable[[Item], bool] | None = None,
     explain: Callable[[BaseException], str] = safe_error_text,
     last_may_wait: bool = False,
 ) -> AsyncGenerator[Item]:
     """One round of a turn: yield the items of the first stream that begins within `deadline` seconds.
 
     `streams` are names of models, each with a function that opens its stream, in order of preference. A stream has
-    begun with the first item for which `has_begun` is true: a token or a tool call. Earlier items are held back until
-    then. A stream that fails later is not replaced, since the caller has heard a part of it. `explain` describes an
-    error and quotes nothing; with `last_may_wait` the last stream has no deadline. Raises AnswerFailed.
+    begun with the first item for which `has_begun` is true: a token or a tool call. One that fails before an item for
+    which `is_final` is true, a word, is replaced by the next one: until then, or until its end, the items are held back
+    (for four times the deadline). Without `is_final` an item that begins a stream is final, since the model may have
+    acted. Later the caller has heard a part of it. `explain` describes an error and quotes nothing; with
+    `last_may_wait` the last stream has no deadline. Raises AnswerFailed.
     """
     start_round(turn)
     failures = []
+    now = asyncio.get_running_loop().time
     for number, (model, open_stream) in enumerate(streams, 1):
         held: list[Item] = []
-        begun = False
+        begun = final = False
         try:
             async with aclosing(open_stream()) as stream:
-                async with asyncio.timeout(None if last_may_wait and number == len(streams) else deadline):
+                latest = None if last_may_wait and number == len(streams) else now() + 4 * deadline
+                async with asyncio.timeout(latest and deadline) as silence:
                     async for item in stream:
                         held.append(item)
-                        if begun := has_begun(item):
+                        if not begun and (begun := has_begun(item)):
+                            silence.reschedule(latest)
+                        if begun and (is_final is None or is_final(item)):
                             break
-                if not begun:
+                if not begun and not turn.spoken_text.strip():  # after words and a tool, silence may be meant
                     raise ModelFailed("the stream ended before it began")
+                final = True
                 for item in held:
                     yield item
                 async for item in stream:
@@ -75,6 +83,6 @@ async def first_stream_to_begin(
         except Exception as error:
             log.warning("model.failed", model=model, error=explain(error))
             failures.append(explain(error))
-            if begun:
+            if final:
                 break
     raise AnswerFailed(", ".join(failures))

@@ -195,7 +195,7 @@ class AgentCore(Runtime):
         while True:
             request = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
             streams = [(each.arn, partial(self._frames, session.id, each, request)) for each in self.runtimes]
-            reply = first_stream_to_begin(turn, streams, self.deadline, lambda frame: True, explain=error_reason)
+            reply = first_stream_to_begin(turn, streams, self.deadline, has_begun, explain=error_reason)
             async with aclosing(reply) as frames:
                 async for frame in frames:
                     match frame:
@@ -239,6 +239,14 @@ class AgentCore(Runtime):
         finally:
             # The rest of an incomplete answer would be taken for the next answer.
             self.sockets.release(session_id, runtime, socket, failed=not done)
+
+
+def has_begun(frame: Mapping[str, Any]) -> bool:
+    """False for blank text. A message may have been that of a tool, so it is final."""
+    match frame:
+        case {"token": str(text)} | {"message": {"content": [{"text": str(text)}]}}:
+            return bool(text.strip())
+    return True
 
 
 def is_last(frame: Any) -> bool:

@@ -30,6 +30,7 @@ def missing_credentials() -> dict[str, str]:
     return {} if found else {name: f"A profile (AWS_PROFILE) or a role serves too; see {address}." for name in names}
 
 
-def client_config(deadline: float) -> Config:
-    """Timeouts of a client that is used during a call. `deadline` is in seconds."""
-    return Config(connect_timeout=deadline, read_timeout=4 * deadline, retries={"max_attempts": 1})
+def client_config(deadline: float, retries: int = 0) -> Config:
+    """Limits of a client that is used during a call. `deadline` is in seconds."""
+    limits = {"total_max_attempts": 1 + retries}
+    return Config(connect_timeout=deadline, read_timeout=4 * deadline, retries=limits)

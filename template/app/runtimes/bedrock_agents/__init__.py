@@ -168,8 +168,10 @@ class BedrockAgents(Runtime):
                             request = request if agent is first else fresh
                         if token := reply.add(event):
                             yield token
+                if not (reply.text.strip() or reply.tool_requests or turn.spoken_text.strip()):
+                    raise AnswerFailed("an empty answer")
             except AnswerFailed:
-                if reply.text or not begun or len(waiting) == 1:
+                if reply.text.strip() or not begun or len(waiting) == 1:
                     raise
                 waiting.pop(0)
                 request = new_request(session, turn, instructions, known)

@@ -106,26 +106,41 @@ class FallbackClient(FunctionInvocationLayer[Any], BaseChatClient[Any]):
     def _inner_get_response(self, *, messages: Sequence[Message], stream: bool, options: Any, **kwargs: Any) -> Any:
         streams = [(model_name(client), partial(self._updates, client, messages, options)) for client in self.clients]
         return self._build_response_stream(
-            first_stream_to_begin(self.turn, streams, self.deadline, has_begun, explain=failure_reason)
+            first_stream_to_begin(
+                self.turn, streams, self.deadline, has_begun, is_final=has_word, explain=failure_reason
+            )
         )
 
     async def _updates(
         self, client: BaseChatClient[Any], messages: Sequence[Message], options: Any
     ) -> AsyncGenerator[ChatResponseUpdate]:
+        last = ""  # type of the last event; a script has none
         async with client.get_response(valid_messages(messages), stream=True, options=options) as updates:
             async for update in updates:
-                # Agent Framework lets a failure pass.
-                if getattr(update.raw_representation, "type", "") == "response.failed":
-                    raise ModelFailed("response.failed")
+                last = getattr(update.raw_representation, "type", "")
+                if failure := failure_of(update.raw_representation):  # Agent Framework lets it pass
+                    raise ModelFailed(failure)
                 yield update
+            if last not in ("", "response.completed", "response.incomplete"):
+                raise ModelFailed("the stream broke off")
             self.on_response(await updates.get_final_response(), model_name(client))
 
 
+def failure_of(event: Any) -> str:
+    """The failure that an event of the Responses API reports, or an empty string."""
+    kind = str(getattr(event, "type", ""))
+    details = getattr(getattr(event, "response", None), "incomplete_details", None)
+    filtered = getattr(details, "reason", None) == "content_filter"
+    return "content_filter" if filtered else kind if kind in ("response.failed", "error") else ""
+
+
 def has_begun(update: ChatResponseUpdate) -> bool:
-    """True for a token or a tool call. Notices and thoughts come before them."""
-    return any(
-        content.type == "function_call" or (content.type == "text" and content.text) for content in update.contents
-    )
+    """True for a word or a tool call. Notices and thoughts come before them."""
+    return has_word(update) or any(content.type == "function_call" for content in update.contents)
+
+
+def has_word(update: ChatResponseUpdate) -> bool:
+    return any(content.type == "text" and (content.text or "").strip() for content in update.contents)
 
 
 def model_name(client: Any) -> str:

@@ -6,8 +6,10 @@ messages alternate after an interruption, and a call can move to another worker 
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Self
@@ -21,13 +23,16 @@ from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import config
-from app.runtimes import Runtime
+from app.runtimes import ModelFailed, Runtime
 from app.runtimes.aws import AwsSettings, client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, record_of, valid_messages
 from app.runtimes.streams import as_text, first_stream_to_begin, start_record
 from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.turn import Turn
+
+THREADS = 200  # requests to models at a time
+FILTERED = ("content_filtered", "guardrail_intervened", "refusal")  # stop reasons of an answer that is to be discarded
 
 
 class StrandsSettings(AwsSettings):
@@ -61,6 +66,11 @@ class Strands(Runtime):
     def missing_env() -> dict[str, str]:
         return missing_credentials()
 
+    async def warm_up(self) -> None:
+        # Strands reads in these threads. A model that hangs holds one for four deadlines, and the usual few are not
+        # enough for the other calls, nor for their next model.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
@@ -82,9 +92,10 @@ class Strands(Runtime):
                     record.append(record_of(message, turn.run_id, models.answering))
 
 
-def bedrock(model_id: str, settings: AwsSettings) -> BedrockModel:
+def bedrock(model_id: str, settings: StrandsSettings) -> BedrockModel:
+    retries = 0 if settings.fallback_model else 1
     return BedrockModel(
-        model_id=model_id, region_name=settings.region, boto_client_config=client_config(settings.deadline)
+        model_id=model_id, region_name=settings.region, boto_client_config=client_config(settings.deadline, retries)
     )
 
 
@@ -109,12 +120,32 @@ class FallbackModel(Model):
     def stream(self, messages: Messages, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamEvent]:
         """Raises AnswerFailed, which Strands does not retry; it would retry its own errors after 4 to 240 seconds."""
 
-        def open_stream(model: Model) -> Any:
-            self.answering = model_id(model)
-            return model.stream(valid_messages(messages), *args, **kwargs)
+        async def open_stream(model: Model) -> AsyncGenerator[StreamEvent]:
+            self.answering, reason = model_id(model), None
+            stream: Any = model.stream(valid_messages(messages), *args, **kwargs)  # a generator, though not by its type
+            async with aclosing(stream) as events:
+                async for event in events:
+                    reason = event.get("messageStop", {}).get("stopReason", reason)
+                    yield event
+            if reason is None or reason in FILTERED:  # Strands lets both pass
+                raise ModelFailed(reason or "the stream broke off")
 
         streams = [(model_id(model), partial(open_stream, model)) for model in self.models]
-        return first_stream_to_begin(self.turn, streams, self.deadline, lambda event: "messageStart" not in event)
+        return first_stream_to_begin(self.turn, streams, self.deadline, has_begun, is_final=is_word)
+
+
+def has_begun(event: StreamEvent) -> bool:
+    """True for a word, a thought or a tool call."""
+    delta = event.get("contentBlockDelta", {}).get("delta", {})
+    return (
+        is_word(event)
+        or "toolUse" in event.get("contentBlockStart", {}).get("start", {})
+        or (bool(delta) and "text" not in delta)
+    )
+
+
+def is_word(event: StreamEvent) -> bool:
+    return bool(event.get("contentBlockDelta", {}).get("delta", {}).get("text", "").strip())
 
 
 def model_id(model: Model) -> str:

@@ -274,7 +274,9 @@ class VoiceLive(Runtime):
             items = as_items([*history, *record])
             streams = [(model.name, partial(self._parts, session.id, model, settings, items)) for model in self.models]
             response = m.ModelResponse([], run_id=turn.run_id)
-            begun = first_stream_to_begin(turn, streams, self.deadline, lambda part: True, explain=failure_reason)
+            begun = first_stream_to_begin(
+                turn, streams, self.deadline, has_begun, is_final=is_word, explain=failure_reason
+            )
             async with aclosing(begun) as parts:
                 async for part in parts:
                     match part:
@@ -327,6 +329,14 @@ class VoiceLive(Runtime):
             if not free:
                 self.sockets.close_later(socket)
         return socket if free else await open_socket("", model)
+
+
+def has_begun(part: Any) -> bool:
+    return is_word(part) or isinstance(part, m.ToolCallPart)
+
+
+def is_word(part: Any) -> bool:
+    return isinstance(part, str) and bool(part.strip())
 
 
 async def open_socket(session_id: str, model: VoiceLiveModel) -> VoiceLiveSocket:

@@ -52,6 +52,17 @@ def test_a_stream_that_has_begun_is_not_replaced() -> None:
     assert first_to_begin(["One ", ValueError("secret")], ["other"]) == ["One ", "failed: ValueError"]
 
 
+def test_a_stream_that_fails_before_its_first_word_is_replaced_though_it_has_begun() -> None:
+    def is_final(item: str) -> bool:
+        return item != "call"
+
+    begun: Script = ["notice", 4.0, "call", 6.0]
+    assert first_to_begin([*begun, ValueError()], ["Yes."], is_final=is_final) == ["Yes."]
+    assert first_to_begin([*begun, 20.0, "late"], ["Yes."], is_final=is_final) == ["Yes."]
+    assert first_to_begin([*begun, "call"], ["other"], is_final=is_final) == ["notice", "call", "call"]
+    assert first_to_begin([*begun, "One "], ["other"], is_final=is_final) == ["notice", "call", "One "]
+
+
 def test_when_no_stream_begins_the_failure_names_each_reason(logged: Callable[[], str]) -> None:
     assert first_to_begin(SLOW, [ValueError("secret")], []) == [
         "failed: TimeoutError, ValueError, the stream ended before it began"
