@@ -567,3 +567,17 @@ def test_a_tool_of_a_session_is_freed_with_it() -> None:
     del tool
     gc.collect()
     assert alive() is None
+
+
+def test_a_function_that_wraps_a_tool_is_another_tool() -> None:
+    def look() -> str:
+        """Look something up."""
+        return "found"
+
+    first = tool_of(look)
+
+    @wraps(look)
+    def timed() -> str:
+        return look()
+
+    assert tool_of(timed).function is timed and tool_of(look) is first
