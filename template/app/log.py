@@ -72,7 +72,7 @@ def _hide(found: re.Match[str]) -> str:
     if re.fullmatch(r"\d+\.\d+", text) or UNIX_TIME.fullmatch(text):
         return text
     international = text.startswith(("+", "%2B")) and sum(map(len, groups)) in range(7, 16)
-    if international or len(groups) > MAX_GROUPS or _has_card(groups):
+    if international or len(groups) > MAX_GROUPS or has_card(groups):
         return f"***{text[-2:]}"
     return ",".join(f"***{part[-2:]}" if _is_phone(part) else part for part in text.split(","))
 
@@ -88,9 +88,12 @@ def _is_phone(text: str) -> bool:
     )
 
 
-def _has_card(groups: Sequence[str]) -> bool:
-    """Whether neighbouring groups of digits make a card number."""
-    runs = ("".join(groups[start:end]) for start in range(len(groups)) for end in range(start + 1, len(groups) + 1))
+def has_card(groups: Sequence[str]) -> bool:
+    """Whether neighbouring groups of digits make a card number: 13 to 19 digits with their check digit."""
+    count = len(groups)
+    runs = (
+        "".join(groups[start:end]) for start in range(count) for end in range(start + 1, min(start + 19, count) + 1)
+    )
     return any(13 <= len(run) <= 19 and luhn(run) for run in runs)
 
 

@@ -25,7 +25,7 @@ import structlog
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.escalation.handoff import handoff
-from app.log import SEPARATOR, luhn
+from app.log import SEPARATOR, has_card
 from app.session import Session
 from app.store import Store
 
@@ -45,9 +45,7 @@ def redact(text: str) -> str:
     """`text` without digits that may be a card or a social security number. The human can ask for a lost number."""
 
     def replace_card(found: re.Match[str]) -> str:
-        digits = re.sub(r"\D", "", found.group())
-        parts = (digits[start : start + size] for size in range(13, 20) for start in range(len(digits) - size + 1))
-        return "[card number]" if any(map(luhn, parts)) else found.group()
+        return "[card number]" if has_card(re.findall(r"\d+", found.group())) else found.group()
 
     return SSN.sub("[social security number]", CARD_LIKE.sub(replace_card, text))
 

@@ -91,8 +91,9 @@ class SharedStore(Store):
 
     async def get(self, key: str) -> str | None:
         stored: str | None = None
-        with suppress(Down):
-            stored = await self._guarded(self._get, key)
+        if key not in self.unsent:
+            with suppress(Down):
+                stored = await self._guarded(self._get, key)
         newest = max(await self.own.get(key) or "", stored or "")
         return newest[STAMP:] if newest and newest[STAMP:] != RELEASED else None
 

@@ -86,6 +86,8 @@ async def test_a_write_whose_caller_stopped_waiting_is_not_lost(workers: tuple[F
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(REQUEST_TIMEOUT / 2):
             await mine.put("a", "new", MINUTE)
+    began = asyncio.get_running_loop().time()
+    assert await mine.get("a") == "new" and asyncio.get_running_loop().time() == began, "it waits for the store"
     mine.mode = "up"
     assert await mine.get("a") == "new"
     await asyncio.sleep(OUTAGE_PAUSE + 0.1)
