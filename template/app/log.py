@@ -32,7 +32,7 @@ READABLE = re.compile(  # UUIDs, dates, IP addresses
 )
 UNIX_TIME = re.compile(r"(?:1[5-9]|2[01])\d{11}(?:\d{3}){0,2}")  # in milliseconds, microseconds or nanoseconds
 OURS = {"timestamp", "level", "_record", "_from_structlog"}  # set by structlog
-MAX_GROUPS = 30  # of digits; a longer run is hidden
+MAX_GROUPS = 30  # of digits; a longer run is hidden without a closer look
 SMALLEST = 2_000_000_000  # integers below are counts, sizes and times
 
 
@@ -72,7 +72,7 @@ def _hide(found: re.Match[str]) -> str:
     if re.fullmatch(r"\d+\.\d+", text) or UNIX_TIME.fullmatch(text):
         return text
     international = text.startswith(("+", "%2B")) and sum(map(len, groups)) in range(7, 16)
-    if international or len(groups) > MAX_GROUPS or has_card(groups):
+    if international or has_card(groups):
         return f"***{text[-2:]}"
     return ",".join(f"***{part[-2:]}" if _is_phone(part) else part for part in text.split(","))
 
@@ -89,12 +89,12 @@ def _is_phone(text: str) -> bool:
 
 
 def has_card(groups: Sequence[str]) -> bool:
-    """Whether neighbouring groups of digits make a card number: 13 to 19 digits with their check digit."""
+    """Whether neighbouring groups of digits make a card number, 13 to 19 digits with a check digit, or may do so."""
     count = len(groups)
     runs = (
         "".join(groups[start:end]) for start in range(count) for end in range(start + 1, min(start + 19, count) + 1)
     )
-    return any(13 <= len(run) <= 19 and luhn(run) for run in runs)
+    return count > MAX_GROUPS or any(13 <= len(run) <= 19 and luhn(run) for run in runs)
 
 
 def luhn(digits: str) -> bool:

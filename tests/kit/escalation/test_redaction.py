@@ -42,4 +42,4 @@ def test_a_long_text_is_redacted_in_time() -> None:
     began = time.process_time()
     redact("1 " * 50_000)
     redact("1" * 50_000)
-    assert time.process_time() - began < 10
+    assert time.process_time() - began < 5
