@@ -132,7 +132,7 @@ class Brain:
         now, before = asyncio.get_running_loop().time, session.refusals
         began = now()
         for number, turn.earlier in enumerate(views(session.history, last_resort=before > 0)):
-            answered, cleaned = False, text_cleaner()
+            answered, failed, cleaned = False, False, text_cleaner()
             try:
                 async with aclosing(self.runtime.answer(session, turn, instructions, tools)) as stream:
                     async for token in stream:
@@ -145,15 +145,14 @@ class Brain:
                         tokens.put_nowait(token)
             except Exception as error:
                 log.error("model.failed", session=session.id, error=safe_error_text(error))
-                if answered:
-                    return False
+                failed = True
             quick = now() - began < self.deadline / 2
             turn.refused = quick and not (answered or session.ending or turn.tools or turn.responded)
             if not turn.refused:
                 break
         if not answered and not session.ending:
             session.refusals = before + 1
-        return answered
+        return answered and not failed
 
     async def _capability_tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         """Built once a session: their JSON schemas cost more than the rest of a turn."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,7 +35,7 @@ class Provider:
     """
 
     def __init__(
-        self, script: Callable[[str, list[str]], Sequence[Any]], window: int = 10**9, forbidden: str = "forbidden"
+        self, script: Callable[[str, list[str]], Iterable[Any]], window: int = 10**9, forbidden: str = "forbidden"
     ) -> None:
         self.script = script
         self.window = window
@@ -255,6 +255,25 @@ async def test_one_refusal_does_not_shorten_the_history(begin: Begin) -> None:
     provider.window = 10**9
     assert (await talk.says("four")).text == "You said four."
     assert "I am Ada" in str(provider.requests[-1])
+
+
+async def test_a_second_attempt_that_breaks_off_keeps_the_text(begin: Begin) -> None:
+    """The model has begun to answer, so the text is not what was refused."""
+
+    def script(text: str, results: list[str]) -> Iterator[str]:
+        yield "You said"
+        if text == "three":
+            raise ModelDown
+
+    provider = Provider(script)
+    talk = await begin(models=provider.models)
+    for text in ("one", "two"):
+        await talk.says(text)
+    provider.forbidden = "one"
+    assert (await talk.says("three")).text == f"You said {talk.apology}"
+    provider.forbidden = "nothing"
+    await talk.says("four")
+    assert "three" in str(provider.requests[-1])
 
 
 async def test_a_history_that_is_refused_whatever_it_holds_is_given_up(begin: Begin) -> None:
