@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from app import Session, this_session
 from app.history import MAX_TEXT
-from app.session import Session, SessionStore, this_session
+from app.session import SessionStore
 from app.store import InProcess
-from kit.plugin import Begin, Talk
+from kit.testing import Begin, Talk
 
 BAD = ["Hello \ud83d", "\ude00 Hello", "Hello\x00", "\x1b[1mHello\x1b", "Hel\ud83d\ude00lo \ud83d", "\ufffeHello"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kit.plugin import Begin
+from kit.testing import Begin
 
 FAILURES: dict[str, dict[str, Any]] = {
     "an error": {"fails": True},

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from app import Session
 from app.brain import Brain
 from app.capability import Services
 from app.registry import RUNTIME
-from app.session import Session
 from app.store import InProcess
 from kit import defaults
 from tests.kit.runtimes.providers import (
