@@ -12,11 +12,11 @@ import pytest
 
 from app.capability import Timeouts
 from app.store import InProcess
-from app.tests.test_server import serving, stopping
-from app.voice.tests.test_calls import Shared
 from app.voice.tests.test_security import PROMPT, setup
 from kit.activity import wait_until
+from kit.server_fixtures import serving, stopping
 from kit.voice_fixtures import websocket
+from kit.workers import Shared
 
 
 @pytest.mark.parametrize("store", [Shared, InProcess])
