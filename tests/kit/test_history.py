@@ -330,6 +330,12 @@ def test_what_the_agent_said_first_is_kept_with_the_rest() -> None:
     assert history.fit([], 1000) == []
 
 
+def test_less_of_a_history_is_the_later_half_without_tools() -> None:
+    kept = history.less([*exchange(1), *exchange(2), *exchange(3), *exchange(4)])
+    assert [part.part_kind for message in kept for part in message.parts] == ["user-prompt", "text", "text"] * 2
+    assert "Question 3" in str(kept) and history.less(exchange(1)) == []
+
+
 def test_only_the_latest_instructions_are_kept() -> None:
     kept = history.fit([*exchange(1), *exchange(2)], 10_000)
     instructions = [message.instructions for message in kept if isinstance(message, m.ModelRequest)]
