@@ -24,6 +24,9 @@ from app.turn import Turn
 
 log = structlog.get_logger()
 MAX_ROUNDS = 10  # requests to a model in one turn; each but the last called a tool
+TOOL_TIMED_OUT = (
+    "The tool failed (TimeoutError): it took too long. Its outcome is not known: say so, and do not try it again."
+)
 TOOL_FAILED = "The tool failed ({}). Say plainly that this did not work, and offer another way."
 
 
@@ -135,7 +138,8 @@ async def run_tool_safely(name: str, call: Awaitable[Any]) -> Any:
         if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
             raise
         log.exception("tool.failed", tool=name)
-        return TOOL_FAILED.format(type(error).__name__)
+        # What timed out may have been done all the same, as in a thread, which goes on.
+        return TOOL_TIMED_OUT if isinstance(error, TimeoutError) else TOOL_FAILED.format(type(error).__name__)
 
 
 async def run_shielded(turn: Turn, call_id: str | None, work: Awaitable[Any]) -> Any:

@@ -49,6 +49,7 @@ class Provider:
     model = ""
     extra = ""  # the module of its client
     thinks = True
+    keeps_alive = False  # botocore closes a stream that hangs only when its connection is kept
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -56,6 +57,10 @@ class Provider:
         self.address = ""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[Any]] = set()
+
+    @property
+    def connection(self) -> dict[str, str]:
+        return {} if self.keeps_alive else {"connection": "close"}
 
     def environment(self) -> dict[str, str]:
         """What the client reads from the environment."""
@@ -79,7 +84,8 @@ class Provider:
         assert task
         self._open.add(task)
         try:
-            while not writer.is_closing():
+            await self._answer(reader, writer)
+            while self.keeps_alive and not writer.is_closing():
                 await self._answer(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the client has gone, or the test is over
@@ -98,11 +104,12 @@ class Provider:
         if isinstance(answer, Refusal):
             body = json.dumps(self.error(answer)).encode()
             headers = {"content-type": "application/json", "content-length": str(len(body)), **answer.headers}
-            writer.write(head_of(answer.status, {**headers, **self.error_headers(answer)}) + body)
+            writer.write(head_of(answer.status, {**self.connection, **headers, **self.error_headers(answer)}) + body)
             await writer.drain()
             return
         if answer and answer[0] != FOREVER:
-            writer.write(head_of(200, {"content-type": self.content_type, "transfer-encoding": "chunked"}))
+            streamed = {"content-type": self.content_type, "transfer-encoding": "chunked"}
+            writer.write(head_of(200, {**self.connection, **streamed}))
         steps = list(answer)
         if steps and isinstance(steps[0], float):
             await asyncio.sleep(steps.pop(0))  # type: ignore[arg-type]
@@ -396,6 +403,7 @@ class Bedrock(Provider):
     model = "bedrock:global.anthropic.claude-haiku-5-5"
     extra = "boto3"
     content_type = "application/vnd.amazon.eventstream"
+    keeps_alive = True
 
     def environment(self) -> dict[str, str]:
         keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from importlib import import_module
 from typing import Any, Self
 
+import structlog
 from pydantic import Field
 from pydantic_ai import Agent, ModelSettings, RunContext, capture_run_messages
 from pydantic_ai import messages as m
@@ -23,11 +24,13 @@ from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 
 from app import config
 from app.history import tidy_message
-from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, start_round
+from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, safe_error_text, start_round
 from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn
+
+log = structlog.get_logger()
 
 REASONED = ("openai", "azure", "anthropic", "google", "bedrock")  # providers that say why an answer ends
 
@@ -50,7 +53,7 @@ class Models(Runtime):
     def __init__(self, models: Sequence[Model | str], deadline: float) -> None:
         retries = {} if len(models) == 1 else {"max_retries": 0}  # the next model answers sooner
         first, *others = [UntilSpoken(client_of(model, deadline), deadline, retries) for model in models]
-        self.model = FallbackModel(first, *others, fallback_on=(Exception,)) if others else first
+        self.model = FallbackModel(first, *others, fallback_on=log_failure) if others else first
         self.deadline = deadline
         self.agent = Agent(
             deps_type=Session,
@@ -120,6 +123,12 @@ class Models(Runtime):
 async def tidy_turn(context: RunContext[Session], messages: list[m.ModelMessage]) -> list[m.ModelMessage]:
     """The messages of a request. Those of earlier turns are tidy."""
     return [tidy_message(message) if message.run_id == context.run_id else message for message in messages]
+
+
+def log_failure(error: Exception) -> bool:
+    """True: whatever it is, the next model is asked."""
+    log.warning("model.failed", model=getattr(error, "model_name", None), error=safe_error_text(error))
+    return True
 
 
 def client_of(model: Model | str, deadline: float) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from app.capability import Services
 from app.runtimes.models import Models
 from app.store import InProcess
 from kit import defaults
+from kit.plugin import Begin
 from kit.scripted_model import scripted
 from tests.kit.runtimes.providers import (
     CUT,
@@ -27,7 +29,9 @@ from tests.kit.runtimes.providers import (
     PROVIDERS,
     THOUGHT,
     Answer,
+    Anthropic,
     Call,
+    OpenAI,
     Provider,
     Refusal,
 )
@@ -82,7 +86,11 @@ async def meet(kind: type[Provider], monkeypatch: pytest.MonkeyPatch) -> AsyncGe
             provider = await stack.enter_async_context(kind(*answers))
             for name, value in provider.environment().items():
                 monkeypatch.setenv(name, value)
-            return Agent(provider, fallback, deadline)
+            agent = Agent(provider, fallback, deadline)
+            if kind.keeps_alive:
+                model = agent.brain.runtime.model  # type: ignore[attr-defined]
+                stack.callback(lambda: getattr(model, "models", [model])[0].wrapped.client.close())
+            return agent
 
         yield meet
 
@@ -156,6 +164,38 @@ async def test_a_silent_model_is_given_up_at_the_deadline(meet: Meet, silence: A
 async def test_a_slow_first_word_within_the_deadline_is_waited_for(meet: Meet) -> None:
     agent = await meet(["", 0.7, "Yes."], deadline=6.0)
     assert await agent.says("Hello") == "Yes."
+
+
+async def test_every_failure_is_logged_without_its_text(
+    meet: Meet, kind: type[Provider], logged: Callable[[], str]
+) -> None:
+    agent = await meet(refusals(kind)["429"])
+    await agent.says("Hello")
+    assert logged().count("model.failed") == 1 and "Ada" not in logged()
+
+
+@pytest.mark.skipif(not (installed(OpenAI) and installed(Anthropic)), reason="the project has neither client")
+async def test_two_providers_stand_in_for_each_other_in_a_conversation(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        OpenAI(Refusal(429, WAIT, "rate_limit_error"), ["", CUT], [BOOK], Refusal(500), ["Yes."]) as first,
+        Anthropic(["From the second."], ["Again."], ["It is booked."]) as second,
+    ):
+        for name, value in {**first.environment(), **second.environment()}.items():
+            monkeypatch.setenv(name, value)
+
+        async def book(day: str) -> str:
+            """Book a table."""
+            return "booked"
+
+        talk = await begin(models=[OpenAI.model, Anthropic.model], tools=[book], deadline=20.0)
+        assert (await talk.says("One")).text == "From the second."
+        assert (await talk.says("Two")).text == "Again."
+        booked = await talk.says("Book it")
+        assert (booked.tools, booked.text) == (["book"], "It is booked.")
+        assert (await talk.says("Four")).text == "Yes."
+        assert "booked" in json.dumps(first.requests[-1]) and len(second.requests) == 3
 
 
 @pytest.mark.parametrize("end", [CUT, OVERLOADED, END])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -24,10 +24,16 @@ class TestBedrock(RealClients):
         self.environment = monkeypatch
         return monkeypatch
 
+    @pytest.fixture(autouse=True)
+    def closed(self) -> Iterator[None]:
+        self.found: list[Any] = []
+        yield
+        for model in self.found:
+            model.client.close()
+
     def models(self, first: Provider, second: Provider, deadline: float) -> Sequence[Any]:
         settings = defaults.settings(deadline=deadline, model="one", fallback_model="two")
-        found = []
         for number, provider in enumerate((first, second)):
             self.environment.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", provider.address)
-            found.append(Strands.build(settings).models[number])
-        return found
+            self.found.append(Strands.build(settings).models[number])
+        return self.found

@@ -16,7 +16,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from app import config
 from app.environment import SettingsError, load
-from app.runtimes import TOOL_FAILED
+from app.runtimes import TOOL_FAILED, TOOL_TIMED_OUT
 from app.runtimes.agent_framework import AgentFramework
 from app.runtimes.microsoft_agents.base import Tokens
 from app.runtimes.microsoft_agents.messages import chat_messages
@@ -89,7 +89,7 @@ async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial, advance_clock: 
     turn = await call.begins("look")
     await started.wait()
     advance_clock(2 * DEADLINE)
-    assert TOOL_FAILED.format("TimeoutError") in (await call.hears_reply(turn)).text
+    assert TOOL_TIMED_OUT in (await call.hears_reply(turn)).text
 
 
 async def test_two_tool_calls_of_one_response_both_get_results(dial: Dial) -> None:
