@@ -118,6 +118,9 @@ class Models(Runtime):
                             async for event in events:
                                 if token := text_of(event):
                                     yield token
+                        said, calls = (events.response.text or "").strip(), events.response.tool_calls
+                        if turn.spoken_text.strip() and not (said or calls):
+                            return  # after words and a tool, silence may be meant; pydantic-ai would ask again
 
 
 async def tidy_turn(context: RunContext[Session], messages: list[m.ModelMessage]) -> list[m.ModelMessage]:
