@@ -85,13 +85,14 @@ def test_every_python_is_tried(note: Note) -> None:
 
 
 FEW = each_shape_once(pairwise())
+SHARES = 2  # each test of the workbench runs in every second project of `make test`, and in all of `make matrix`
 ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for row in pairwise()]
 
 
-def run_suite(project: Path, note: Note, workbench: bool = True) -> None:
+def run_suite(project: Path, note: Note, workbench: bool = True, share: int | None = None) -> None:
     """All tests of a project, and those of its workbench. A second try tells a busy machine from a defect."""
     run_offline(project, "pytest -q")
-    for tests in ["app", *(workbench_tests(project) if workbench else ())]:
+    for tests in ["app", *(workbench_tests(project, share) if workbench else ())]:
         try:
             run_offline(project, f"pytest -q {tests}")
         except AssertionError as failure:
@@ -103,8 +104,11 @@ def run_suite(project: Path, note: Note, workbench: bool = True) -> None:
     run_offline(project, "agent scenario")
 
 
-def workbench_tests(project: Path) -> list[str]:
-    """Copy the tests of `kit/` into the project: those of the folders that it has."""
+def workbench_tests(project: Path, share: int | None = None) -> list[str]:
+    """Copy the tests of `kit/` into the project: those of the folders that it has.
+
+    With a `share`, one file in SHARES of those for every project: the projects of `make test` divide them.
+    """
     place = project / "tests" / "kit"
     shutil.copytree(ROOT / "tests" / "kit", place, ignore=shutil.ignore_patterns("__pycache__"))
     (project / "tests" / "__init__.py").touch()
@@ -114,13 +118,20 @@ def workbench_tests(project: Path) -> list[str]:
     if not (project / "app" / "voice").exists():
         for path in place.rglob("test_*_calls.py"):
             path.unlink()
-    return ["tests/kit"]
+    if share is None:
+        return ["tests/kit"]
+    files = sorted(path.name for path in place.glob("test_*.py"))
+    left_out = [f"--ignore=tests/kit/{name}" for number, name in enumerate(files) if (number + share) % SHARES]
+    return [" ".join(["tests/kit", *left_out])]
 
 
 @pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
-def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path, note: Note) -> None:
+def test_a_project_passes_its_own_tests(
+    answers: Answers, render: Render, tmp_path: Path, note: Note, request: pytest.FixtureRequest
+) -> None:
     project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
-    run_suite(project, note)
+    fast = request.config.getoption("-m") == "not matrix"
+    run_suite(project, note, share=FEW.index(answers) if fast else None)
     if (project / "app" / "memory" / "database").exists():
         said = run_offline(project, "pytest -q app/memory/database", guard_only=True)
         assert "skipped" not in said, "PostgreSQL did not start"

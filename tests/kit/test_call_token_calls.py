@@ -121,7 +121,7 @@ FORGED: dict[str, Callable[[Mapping[str, str]], Any]] = {
     "a changed code": changed(lambda token: token[:-1] + ("0" if token[-1] != "0" else "1")),
     "in upper case": changed(lambda token: token.upper()),
     "thousands of digits": changed(lambda token: "1" * 5000 + "." + token.partition(".")[2]),
-    "half a surrogate pair": changed(lambda token: f"\ud800{token}"),
+    "half a surrogate pair": changed(lambda token: f"\ud800{token[:-1]}"),
     "letters of another script": changed(lambda token: token.replace("1", "١").replace("0", "٠")),
 }
 

@@ -18,8 +18,8 @@ from app.capability import Services
 from app.runtimes.models import Models
 from app.store import InProcess
 from kit import defaults
-from kit.plugin import Begin
 from kit.scripted_model import scripted
+from kit.testing import Begin
 from tests.kit.runtimes.providers import (
     CUT,
     END,
