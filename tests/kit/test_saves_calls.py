@@ -11,17 +11,13 @@ import pytest
 
 from app.store import InProcess
 from app.voice.calls import CallRefused
+from app.voice.tests.test_calls import STORY_RULES
 from kit.caller import caller_on, calls_of
 from kit.server_fixtures import health, serving, stopping
 from kit.voice_fixtures import contents
 from kit.workers import Shared, begin, ended, hold_next_save, nothing_ended, saved, turn, worker
 
 __all__ = ["nothing_ended"]  # a fixture
-
-STORY_RULES = [
-    {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.005},
-    {"hears": "", "says": "Yes."},
-]
 
 
 async def test_without_other_workers_a_server_that_stops_ends_its_calls_at_once() -> None:

@@ -7,12 +7,10 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterator
-from enum import Enum
 from importlib import import_module
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from app import Session, this_session
 from app.capability import Capability
@@ -22,19 +20,10 @@ from kit import tool_command, tool_failures
 from kit.scripted_model import scripted
 from kit.tool_stubs import ToolStubs
 from tests.kit.test_cli import alone, run
+from tests.kit.test_tool_stubs import Guest, Size
 
 __all__ = ["alone"]  # a fixture
 COMMANDS = [module.COMMAND for module in modules("fake") if hasattr(module, "COMMAND")]
-
-
-class Size(Enum):
-    SMALL = "small"
-    LARGE = "large"
-
-
-class Guest(BaseModel):
-    name: str
-    age: int = 0
 
 
 seen: list[Any] = []

@@ -41,8 +41,8 @@ async def check_pauses(store: Any, monkeypatch: pytest.MonkeyPatch, first: float
     assert polls[-1] == pytest.approx(LISTEN_TIMEOUT)
 
 
-class EveryStore:
-    """The tests that every store has to pass. `elsewhere` is the store of another worker."""
+class TwoStores:
+    """The store of a worker, and `elsewhere` that of another one."""
 
     @pytest.fixture
     def store(self) -> Any:
@@ -51,6 +51,10 @@ class EveryStore:
     @pytest.fixture
     def elsewhere(self, store: Store) -> Any:
         return store
+
+
+class EveryStore(TwoStores):
+    """The tests that every store has to pass."""
 
     async def test_a_value_is_kept_until_it_expires(self, store: Store, elsewhere: Store) -> None:
         await store.put("a", "1", 60)

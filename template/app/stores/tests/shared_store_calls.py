@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -12,7 +11,7 @@ from fastapi import FastAPI
 from app.connection import Connection
 from app.store import Store
 from app.stores.shared import OUTAGE_PAUSE, SharedStore
-from app.stores.tests.shared_store import REQUEST_TIMEOUT, Breakable, PatientStores
+from app.stores.tests.shared_store import REQUEST_TIMEOUT, Breakable, PatientStores, TwoStores
 from app.voice.calls import CallRefused, Calls
 from kit import defaults
 from kit.activity import wait_until
@@ -42,16 +41,8 @@ async def expires(calls: Calls, call_sid: str = "CA1") -> None:
     await calls.expire(call)
 
 
-class EveryWorker:
-    """A call goes on where it was, on any worker. `elsewhere` is another worker's store."""
-
-    @pytest.fixture
-    def store(self) -> Any:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def elsewhere(self, store: Store) -> Any:
-        return store
+class EveryWorker(TwoStores):
+    """A call goes on where it was, on any worker."""
 
     async def test_a_disconnected_call_goes_on_on_another_worker(
         self, dial: Dial, store: Store, elsewhere: Store

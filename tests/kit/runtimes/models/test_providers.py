@@ -20,6 +20,7 @@ from app.store import InProcess
 from kit import defaults
 from kit.scripted_model import scripted
 from kit.testing import Begin
+from tests.kit.runtimes.failover import BOOK, WAIT
 from tests.kit.runtimes.providers import (
     CUT,
     END,
@@ -30,14 +31,10 @@ from tests.kit.runtimes.providers import (
     THOUGHT,
     Answer,
     Anthropic,
-    Call,
     OpenAI,
     Provider,
     Refusal,
 )
-
-WAIT = {"retry-after": "30", "retry-after-ms": "30000"}
-BOOK = Call("book", {"day": "Monday"})
 
 
 def installed(kind: type[Provider]) -> bool:

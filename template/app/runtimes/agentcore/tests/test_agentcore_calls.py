@@ -21,6 +21,7 @@ from websockets.asyncio.client import ClientConnection
 
 from agent_runtime import main as deployed
 from app.environment import SettingsError, load
+from app.runtimes import MAX_ROUNDS
 from app.runtimes.agentcore import MAX_FRAME, AgentCore, DeployedRuntime, fragments, pad_session_id
 from app.runtimes.agentcore.fake import ARN, ScriptedRuntime
 from app.runtimes.aws.messages import bedrock_messages
@@ -409,6 +410,10 @@ async def test_an_interruption_stops_the_model(dial: Dial) -> None:
     await call.interrupts(after="One")
     async with asyncio.timeout(LIMIT):
         await stopped.wait()
+
+
+def test_agent_runtime_has_the_limit_of_requests_of_the_server() -> None:
+    assert deployed.MAX_ROUNDS == MAX_ROUNDS
 
 
 def test_agent_runtime_imports_nothing_of_the_server() -> None:
