@@ -72,13 +72,13 @@ def parties(fields: Mapping[str, Any]) -> tuple[str, str]:
     began, answered = named.get("from", ""), named.get("to", "")
     outbound = named.get("direction", "").lower().startswith("outbound")
     customer, agent = (answered, began) if outbound else (began, answered)
-    # Words without a scheme, such as "No Caller ID", and zeros name nobody. A forwarded call may have our own number.
+    # Words without a scheme, such as "No Caller ID", and zeros are no address. A forwarded one may have our own number.
     known = re.search("[1-9:]", customer) and customer != agent
     return known_address(customer) if known else "", agent.removeprefix("whatsapp:")
 
 
 def known_address(address: str) -> str:
-    """An address without the prefix of WhatsApp. "" when it names nobody, as `anonymous` or `client:anonymous` does."""
+    """An address without the prefix of WhatsApp. "" for a withheld one, as `anonymous` or `client:anonymous` does."""
     user = re.sub(r"^(sips?|client):|@.*", "", address, flags=re.IGNORECASE | re.DOTALL)
     return "" if user.lower() in WITHHELD else address.removeprefix("whatsapp:")
 

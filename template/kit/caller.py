@@ -391,7 +391,7 @@ class Call(WebhookSender):
             self._socket = None
         except (Problem, ValueError) as error:
             self.problems.append(str(error))
-        except Exception as error:  # nobody awaits this task: whoever waits for the agent raises it
+        except Exception as error:  # this task is not awaited: a step that waits for the agent raises it
             self.problems.append(f"{type(error).__name__}: {error}")
 
     def _check(self, text: str) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ class PhoneConnection(Connection):
         self.setup_deadline = asyncio.get_running_loop().time() + setup_timeout
 
     async def before_deadline(self, frame: Awaitable[T]) -> T:
-        """Wait for a frame. Raises CallRefused when the setup has not come in time, whatever else has."""
+        """Wait for a frame. Raises CallRefused when the setup has not come in time, also when other frames have."""
         try:
             async with asyncio.timeout_at(None if self.session else self.setup_deadline):
                 return await frame

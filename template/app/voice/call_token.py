@@ -1,4 +1,4 @@
-"""The token that TwiML gives to a call as a `<Parameter>`: without it, nobody can open the call on the WebSocket.
+"""The token that TwiML gives to a call as a `<Parameter>`: the WebSocket opens no call without it.
 
 Twilio signs the URL of `/ws`, which is the same for every call: one captured header would open calls in any name. The
 token is TIME.MAC, the seconds at which it was issued and an HMAC of them and of the CallSid with the Auth Token.

@@ -129,7 +129,7 @@ async def tidy_turn(context: RunContext[Session], messages: list[m.ModelMessage]
 
 
 def log_failure(error: Exception) -> bool:
-    """True: whatever it is, the next model is asked."""
+    """True: the next model is asked after any failure."""
     log.warning("model.failed", model=getattr(error, "model_name", None), error=safe_error_text(error))
     return True
 

@@ -68,7 +68,7 @@ class TacVoice(Voice):
         added: list[Any] = [route for route in app.routes if route not in before]
         for route in added:
             if route.path not in ("/twiml", "/ws"):
-                app.router.routes.remove(route)  # it would read bodies for nobody
+                app.router.routes.remove(route)  # no request of this project uses it
             for depends in getattr(route, "dependencies", ()):  # TAC checks the last of several values of a field only
                 app.dependency_overrides[depends.dependency] = signed_form
         app.add_middleware(ForwardedHeaders, public_url=settings.public_url)
