@@ -167,4 +167,6 @@ def size(messages: Sequence[m.ModelMessage]) -> int:
 
 
 def without_instructions(message: m.ModelMessage) -> m.ModelMessage:
-    return replace(message, instructions=None) if isinstance(message, m.ModelRequest) else message
+    if isinstance(message, m.ModelRequest) and message.instructions is not None:
+        return replace(message, instructions=None)
+    return message

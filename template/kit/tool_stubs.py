@@ -113,8 +113,7 @@ async def tools_of(app: FastAPI, session: Session) -> list[ToolFunction]:
     """The tools that the model has in this session, those of agent/tools.py first."""
     brain = app.state.brain
     offered = await run_hooks(brain.capabilities, Capability.tools, session)
-    own = {tool.__name__ for tool in brain.tools}
-    return [*brain.tools, *(tool for tools in offered for tool in tools if tool.__name__ not in own)]
+    return [*brain.tools, *brain.without_own([tool for tools in offered for tool in tools])]
 
 
 def no_such_tool(name: str, known: Collection[str]) -> str:

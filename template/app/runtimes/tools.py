@@ -30,7 +30,7 @@ from pydantic_ai import ModelRetry, Tool
 from pydantic_ai import messages as m
 from typing_extensions import Format, get_annotations
 
-from app.history import clean_json
+from app.history import clean, clean_json
 from app.runtimes import known_tools, run_shielded, run_tool_safely, threads, tool_of
 from app.turn import Turn
 
@@ -55,8 +55,7 @@ class TurnTool:
     def validate(self, arguments: str | Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, as JSON or parsed, in the types of the annotations. Raises ModelRetry for wrong ones."""
         validator = tool_of(self.function).function_schema.validator
-        given = (arguments if isinstance(arguments, str) else json.dumps(arguments)) or "{}"
-        given = clean_json(given)
+        given = clean_json(arguments) or "{}" if isinstance(arguments, str) else json.dumps(clean(arguments))
         try:
             try:
                 valid: dict[str, Any] = validator.validate_json(given)

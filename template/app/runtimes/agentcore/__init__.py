@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from app.runtimes import Runtime, start_round
 from app.runtimes.aws import client_config, missing_credentials
-from app.runtimes.aws.messages import bedrock_messages, content_block, record_of, valid_messages
+from app.runtimes.aws.messages import bedrock_messages, content_block, record_of, tool_spec, valid_messages
 from app.runtimes.sockets import CallSockets, failure_reason
 from app.runtimes.streams import first_stream_to_begin, start_record
 from app.runtimes.tools import TurnTool, run_tool
@@ -268,11 +268,6 @@ def error_reason(error: BaseException) -> str:
 def fragments(text: str) -> list[str]:
     """A message in frames that AgentCore accepts. It is ASCII, as JSON is by default."""
     return [text[start : start + MAX_FRAME] for start in range(0, len(text), MAX_FRAME)]
-
-
-def tool_spec(tool: TurnTool) -> dict[str, Any]:
-    """A tool specification of Converse."""
-    return {"name": tool.name, "description": tool.description, "inputSchema": {"json": tool.schema}}
 
 
 def unanswered(record: Iterable[m.ModelMessage]) -> list[m.ToolCallPart]:

@@ -12,6 +12,7 @@ from pydantic_ai import messages as m
 
 from app.history import arguments_of, clean, tool_name
 from app.runtimes.streams import as_text
+from app.runtimes.tools import TurnTool
 
 CALL_BEGAN = "(The call has begun.)"
 
@@ -45,6 +46,11 @@ def valid_block(block: Mapping[str, Any]) -> dict[str, Any]:
     use = block.get("toolUse")
     valid = {"toolUse": {**use, "name": tool_name(use["name"]), "input": arguments_of(use["input"])}} if use else {}
     return {**block, **valid}
+
+
+def tool_spec(tool: TurnTool) -> Any:
+    """A tool specification of Converse."""
+    return {"name": tool.name, "description": tool.description, "inputSchema": {"json": tool.schema}}
 
 
 def end_with_assistant(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 from app import config
 from app.runtimes import ModelFailed, Runtime
 from app.runtimes.aws import AwsSettings, client_config, missing_credentials
-from app.runtimes.aws.messages import bedrock_messages, record_of, valid_messages
+from app.runtimes.aws.messages import bedrock_messages, record_of, tool_spec, valid_messages
 from app.runtimes.streams import as_text, first_stream_to_begin, start_record
 from app.runtimes.tools import TurnTool
 from app.session import Session
@@ -165,11 +165,8 @@ class StrandsTool(AgentTool):
 
     @property
     def tool_spec(self) -> ToolSpec:
-        return {
-            "name": self.tool.name,
-            "description": self.tool.description,
-            "inputSchema": {"json": self.tool.schema},
-        }
+        spec: ToolSpec = tool_spec(self.tool)
+        return spec
 
     @property
     def tool_type(self) -> str:
