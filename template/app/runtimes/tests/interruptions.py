@@ -39,6 +39,7 @@ class InterruptedTurns:
     async def three_more_turns(self, call: Call) -> None:
         for text in ("one", "two", "three"):
             assert (await call.says(text)).text == "Yes."
+            assert call.session.refusals == 0  # the service took the whole history
         self.check(call.session.history)
 
     async def test_the_history_holds_the_text_that_the_caller_heard(self, dial: Dial) -> None:

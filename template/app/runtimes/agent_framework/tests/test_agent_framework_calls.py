@@ -243,11 +243,11 @@ async def test_the_next_deployment_answers_when_one_is_silent(
     await asyncio.wait_for(down.closed.wait(), LIMIT)
 
 
-async def test_a_deployment_that_breaks_off_is_not_replaced(dial: Dial) -> None:
+async def test_a_deployment_that_breaks_off_is_not_replaced(dial: Dial, logged: Callable[[], str]) -> None:
     broken, other = ResponsesAPI([*text("One ", "two "), response("failed")]), ResponsesAPI(text("Yes."))
     call = await dial(models=azure(broken, other))
     assert (await call.says("Hello")).text == f"One two  {phrases.APOLOGY}"
-    assert other.requests == []
+    assert other.requests == [] and "response.failed" in logged()
     broken.responses = [text("Yes.")]
     await three_more_turns(call)
 
