@@ -1,4 +1,4 @@
-"""Each guard of guards.yml can be taken away, and a test goes red without it."""
+"""Each guard of guards.yml and gate of gates.yml can be taken away, and a test goes red without it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,21 @@ import yaml
 from tests.conftest import Render
 from tests.offline import offline
 from tests.questionnaire import DEFAULTS, ROOT, Answers
-from tests.test_emitted import UV, install
+from tests.test_emitted import UV, install, workbench_tests
 
-GUARDS: list[Answers] = yaml.safe_load((ROOT / "tests" / "guards.yml").read_text(encoding="utf-8"))
-KINDS = list({str(guard["answers"]): guard["answers"] for guard in GUARDS}.values())
+
+def listed(name: str) -> list[Answers]:
+    return yaml.safe_load((ROOT / "tests" / name).read_text(encoding="utf-8")) or []
+
+
+def kinds(guards: list[Answers]) -> list[Answers]:
+    """The projects that have them."""
+    return list({str(guard["answers"]): guard["answers"] for guard in guards}.values())
+
+
+GUARDS = listed("guards.yml")
+KINDS = kinds(GUARDS)
+ALL = [*GUARDS, *listed("gates.yml")]
 
 
 def without(guard: Answers, project: Path) -> None:
@@ -37,26 +48,30 @@ def is_green(project: Path, test: str, folder: Path) -> bool:
     return done.returncode == 0
 
 
-@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard["guard"])
+@pytest.mark.parametrize("guard", ALL, ids=lambda guard: guard["guard"])
 def test_a_guard_can_be_taken_away(guard: Answers, render: Render, tmp_path: Path) -> None:
     project = render(tmp_path / "project", **guard["answers"])
     without(guard, project)
-    compile((project / guard["file"]).read_text(encoding="utf-8"), guard["file"], "exec")
+    if guard["file"].endswith(".py"):
+        compile((project / guard["file"]).read_text(encoding="utf-8"), guard["file"], "exec")
+    workbench_tests(project)
     assert (project / guard["test"]).is_file()
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=str)
+@pytest.fixture(scope="module", params=kinds(ALL), ids=str)
 def installed(
     request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Answers, Path]]:
     place = tmp_path_factory.mktemp("guarded") / "project"
-    yield request.param, install(render(place, **request.param), DEFAULTS["python_version"])
+    project = install(render(place, **request.param), DEFAULTS["python_version"])
+    workbench_tests(project)
+    yield request.param, project
 
 
 @pytest.mark.matrix
 def test_without_a_guard_a_test_goes_red(installed: tuple[Answers, Path], tmp_path: Path) -> None:
     answers, project = installed
-    mine = [guard for guard in GUARDS if guard["answers"] == answers]
+    mine = [guard for guard in ALL if guard["answers"] == answers]
     for test in {guard["test"] for guard in mine}:
         assert is_green(project, test, tmp_path), f"{test} is red with all guards"
     useless = []
