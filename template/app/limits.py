@@ -6,7 +6,7 @@ Anyone can send a request, and its signature is looked at when it is there as a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -80,34 +80,16 @@ SERVER_LIMITS: dict[str, Any] = {  # options of Uvicorn
 }
 
 
-class Contained(Coroutine[Any, Any, Any]):
+async def contained(work: Coroutine[Any, Any, Any]) -> Any:
     """The work of a task. Its SystemExit or KeyboardInterrupt fails this task; asyncio would end the event loop."""
-
-    def __init__(self, work: Any) -> None:
-        self.work = work
-
-    def send(self, value: Any) -> Any:
-        return self._step(self.work.send, value)
-
-    def throw(self, *error: Any) -> Any:
-        return self._step(self.work.throw, *error)
-
-    def close(self) -> None:
-        self.work.close()
-
-    def __await__(self) -> Any:
-        return self.work.__await__()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.work, name)  # cr_frame and others, which AnyIO reads
-
-    def _step(self, step: Callable[..., Any], *given: Any) -> Any:
-        try:
-            return step(*given)
-        except (SystemExit, KeyboardInterrupt) as error:
-            raise RuntimeError(f"{type(error).__name__} in a task") from error
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"{type(error).__name__} in a task") from error
 
 
 def contained_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
     """A task factory. What runs for one call may not end the server."""
-    return asyncio.Task(Contained(work), loop=loop, **options)
+    task = asyncio.Task(contained(work), loop=loop, **options)
+    task.add_done_callback(lambda _: work.close())  # one that is cancelled before it starts has not awaited its work
+    return task

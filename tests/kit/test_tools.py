@@ -356,7 +356,6 @@ EXITS: dict[str, Callable[[], Any]] = {
     "SystemExit": sys.exit,
     "KeyboardInterrupt": lambda: exec("raise KeyboardInterrupt"),
     "Aborted": lambda: exec("raise Aborted", globals()),
-    "GeneratorExit": lambda: exec("raise GeneratorExit"),
     "CancelledError": lambda: exec("import asyncio; raise asyncio.CancelledError"),
 }
 
@@ -379,12 +378,21 @@ async def test_a_tool_that_exits_costs_one_answer(begin: Begin, name: str, block
     assert (await talk.says("Hello")).text == "Yes."
 
 
-async def test_a_tool_that_ends_an_iterator_costs_one_answer(begin: Begin) -> None:
-    def look() -> Any:
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "sync"])
+@pytest.mark.parametrize("error", [StopIteration, GeneratorExit])
+async def test_a_tool_that_raises_what_ends_generators_costs_one_answer(
+    begin: Begin, error: type[BaseException], blocking: bool
+) -> None:
+    def look() -> None:
         """Look something up."""
-        return next(iter(()))
+        raise error
 
-    talk = await begin({"hears": "look", "calls": {"look": {}}}, {"says": "Yes."}, tools=[look])
+    async def look_later() -> None:
+        """Look something up."""
+        raise error
+
+    tool: Callable[..., Any] = look if blocking else look_later
+    talk = await begin({"hears": "look", "calls": {tool.__name__: {}}}, {"says": "Yes."}, tools=[tool])
     assert (await talk.says("look")).text.startswith("The tool failed (")
     assert (await talk.says("Hello")).text == "Yes."
 

@@ -151,16 +151,16 @@ async def with_timeout(limit: float, function: Callable[..., Any], /, *args: Any
     async with asyncio.timeout(limit):
         if iscoroutinefunction(function):
             return await function(*args, **kwargs)
-        call = partial(copy_context().run, without_stop_iteration, function, *args, **kwargs)
+        call = partial(copy_context().run, without_generator_exceptions, function, *args, **kwargs)
         result = await asyncio.get_running_loop().run_in_executor(threads, call)
         return await result if isawaitable(result) else result
 
 
-def without_stop_iteration(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call a function. Its StopIteration becomes a RuntimeError: Python 3.11 cannot hand it over to the event loop."""
+def without_generator_exceptions(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a function. Its StopIteration or GeneratorExit becomes a RuntimeError, since generators use them."""
     try:
         return function(*args, **kwargs)
-    except StopIteration as error:
+    except (StopIteration, GeneratorExit) as error:
         raise RuntimeError from error
 
 

@@ -13,7 +13,6 @@ import structlog
 from pydantic import Field
 from pydantic_ai import Agent, ModelSettings, RunContext, capture_run_messages
 from pydantic_ai import messages as m
-from pydantic_ai.capabilities import ProcessHistory
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse, infer_model
 from pydantic_ai.models.fallback import FallbackModel
@@ -57,7 +56,6 @@ class Models(Runtime):
         self.deadline = deadline
         self.agent = Agent(
             deps_type=Session,
-            capabilities=[ProcessHistory(tidy_turn)],
             retries={"tools": MAX_ROUNDS},  # unknown tools are told to the model; `start_round` has the limit
         )
 
@@ -123,11 +121,6 @@ class Models(Runtime):
                             return  # after words and a tool, silence may be meant; pydantic-ai would ask again
 
 
-async def tidy_turn(context: RunContext[Session], messages: list[m.ModelMessage]) -> list[m.ModelMessage]:
-    """The messages of a request. Those of earlier turns are tidy."""
-    return [tidy_message(message) if message.run_id == context.run_id else message for message in messages]
-
-
 def log_failure(error: Exception) -> bool:
     """True: the next model is asked after any failure."""
     log.warning("model.failed", model=getattr(error, "model_name", None), error=safe_error_text(error))
@@ -169,6 +162,8 @@ class UntilSpoken(WrapperModel):
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
         settings: Any = {**(model_settings or {}), **self.added}
+        run_id = messages[-1].run_id  # the messages of earlier turns are tidy
+        messages = [tidy_message(message) if message.run_id == run_id else message for message in messages]
         held: list[m.ModelResponseStreamEvent] = []
         async with AsyncExitStack() as stack:
             latest = asyncio.get_running_loop().time() + 4 * self.deadline
