@@ -85,11 +85,12 @@ def test_every_python_is_tried(note: Note) -> None:
 
 
 FEW = each_shape_once(pairwise())
-SHARES = 2  # each test of the workbench runs in every second project of `make test`, and in all of `make matrix`
-ROWS = [pytest.param(row, marks=() if row in FEW else pytest.mark.matrix) for row in pairwise()]
+MANY = [row for row in pairwise() if row not in FEW]
+ROWS = [*FEW, *(pytest.param(row, marks=pytest.mark.matrix) for row in MANY)]
+Share = tuple[int, int]  # 0 of 2: the first half of the files
 
 
-def run_suite(project: Path, note: Note, workbench: bool = True, share: int | None = None) -> None:
+def run_suite(project: Path, note: Note, workbench: bool = True, share: Share = (0, 1)) -> None:
     """All tests of a project, and those of its workbench. A second try tells a busy machine from a defect."""
     run_offline(project, "pytest -q")
     for tests in ["app", *(workbench_tests(project, share) if workbench else ())]:
@@ -104,11 +105,8 @@ def run_suite(project: Path, note: Note, workbench: bool = True, share: int | No
     run_offline(project, "agent scenario")
 
 
-def workbench_tests(project: Path, share: int | None = None) -> list[str]:
-    """Copy the tests of `kit/` into the project: those of the folders that it has.
-
-    With a `share`, one file in SHARES of those for every project: the projects of `make test` divide them.
-    """
+def workbench_tests(project: Path, share: Share = (0, 1)) -> list[str]:
+    """Copy the tests of `kit/` into the project: those of the folders that it has. `share` is that of the others."""
     place = project / "tests" / "kit"
     shutil.copytree(ROOT / "tests" / "kit", place, ignore=shutil.ignore_patterns("__pycache__"))
     (project / "tests" / "__init__.py").touch()
@@ -118,20 +116,16 @@ def workbench_tests(project: Path, share: int | None = None) -> list[str]:
     if not (project / "app" / "voice").exists():
         for path in place.rglob("test_*_calls.py"):
             path.unlink()
-    if share is None:
-        return ["tests/kit"]
-    files = sorted(path.name for path in place.glob("test_*.py"))
-    left_out = [f"--ignore=tests/kit/{name}" for number, name in enumerate(files) if (number + share) % SHARES]
+    files, (first, step) = sorted(path.name for path in place.glob("test_*.py")), share
+    left_out = [f"--ignore=tests/kit/{name}" for number, name in enumerate(files) if (number + first) % step]
     return [" ".join(["tests/kit", *left_out])]
 
 
 @pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
-def test_a_project_passes_its_own_tests(
-    answers: Answers, render: Render, tmp_path: Path, note: Note, request: pytest.FixtureRequest
-) -> None:
+def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path, note: Note) -> None:
+    """Every second of the few projects runs a test of the workbench that concerns all, and every eighth of the many."""
     project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
-    fast = request.config.getoption("-m") == "not matrix"
-    run_suite(project, note, share=FEW.index(answers) if fast else None)
+    run_suite(project, note, share=(FEW.index(answers), 2) if answers in FEW else (MANY.index(answers), 8))
     if (project / "app" / "memory" / "database").exists():
         said = run_offline(project, "pytest -q app/memory/database", guard_only=True)
         assert "skipped" not in said, "PostgreSQL did not start"
