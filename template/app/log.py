@@ -31,6 +31,7 @@ READABLE = re.compile(  # UUIDs, dates, IP addresses
     rf"|(?<![\d+.])(?<!\d[ -]){OCTET}(?:\.{OCTET}){{3}}(?!\.?\d)"
 )
 UNIX_TIME = re.compile(r"(?:1[5-9]|2[01])\d{11}(?:\d{3}){0,2}")  # in milliseconds, microseconds or nanoseconds
+CARD_LIKE = re.compile(rf"(?<![\d+])\+?\d(?:{SEPARATOR}{{0,3}}\d){{12,}}")
 OURS = {"timestamp", "level", "_record", "_from_structlog"}  # set by structlog
 MAX_GROUPS = 30  # of digits; a longer run is hidden without a closer look
 SMALLEST = 2_000_000_000  # integers below are counts, sizes and times
@@ -95,6 +96,17 @@ def has_card(groups: Sequence[str]) -> bool:
         "".join(groups[start:end]) for start in range(count) for end in range(start + 1, min(start + 19, count) + 1)
     )
     return count > MAX_GROUPS or any(13 <= len(run) <= 19 and luhn(run) for run in runs)
+
+
+def without_cards(text: str) -> str:
+    """The text with "[card number]" for each number that may be of a card. One after a plus is of a phone."""
+
+    def replace(found: re.Match[str]) -> str:
+        groups = re.findall(r"\d+", found[0])
+        other = UNIX_TIME.fullmatch(found[0]) or (found[0][0] == "+" and sum(map(len, groups)) <= 15)
+        return "[card number]" if has_card(groups) and not other else found[0]
+
+    return CARD_LIKE.sub(replace, text)
 
 
 def luhn(digits: str) -> bool:

@@ -25,14 +25,13 @@ import structlog
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from app.escalation.handoff import handoff
-from app.log import SEPARATOR, has_card
+from app.log import SEPARATOR, without_cards
 from app.session import Session
 from app.store import Store
 
 log = structlog.get_logger()
 
 MAX_SUMMARY = 400  # characters: an attribute of a task, not a transcript
-CARD_LIKE = re.compile(rf"\d(?:{SEPARATOR}{{0,3}}\d){{12,}}")
 BETWEEN = rf"{SEPARATOR}{{0,3}}"
 SSN = re.compile(rf"(?<!\d)(?!000|666|9)\d{{3}}{BETWEEN}(?!00)\d{{2}}{BETWEEN}(?!0000)\d{{4}}(?!\d)")
 CALL_TTL = 24 * 3600  # seconds that the record of a call is stored
@@ -43,11 +42,7 @@ STORE_TIMEOUT = 0.5  # seconds for one read or write; on timeout the transfer co
 
 def redact(text: str) -> str:
     """`text` without digits that may be a card or a social security number. The human can ask for a lost number."""
-
-    def replace_card(found: re.Match[str]) -> str:
-        return "[card number]" if has_card(re.findall(r"\d+", found.group())) else found.group()
-
-    return SSN.sub("[social security number]", CARD_LIKE.sub(replace_card, text))
+    return SSN.sub("[social security number]", without_cards(text))
 
 
 def shortened(value: Any) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import structlog
 
 from app.capability import Background, Capability, Services
+from app.log import without_cards
 from app.memory.backend import Backend, Identity, Item, Memories, MemorySettings, identity_of
 from app.session import Action, Session
 
@@ -184,7 +185,7 @@ class Memory(Capability):
     async def _save(self, lookup: Lookup, add: Callable[..., Awaitable[None]], text: str) -> bool:
         async def save() -> bool:
             lookup.profile = lookup.profile or await self.backend.find_or_create_profile(lookup.identity)
-            await add(lookup.profile, text, lookup.session.conversation_id)
+            await add(lookup.profile, without_cards(text), lookup.session.conversation_id)
             return True
 
         if await self._attempt(lookup.session, add.__name__, save()):
@@ -232,7 +233,10 @@ def dated(item: Item) -> str:
 
 
 def one_line(text: str) -> str:
-    """One line without angle brackets, so that an item can neither close the <memory> tag nor start a new section."""
+    """One line without angle brackets, so that an item can neither close the <memory> tag nor start a new section.
+
+    Without card numbers too: Twilio extracts memories of its own from what was said.
+    """
     text = re.sub(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]+", " ", text).strip()
-    text = text.translate(str.maketrans("<>", "‹›"))
+    text = without_cards(text).translate(str.maketrans("<>", "‹›"))
     return text if len(text) <= MAX_ITEM else f"{text[: MAX_ITEM - 1]}…"
