@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 
 from app.capability import Background, Capability, Services, run_hooks
 from app.history import bounded, clean, fit, text_cleaner, views
-from app.runtimes import Runtime, safe_error_text
+from app.runtimes import TOOL_TIMED_OUT, Runtime, safe_error_text
 from app.runtimes.tools import tool_problem
 from app.session import Session, set_session
 from app.turn import TOOL_UNFINISHED, Turn
@@ -96,11 +96,13 @@ class Brain:
             log.error("model.failed", session=session.id, error=safe_error_text(error))
         finally:
             tokens.put_nowait(None)
-            for call_id, tool in () if turn.complete else turn.tools.items():
-                self.waiting.start(self._keep_result(late_result_key(session, call_id), tool))
+            for call_id in turn.late if turn.complete else turn.tools:
+                self.waiting.start(self._keep_result(late_result_key(session, call_id), turn, call_id))
 
-    async def _keep_result(self, key: str, tool: asyncio.Task[Any]) -> None:
+    async def _keep_result(self, key: str, turn: Turn, call_id: str) -> None:
         """Store what a tool returns after its turn: the call may be with another worker then."""
+        await asyncio.wait([turn.tools[call_id]])
+        tool = turn.late.get(call_id, turn.tools[call_id])
         await asyncio.wait([tool])
         if not tool.cancelled() and not tool.exception():
             await self.services.store.put(key, to_json(tool.result()).decode(), LATE_RESULT_KEPT)
@@ -110,7 +112,7 @@ class Brain:
         try:
             async with asyncio.timeout(self.services.timeouts.hook):
                 for part in [part for message in session.history for part in message.parts]:
-                    if not isinstance(part, ToolReturnPart) or part.content != TOOL_UNFINISHED:
+                    if not isinstance(part, ToolReturnPart) or part.content not in (TOOL_UNFINISHED, TOOL_TIMED_OUT):
                         continue
                     if result := await self.services.store.get(late_result_key(session, part.tool_call_id)):
                         part.content = from_json(result)

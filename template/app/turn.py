@@ -29,6 +29,7 @@ class Turn:
     run_id: str = field(default_factory=lambda: uuid4().hex)
     record: Sequence[m.ModelMessage] = ()  # grows while the runtime works; may hold messages of other runs
     tools: dict[str, asyncio.Task[Any]] = field(default_factory=dict)  # by tool call id
+    late: dict[str, asyncio.Task[Any]] = field(default_factory=dict)  # tools that timed out and still run in a thread
     interjections: list[m.ModelResponse] = field(default_factory=list)  # sent with session.say() during this turn
     task: asyncio.Task[None] | None = None
     complete: bool = False

@@ -69,11 +69,16 @@ class TurnTool:
 
     async def result(self, arguments: str | Mapping[str, Any], call_id: str | None) -> Any:
         """The result as JSON data, or a sentence for the model. The function runs to its end."""
-        return await run_shielded(self.turn, call_id, run_tool_safely(self.name, self._call(arguments)))
+        return await run_shielded(self.turn, call_id, run_tool_safely(self.name, self._call(arguments, call_id)))
 
-    async def _call(self, arguments: str | Mapping[str, Any]) -> Any:
+    async def _call(self, arguments: str | Mapping[str, Any], call_id: str | None) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return await with_timeout(self.limit, self.function, *args, **kwargs)
+            try:
+                return await with_timeout(self.limit, self.function, *args, **kwargs)
+            except StillRunning as error:
+                if call_id:
+                    self.turn.late[call_id] = asyncio.ensure_future(run_tool_safely(self.name, error.result))
+                raise
 
         schema: Any = replace(tool_of(self.function).function_schema, function=call, is_async=True)
         return await schema.call(self.validate(arguments), None)  # there is no RunContext: tools have this_session()
@@ -146,14 +151,28 @@ def fix_of(error: Exception) -> str:
     return str(error).splitlines()[0] if own and isinstance(error, PydanticUserError) else SUITABLE
 
 
+class StillRunning(TimeoutError):
+    """A thread cannot be stopped: `result` comes later."""
+
+    def __init__(self, result: asyncio.Future[Any]) -> None:
+        self.result = result
+
+
 async def with_timeout(limit: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call a tool's function; one that is not async runs in a thread. Raises TimeoutError after `limit` seconds."""
-    async with asyncio.timeout(limit):
-        if iscoroutinefunction(function):
-            return await function(*args, **kwargs)
-        call = partial(copy_context().run, without_generator_exceptions, function, *args, **kwargs)
-        result = await asyncio.get_running_loop().run_in_executor(threads, call)
-        return await result if isawaitable(result) else result
+    result: Any = None
+    try:
+        async with asyncio.timeout(limit):
+            if iscoroutinefunction(function):
+                return await function(*args, **kwargs)
+            call = partial(copy_context().run, without_generator_exceptions, function, *args, **kwargs)
+            result = asyncio.get_running_loop().run_in_executor(threads, call)
+            returned = await asyncio.shield(result)
+            return await returned if isawaitable(returned) else returned
+    except TimeoutError:
+        if result and not result.done():
+            raise StillRunning(result) from None
+        raise
 
 
 def without_generator_exceptions(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
