@@ -16,6 +16,7 @@ from app.brain import Brain
 from app.capability import Capability, Services
 from app.connection import Connection
 from app.history import clean
+from app.limits import MAX_FIELDS
 from app.session import Session
 from app.settings import Settings
 
@@ -71,8 +72,8 @@ def signed_body(settings: Settings) -> Callable[[Request], Awaitable[dict[str, A
     """A dependency that returns the fields of a signed form, or the object of signed JSON.
 
     The signature is validated against the public URL, with all values of a field that comes more than once; the last
-    is returned. Raises HTTPException: 403 without a valid signature, 400 for JSON that is no object. JSON is signed by
-    the SHA-256 of the body in the query (`bodySHA256`).
+    is returned. Raises HTTPException: 403 without a valid signature, 413 for too many fields, which take seconds to
+    parse, 400 for JSON that is no object. JSON is signed by the SHA-256 of the body in the query (`bodySHA256`).
     Source: https://www.twilio.com/docs/usage/security#validating-requests
     """
     validator = RequestValidator(settings.auth_token.get_secret_value())
@@ -85,6 +86,8 @@ def signed_body(settings: Settings) -> Callable[[Request], Awaitable[dict[str, A
         if is_json and "bodySHA256" in request.query_params:
             fields = (await request.body()).decode(errors="replace")
         elif not is_json:
+            if (await request.body()).count(b"&") >= MAX_FIELDS:
+                raise HTTPException(413, "Too many fields.")
             fields = MultiDict((key, str(value)) for key, value in (await request.form()).multi_items())
         signature = request.headers.get("X-Twilio-Signature")
         unsigned_json = is_json and not isinstance(fields, str)

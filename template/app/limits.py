@@ -12,6 +12,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_BODY = 1024 * 1024  # bytes; a larger body is answered with 413
+MAX_FIELDS = 1000  # fields of a form
 MAX_HEAD = 16 * 1024  # bytes of URL and headers; larger ones are answered with 400
 REQUEST_TIMEOUT = 10.0  # seconds in which a request must be complete
 MAX_INCOMPLETE = 64  # connections with a request that is not complete; each may hold MAX_BODY
