@@ -22,6 +22,7 @@ from app.capability import Background, Capability, Services, attach, run_hooks
 from app.channel import Channel, signed_body
 from app.connection import Connection, NotSupported
 from app.messaging.inbox import Change, Inbox, Message, bare
+from app.messaging.opt_out import OptedOut, OptOuts
 from app.messaging.outbox import BetweenTurns, Outbox, TextConnection
 from app.messaging.texts import texts
 from app.session import ENDED, Session
@@ -78,7 +79,7 @@ class MessagingSettings(OrchestratorSettings):
 
 
 class Messaging(Channel):
-    """`counts` has four counters of messages: received, answered, left to a human, failed."""
+    """`counts` has counters of messages: received, answered, left to a human, opted out, failed."""
 
     name = "messaging"
     signed_path = "/webhooks/conversations"
@@ -93,6 +94,7 @@ class Messaging(Channel):
         self.sessions = services.sessions
         self.now = services.now
         self.outbox = outbox
+        self.opt_outs = outbox.opt_outs
         self.inbox = Inbox(services.store, settings.text_pause)
         self.counts: Counter[str] = Counter()
         self._body = signed_body(settings)
@@ -101,7 +103,8 @@ class Messaging(Channel):
     @classmethod
     def build(cls, services: Services, brain: Brain) -> Self:
         settings: MessagingSettings = services.settings
-        return cls(services, brain, Outbox(twilio_client(settings, services.transport), settings.addresses))
+        twilio, opt_outs = twilio_client(settings, services.transport), OptOuts(services.store)
+        return cls(services, brain, Outbox(twilio, settings.addresses, opt_outs))
 
     def connect(self, app: FastAPI) -> None:
         app.add_api_route("/webhooks/conversations", self.webhook, methods=["POST"])
@@ -160,6 +163,9 @@ class Messaging(Channel):
         if not all([await self.store.claim(f"text-seen:{token}", DAY) for token in tokens]):
             return None
         self.counts["received"] += 1
+        if not await self.opt_outs.admits(message):
+            self.counts["opted out"] += 1
+            return None
         await self.inbox.put(message.conversation_id, message)
         return message.conversation_id
 
@@ -191,6 +197,9 @@ class Messaging(Channel):
     async def _log_failure_of(self, work: Awaitable[None], count: int = 0) -> None:
         try:
             await work
+        except OptedOut:
+            self.counts["opted out"] += count
+            log.info("text.not_sent", reason="the customer has opted out")
         except Exception as error:  # the error's text may quote an address
             self.counts["failed"] += count
             log.error("text.failed", error=type(error).__name__, status=getattr(error, "status", None))
@@ -218,8 +227,11 @@ class Messaging(Channel):
             if session.caller != known:  # the human wrote first
                 await self._save(session)
             return
-        route = await self.outbox.route(unanswered[-1], participants)
-        customer = participants.author(unanswered[-1])
+        last = unanswered[-1]
+        if await self.opt_outs.since(last.author.channel, last.author.address, last.conversation_id):
+            raise OptedOut("answer")  # by a STOP that came while these messages waited
+        route = await self.outbox.route(last, participants)
+        customer = participants.author(last)
         session.profile_id = (customer and customer.profile_id) or session.profile_id
         if is_new:
             await self._save(session)  # so that reactions can load it and send a message

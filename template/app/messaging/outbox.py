@@ -17,6 +17,7 @@ from twilio.rest.conversations.v2.participant import ParticipantInstance, Partic
 
 from app.connection import Connection
 from app.messaging.inbox import Message, bare
+from app.messaging.opt_out import OPTED_OUT, OptedOut, OptOuts
 from app.messaging.texts import texts
 from app.session import Session
 from app.twilio_api import list_all
@@ -31,12 +32,16 @@ CONFLICT = 409  # HTTP status: the participant exists
 
 @dataclass(frozen=True)
 class Route:
-    """Sender and recipient of a message, as participant ids. `thread` is the channel id that a chat needs."""
+    """Sender and recipient of a message, as participant ids. `thread` is the channel id that a chat needs.
+
+    `address` is the customer's.
+    """
 
     conversation_id: str
     channel: str
     agent: str
     customer: str
+    address: str
     thread: str | None = None
 
 
@@ -63,9 +68,10 @@ def has_address(participant: ParticipantInstance, channel: str, address: str) ->
 class Outbox:
     """`addresses` are the agent's, by channel. Methods raise the last error when all attempts fail."""
 
-    def __init__(self, twilio: Client, addresses: Mapping[str, str]) -> None:
+    def __init__(self, twilio: Client, addresses: Mapping[str, str], opt_outs: OptOuts) -> None:
         self.api = twilio.conversations.v2
         self.addresses = addresses
+        self.opt_outs = opt_outs
 
     async def participants(self, conversation_id: str) -> Participants:
         return Participants(await attempt("participants", lambda: list_all(self.api.participants(conversation_id))))
@@ -85,7 +91,7 @@ class Outbox:
         for participant, kind in ((agent, "AI_AGENT"), (customer, "CUSTOMER")):
             if participant and participant.type == "UNKNOWN":
                 await self._change_type(conversation_id, participant, kind)
-        return Route(conversation_id, channel, str(agent.id), str(customer_id), thread)
+        return Route(conversation_id, channel, str(agent.id), str(customer_id), message.author.address, thread)
 
     async def route_of(self, session: Session) -> Route:
         """The route to the customer of a stored session. Raises LookupError when the customer is no participant."""
@@ -97,7 +103,7 @@ class Outbox:
         if channel == "CHAT":
             thread = session.parameters.get("thread")
         agent = await self._agent(participants, session.id, channel, thread)
-        return Route(session.id, channel, str(agent.id), str(customer.id), thread)
+        return Route(session.id, channel, str(agent.id), str(customer.id), session.caller, thread)
 
     async def _agent(
         self, participants: Participants, conversation_id: str, channel: str, thread: str | None
@@ -135,8 +141,10 @@ class Outbox:
             log.warning("text.role_kept", conversation=conversation_id, status=getattr(error, "status", None))
 
     async def send(self, route: Route, text: str) -> None:
-        """Send `text`, split into messages of at most LIMIT characters."""
+        """Send `text`, split into messages of at most LIMIT characters. Raises OptedOut."""
         for part in split(text):
+            if await self.opt_outs.since(route.channel, route.address, route.conversation_id):
+                raise OptedOut("say: the customer has opted out")
             payload: dict[str, Any] = {
                 "from": {"participantId": route.agent, "channel": route.channel},
                 "to": [{"participantId": route.customer, "channel": route.channel}],
@@ -151,6 +159,11 @@ class Outbox:
                 )
             except httpx2.ReadTimeout:  # Twilio may have sent it: a second request would send it twice
                 log.warning("text.unconfirmed", conversation=route.conversation_id)
+            except TwilioRestException as error:
+                if error.code != OPTED_OUT:
+                    raise
+                await self.opt_outs.record(route.channel, route.address, route.conversation_id)
+                raise OptedOut("say: the customer has opted out, says Twilio") from None
 
 
 async def attempt(request: str, send: Callable[[], Awaitable[T]], unless: type[Exception] | tuple[()] = ()) -> T:

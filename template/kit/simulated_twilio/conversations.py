@@ -43,6 +43,7 @@ class Conversations(Product):
     messages: list[dict[str, Any]] = field(default_factory=list)  # all, in order
     sent: list[dict[str, Any]] = field(default_factory=list)  # the messages that an Action has sent
     refusals: list[int] = field(default_factory=list)  # status codes of the next Actions
+    blocked: set[str] = field(default_factory=set)  # numbers that have sent STOP to another program: error 21610
     roles: dict[str, str] = field(default_factory=dict)  # by captured address; CUSTOMER by default
     subscriber: Callable[[dict[str, Any]], Awaitable[Any]] | None = None  # receives the webhooks
     deliveries: Background = field(default_factory=Background)
@@ -153,6 +154,8 @@ class Conversations(Product):
             raise BadRequest("only messages, and only while the conversation is open")
         if not {each["participantId"] for each in [sender, *recipients]} <= people.keys():
             raise BadRequest("the sender or a recipient does not take part")
+        if any(bare(people[each["participantId"]]["addresses"][0]["address"]) in self.blocked for each in recipients):
+            raise ApiError(400, "the recipient has opted out", 21610)
         if not 1 <= len(text) <= LONGEST_TEXT:
             raise BadRequest(f"1 to {LONGEST_TEXT} characters")
         if sender["channel"] == "CHAT" and not (payload.get("channelSettings") or {}).get("channelId"):
@@ -190,7 +193,7 @@ class Conversations(Product):
         if event.get("unanswered"):
             await wait_until(lambda: not is_busy(customer.app), "the app is still busy")
             if len(self.sent) > count:
-                raise Problem(f"{text!r} is for a human, and the agent answered it")
+                raise Problem(f"{text!r} is not for the agent, and the agent answered it")
             return
         await wait_until(lambda: len(self.sent) > count, f"no answer to the text {text!r}")
         answer = self.sent[count]["content"]["text"]
