@@ -22,9 +22,12 @@ CUSTOM = [name for name, details in ASKED.items() if "level ==" in str(details.g
 """Asked with `level=custom` only."""
 PROVIDERS: dict[str, Answers] = QUESTIONS["provider_table"]["default"]
 DEFAULTS: Answers = {name: False if name in CUSTOM else details["default"] for name, details in ASKED.items()}
+DEFAULTS |= {"path": "tac", "memory_backend": "twilio"}
 DEFAULTS["aws_model"] = PROVIDERS["bedrock"]["model"].removeprefix("bedrock:")
 DEFAULTS["azure_model"] = PROVIDERS["azure"]["model"].removeprefix("azure:")
 LANGUAGES: dict[str, Answers] = QUESTIONS["language_table"]["default"]
+PRODUCTS: dict[str, Answers] = QUESTIONS["product_table"]["default"]
+SOURCES: dict[str, Answers] = QUESTIONS["product_sources"]["default"]
 
 
 def choices(question: str) -> list[Any]:
@@ -49,9 +52,22 @@ def asked(answers: Answers) -> Answers:
     return {name: value for name, value in answers.items() if is_asked(name, answers)}
 
 
+def barring(product: str, answers: Answers) -> list[str]:
+    """The regulations in the answers under which a product may not be used."""
+    cells = {name: PRODUCTS[product].get(name, {}).get("status") for name in answers.get("regulations", [])}
+    return [name for name, status in cells.items() if status in ("not", "unknown")]
+
+
+def defaults(answers: Answers) -> Answers:
+    """The defaults beside these answers: two of them follow the regulations."""
+    path = "manual" if barring("tac", answers) else "tac"
+    backend = "database" if barring("memory", answers) else "twilio"
+    return DEFAULTS | {"path": path, "memory_backend": backend}
+
+
 def record(answers: Answers) -> Answers:
     """The recorded answers of a project that was copied with `answers`."""
-    return asked(DEFAULTS | answers)
+    return asked(defaults(answers) | answers)
 
 
 STRUCTURAL = [
@@ -80,8 +96,12 @@ def is_valid(answers: Answers) -> bool:
     called = answers["azure_runtime"] != "voice_live" or answers["channels"] == "voice"
     shared = answers["deploy_target"] != "lambda" or answers["session_store"] != "process"
     different = answers["fallback_provider"] != answers["model_provider"]
+    remembers = answers["memory"] if answers["level"] == "custom" else answers["level"] >= "2"
+    private = not (remembers and answers["memory_backend"] == "twilio" and barring("memory", answers))
+    carried = not barring("tac", answers) or (answers["path"], answers["channels"]) == ("manual", "voice")
     unasked = [name for name in CONDITIONAL if answers[name] != DEFAULTS[name]]
-    return partial and reached and called and shared and different and all(is_asked(name, answers) for name in unasked)
+    allowed = partial and reached and called and shared and different and private and carried
+    return allowed and all(is_asked(name, answers) for name in unasked)
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.questionnaire import ASKED, DEFAULTS, LANGUAGES, QUESTIONS, Answers
+from tests.questionnaire import ASKED, LANGUAGES, PRODUCTS, QUESTIONS, SOURCES, Answers, barring, defaults
 
 ASKED_WITH: dict[str, Answers] = QUESTIONS["rules"]["default"]["asked_with"]
 RULES: list[Answers] = QUESTIONS["rules"]["default"]["pairs"]
@@ -20,7 +20,11 @@ def listed(value: Any) -> list[Any]:
 
 
 def fits(answer: Any, wanted: Any, judged: Any) -> bool:
-    return answer != "" if wanted == "any" else answer in [judged] if wanted == "same" else answer in listed(wanted)
+    """Whether the answer, or a member of a list, is one of those wanted."""
+    members = listed(answer)
+    if wanted == "any":
+        return any(member != "" for member in members)
+    return any(member in ([judged] if wanted == "same" else listed(wanted)) for member in members)
 
 
 def hold(conditions: Answers, answers: Answers, judged: Any = None) -> bool:
@@ -36,14 +40,15 @@ def answered(recorded: Answers, given: Answers) -> Answers | str:
     answers = recorded | given
     for name in ASKED:
         opened = is_open(name, answers)
-        value = answers.get(name, DEFAULTS[name])
+        value = answers.get(name, defaults(answers)[name])
         if opened or name in given:
-            parts = listed(value) if name == "languages" else [value]
+            parts = listed(value) if name in ("languages", "regulations") else [value]
             reasons = [refusal(name, part, answers, recorded, given, part == parts[0]) for part in parts]
             if any(reasons) and name not in given:
                 raise DroppedError(f"{name}={value}")
             if any(reasons):
-                return "\n".join(filter(None, reasons))
+                found = list(filter(None, reasons))
+                return found[0] if name == "regulations" else "\n".join(found)  # Copier stops at the first choice
         if opened:
             answers[name] = value
         else:
@@ -52,7 +57,7 @@ def answered(recorded: Answers, given: Answers) -> Answers | str:
 
 
 def refusal(name: str, value: Any, answers: Answers, recorded: Answers, given: Answers, first: bool) -> str:
-    """The text of the first rule that refuses this answer, or nothing. A list of languages is judged one by one."""
+    """The text of the first rule that refuses this answer, or nothing. Members of lists are judged one by one."""
     now = answers | {name: value}
     for rule in RULES:
         kept = rule.get("kept", {})
@@ -68,6 +73,12 @@ def refusal(name: str, value: Any, answers: Answers, recorded: Answers, given: A
         if any(other in given or not is_open(other, now) for other in kept):
             continue
         named: Answers = {"language_docs": QUESTIONS["language_docs"]["default"]}
+        if product := rule.get("barred"):
+            regulations = barring(product, now | {"regulations": listed(now.get("regulations", []))})
+            if not regulations:
+                continue
+            source = SOURCES[PRODUCTS[product][regulations[0]]["source"]]
+            named |= {"barring": " and ".join(regulations), **source}
         if kind := rule.get("unconfirmed"):
             providers = {code: list(PROVIDERS_OF[code][kind]) for code in listed(now["languages"])}
             code = next((code for code in providers if now[f"{kind}_provider"] not in providers[code]), None)

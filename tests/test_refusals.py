@@ -37,6 +37,8 @@ IN_LAMBDA: Answers = {
     "session_store": "dynamodb",
     "deploy_target": "lambda",
 }
+PCI: Answers = {"regulations": ["pci"], "path": "manual"}
+CUSTOM_MEMORY: Answers = {"level": "custom", "memory": True}
 
 
 def known_options() -> list[str]:
@@ -133,6 +135,26 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         (IN_LAMBDA | {"session_store": "process"}, "Set session_store=dynamodb or redis too"),
     ]:
         yield f"lambda by {fragment}", wrong, [fragment], IN_LAMBDA
+    yield "a regulation without brackets", {"regulations": "gdpr"}, ["regulations=[gdpr]"], {"regulations": ["gdpr"]}
+    for name in ["hipaa", "pci"]:
+        bound: Answers = {"regulations": ["gdpr", name], "path": "manual"}
+        for channels in ["voice_and_messaging", "omnichannel", "messaging"]:
+            fragments = [f"regulations={name} needs channels=voice, not {channels}", "not legal advice", "2026-"]
+            yield f"{name} with {channels}", bound | {"channels": channels}, fragments, bound
+        for path in ["tac", "aws", "azure"]:
+            fragments = [f"path={path} does not go with regulations={name}", "not legal advice", "Take path=manual"]
+            yield f"{name} on {path}", bound | {"path": path}, fragments, bound
+        custom = {"level": "custom", "memory": True}
+        for remembering in [{"level": "2"}, {"level": "4"}, custom]:
+            twilios = bound | remembering | {"memory_backend": "twilio"}
+            fragment = f"memory_backend=twilio does not go with regulations={name}"
+            yield f"{name} with Twilio's memory by {remembering}", twilios, [fragment], bound | remembering
+    both = {"regulations": ["hipaa", "pci"]}
+    yield "two regulations on tac", both | {"path": "tac"}, ["regulations=hipaa and pci"], both
+    recorded = {"recording": True}
+    yield "a recording without a regulation", recorded, ["Set regulations=[gdpr]"], recorded | {"regulations": ["gdpr"]}
+    written = recorded | {"regulations": ["gdpr"], "channels": "messaging"}
+    yield "a recording without calls", written, ["channels=messaging has none"], written | {"channels": "omnichannel"}
     for word in ["maybe", "flase"]:
         yield f"{word} as yes or no", {"greeting_interruptible": word}, [word], {"greeting_interruptible": "no"}
     for name in CUSTOM:
@@ -264,6 +286,15 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
     (IN_LAMBDA, {"session_store": "process"}, "session_store=process cannot have deploy_target=lambda"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google"}, "voice=Joanna-Generative"),
     ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"languages": ["de-DE"]}, "voice=Joanna-Generative"),
+    ({}, {"regulations": ["gdpr", "hipaa"]}, "regulations=hipaa cannot have path=tac"),
+    ({"path": "aws"}, {"regulations": ["pci"]}, "regulations=pci cannot have path=aws"),
+    (PCI, {"path": "tac"}, "path=tac does not go with regulations=pci"),
+    (PCI, {"channels": "omnichannel"}, "channels=omnichannel cannot have regulations=pci"),
+    ({"channels": "omnichannel", "path": "manual"}, {"regulations": ["pci"]}, "needs channels=voice, not omnichannel"),
+    ({"path": "manual", "level": "2"}, {"regulations": ["hipaa"]}, "cannot have memory_backend=twilio"),
+    ({"path": "manual"} | CUSTOM_MEMORY, {"regulations": ["hipaa"]}, "cannot have memory_backend=twilio"),
+    (PCI | {"memory_backend": "twilio"}, {"level": "4"}, "level=4 cannot have memory_backend=twilio"),
+    (PCI | {"memory_backend": "twilio"}, CUSTOM_MEMORY, "memory=true cannot have memory_backend=twilio"),
     (
         {"tts_provider": "Google", "voice": "en-US-Standard-A"},
         {"languages": ["es-ES", "en-US"]},
@@ -302,6 +333,11 @@ def test_an_update_never_resets_a_recorded_answer_without_a_message(
         ({"path": "azure", "session_store": "cosmos"}, {"path": "aws", "session_store": "dynamodb"}),
         ({"path": "azure", "azure_runtime": "voice_live"}, {"channels": "messaging", "azure_runtime": "foundry"}),
         (IN_LAMBDA, {"session_store": "process", "deploy_target": "fargate"}),
+        ({}, {"regulations": ["hipaa"], "path": "manual"}),
+        (PCI, {"regulations": ["gdpr"], "channels": "omnichannel", "path": "tac"}),
+        (PCI | {"memory_backend": "twilio"}, {"level": "4", "memory_backend": "database"}),
+        ({"path": "manual", "level": "4"}, {"regulations": ["pci"], "memory_backend": "database"}),
+        ({"path": "manual", "level": "4"}, {"regulations": ["pci"], "level": "1"}),
     ],
 )
 def test_both_answers_at_once_are_taken(

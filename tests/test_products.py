@@ -1,0 +1,85 @@
+"""Products and regulations: the rules refuse answers that bring a product which the table does not allow, no others."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+
+from tests.questionnaire import CUSTOM, PRODUCTS, QUESTIONS, SOURCES, Answers, barring, choices, defaults, record
+from tests.rules import answered
+from tests.test_render import Computed
+
+REGULATIONS: dict[str, Answers] = QUESTIONS["regulation_table"]["default"]
+SETS = [list(names) for count in range(5) for names in itertools.combinations(choices("regulations"), count)]
+LEVELS: list[Answers] = [
+    *({"level": level} for level in ("1", "2", "3", "4")),
+    *(
+        {"level": "custom", **dict(zip(CUSTOM, some, strict=True))}
+        for some in itertools.product([False, True], repeat=3)
+    ),
+]
+
+
+def every(regulations: list[str]) -> Iterator[Answers]:
+    """All answers that decide which products are used."""
+    names = ["channels", "path", "memory_backend"]
+    for values, level in itertools.product(itertools.product(*map(choices, names)), LEVELS):
+        answers = {"regulations": regulations, **level, **dict(zip(names, values, strict=True))}
+        yield answers
+        if regulations and answers["channels"] != "messaging":
+            yield answers | {"recording": True}
+
+
+def barred(answers: Answers) -> list[str]:
+    """The products that these answers use and may not. The server itself waits for those that have an `until`."""
+    names = Computed(defaults(answers) | answers)["used_products"]
+    found = [(name, regulation) for name in names for regulation in barring(name, answers)]
+    return [name for name, regulation in found if "until" not in PRODUCTS[name][regulation]]
+
+
+@pytest.mark.parametrize("regulations", SETS, ids="-".join)
+def test_the_rules_refuse_what_the_table_does_not_allow_and_nothing_else(regulations: list[str]) -> None:
+    taken = refused = 0
+    for answers in every(regulations):
+        expected, reason = barred(answers), answered({}, answers)
+        assert isinstance(reason, str) == bool(expected), (answers, expected, reason)
+        if isinstance(reason, str):
+            assert re.search(r"(Set|Take|Keep) \w+=", reason) and "not legal advice" in reason
+        refused += isinstance(reason, str)
+        taken += not isinstance(reason, str)
+    assert taken and bool(refused) == bool({"hipaa", "pci"} & set(regulations))
+
+
+@pytest.mark.parametrize("regulations", SETS, ids="-".join)
+def test_the_defaults_are_taken_under_every_regulation(regulations: list[str]) -> None:
+    for level in LEVELS:
+        given = {"regulations": regulations, **level}
+        assert answered({}, given) == record(given)
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_every_product_is_judged_with_source_and_day(name: str) -> None:
+    for regulation, about in REGULATIONS.items():
+        if "every" in about:
+            assert regulation not in PRODUCTS[name] and about["every"] in ("eligible", "conditional") and about["why"]
+            continue
+        cell = PRODUCTS[name][regulation]
+        assert cell["status"] in ("eligible", "conditional", "not", "unknown")
+        assert len(cell["why"]) <= 96 and bool(cell["why"]) >= (cell["status"] == "conditional")
+        assert ("until" in cell) <= (cell["status"] == "unknown")
+        assert date.fromisoformat(SOURCES[cell["source"]]["read"]) <= date.today()
+
+
+def test_every_regulation_and_product_is_in_the_table() -> None:
+    assert list(REGULATIONS) == choices("regulations")
+    everything = record({"channels": "omnichannel", "level": "4", "regulations": ["gdpr"], "recording": True})
+    assert set(Computed(everything)["used_products"]) <= PRODUCTS.keys()
+    speech = [
+        *(f"stt_{name}" for name in choices("stt_provider")),
+        *(f"tts_{name}" for name in choices("tts_provider")),
+    ]
+    assert set(speech) <= PRODUCTS.keys()
