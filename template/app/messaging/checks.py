@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import phonenumbers
+
 from app.messaging.inbox import bare
 from app.orchestrator.checks import configuration
 from kit.doctor.check import Context, check, list_records, masked, safe_url
@@ -80,6 +82,37 @@ async def number_has_no_webhook(context: Context) -> AsyncIterator[str]:
         if each.sms_application_sid or each.sms_url:
             where = "a TwiML application" if each.sms_application_sid else safe_url(each.sms_url)
             yield f"Texts to {masked(each.phone_number)} go to {where} too: customers get two answers."
+
+
+@check(
+    "MSG005",
+    hint="Register it in the Console: Trust Hub, Registrations.",
+    docs="https://www.twilio.com/docs/api/errors/30034",
+    live=True,
+    requires=("MSG003",),
+)
+async def number_registered(context: Context) -> AsyncIterator[str]:
+    """A number in the US may send messages: A2P 10DLC campaign, or verification of a toll-free number."""
+    (number, *_) = await context.cached(numbers)
+    parsed = phonenumbers.parse(number.phone_number)
+    messaging = context.account.messaging.v1
+    if phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.TOLL_FREE:
+        found = await list_records(messaging.tollfree_verifications, tollfree_phone_number_sid=number.sid)
+        if not any(each.status == "TWILIO_APPROVED" for each in found):
+            yield f"Carriers block the messages of {masked(number.phone_number)} (30032): toll-free, not verified."
+    elif phonenumbers.region_code_for_number(parsed) in ("US", "PR"):
+        campaigns = await campaigns_of(messaging, number.sid)
+        if "VERIFIED" not in campaigns:
+            state = f"its campaign is {campaigns[0]}" if campaigns else "it belongs to no A2P 10DLC campaign"
+            yield f"US carriers block the messages of {masked(number.phone_number)} (30034): {state}."
+
+
+async def campaigns_of(messaging: Any, number_sid: str) -> list[str]:
+    """The states of the A2P campaigns that a number belongs to, by its Messaging Service."""
+    for service in await list_records(messaging.services):
+        if number_sid in [each.sid for each in await list_records(service.phone_numbers)]:
+            return [each.campaign_status for each in await list_records(service.us_app_to_person)]
+    return []
 
 
 async def numbers(context: Context) -> list[Any]:

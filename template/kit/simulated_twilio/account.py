@@ -15,6 +15,7 @@ from kit.simulated_twilio.intelligence import Intelligence
 from kit.simulated_twilio.intelligence_configurations import IntelligenceConfigurations
 from kit.simulated_twilio.memory import Memory
 from kit.simulated_twilio.memory_stores import MemoryStores
+from kit.simulated_twilio.messaging_services import MessagingServices
 from kit.simulated_twilio.numbers import Numbers, Regions
 from kit.simulated_twilio.product import Clock, Fault, Product, Transport, keys
 from kit.simulated_twilio.taskrouter import TaskRouter
@@ -32,6 +33,7 @@ class SimulatedAccount:
         self.clock = clock = Clock(pace)
         self.numbers = Numbers(clock)
         self.regions = Regions(clock)
+        self.messaging_services = MessagingServices(clock)
         self.memory_stores = MemoryStores(clock)
         self.conversation_configurations = ConversationConfigurations(clock)
         self.intelligence_configurations = IntelligenceConfigurations(clock)

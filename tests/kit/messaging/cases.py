@@ -75,3 +75,56 @@ def a_webhook_of_the_number(project: HealthyProject) -> None:
 @fails("MSG004")
 def an_application_of_the_number(project: HealthyProject) -> None:
     number(project)["sms_application_sid"] = "AP" + "2" * 32
+
+
+def registration(project: HealthyProject) -> Any:
+    return project.simulated.messaging_services
+
+
+def becomes(project: HealthyProject, phone_number: str) -> str:
+    """Give the project another number. Returns its SID."""
+    known = number(project)
+    known["phone_number"] = phone_number
+    project.patch.setenv("TWILIO_PHONE_NUMBER", phone_number)
+    rule = {"from": "*", "to": phone_number}
+    configuration(project)["channelSettings"]["SMS"] = {"captureRules": [rule]}
+    return str(known["sid"])
+
+
+@fails("MSG005")
+def a_number_of_no_campaign(project: HealthyProject) -> None:
+    services = registration(project)
+    services.numbers = {service: [] for service in services.records}
+
+
+@fails("MSG005")
+def a_campaign_that_is_not_approved(project: HealthyProject) -> None:
+    for campaigns in registration(project).campaigns.values():
+        campaigns[0]["campaign_status"] = "FAILED"
+
+
+@passes("MSG005")
+def a_campaign_of_another_service(project: HealthyProject) -> None:
+    services = registration(project)
+    services.records = dict(reversed([(services.add("PN" + "9" * 32, "FAILED"), {}), *services.records.items()]))
+    for sid, record in services.records.items():
+        record["sid"] = sid
+
+
+@fails("MSG005")
+def a_toll_free_number_that_is_not_verified(project: HealthyProject) -> None:
+    sid = becomes(project, "+18005550100")
+    pending = {"tollfree_phone_number_sid": sid, "status": "PENDING_REVIEW"}
+    registration(project).verifications = [pending, {"tollfree_phone_number_sid": "PN0", "status": "TWILIO_APPROVED"}]
+
+
+@passes("MSG005")
+def a_toll_free_number_that_is_verified(project: HealthyProject) -> None:
+    sid = becomes(project, "+18005550100")
+    registration(project).verifications = [{"tollfree_phone_number_sid": sid, "status": "TWILIO_APPROVED"}]
+
+
+@passes("MSG005")
+def a_number_of_another_country(project: HealthyProject) -> None:
+    becomes(project, "+447400123456")
+    a_number_of_no_campaign(project)
