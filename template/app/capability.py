@@ -120,6 +120,14 @@ class RelayAttributes(Protocol):
 
 
 @runtime_checkable
+class AnswersCall(Protocol):
+    """A capability that speaks to the caller of a new call before the agent does."""
+
+    async def answer_call(self, form: Mapping[str, str]) -> str | None:
+        """TwiML that leads to `Voice.connect_twiml`, or None. `form` is Twilio's. Limit: `Timeouts.hook`."""
+
+
+@runtime_checkable
 class HandlesHandoff(Protocol):
     """A capability that continues the call after the agent has ended its part."""
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 
 from app import config
 from app.brain import Brain
-from app.capability import Capability, RelayAttributes, Services
-from app.channel import Channel
+from app.capability import AnswersCall, Capability, RelayAttributes, Services, run_hooks
+from app.channel import Channel, signed_body
 from app.connection import Connection
 from app.session import Session
 from app.settings import Settings
 from app.voice.calls import CallRefused, Calls
-from app.voice.connect_action import on_unhandled_error
+from app.voice.connect_action import on_session_ended, on_unhandled_error
 from app.voice.phrases import phrases
 
 PROVIDERS = {"transcription_provider": config.TRANSCRIPTION_PROVIDER, "tts_provider": config.TTS_PROVIDER}
@@ -64,11 +64,33 @@ class Voice(Channel):
 
     def connect(self, app: FastAPI) -> None:
         app.add_exception_handler(Exception, on_unhandled_error)
-        self.add_routes(app)
+        signed_form = signed_body(self.services.settings)
+
+        @app.post("/twiml")
+        async def twiml(request: Request) -> Response:
+            return Response(await self.answer_call(await signed_form(request)), media_type="application/xml")
+
+        @app.post("/connect-action")
+        async def connect_action(request: Request) -> Response:
+            form = await signed_form(request)
+            twiml = await on_session_ended(form, self.calls, lambda: self.connect_twiml(form, phrases.RECONNECTED))
+            return Response(twiml, media_type="application/xml")
+
+        self.add_websocket(app)
 
     @abstractmethod
-    def add_routes(self, app: FastAPI) -> None:
-        """`/twiml`, `/connect-action` and the WebSocket `/ws`."""
+    def add_websocket(self, app: FastAPI) -> None:
+        """Add the WebSocket `/ws`."""
+
+    @abstractmethod
+    async def connect_twiml(self, form: Mapping[str, str], greeting: str | None = None) -> str:
+        """TwiML that connects the call of `form` to ConversationRelay. None is the greeting of the project."""
+
+    async def answer_call(self, form: Mapping[str, str]) -> str:
+        """TwiML of the first capability that speaks before the agent, or else the agent's."""
+        capable = [capability for capability in self.services.capabilities if isinstance(capability, AnswersCall)]
+        answers = await run_hooks(capable, AnswersCall.answer_call, form, timeout=self.services.timeouts.hook)
+        return next(filter(None, answers), None) or await self.connect_twiml(form)
 
     @property
     def active(self) -> int:

@@ -1,14 +1,14 @@
-"""The routes of Twilio. Each validates the signature against PUBLIC_URL, not against headers of a proxy."""
+"""The WebSocket of Twilio. Its signature is validated against PUBLIC_URL, not against headers of a proxy."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import FastAPI, WebSocket
 from twilio.request_validator import RequestValidator
 
-from app.channel import signed_body
 from app.voice import Voice, websocket_url
-from app.voice.connect_action import on_session_ended
 from app.voice.phrases import phrases
 from app.voice.relay.connection import RelayConnection
 from app.voice.relay.twiml import connect_twiml
@@ -19,26 +19,9 @@ log = structlog.get_logger()
 class RelayVoice(Voice):
     """Our own WebSocket server for ConversationRelay."""
 
-    def add_routes(self, app: FastAPI) -> None:
-        settings, capabilities = self.services.settings, self.services.capabilities
+    def add_websocket(self, app: FastAPI) -> None:
+        settings = self.services.settings
         validator = RequestValidator(settings.auth_token.get_secret_value())
-        signed_form = signed_body(settings)
-
-        @app.post("/twiml")
-        async def twiml(request: Request) -> Response:
-            token = self.calls.token((await signed_form(request)).get("CallSid", ""))
-            twiml = connect_twiml(settings, phrases.GREETING, capabilities, token)
-            return Response(twiml, media_type="application/xml")
-
-        @app.post("/connect-action")
-        async def connect_action(request: Request) -> Response:
-            form = await signed_form(request)
-
-            async def reconnect() -> str:
-                return connect_twiml(settings, phrases.RECONNECTED, capabilities, self.calls.token(form["CallSid"]))
-
-            twiml = await on_session_ended(form, self.calls, reconnect)
-            return Response(twiml, media_type="application/xml")
 
         @app.websocket("/ws")
         async def websocket(websocket: WebSocket) -> None:
@@ -50,3 +33,7 @@ class RelayVoice(Voice):
                 return
             await websocket.accept()
             await RelayConnection(websocket, self.calls, settings.account_sid).serve()
+
+    async def connect_twiml(self, form: Mapping[str, str], greeting: str | None = None) -> str:
+        token, capabilities = self.calls.token(form.get("CallSid", "")), self.services.capabilities
+        return connect_twiml(self.services.settings, greeting or phrases.GREETING, capabilities, token)

@@ -8,40 +8,35 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from contextvars import ContextVar
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tac import TAC, TACConfig
-from tac.channels.voice import LanguageConfig, TwiMLRequest, VoiceChannel, VoiceTwiMLOptionsConversationRelay
+from tac.channels.voice import LanguageConfig, VoiceChannel, VoiceTwiMLOptionsConversationRelay
 from tac.channels.websocket_protocol import WebSocketDisconnectError, WebSocketProtocol
 from tac.models.handoff import PendingHandoffData
 from tac.models.session import ConversationSession
 from tac.server import TACFastAPIServer, TACServerConfig
 
 from app.capability import Capability
-from app.channel import signed_body
 from app.connection import parties
 from app.history import clean
 from app.settings import Settings
 from app.voice import LANGUAGES, PhoneConnection, Voice, call_token, relay_attributes
 from app.voice.calls import CallRefused, Calls
-from app.voice.connect_action import on_session_ended
 from app.voice.phrases import phrases
 
 log = structlog.get_logger()
 
-_reconnecting: ContextVar[bool] = ContextVar("reconnecting", default=False)  # set while TwiML is built
-
 
 class TacVoice(Voice):
-    """TAC's `/twiml` and `/ws` on the app, and our own `<Connect action>`: TAC's route returns an empty body."""
+    """TAC's `/ws` on the app, and its TwiML. The other routes are our own: TAC's action route returns an empty body."""
 
-    def add_routes(self, app: FastAPI) -> None:
+    def add_websocket(self, app: FastAPI) -> None:
         os.environ.setdefault("TAC_ANALYTICS_DISABLED", "true")  # TAC reports to Segment unless this is exactly "true"
-        settings, capabilities = self.services.settings, self.services.capabilities
+        settings = self.services.settings
         tac = TAC(
             TACConfig(
                 account_sid=settings.account_sid,
@@ -55,35 +50,21 @@ class TacVoice(Voice):
         )
         logging.getLogger("tac").handlers.clear()  # TAC's own handler bypasses the redaction
         logging.getLogger("tac").propagate = True
-        channel = TacChannel(tac, self.calls)
-        tac.on_message_ready(channel.answer)
-
-        async def options(request: TwiMLRequest) -> VoiceTwiMLOptionsConversationRelay:
-            greeting = phrases.RECONNECTED if _reconnecting.get() else phrases.GREETING
-            return twiml_options(settings, greeting, capabilities, self.calls.token(request.call_sid or ""))
-
-        channel.on_inbound_call_twiml(options)
-        before, signed_form = list(app.routes), signed_body(settings)
-        TACFastAPIServer(tac, channel, config=TACServerConfig(), app=app)
+        self.channel = TacChannel(tac, self.calls)
+        tac.on_message_ready(self.channel.answer)
+        before = list(app.routes)
+        TACFastAPIServer(tac, self.channel, config=TACServerConfig(), app=app)
         added: list[Any] = [route for route in app.routes if route not in before]
         for route in added:
-            if route.path not in ("/twiml", "/ws"):
-                app.router.routes.remove(route)  # no request of this project uses it
-            for depends in getattr(route, "dependencies", ()):  # TAC checks the last of several values of a field only
-                app.dependency_overrides[depends.dependency] = signed_form
+            if route.path != "/ws":
+                app.router.routes.remove(route)  # our own have these addresses, or no request of this project uses it
         app.add_middleware(ForwardedHeaders, public_url=settings.public_url)
         app.add_exception_handler(WebSocketDisconnect, ignore_rejected_handshake)
 
-        @app.post("/connect-action")
-        async def connect_action(request: Request) -> Response:
-            form = await signed_form(request)
-
-            async def reconnect() -> str:
-                _reconnecting.set(True)
-                return await channel.handle_incoming_call(TwiMLRequest.from_form(form))
-
-            twiml = await on_session_ended(form, self.calls, reconnect)
-            return Response(twiml, media_type="application/xml")
+    async def connect_twiml(self, form: Mapping[str, str], greeting: str | None = None) -> str:
+        token, capabilities = self.calls.token(form.get("CallSid", "")), self.services.capabilities
+        options = twiml_options(self.services.settings, greeting or phrases.GREETING, capabilities, token)
+        return await self.channel.handle_incoming_call(host_twiml_options=options)
 
 
 def twiml_options(
@@ -99,7 +80,7 @@ def twiml_options(
 
 
 class TacChannel(VoiceChannel):
-    """TAC's voice channel, with a TacConnection between TAC and each WebSocket. TACFastAPIServer adds `/twiml`, `/ws`.
+    """TAC's voice channel, with a TacConnection between TAC and each WebSocket. TACFastAPIServer adds `/ws`.
 
     setup      TacConnection starts the session, then passes the frame on to TAC
     prompt     TAC cancels the turn before and calls `answer`: `send_response` sends the tokens, then `last: true`
