@@ -10,6 +10,7 @@ from typing import Any
 
 import dotenv
 import pytest
+from jinja2 import Environment, FileSystemLoader
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import infer_model, known_model_names
 
@@ -24,6 +25,15 @@ def test_the_tables_hold_what_is_offered() -> None:
     assert set(PROVIDERS) == set(choices("model_provider")) == set(choices("fallback_provider")) - {"none"}
     assert {stt for row in LANGUAGES.values() for stt in row["stt"]} == set(choices("stt_provider"))
     assert {tts for row in LANGUAGES.values() for tts in row["tts"]} == set(choices("tts_provider"))
+
+
+@pytest.mark.parametrize("code", [*LANGUAGES, "multi"])
+def test_the_first_words_say_that_an_ai_speaks_or_writes(code: str) -> None:
+    """In its own words in each language; `multi` begins in English."""
+    words = Environment(loader=FileSystemLoader(ROOT)).get_template("includes/words.jinja")
+    spoken, english = (words.make_module({"language_list": [each]}).spoken for each in (code, "en-US"))  # type: ignore[attr-defined]
+    assert spoken["ai"] in spoken["greeting"]
+    assert (spoken["ai"] == english["ai"]) == (code in ("en-US", "multi"))
 
 
 @every_provider

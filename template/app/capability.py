@@ -128,11 +128,33 @@ class AnswersCall(Protocol):
 
 
 @runtime_checkable
+class AddsWords(Protocol):
+    """A capability that adds to the first words of the agent, or to the last."""
+
+    def add_words(self, text: str, last: bool) -> str:
+        """`text` with the additions. After the `last` words Twilio hangs up."""
+
+
+@runtime_checkable
+class FollowsSpeech(Protocol):
+    """A capability that learns what a caller has heard of the agent's words."""
+
+    async def on_heard(self, session: Session, text: str, interrupted: bool) -> None:
+        """`text` was heard, and if `interrupted`, not the words after it. Limit: `Timeouts.hook`."""
+
+
+@runtime_checkable
 class HandlesHandoff(Protocol):
     """A capability that continues the call after the agent has ended its part."""
 
     async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
         """TwiML for the caller after the agent ended with `handoff`, or None. Limit: `Timeouts.hook`."""
+
+
+def with_added_words(text: str, capabilities: Sequence[Any], last: bool = False) -> str:
+    for capability in capabilities:
+        text = capability.add_words(text, last) if isinstance(capability, AddsWords) else text
+    return text
 
 
 async def run_hooks(

@@ -33,7 +33,7 @@ class Connection:
     instructions = ""  # added to the model's instructions
     turn_is_open = False  # tokens of a turn are being sent
 
-    async def say(self, text: str) -> None:
+    async def say(self, text: str, interruptible: bool = True) -> None:
         """Say `text` at once, between the agent's turns or after the tokens that are being sent."""
         raise NotSupported("say")
 

@@ -116,10 +116,10 @@ class Session:
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, State(value) if name == "state" and not isinstance(value, State) else value)
 
-    async def say(self, text: str) -> None:
+    async def say(self, text: str, interruptible: bool = True) -> None:
         """Say `text` at once, and keep it in the history."""
         text = clean(text)
-        await self.connection.say(text)
+        await self.connection.say(text, interruptible)
         said = ModelResponse([TextPart(text)])
         if self.turn and not self.turn.complete:
             self.turn.interjections.append(said)

@@ -18,11 +18,15 @@ from kit.tool_calls import ToolCall
 
 @dataclass
 class Reply:
-    """A reply. `first` is the latency of its first word in milliseconds; None for a step that expects no reply."""
+    """A reply. `first` is the latency of its first word in milliseconds; None for a step that expects no reply.
+
+    `introduction` is what the agent's first message in a text conversation begins with.
+    """
 
     text: str = ""
     first: float | None = None
     calls: list[ToolCall] = field(default_factory=list)
+    introduction: str = ""
 
     @property
     def tools(self) -> list[str]:

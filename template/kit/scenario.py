@@ -107,7 +107,7 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
 
 def check_reply(expect: Expect, reply: Reply, session: Session, phrases: AgentModule) -> list[str]:
     """One sentence for each expectation that the reply does not meet."""
-    text, history = reply.text, history_text(session)
+    text, history = f"{reply.introduction}\n{reply.text}".strip(), history_text(session)
     failures = [f"{each!r} is missing in {text!r}" for each in expect.contains if each.lower() not in text.lower()]
     failures += [f"{each!r} must not be in {text!r}" for each in expect.absent if each.lower() in text.lower()]
     failures += [f"the history lacks {each!r}" for each in expect.remembers if each.lower() not in history]

@@ -35,7 +35,7 @@ class RecordedConnection(Connection):
         self.languages: list[str] = []
         self.handoff: Mapping[str, Any] | None = None
 
-    async def say(self, text: str) -> None:
+    async def say(self, text: str, interruptible: bool = True) -> None:
         self.said.append(text)
 
     async def update_state(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:

@@ -104,7 +104,7 @@ async def answers(customer: Texter, terminal: Terminal) -> None:
     began, tasks = time.monotonic(), len(customer.account.flex.interactions)
     await customer.wait_for_app()
     took = f"{1000 * (time.monotonic() - began):.0f} ms"
-    for text in (unread := customer.unread()):
+    for text in (unread := customer.unread(whole=True)):
         terminal.agent(text, took)
     for made in list(customer.account.flex.interactions.values())[tasks:]:
         task = json.loads(made["routing"]["properties"]["attributes"])

@@ -51,7 +51,7 @@ class TextDriver(Driver):
             if given.direction == "outbound":
                 await party.is_written_to(FIRST_MESSAGE)
             yield driver
-        driver.remarks = " ".join([driver.remarks, *party.unread()])
+        driver.remarks = " ".join([driver.remarks, *party.unread(whole=True)])
 
     async def takes(self, step: Step) -> Reply:
         if step.caller is not None:
@@ -61,7 +61,7 @@ class TextDriver(Driver):
         elif step.twilio:
             await self.party.account.simulate(self.party, step.twilio)
         await self.party.wait_for_app()
-        between = " ".join(self.party.unread())
+        between = " ".join(self.party.unread(whole=True))
         self.remarks = f"{self.remarks} {between}".strip()
         return Reply(between)
 
@@ -76,16 +76,17 @@ class TextDriver(Driver):
         before = await self._exchange()
         began = time.monotonic()
         await self.party.posts(self.party.writes(text))
-        first = await self.party.reads()
+        first = await self.party.reads(whole=True)
         took = 1000 * (time.monotonic() - began)
         await self.party.wait_for_app()
-        answer = "\n".join([first, *self.party.unread()])
+        introduction, answer = self.party.split("\n".join([first, *self.party.unread(whole=True)]))
         exchange = await self._exchange()
         reply = Reply(answer, took, calls_in(exchange[len(before) if exchange[:1] == before[:1] else 0 :]))
+        reply.introduction = introduction
         if self.terminal:
             tools = f", tools: {', '.join(reply.tools)}" if reply.tools else ""
             self.terminal.line("customer", text, style="cyan")
-            self.terminal.agent(answer, f"{took:.0f} ms{tools}")
+            self.terminal.agent(f"{introduction} {answer}".strip(), f"{took:.0f} ms{tools}")
         return reply
 
     async def _exchange(self) -> list[m.ModelMessage]:

@@ -69,8 +69,8 @@ class Texter(WebhookSender):
         await self.posts(webhook("COMMUNICATION_CREATED", message))
         await self.wait_for_app()
 
-    async def reads(self) -> str:
-        """Wait for the next reply and return it."""
+    async def reads(self, whole: bool = False) -> str:
+        """Wait for the next reply and return it: `whole`, or without the agent's introduction."""
         try:
             async with asyncio.timeout(REPLY_TIMEOUT):
                 while len(self.account.conversations.sent) <= self._read:
@@ -80,13 +80,22 @@ class Texter(WebhookSender):
         except TimeoutError:
             raise defaults.Problem(f"no answer (waited {REPLY_TIMEOUT:.0f} s)") from None
         self._read += 1
-        return str(self.account.conversations.sent[self._read - 1]["content"]["text"])
+        text = str(self.account.conversations.sent[self._read - 1]["content"]["text"])
+        return text if whole else self.split(text)[1]
 
-    def unread(self) -> list[str]:
+    def unread(self, whole: bool = False) -> list[str]:
         """The replies that `reads` has not returned."""
         found = self.account.conversations.sent[self._read :]
         self._read += len(found)
-        return [message["content"]["text"] for message in found]
+        texts = [message["content"]["text"] for message in found]
+        return texts if whole else [self.split(text)[1] for text in texts]
+
+    def split(self, text: str) -> tuple[str, str]:
+        """The introduction with which the agent's first message begins, or "", and the rest of the message."""
+        introduction = str(self.messaging.outbox.introduction)
+        if not text.startswith(f"{introduction}\n"):
+            return "", text
+        return introduction, text.removeprefix(f"{introduction}\n")
 
     # --- Twilio ------------------------------------------------------------------------------------------
 

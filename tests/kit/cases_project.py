@@ -30,6 +30,18 @@ def pretend(project: HealthyProject, package: str, version: str | None) -> None:
     project.patch.setattr("kit.doctor.project.metadata.version", known)
 
 
+@fails("PRJ017")
+def an_agent_that_does_not_say_what_it_is(project: HealthyProject) -> None:
+    name = "GREETING" if SENTENCES.__name__ == "agent.phrases" else "INTRODUCTION"
+    project.patch.setattr(SENTENCES, name, "Hello, this is Laila. I can email you.")
+
+
+@passes("PRJ017")
+def an_agent_that_says_it_in_words_of_its_own(project: HealthyProject) -> None:
+    name = "GREETING" if SENTENCES.__name__ == "agent.phrases" else "INTRODUCTION"
+    project.patch.setattr(SENTENCES, name, "お電話ありがとうございます。AIが承ります。")
+
+
 @fails("PRJ001")
 def another_folder(project: HealthyProject) -> None:
     (project.root / ANSWERS_FILE).unlink()

@@ -18,7 +18,7 @@ from pydantic_ai.messages import ModelResponse, TextPart
 
 from app import config
 from app.brain import Brain
-from app.capability import Background, Capability, Services, attach, run_hooks
+from app.capability import Background, Capability, Services, attach, run_hooks, with_added_words
 from app.channel import Channel, signed_body
 from app.connection import Connection, NotSupported
 from app.messaging.inbox import Change, Inbox, Message, bare
@@ -95,6 +95,7 @@ class Messaging(Channel):
         self.now = services.now
         self.outbox = outbox
         self.opt_outs = outbox.opt_outs
+        outbox.introduction = with_added_words(outbox.introduction, services.capabilities)
         self.inbox = Inbox(services.store, settings.text_pause)
         self.counts: Counter[str] = Counter()
         self._body = signed_body(settings)
@@ -274,7 +275,7 @@ class Messaging(Channel):
     async def write(self, conversation_id: str, text: str) -> None:
         """Send `text` after the turn in progress. Raises NotSupported when the conversation has ended."""
         async with self._between_turns(conversation_id, "say") as session:
-            await self.outbox.send(await self.outbox.route_of(session), text)
+            await self.outbox.say(session, await self.outbox.route_of(session), text)
             session.history.append(ModelResponse([TextPart(text)]))
 
     async def update_state(

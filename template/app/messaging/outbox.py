@@ -72,6 +72,7 @@ class Outbox:
         self.api = twilio.conversations.v2
         self.addresses = addresses
         self.opt_outs = opt_outs
+        self.introduction: str = texts.INTRODUCTION
 
     async def participants(self, conversation_id: str) -> Participants:
         return Participants(await attempt("participants", lambda: list_all(self.api.participants(conversation_id))))
@@ -139,6 +140,11 @@ class Outbox:
             participant.profile_id = updated.profile_id or profile
         except (TwilioRestException, httpx2.TransportError) as error:
             log.warning("text.role_kept", conversation=conversation_id, status=getattr(error, "status", None))
+
+    async def say(self, session: Session, route: Route, text: str) -> None:
+        """Send `text`. The agent's first message introduces it; until then the session has no greeting."""
+        await self.send(route, text if session.greeting else f"{self.introduction}\n{text}".strip())
+        session.greeting = session.greeting or self.introduction
 
     async def send(self, route: Route, text: str) -> None:
         """Send `text`, split into messages of at most LIMIT characters. Raises OptedOut."""
@@ -211,8 +217,8 @@ class TextConnection(Connection):
         self.session = session
         self.appended_text = ""  # follows the model's text in the same message
 
-    async def say(self, text: str) -> None:
-        await self.outbox.send(self.route, text)
+    async def say(self, text: str, interruptible: bool = True) -> None:
+        await self.outbox.say(self.session, self.route, text)
 
     async def append_to_turn(self, text: str) -> None:
         self.appended_text += text
@@ -237,7 +243,7 @@ class BetweenTurns(Connection):
         self.write = write
         self.update = update
 
-    async def say(self, text: str) -> None:
+    async def say(self, text: str, interruptible: bool = True) -> None:
         await self.write(self.conversation_id, text)
 
     async def update_state(self, state: Mapping[str, Any], guidance: Sequence[str] | None) -> None:

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from app import config
 from app.brain import Brain
-from app.capability import AnswersCall, Capability, RelayAttributes, Services, run_hooks
+from app.capability import AnswersCall, Capability, RelayAttributes, Services, run_hooks, with_added_words
 from app.channel import Channel, signed_body
 from app.connection import Connection
 from app.session import Session
@@ -108,7 +108,7 @@ def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[
         **PROVIDERS,
         "language": config.FIRST_LANGUAGE,
         "voice": config.LANGUAGES[config.FIRST_LANGUAGE],
-        "welcome_greeting": greeting,
+        "welcome_greeting": with_added_words(greeting, capabilities),
         "welcome_greeting_interruptible": "any" if config.GREETING_INTERRUPTIBLE else "none",
         "interruptible": "any",
         # Since May 2025 the default is "none": words that interrupt the agent would not reach it.

@@ -15,7 +15,7 @@ import structlog
 import app.voice.call_token as call_token
 from app import config
 from app.brain import Brain
-from app.capability import Background, Capability, Services, attach, run_hooks
+from app.capability import Background, Capability, FollowsSpeech, Services, attach, run_hooks, with_added_words
 from app.connection import NO_NUMBER, Connection, has_number
 from app.session import ENDED, Ended, Session
 from app.voice.phrases import phrases
@@ -156,7 +156,8 @@ class Calls:
         return session
 
     def _new_session(self, call_sid: str, caller: str, called: str) -> Session:
-        language, now, greeting = config.FIRST_LANGUAGE, self.services.now, phrases.GREETING
+        language, now = config.FIRST_LANGUAGE, self.services.now
+        greeting = with_added_words(phrases.GREETING, self.services.capabilities)
         return Session(call_sid, caller, called, language=language, now=now, greeting=greeting)
 
     def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
@@ -174,6 +175,15 @@ class Calls:
                     yield token
         finally:
             self._saving.start(self._save(session))
+
+    async def on_heard(self, session: Session, text: str, interrupted: bool) -> None:
+        """The caller has heard `text`: words that Twilio has played, or what came before an interruption."""
+        if interrupted:
+            self.brain.interrupted(session, text)
+        following = [capability for capability in self.services.capabilities if isinstance(capability, FollowsSpeech)]
+        await run_hooks(
+            following, FollowsSpeech.on_heard, session, text, interrupted, timeout=self.services.timeouts.hook
+        )
 
     async def mark_dropped(self, session: Session) -> None:
         """Mark the call resumable before its worker, here or elsewhere, notices the disconnect."""

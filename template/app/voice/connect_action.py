@@ -12,7 +12,7 @@ import structlog
 from fastapi import Request, Response
 from twilio.twiml.voice_response import VoiceResponse
 
-from app.capability import HandlesHandoff, run_hooks
+from app.capability import HandlesHandoff, run_hooks, with_added_words
 from app.config import FIRST_LANGUAGE
 from app.connection import parties
 from app.session import Session
@@ -49,7 +49,8 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
     else:
         # Without a shared store another worker may have served the call.
         unknown = Session(call_sid, *parties(form), FIRST_LANGUAGE, calls.services.now)
-        twiml = await handoff_twiml(session or unknown, form.get("HandoffData"), calls) or say(phrases.GOODBYE)
+        goodbye = with_added_words(phrases.GOODBYE, calls.services.capabilities, last=True)
+        twiml = await handoff_twiml(session or unknown, form.get("HandoffData"), calls) or say(goodbye)
     await calls.end(call_sid)
     return twiml
 

@@ -35,6 +35,11 @@ IN_CODE = {
     "tts_provider": "TTS_PROVIDER",
 }
 CONVENTIONAL = ("checks.py", "checks", "resources.py", "commands.py", "fake.py", "scenarios")
+# "AI" in the languages that ConversationRelay speaks, and words near it.
+AI = re.compile(
+    r"(?<![A-Za-z])(?:AI|KI|IA)(?![A-Za-z])|(?i:artifici|künstlich|kunstmatig|sztuczn|automat|virtu|\b(chat|voice)?bots?\b)"
+    "|人工知能|人工智[能慧]|自動|自动|인공지능|자동|एआई|कृत्रिम|स्वचालित"
+)
 # The release of a package that a guard is for.
 GUARD = re.compile(r"Drop when ([\w.-]+) > (\d+(?:\.\d+)*)\s+passes (\S+)")
 
@@ -202,6 +207,22 @@ def tools_have_schemas(context: Context) -> Iterator[str]:
         yield from error.problems
     except Exception:  # another check reports it
         return
+
+
+@check(
+    "PRJ017",
+    hint="Say in the sentence that the message names that an AI speaks or writes. This is not legal advice.",
+    docs="https://artificialintelligenceact.eu/article/50/",
+    requires=("PRJ004",),
+)
+def agent_says_that_it_is_an_ai(context: Context) -> Iterator[str]:
+    """The first words of a conversation say that an AI speaks or writes."""
+    from kit.conventions import drivers
+
+    for driver in drivers().values():
+        for name in {"GREETING", "INTRODUCTION"} & set(dir(driver.phrases)):
+            if not AI.search(str(getattr(driver.phrases, name))):
+                yield f"{name} of {driver.phrases.file} does not say that an AI speaks or writes."
 
 
 def pyproject(folder: Path) -> dict[str, Any]:

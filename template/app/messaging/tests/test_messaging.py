@@ -60,7 +60,8 @@ class HeldModel:
 
 
 def sent(customer: Texter) -> list[str]:
-    return [message["content"]["text"] for message in customer.account.conversations.sent]
+    """The texts of the agent's messages, without its introduction."""
+    return [customer.split(message["content"]["text"])[1] for message in customer.account.conversations.sent]
 
 
 async def stored(customer: Texter) -> Session:
@@ -91,6 +92,20 @@ async def test_a_text_is_answered(reach: Reach) -> None:
     customer = await reach({"hears": "order", "says": "It arrives tomorrow."})
     assert await customer.texts("Where is my order?") == "It arrives tomorrow."
     assert set(customer.statuses) == {200}
+
+
+async def test_the_first_message_says_that_an_ai_writes(reach: Reach) -> None:
+    customer = await reach({"hears": "Hello", "says": "Hello!"}, {"says": "Yes."})
+    customer.account.conversations.refusals = [400]  # a message that was not sent says nothing
+    await customer.posts(customer.writes("Is somebody there?"))
+    await customer.wait_for_app()
+    for text in ("Hello", "Again"):
+        await customer.texts(text)
+    first, *later = [message["content"]["text"] for message in customer.account.conversations.sent]
+    introduction = customer.messaging.outbox.introduction
+    assert texts.INTRODUCTION in introduction and first == f"{introduction}\nHello!"
+    assert later == ["Yes."]
+    assert (await stored(customer)).greeting == introduction
 
 
 async def test_the_model_has_the_earlier_messages(reach: Reach) -> None:
@@ -696,7 +711,8 @@ async def test_a_scenario_can_be_a_text_conversation(tmp_path: Path) -> None:
     expect = "{contains: open, instructions_contain: text message, tools: []}"
     assert await outcome(tmp_path, f"[{{caller: Hello, expect: {expect}}}]") == []
     failures = await outcome(tmp_path, "[{caller: Hello, expect: {contains: closed}}, {silence: 1}]")
-    assert failures == ["turn 1: 'closed' is missing in 'It is open.'"]
+    assert len(failures) == 1 and failures[0].startswith("turn 1: 'closed' is missing in")
+    assert await outcome(tmp_path, "[{caller: Hello, expect: {phrase: INTRODUCTION}}]") == []
 
 
 @pytest.mark.parametrize("step", ["answer: true", "dtmf: 12#", "drop: true", "hangup: true", "interrupt_after: open"])

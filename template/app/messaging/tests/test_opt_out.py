@@ -128,7 +128,7 @@ class Model:
 
 
 def sent(customer: Texter) -> list[str]:
-    return [message["content"]["text"] for message in customer.account.conversations.sent]
+    return [customer.split(message["content"]["text"])[1] for message in customer.account.conversations.sent]
 
 
 async def writes(customer: Texter, *texts: str) -> None:

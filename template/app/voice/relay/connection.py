@@ -73,8 +73,10 @@ class RelayConnection(PhoneConnection):
             await self.press(frame.digit)
         elif isinstance(frame, frames.Interrupt):
             await self.stop_tasks(self.turn)  # keys that were pressed before still count
-            self.calls.brain.interrupted(self.session, frame.utterance_until_interrupt)
+            await self.calls.on_heard(self.session, frame.utterance_until_interrupt, True)
             await self.reconsider_end()
+        elif isinstance(frame, frames.Info) and frame.name == "tokensPlayed":
+            await self.calls.on_heard(self.session, str(frame.value), False)
         elif isinstance(frame, frames.Error):
             reason = frame.description.partition("{")[0]  # the rest quotes the agent
             log.error("twilio.error", call=self.session.id, description=reason)
@@ -145,8 +147,9 @@ class RelayConnection(PhoneConnection):
         except (WebSocketDisconnect, RuntimeError):
             self.open = False
 
-    async def say(self, text: str) -> None:
-        await self.send(frames.Text(token=text, last=not self.turn_is_open))
+    async def say(self, text: str, interruptible: bool = True) -> None:
+        frame = frames.Text(token=text, last=not self.turn_is_open)
+        await self.send(frame if interruptible else frame.model_copy(update={"interruptible": False}))
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         assert self.session

@@ -52,6 +52,14 @@ class Interrupt(Received):
     duration_until_interrupt_ms: int = 0
 
 
+class Info(Received):
+    """An event that TwiML has subscribed to. The value of `tokensPlayed` is the text of one of our frames."""
+
+    type: Literal["info"]
+    name: str = ""
+    value: Any = None
+
+
 class Error(Received):
     type: Literal["error"]
     description: str = ""
@@ -63,9 +71,9 @@ class Other(Received):
     type: str
 
 
-Frame = Setup | Prompt | Dtmf | Interrupt | Error | Other
+Frame = Setup | Prompt | Dtmf | Interrupt | Info | Error | Other
 _known: TypeAdapter[Frame] = TypeAdapter(
-    Annotated[Setup | Prompt | Dtmf | Interrupt | Error, Field(discriminator="type")]
+    Annotated[Setup | Prompt | Dtmf | Interrupt | Info | Error, Field(discriminator="type")]
 )
 
 

@@ -157,13 +157,16 @@ class TacConnection(PhoneConnection):
                 case {"type": "setup", "callSid": str(call_sid)} if self.session is None:
                     await self.begin(call_sid, frame)
                     return {"type": "setup", "callSid": call_sid}
+                case {"type": "info", "name": "tokensPlayed", "value": str(text)} if self.session:
+                    await self.channel.calls.on_heard(self.session, text, False)
                 case {"type": "setup"} | {"type": "prompt", "last": False} | {"type": "dtmf"} | {"type": "info"}:
                     continue
                 case {"type": "prompt", "voicePrompt": str(text)} if self.session:
                     self.turn_is_open = True
                     return {"type": "prompt", "voicePrompt": text}
                 case {"type": "interrupt"} if self.session:
-                    self.channel.calls.brain.interrupted(self.session, str(frame.get("utteranceUntilInterrupt") or ""))
+                    heard = str(frame.get("utteranceUntilInterrupt") or "")
+                    await self.channel.calls.on_heard(self.session, heard, True)
                     return {"type": "interrupt"}
                 case {"type": "error", "description": str(text)}:
                     log.error("twilio.error", description=text.partition("{")[0])  # the rest quotes the agent
@@ -203,8 +206,10 @@ class TacConnection(PhoneConnection):
         except (WebSocketDisconnectError, RuntimeError):
             self.open = False
 
-    async def say(self, text: str) -> None:
-        await self.websocket.send_text(json.dumps({"type": "text", "token": text, "last": not self.turn_is_open}))
+    async def say(self, text: str, interruptible: bool = True) -> None:
+        limits = {} if interruptible else {"interruptible": False}
+        frame = {"type": "text", "token": text, "last": not self.turn_is_open, **limits}
+        await self.websocket.send_text(json.dumps(frame))
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         assert self.session

@@ -65,7 +65,10 @@ RECEIVED: dict[str, tuple[dict[str, Any], frames.Frame]] = {
         {"type": "error", "description": "Invalid message received"},
         frames.Error(type="error", description="Invalid message received"),
     ),
-    "information": ({"type": "info", "name": "tokensPlayed", "value": "Hi"}, frames.Other(type="info")),
+    "information": (
+        {"type": "info", "name": "tokensPlayed", "value": "Hi"},
+        frames.Info(type="info", name="tokensPlayed", value="Hi"),
+    ),
     "a new type": ({"type": "newIn2027", "a": [1]}, frames.Other(type="newIn2027")),
 }
 
