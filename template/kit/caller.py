@@ -295,9 +295,16 @@ class Call(WebhookSender):
             self.task, self.workflow = document.queue.attributes, document.queue.workflow
             await self.account.queued(self, document.queue)
             return
+        if document.asks and self.account.keys:
+            more = {"Digits": self.account.keys.pop(0), "CallStatus": "in-progress"}
+            await self.goes_on(await self.fetch(document.asks, **more))
+            return
+        if document.recording:
+            await self.account.recordings.begin(self, document.recording)
         if document.record and self.ended_by is None:
-            recording = f"https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT_SID}/Recordings/RE{uuid4().hex}"
-            more = {"RecordingUrl": recording, "RecordingDuration": "7", "CallStatus": "in-progress"}
+            recording = self.account.recordings.add(self.sid, status="completed", source="RecordVerb")
+            more = {"RecordingUrl": recording["media_url"], "RecordingSid": recording["sid"], "RecordingDuration": "7"}
+            more["CallStatus"] = "in-progress"
             await self.goes_on(await self.fetch(document.record, **more))
             return
         if document.relay is None:
@@ -468,6 +475,7 @@ class Call(WebhookSender):
             await self.hangs_up()
         if self._reader:
             await asyncio.wait([self._reader], timeout=SILENCE_TIMEOUT)
+        await self.account.recordings.end(self)
         await super().aclose()
 
 

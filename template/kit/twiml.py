@@ -1,6 +1,7 @@
 """Read TwiML as Twilio does, but strictly: an unknown attribute, which Twilio ignores, is an error here.
 
-Source: https://www.twilio.com/docs/voice/twiml/connect/conversationrelay, and /enqueue, /leave, /record beside it
+Source: https://www.twilio.com/docs/voice/twiml/connect/conversationrelay, and /enqueue, /gather, /leave, /record,
+/recording beside it
 (read in November 2026).
 """
 
@@ -20,6 +21,7 @@ VOICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 INPUT = re.compile("none|dtmf|speech|any|true|false")
 THRESHOLD = re.compile(r"0\.[3-9]\d*")
 EVENT = "(speaker-events|tokens-played|config-updated)"
+RECORDING_EVENTS = re.compile("(in-progress|completed|absent)( (in-progress|completed|absent))*")
 STT = re.compile("Deepgram|Google")
 TTS = re.compile("ElevenLabs|Google|Amazon")
 
@@ -92,6 +94,26 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
     },
     "Task": {"priority": re.compile(r"\d+"), "timeout": re.compile(r"[1-9]\d*")},
     "Leave": {},
+    "Gather": {
+        "action": URL,
+        "method": re.compile("GET|POST"),
+        "input": re.compile("dtmf"),  # speech is not simulated
+        "numDigits": re.compile(r"[1-9]\d*"),
+        "timeout": re.compile(r"[1-9]\d*"),
+        "finishOnKey": re.compile(r"[0-9*#]?"),
+        "actionOnEmptyResult": BOOL,
+    },
+    "Start": {"action": URL, "method": re.compile("GET|POST")},
+    "Recording": {
+        "name": re.compile(r"\S+"),
+        "channels": re.compile("mono|dual"),
+        "track": re.compile("inbound|outbound|both"),
+        "trim": re.compile("trim-silence|do-not-trim"),
+        "recordingStatusCallback": URL,
+        "recordingStatusCallbackMethod": re.compile("GET|POST"),
+        "recordingStatusCallbackEvent": RECORDING_EVENTS,
+        "recordingConfigurationId": ANY,
+    },
     "Record": {
         "action": URL,
         "method": re.compile("GET|POST"),
@@ -102,19 +124,23 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
         "trim": re.compile("trim-silence|do-not-trim"),
         "recordingStatusCallback": URL,
         "recordingStatusCallbackMethod": re.compile("GET|POST"),
-        "recordingStatusCallbackEvent": re.compile("(in-progress|completed|absent)( (in-progress|completed|absent))*"),
+        "recordingStatusCallbackEvent": RECORDING_EVENTS,
         "transcribe": BOOL,
         "transcribeCallback": URL,
         "recordingConfigurationId": ANY,
     },
 }
 CHILDREN = {
-    "Response": {"Connect", "Say", "Play", "Pause", "Hangup", "Redirect", "Enqueue", "Leave", "Record"},
+    "Response": {
+        *("Connect", "Say", "Play", "Pause", "Hangup", "Redirect", "Enqueue", "Leave", "Record", "Gather", "Start"),
+    },
+    "Gather": {"Say", "Play", "Pause"},
+    "Start": {"Recording"},
     "Connect": {"ConversationRelay"},
     "ConversationRelay": {"Language", "Parameter"},
     "Enqueue": {"Task"},
 }
-REQUIRED = {"ConversationRelay": "url", "Language": "code", "Parameter": "name"}
+REQUIRED = {"ConversationRelay": "url", "Gather": "action", "Language": "code", "Parameter": "name"}
 
 
 class TwimlError(Exception):
@@ -146,14 +172,28 @@ class Queue:
 
 
 @dataclass
+class Recording:
+    """A `<Start><Recording>`, which records the call from there on."""
+
+    callback: str | None
+    events: list[str]
+    channels: str
+
+
+@dataclass
 class Document:
-    """A TwiML document. `said` is the text of <Say>, `record` the action URL of <Record>."""
+    """A TwiML document. `said` is the text of <Say>, `record` the action URL of <Record>.
+
+    `asks` is the action URL of a <Gather>: keys of the caller go there, and without keys the next verb follows.
+    """
 
     verbs: list[str]
     said: str
     relay: Relay | None
     queue: Queue | None = None
     record: str | None = None
+    asks: str | None = None
+    recording: Recording | None = None
 
 
 def read(text: str) -> Document:
@@ -178,9 +218,18 @@ def read(text: str) -> Document:
             languages=[child.attrib["code"] for child in element.findall("Language")],
             parameters={child.attrib["name"]: child.get("value", "") for child in element.findall("Parameter")},
         )
-    said = " ".join(element.text or "" for element in root.findall("Say"))
+    said = " ".join(element.text or "" for element in root.iter("Say"))
     record = next((element.get("action") for element in root.findall("Record")), None)
-    return Document([element.tag for element in root], said, relay, _queue(root.find("Enqueue")), record)
+    asks = next((element.get("action") for element in root.findall("Gather")), None)
+    verbs, queue = [element.tag for element in root], _queue(root.find("Enqueue"))
+    return Document(verbs, said, relay, queue, record, asks, _recording(root.find("Start/Recording")))
+
+
+def _recording(element: ElementTree.Element | None) -> Recording | None:
+    if element is None:
+        return None
+    events = element.get("recordingStatusCallbackEvent", "completed").split()
+    return Recording(element.get("recordingStatusCallback"), events, element.get("channels", "mono"))
 
 
 def _queue(element: ElementTree.Element | None) -> Queue | None:
@@ -217,11 +266,19 @@ def _problems(element: ElementTree.Element) -> list[str]:
         problems.append("<Enqueue> needs the attribute workflowSid to make a task")
     if name == "Task":
         problems += _task(element)
+    if name == "Response":
+        problems += _order([child.tag for child in element])
     for child in element:
         if child.tag in TABLE and child.tag not in CHILDREN.get(name, set()):
             problems.append(f"<{child.tag}> cannot stand in <{name}>")
         problems += _problems(child)
     return problems
+
+
+def _order(verbs: list[str]) -> list[str]:
+    """A verb that takes the call away must come last: the next TwiML is that of its action URL."""
+    late = verbs[verbs.index("Connect") + 1 :] if "Connect" in verbs else []
+    return [f"<{verb}> after <Connect> is never reached" for verb in late]
 
 
 def _task(task: ElementTree.Element) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kit import twiml
-from kit.twiml import Relay, TwimlError
+from kit.twiml import Recording, Relay, TwimlError
 
 
 def connect(attributes: str = "", children: str = "", url: str = "wss://agent.example/ws") -> str:
@@ -47,6 +47,12 @@ WRONG: dict[str, tuple[str, str]] = {
     "multi with another voice": (connect('language="multi" ttsProvider="Amazon"'), "needs ttsProvider=ElevenLabs"),
     "a relay outside Connect": ("<Response><ConversationRelay url='wss://a.example/'/></Response>", "cannot stand in"),
     "speech inside the relay": (connect(children="<Say>Hi</Say>"), "<Say> cannot stand in <ConversationRelay>"),
+    "a recording after the agent": (
+        connect().replace("</Response>", "<Start><Recording/></Start></Response>"),
+        "<Start> after <Connect> is never reached",
+    ),
+    "a recording of its own": ("<Response><Recording/></Response>", "<Recording> cannot stand in <Response>"),
+    "a question without an address": ("<Response><Gather/></Response>", "needs the attribute action"),
     "an unknown verb": ("<Response><Speak>Hi</Speak></Response>", "<Speak> is not a verb"),
     "another root": ("<Answer/>", "<Answer> is not a verb"),
     "a verb as the root": ("<Say>Hello</Say>", "must be <Response>, not <Say>"),
@@ -54,6 +60,16 @@ WRONG: dict[str, tuple[str, str]] = {
     "nothing": ("", "not XML"),
     "half a document": ("<Response><Say>Hi</Say>", "not XML"),
 }
+
+
+def test_a_question_and_a_recording_before_the_agent() -> None:
+    callback = 'recordingStatusCallback="https://a.example/r" recordingStatusCallbackEvent="in-progress absent"'
+    asks = '<Gather action="https://a.example/g" numDigits="1"><Say>May we?</Say></Gather>'
+    start = f'<Say>Thanks.</Say><Start><Recording channels="dual" {callback}/></Start>'
+    document = twiml.read(connect().replace("<Connect", f"{asks}{start}<Connect"))
+    assert document.verbs == ["Gather", "Say", "Start", "Connect"]
+    assert (document.said, document.asks) == ("May we? Thanks.", "https://a.example/g")
+    assert document.recording == Recording("https://a.example/r", ["in-progress", "absent"], "dual")
 
 
 @pytest.mark.parametrize(("text", "reason"), WRONG.values(), ids=WRONG.keys())

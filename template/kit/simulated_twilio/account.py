@@ -18,6 +18,7 @@ from kit.simulated_twilio.memory_stores import MemoryStores
 from kit.simulated_twilio.messaging_services import MessagingServices
 from kit.simulated_twilio.numbers import Numbers, Regions
 from kit.simulated_twilio.product import Clock, Fault, Product, Transport, keys
+from kit.simulated_twilio.recordings import Recordings
 from kit.simulated_twilio.taskrouter import TaskRouter
 from kit.simulated_twilio.taskrouter_workspaces import Workspaces
 
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
 
 class SimulatedAccount:
-    """`pace` divides the delays of Twilio."""
+    """`pace` divides the delays of Twilio. `keys` are what callers press when a `<Gather>` asks: an entry for each."""
 
     def __init__(self, pace: float = 1000.0) -> None:
         self.clock = clock = Clock(pace)
+        self.keys: list[str] = []
         self.numbers = Numbers(clock)
         self.regions = Regions(clock)
         self.messaging_services = MessagingServices(clock)
@@ -41,6 +43,7 @@ class SimulatedAccount:
         self.memory = Memory(clock, stores=self.memory_stores)
         self.conversations = Conversations(clock, memory=self.memory)
         self.intelligence = Intelligence(clock)
+        self.recordings = Recordings(clock)
         self.taskrouter = TaskRouter(clock)
         self.flex = Flex(clock, taskrouter=self.taskrouter)
         products = [product for product in vars(self).values() if isinstance(product, Product)]
