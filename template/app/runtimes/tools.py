@@ -78,7 +78,7 @@ class TurnTool:
             except StillRunning as error:
                 if call_id:
                     self.turn.late[call_id] = asyncio.ensure_future(run_tool_safely(self.name, error.result))
-                raise
+                raise TimeoutError from None
 
         schema: Any = replace(tool_of(self.function).function_schema, function=call, is_async=True)
         return await schema.call(self.validate(arguments), None)  # there is no RunContext: tools have this_session()
