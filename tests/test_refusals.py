@@ -144,14 +144,14 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         for path in ["tac", "aws", "azure"]:
             fragments = [f"path={path} does not go with regulations={name}", "not legal advice", "Take path=manual"]
             yield f"{name} on {path}", bound | {"path": path}, fragments, bound
-        custom = {"level": "custom", "memory": True}
-        for remembering in [{"level": "2"}, {"level": "4"}, custom]:
+        ways: list[Answers] = [{"level": "2"}, {"level": "4"}, {"level": "custom", "memory": True}]
+        for remembering in ways:
             twilios = bound | remembering | {"memory_backend": "twilio"}
             fragment = f"memory_backend=twilio does not go with regulations={name}"
             yield f"{name} with Twilio's memory by {remembering}", twilios, [fragment], bound | remembering
     both = {"regulations": ["hipaa", "pci"]}
     yield "two regulations on tac", both | {"path": "tac"}, ["regulations=hipaa and pci"], both
-    recorded = {"recording": True}
+    recorded: Answers = {"recording": True}
     yield "a recording without a regulation", recorded, ["Set regulations=[gdpr]"], recorded | {"regulations": ["gdpr"]}
     written = recorded | {"regulations": ["gdpr"], "channels": "messaging"}
     yield "a recording without calls", written, ["channels=messaging has none"], written | {"channels": "omnichannel"}
