@@ -9,8 +9,9 @@ from datetime import date
 
 import pytest
 
+from tests import rules
 from tests.questionnaire import CUSTOM, PRODUCTS, QUESTIONS, SOURCES, Answers, barring, choices, defaults, record
-from tests.rules import answered
+from tests.rules import RULES, DroppedError, answered
 from tests.test_render import Computed
 
 REGULATIONS: dict[str, Answers] = QUESTIONS["regulation_table"]["default"]
@@ -22,6 +23,7 @@ LEVELS: list[Answers] = [
         for some in itertools.product([False, True], repeat=3)
     ),
 ]
+CUSTOM_MEMORY: Answers = {"level": "custom", "memory": True}
 
 
 def every(regulations: list[str]) -> Iterator[Answers]:
@@ -52,6 +54,44 @@ def test_the_rules_refuse_what_the_table_does_not_allow_and_nothing_else(regulat
         refused += isinstance(reason, str)
         taken += not isinstance(reason, str)
     assert taken and bool(refused) == bool({"hipaa", "pci"} & set(regulations))
+
+
+BARRING = [rule for rule in RULES if "barred" in rule or "recording" in rule["refuse"]]
+
+
+def updates() -> Iterator[tuple[Answers, Answers]]:
+    """New projects, and projects that take up a regulation or change one answer under one."""
+    for answers in every(["gdpr"]):
+        yield {}, answers | {"regulations": ["hipaa"]}
+        yield {}, answers | {"recording": True}
+        yield {}, answers | {"recording": True, "regulations": []}
+        yield record(answers), {"regulations": ["pci"]}
+    for before in every(["hipaa"]):
+        recorded = record(before | {"path": "manual", "channels": "voice"})
+        if isinstance(answered({}, recorded), dict):
+            for change in [{"path": "tac"}, {"channels": "omnichannel"}, {"level": "4"}, CUSTOM_MEMORY]:
+                yield recorded, change
+
+
+def outcome(recorded: Answers, given: Answers) -> Answers | str:
+    try:
+        return answered(recorded, given)
+    except DroppedError as dropped:
+        return f"dropped: {dropped}"
+
+
+@pytest.mark.parametrize("rule", BARRING, ids=lambda rule: f"{rule['refuse']} {rule.get('kept', '')}")
+def test_without_a_rule_something_passes_or_is_dropped(rule: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [other for other in RULES if other is not rule]
+
+    def without(recorded: Answers, given: Answers) -> Answers | str:
+        with monkeypatch.context() as patch:
+            patch.setattr(rules, "RULES", others)
+            return outcome(recorded, given)
+
+    refused = ((pair, outcome(*pair)) for pair in updates())
+    missing = (without(*pair) for pair, found in refused if isinstance(found, str))
+    assert any(not isinstance(found, str) or found.startswith("dropped") for found in missing)
 
 
 @pytest.mark.parametrize("regulations", SETS, ids="-".join)

@@ -52,7 +52,9 @@ def load(require_model_keys: bool = True) -> Settings:
     try:
         settings = ProjectSettings()
     except ValidationError as errors:
-        problems = [problem(str(error["loc"][0])) for error in errors.errors()]
+        for error in errors.errors():
+            why = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""  # the words of a validator
+            problems += [problem(str(error["loc"][0]), why)] if error["loc"] else why.splitlines()
     if require_model_keys:
         named = {line.split()[0] for line in problems}
         problems += [f"{name} is missing. {fix}" for name, fix in RUNTIME.missing_env().items() if name not in named]
@@ -63,9 +65,9 @@ def load(require_model_keys: bool = True) -> Settings:
     return settings
 
 
-def problem(name: str) -> str:
-    """One line: the variable, its value unless that is a secret, and the fix."""
+def problem(name: str, fix: str = "") -> str:
+    """One line: the variable, its value unless that is a secret, and `fix`, or the description of its field."""
     field = next(field for field in ProjectSettings.model_fields.values() if field.alias == name)
     value = os.environ.get(name)
     wrong = "missing" if not value else "malformed" if "SecretStr" in repr(field.annotation) else repr(value)
-    return f"{name} is {wrong}. {field.description}"
+    return f"{name} is {wrong}. {fix or field.description}"

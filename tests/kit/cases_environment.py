@@ -106,7 +106,7 @@ def another_way_to_ignore_it(project: HealthyProject) -> None:
 
 @fails("ENV009")
 def another_region(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "ie1")
+    project.patch.setenv("TWILIO_REGION", "au1")
 
 
 @passes("ENV009")

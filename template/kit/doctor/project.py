@@ -30,6 +30,7 @@ IN_CODE = {
     "languages": "LANGUAGES",
     "operators": "OPERATORS",
     "partial_prompts": "PARTIAL_PROMPTS",
+    "regulations": "REGULATIONS",
     "routing": "ROUTING",
     "stt_provider": "TRANSCRIPTION_PROVIDER",
     "tts_provider": "TTS_PROVIDER",
