@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ def test_a_failed_expectation_exits_with_1(scenarios: Path) -> None:
     (scenarios / "bad.yml").write_text(BAD)
     result = run("scenario")
     assert result.exit_code == 1
-    assert "FAIL bad" in result.output and "'indeed' is missing in 'No.'" in result.output
+    assert "FAIL bad" in result.output and re.search("'indeed' is missing in '.*No.'", result.output)
     assert "1 of 2 as expected" in result.output
 
 
@@ -108,7 +109,7 @@ def test_results_are_written_as_junit(scenarios: Path, tmp_path: Path) -> None:
 
 def test_watching_shows_the_conversation(scenarios: Path) -> None:
     output = run("scenario", "--watch").output
-    assert "  Hello" in output and "agent  Indeed." in output
+    assert "  Hello" in output and re.search("agent  .*Indeed.", output)
 
 
 def test_the_real_model_is_not_asked_without_its_key(scenarios: Path) -> None:

@@ -14,7 +14,7 @@ from kit import defaults
 from tests.kit.healthy_project import HealthyProject, fails, passes
 
 
-@fails("TWI001", "TWI005")
+@fails("TWI001", "TWI005", "PRJ017")
 def an_empty_greeting(project: HealthyProject) -> None:
     project.patch.setattr(phrases, "GREETING", "   ")
 
