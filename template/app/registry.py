@@ -29,6 +29,7 @@ CAPABILITIES: list[type[Capability]] = [feature for feature in FEATURES if issub
 PARTS: list[type[Any]] = [
     feature for feature in FEATURES if not issubclass(feature, Channel | Capability | Runtime | Store)
 ]
+LOG_FILTERS: list[Any] = [feature.log_filter for feature in FEATURES if hasattr(feature, "log_filter")]
 
 TOOLS = AgentModule("tools", {})
 ProjectSettings = merge_settings(*(feature.settings for feature in FEATURES if hasattr(feature, "settings")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kit.defaults import settings
+from kit.simulated_twilio.api_keys import ApiKeys
 from kit.simulated_twilio.conversation_configurations import ConversationConfigurations
 from kit.simulated_twilio.conversations import Conversations
 from kit.simulated_twilio.flex import Flex
@@ -35,6 +36,7 @@ class SimulatedAccount:
         self.keys: list[str] = []
         self.numbers = Numbers(clock)
         self.regions = Regions(clock)
+        self.api_keys = ApiKeys(clock)
         self.messaging_services = MessagingServices(clock)
         self.memory_stores = MemoryStores(clock)
         self.conversation_configurations = ConversationConfigurations(clock)
@@ -48,6 +50,7 @@ class SimulatedAccount:
         self.flex = Flex(clock, taskrouter=self.taskrouter)
         products = [product for product in vars(self).values() if isinstance(product, Product)]
         self.transport = Transport(products, keys(settings()))
+        self.api_keys.accepted = self.transport.keys
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Set the state of products before a conversation, by the names of the products.
