@@ -54,7 +54,10 @@ class Brain:
         self.commit_turn(session)
         session.ending = False  # a caller who speaks over a goodbye stays
         text = bounded(clean(text))
-        session.turn = Turn(text)  # before the first await, so that the text is kept if the reply is never read
+        for each in self.services.filters:
+            text = each.filter_user_text(session, text)
+        # Before the first await, so that the text is kept if the reply is never read.
+        session.turn = Turn(text, filtered=self.services.filtered)
         return self._stream(session, session.turn)
 
     async def _stream(self, session: Session, turn: Turn) -> AsyncGenerator[str]:
@@ -136,7 +139,10 @@ class Brain:
         for number, turn.earlier in enumerate(views(session.history, last_resort=before > 0)):
             answered, failed, cleaned = False, False, text_cleaner()
             try:
-                async with aclosing(self.runtime.answer(session, turn, instructions, tools)) as stream:
+                tokens_of_model = self.runtime.answer(session, turn, instructions, tools)
+                for each in self.services.filters:
+                    tokens_of_model = each.filter_tokens(tokens_of_model)
+                async with aclosing(tokens_of_model) as stream:
                     async for token in stream:
                         token = cleaned(token)
                         if token.strip() and not answered:
@@ -173,7 +179,7 @@ class Brain:
         now = f"It is {session.now():%A, %d %B %Y, %H:%M} UTC."
         greeting = f"You began with: {session.greeting}" if session.greeting else None
         channel = session.connection.instructions
-        texts = [self.prompt, greeting, channel, *contexts, *session.guidance, now]
+        texts = [self.prompt, greeting, channel, *self.services.filtered([*contexts, *session.guidance]), now]
         return str(clean("\n\n".join(filter(None, texts))))
 
     async def _hooks(self, hook: Callable[..., Any], *args: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, Self, runtime_checkable
@@ -59,6 +59,16 @@ class Services:
 
     def __post_init__(self) -> None:
         self.sessions = SessionStore(self.store, self.now)
+
+    @property
+    def filters(self) -> list[FiltersText]:
+        return [capability for capability in self.capabilities if isinstance(capability, FiltersText)]
+
+    def filtered(self, value: Any) -> Any:
+        """What the capabilities leave of a text or JSON data."""
+        for each in self.filters:
+            value = each.filter_data(value)
+        return value
 
     def parts_of(self, kind: type[Any]) -> list[Any]:
         """The registered parts that are subclasses of `kind`, in order."""
@@ -151,6 +161,20 @@ class HandlesHandoff(Protocol):
         """TwiML for the caller after the agent ended with `handoff`, or None. Limit: `Timeouts.hook`."""
 
 
+@runtime_checkable
+class FiltersText(Protocol):
+    """A capability that takes out of a conversation what nothing may read or keep. Its methods may not raise."""
+
+    def filter_user_text(self, session: Session, text: str) -> str:
+        """The user text of a new turn. `session.history` has the turns before, which may be changed too."""
+
+    def filter_data(self, value: Any) -> Any:
+        """Texts or JSON data of models, tools and capabilities: replies, arguments, results, state, handoff data."""
+
+    def filter_tokens(self, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        """A reply, token by token."""
+
+
 def with_added_words(text: str, capabilities: Sequence[Any], last: bool = False) -> str:
     for capability in capabilities:
         text = capability.add_words(text, last) if isinstance(capability, AddsWords) else text
@@ -179,7 +203,9 @@ async def run_hooks(
 
 
 async def attach(session: Session, services: Services) -> None:
-    """Give a session the actions of the capabilities, and a connection when it has none and a channel can open one."""
+    """Give a session the filter and the actions of the capabilities, and a connection when it has none and a channel
+    can open one."""
+    session.filtered = services.filtered
     if not session.connection.open:
         for channel in services.channels:
             if connection := await channel.connection_to(session):

@@ -50,10 +50,15 @@ def text_cleaner() -> Callable[[str], str]:
     return lambda token: NOT_TEXT.sub("", decode(token.encode("utf-16-le", "surrogatepass")))
 
 
-def clean_json(text: str) -> str:
+def unchanged(value: Any) -> Any:
+    """The filter of a conversation in which no capability filters."""
+    return value
+
+
+def clean_json(text: str, filtered: Callable[[Any], Any] = unchanged) -> str:
     """JSON with clean texts, since parsers refuse all of it for half a surrogate pair. What is no JSON is unchanged."""
     try:
-        return json.dumps(clean(json.loads(text)))
+        return json.dumps(filtered(clean(json.loads(text))))
     except (ValueError, RecursionError):
         return text
 
@@ -105,6 +110,16 @@ def tidy_part(part: Part) -> Part:
 def clean_fields(item: Part, **changes: Any) -> Part:
     names = [field.name for field in fields(item) if field.init and field.name not in changes]  # type: ignore[arg-type]
     return replace(item, **changes, **{name: clean(getattr(item, name)) for name in names})  # type: ignore[type-var]
+
+
+def filtered_message(message: Message, filtered: Callable[[Any], Any]) -> Message:
+    """The message with a filter applied to its texts, and to arguments and results of tools."""
+    parts = []
+    for part in message.parts:
+        given = {name: getattr(part, name) for name in ("content", "args") if hasattr(part, name)}
+        left = {name: filtered(value) for name, value in given.items()}
+        parts.append(part if left == given else replace(part, **left))
+    return message if parts == [*message.parts] else replace(message, parts=parts)  # type: ignore[arg-type]
 
 
 def tool_name(name: str) -> str:

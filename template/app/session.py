@@ -20,7 +20,7 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_core import PydanticSerializationError
 
 from app.connection import Connection
-from app.history import clean, tidy
+from app.history import clean, tidy, unchanged
 from app.store import Store
 from app.turn import Turn
 
@@ -112,13 +112,14 @@ class Session:
     ending: bool = False
     actions: dict[str, Action] = field(default_factory=dict)
     tools: Sequence[Callable[..., Any]] | None = None  # of the capabilities; None until the first turn
+    filtered: Callable[[Any], Any] = unchanged  # takes out of a text or data what may not be kept
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, State(value) if name == "state" and not isinstance(value, State) else value)
 
     async def say(self, text: str, interruptible: bool = True) -> None:
         """Say `text` at once, and keep it in the history."""
-        text = clean(text)
+        text = self.filtered(clean(text))
         await self.connection.say(text, interruptible)
         said = ModelResponse([TextPart(text)])
         if self.turn and not self.turn.complete:
@@ -206,7 +207,7 @@ def key(id: str, generation: int) -> str:
 def dump_session(session: Session) -> dict[str, Any]:
     """The fields of a session that a store keeps, as JSON."""
     kept = {name: getattr(session, name) for name in PERSISTED_FIELDS} | {"parameters": dict(session.parameters)}
-    kept["state"] = dict(session.state)
+    kept |= {"state": session.filtered(dict(session.state)), "guidance": session.filtered(session.guidance)}
     for name in [name for name, value in session.state.items() if not_json(value, name)]:  # changed inside since
         log.error("state.not_saved", session=session.id, key=name, hint="JSON cannot hold its value")
         del kept["state"][name]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
 from pydantic_ai import messages as m
 
-from app.history import UNANSWERED, tidy
+from app.history import UNANSWERED, filtered_message, tidy, unchanged
 
 TOOL_UNFINISHED = "This was interrupted before it finished. Its outcome is not known."
 
@@ -19,7 +19,8 @@ TOOL_UNFINISHED = "This was interrupted before it finished. Its outcome is not k
 class Turn:
     """`spoken_text` was sent; `heard_text` is None unless the caller interrupted.
 
-    `earlier` is what the model receives of earlier turns. `refused` is True when the models failed at once.
+    `earlier` is what the model receives of earlier turns. `refused` is True when the models failed at once. What models
+    and tools write passes `filtered`.
     """
 
     user_text: str
@@ -35,6 +36,7 @@ class Turn:
     complete: bool = False
     stopped: bool = False
     refused: bool = False
+    filtered: Callable[[Any], Any] = unchanged
 
     @property
     def messages(self) -> list[m.ModelMessage]:
@@ -53,7 +55,8 @@ class Turn:
         history = self._with_tool_outcomes(self._history_as_heard())
         if self.refused:
             history[0] = m.ModelRequest.user_text_prompt(UNANSWERED)  # the text itself may be what was refused
-        return tidy([*history[:1], *self.interjections, *history[1:]])
+        tidied = tidy([*history[:1], *self.interjections, *history[1:]])
+        return [filtered_message(message, self.filtered) for message in tidied]
 
     def _history_as_heard(self) -> list[m.ModelMessage]:
         if self.complete and self.heard_text is None:

@@ -101,7 +101,7 @@ class Payload(Strict):
             profile_id=session.profile_id,
             reason_code=reason_code,
             routing_hints=hints,
-            summary=summary,
+            summary=session.filtered(summary),
         )
 
     def attributes(self) -> dict[str, Any]:

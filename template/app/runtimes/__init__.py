@@ -17,7 +17,7 @@ from pydantic_ai import InlineDefsJsonSchemaTransformer, ModelRetry, Tool
 from pydantic_ai.messages import ModelResponse
 from pydantic_core import to_jsonable_python
 
-from app.history import bounded_result, clean
+from app.history import bounded_result, clean, unchanged
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn
@@ -122,7 +122,7 @@ def tool_of(function: Callable[..., Any]) -> Tool[Any]:
     return tool
 
 
-async def run_tool_safely(name: str, call: Awaitable[Any]) -> Any:
+async def run_tool_safely(name: str, call: Awaitable[Any], filtered: Callable[[Any], Any] = unchanged) -> Any:
     """The result of a tool as JSON data of bounded size, or a sentence for the model when it raised.
 
     The error's text may be a secret and is left out, except that of ModelRetry, which is meant for the model. A result
@@ -130,9 +130,9 @@ async def run_tool_safely(name: str, call: Awaitable[Any]) -> Any:
     which would end the server; only the cancellation of this task is raised.
     """
     try:
-        return bounded_result(to_jsonable_python(clean(await call), bytes_mode="base64"))
+        return bounded_result(filtered(to_jsonable_python(clean(await call), bytes_mode="base64")))
     except ModelRetry as retry:
-        return bounded_result(retry.message)
+        return bounded_result(filtered(retry.message))
     except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task and task.cancelling():

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
@@ -55,7 +55,11 @@ class TurnTool:
     def validate(self, arguments: str | Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, as JSON or parsed, in the types of the annotations. Raises ModelRetry for wrong ones."""
         validator = tool_of(self.function).function_schema.validator
-        given = clean_json(arguments) or "{}" if isinstance(arguments, str) else json.dumps(clean(arguments))
+        filtered = self.turn.filtered
+        if isinstance(arguments, str):
+            given = clean_json(arguments, filtered) or "{}"
+        else:
+            given = json.dumps(filtered(clean(arguments)))
         try:
             try:
                 valid: dict[str, Any] = validator.validate_json(given)
@@ -69,7 +73,10 @@ class TurnTool:
 
     async def result(self, arguments: str | Mapping[str, Any], call_id: str | None) -> Any:
         """The result as JSON data, or a sentence for the model. The function runs to its end."""
-        return await run_shielded(self.turn, call_id, run_tool_safely(self.name, self._call(arguments, call_id)))
+        return await run_shielded(self.turn, call_id, self._run(self._call(arguments, call_id)))
+
+    async def _run(self, call: Awaitable[Any]) -> Any:
+        return await run_tool_safely(self.name, call, self.turn.filtered)
 
     async def _call(self, arguments: str | Mapping[str, Any], call_id: str | None) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -77,7 +84,7 @@ class TurnTool:
                 return await with_timeout(self.limit, self.function, *args, **kwargs)
             except StillRunning as error:
                 if call_id:
-                    self.turn.late[call_id] = asyncio.ensure_future(run_tool_safely(self.name, error.result))
+                    self.turn.late[call_id] = asyncio.ensure_future(self._run(error.result))
                 raise TimeoutError from None
 
         schema: Any = replace(tool_of(self.function).function_schema, function=call, is_async=True)

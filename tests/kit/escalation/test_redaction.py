@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
-from app.escalation.record import redact
+from app import Session
+from app.escalation.record import Payload, redact
+from kit import defaults
 
 CARD, SSN = ["4111", "1111", "1111", "1111"], ["123", "45", "6789"]
 SEPARATORS = ["", " ", "-", ".", "/", "\xa0", "\u202f", "\u2011", " - ", ", ", "\u200b", "·", ") ("]
@@ -43,3 +46,9 @@ def test_a_long_text_is_redacted_in_time() -> None:
     redact("1 " * 50_000)
     redact("1" * 50_000)
     assert time.process_time() - began < 5
+
+
+def test_a_summary_passes_the_filter_of_the_conversation() -> None:
+    session = Session("CA1", defaults.CALLER, defaults.CALLED, "en-US", lambda: datetime.now(UTC))
+    session.filtered = lambda value: value.replace("four one", "[...]")
+    assert Payload.of(session, "billing", "Read out four one.").summary == "Read out [...]."

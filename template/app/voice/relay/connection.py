@@ -65,7 +65,7 @@ class RelayConnection(PhoneConnection):
         elif self.session is None:
             raise frames.Unreadable(f"{type(frame).__name__} came before setup")
         elif isinstance(frame, frames.Prompt):
-            self.session.hearing = "" if frame.last else frame.voice_prompt
+            self.session.hearing = "" if frame.last else self.session.filtered(frame.voice_prompt)
             await self.reconsider_end()
             if frame.last:
                 await self.answer(frame.voice_prompt)
@@ -154,7 +154,8 @@ class RelayConnection(PhoneConnection):
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         assert self.session
         self.session.ending = True
-        self.end_frame = frames.End(handoff_data=None if handoff is None else json.dumps(dict(handoff)))
+        data = None if handoff is None else json.dumps(self.session.filtered(dict(handoff)))
+        self.end_frame = frames.End(handoff_data=data)
         if not self.turn_is_open:
             await self.send_end()
 
