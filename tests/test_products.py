@@ -6,10 +6,12 @@ import itertools
 import re
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from tests import rules
+from tests.conftest import Render
 from tests.questionnaire import CUSTOM, PRODUCTS, QUESTIONS, SOURCES, Answers, barring, choices, defaults, record
 from tests.rules import RULES, DroppedError, answered
 from tests.test_render import Computed
@@ -123,3 +125,19 @@ def test_every_regulation_and_product_is_in_the_table() -> None:
         *(f"tts_{name}" for name in choices("tts_provider")),
     ]
     assert set(speech) <= PRODUCTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("regulations", "place", "other"),
+    [(["hipaa"], "local", "twilio"), (["pci", "gdpr"], "local", "twilio"), (["gdpr"], "twilio", "local")],
+    ids=str,
+)
+def test_conversations_are_evaluated_where_they_may_be(
+    regulations: list[str], place: str, other: str, render: Render, tmp_path: Path
+) -> None:
+    answers = {"level": "3", "path": "manual", "memory_backend": "database", "regulations": regulations}
+    project = render(tmp_path / "project", **answers)
+    assert (project / "app/intelligence" / place / "__init__.py").is_file()
+    assert not (project / "app/intelligence" / other).exists()
+    variable = "TWILIO_INTELLIGENCE_CONFIGURATION_ID" in (project / ".env.example").read_text(encoding="utf-8")
+    assert variable == (project / "app/orchestrator").exists() == (place == "twilio")

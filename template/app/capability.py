@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from pydantic import create_model
 
 from app.connection import Connection
+from app.runtimes import Runtime
 from app.session import Action, Session, SessionStore
 from app.settings import Settings
 from app.store import Store
@@ -44,8 +45,8 @@ class ConnectionSource(Protocol):
 class Services:
     """What a capability is built from. `transport` carries requests to Twilio; None is the network.
 
-    `parts` are the registered classes that are neither capability, channel, runtime nor store. `capabilities` and
-    `channels` are set before the server starts.
+    `parts` are the registered classes that are neither capability, channel, runtime nor store. `capabilities`,
+    `channels` and `runtime` are set before the server starts.
     """
 
     settings: Any
@@ -56,6 +57,7 @@ class Services:
     parts: Sequence[type[Any]] = ()
     capabilities: Sequence[Capability] = ()
     channels: Sequence[ConnectionSource] = ()
+    runtime: Runtime | None = None
 
     def __post_init__(self) -> None:
         self.sessions = SessionStore(self.store, self.now)

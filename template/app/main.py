@@ -55,7 +55,7 @@ def create_app(
     services = Services(settings, store, now, transport, timeouts or Timeouts(), registry.PARTS)
     classes = registry.CAPABILITIES if capabilities is None else capabilities
     services.capabilities = [capability.build(services) for capability in classes]
-    runtime = registry.RUNTIME.build(settings, models)
+    runtime = services.runtime = registry.RUNTIME.build(settings, models)
     tools = registry.load_tools() if tools is None else tools
     brain = Brain(runtime, registry.load_prompt(), tools, services, settings.deadline)
     channels = [channel.build(services, brain) for channel in registry.CHANNELS]

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from app.intelligence import Intelligence
 from app.session import Session
-from app.signals import Sentiment, has_flag, set_flag
+from app.signals import NextBestResponse, Sentiment, has_flag, set_flag, suggest
 from kit.simulated_twilio.account import SimulatedAccount
 
 
@@ -22,13 +22,19 @@ async def on_sentiment(signal: Sentiment, session: Session) -> None:
         set_flag(session, "falling_sentiment")
 
 
+async def on_next_best_response(signal: NextBestResponse, session: Session) -> None:
+    suggest(session, signal.text)
+
+
 async def given_reactions(app: FastAPI, account: SimulatedAccount, facts: dict[str, Any]) -> None:
-    """`sample: true` replaces your reactions by the one above. Raises ValueError for anything else."""
+    """`sample: true` replaces your reactions by those above. Raises ValueError for anything else."""
     if facts != {"sample": True}:
         raise ValueError(f"{facts} is not known: write sample: true")
     for capability in app.state.conversations.capabilities:
         if isinstance(capability, Intelligence):
-            capability.reactions.module = SimpleNamespace(on_sentiment=on_sentiment)
+            capability.reactions.module = SimpleNamespace(
+                on_sentiment=on_sentiment, on_next_best_response=on_next_best_response
+            )
 
 
 GIVEN = {"reactions": given_reactions}

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from app import config
-from app.intelligence.resources import IntelligenceConfiguration
+from app.intelligence.twilio.resources import IntelligenceConfiguration
 from kit.setup.api import SetupError
 from kit.setup.apply import apply
 from kit.simulated_twilio.intelligence import TWILIO_OPERATORS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.intelligence.payload import Result, signal_of
+from app.intelligence.twilio.payload import Result, signal_of
 
 
 @pytest.mark.parametrize("payload", ["[" * 100_000 + "]" * 100_000, '{"a":' * 50_000 + "1" + "}" * 50_000])

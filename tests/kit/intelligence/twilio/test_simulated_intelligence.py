@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.intelligence.payload import TWILIO_OPERATORS
-from app.intelligence.tests.test_intelligence import ID, body_of, failed_file, party, reactions, simulate, talk
+from app.intelligence.twilio.payload import TWILIO_OPERATORS
+from app.intelligence.twilio.tests.test_intelligence import ID, body_of, failed_file, party, reactions, simulate, talk
 from app.twilio_api import twilio_client
 from kit import defaults
 from kit.simulated_twilio import intelligence as simulated

@@ -20,9 +20,9 @@ from fastapi import FastAPI, Request, Response
 from typer.testing import CliRunner
 
 from app.capability import Capability, Services
-from app.intelligence import Intelligence
-from app.intelligence.payload import TWILIO_OPERATORS, Result, signal_of
 from app.intelligence.reactions import FailedSignals
+from app.intelligence.twilio import TwilioIntelligence
+from app.intelligence.twilio.payload import TWILIO_OPERATORS, Result, signal_of
 from app.registry import CAPABILITIES
 from app.session import Session, SessionStore, this_session
 from app.signals import (
@@ -72,9 +72,9 @@ def reactions(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 def with_intelligence(**attributes: Any) -> list[type[Capability]]:
-    """The capabilities of the project, with other timeouts of Intelligence."""
-    changed = type("Intelligence", (Intelligence,), attributes)
-    return [changed if capability is Intelligence else capability for capability in CAPABILITIES]
+    """The capabilities of the project, with other timeouts of TwilioIntelligence."""
+    changed = type("TwilioIntelligence", (TwilioIntelligence,), attributes)
+    return [changed if capability is TwilioIntelligence else capability for capability in CAPABILITIES]
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ async def test_a_reaction_ends_after_its_timeout(begin: Begin, reactions: Record
 
 async def test_a_text_conversation_has_signals_too(reactions: Recorder) -> None:
     store, id = InProcess(), "conv_conversation_" + "1" * 26
-    capability = Intelligence.build(Services(defaults.settings(), store, lambda: datetime.now(UTC)))
+    capability = TwilioIntelligence.build(Services(defaults.settings(), store, lambda: datetime.now(UTC)))
     session = Session(id, defaults.CALLER, defaults.CALLED, "en-US", now=lambda: datetime.now(UTC))
     session.connection.spoken = False
     await capability.on_start(session)

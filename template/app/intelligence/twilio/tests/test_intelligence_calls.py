@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.capability import Capability, Timeouts
-from app.intelligence import Intelligence
-from app.intelligence.tests.test_intelligence import (
+from app.intelligence.twilio import TwilioIntelligence
+from app.intelligence.twilio.tests.test_intelligence import (
     YES,
     Recorder,
     body_of,
@@ -47,8 +47,8 @@ from kit.webhook import WebhookSender
 __all__ = ["failing", "failed_file", "reactions"]  # fixtures
 
 
-def intelligence_of(app: FastAPI) -> Intelligence:
-    return next(each for each in app.state.conversations.capabilities if isinstance(each, Intelligence))
+def intelligence_of(app: FastAPI) -> TwilioIntelligence:
+    return next(each for each in app.state.conversations.capabilities if isinstance(each, TwilioIntelligence))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ async def test_a_signal_reaches_its_session_by_the_conversation_id(dial: Dial, r
     class FastOrchestrator(Orchestrator):
         lookup_delays = (0.002,) * 5000
 
-    call = await dial(YES, capabilities=[FastOrchestrator, Intelligence])
+    call = await dial(YES, capabilities=[FastOrchestrator, TwilioIntelligence])
     await until(lambda: call.session.conversation_id)
     body = body_of(call, sentiment="negative")
     body["operatorResults"][0]["referenceIds"] = None
@@ -200,14 +200,14 @@ def summaries(reactions: Recorder, monkeypatch: pytest.MonkeyPatch) -> list[tupl
     """Caller and text of each summary that the action `save_summary` gets."""
     saved: list[tuple[str, str]] = []
 
-    def actions(self: Intelligence, session: Session) -> dict[str, Any]:
+    def actions(self: TwilioIntelligence, session: Session) -> dict[str, Any]:
         async def save(text: str) -> bool:
             saved.append((session.caller, text))
             return True
 
         return {"save_summary": save}
 
-    monkeypatch.setattr(Intelligence, "actions", actions)
+    monkeypatch.setattr(TwilioIntelligence, "actions", actions)
     reactions.on_summary = lambda signal, session: save_summary(session, signal.text)
     return saved
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Literal
-
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
+from typing import Any
 
 from app import config
-from app.intelligence.payload import TWILIO_OPERATORS
+from app.intelligence.operator_file import OPERATOR, load_operator
+from app.intelligence.twilio.payload import TWILIO_OPERATORS
 from app.orchestrator.resources import ConversationConfiguration
 from kit.setup.api import Record, SetupError
 from kit.setup.resource import UNKNOWN_UNTIL_APPLY, Proof, Resource, Step
@@ -19,21 +16,7 @@ from kit.setup.verify import webhook_proofs
 URL = "https://intelligence.twilio.com/v3/ControlPlane"
 PATH = "/webhooks/intelligence"
 SCRIPT = "script.md"  # beside the prompt: the script of Script Adherence
-OPERATOR = "operator.yml"  # an operator of your own
 ENDING = "CONVERSATION_END"
-
-
-class OperatorFile(BaseModel):
-    """agent/operator.yml."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
-
-    display_name: str
-    description: str
-    prompt: str
-    output_format: Literal["TEXT", "JSON", "CLASSIFICATION"]
-    output_schema: dict[str, Any] | None = None
-    parameters: dict[str, Any] | None = None
 
 
 class CustomOperator(Resource):
@@ -67,12 +50,9 @@ class CustomOperator(Resource):
         if "operator" in self.setup.choices.flags or not path.exists():
             return None
         try:
-            return OperatorFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))).model_dump(
-                by_alias=True, exclude_none=True
-            )
-        except (yaml.YAMLError, ValidationError) as error:
-            lines = str(error).splitlines()
-            raise SetupError(f"agent/{OPERATOR}: {' '.join(' '.join(lines[:3]).split())}", 2) from None
+            return load_operator(self.setup.folder).model_dump(by_alias=True, exclude_none=True)
+        except ValueError as error:
+            raise SetupError(str(error), 2) from None
 
     async def wanted_fields(self, existing: Record | None) -> Record:
         return self._definition() or {}
