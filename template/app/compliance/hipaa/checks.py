@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx2
 import phonenumbers
@@ -41,21 +42,39 @@ async def numbers_are_american(context: Context) -> AsyncIterator[str]:
 
 @check(
     "HIP003",
-    hint="Console, Voice, Settings: enforce HTTP Basic Authentication for media, and encrypt recordings with your key.",
+    hint="Console, Voice, Settings: enforce HTTP Basic Authentication for media.",
     docs=RECORDINGS,
     live=True,
     requires=("ACC001", "ACC002"),
 )
 async def recordings_ask_for_a_password(context: Context) -> AsyncIterator[str]:
     """A recording cannot be heard without a password. Tried with the newest one, if there is one."""
-    newest = next(iter(await context.account.recordings.page_async(page_size=1)), None)
-    if newest is None:
+    if (newest := await context.cached(newest_recording)) is None:
         return
     address = f"https://api.twilio.com{newest.uri.removesuffix('.json')}.wav"
     async with httpx2.AsyncClient(transport=context.transport, timeout=REQUEST_TIMEOUT) as http:
         status = (await http.head(address)).status_code
     if status not in (401, 403):
         yield f"A recording is answered without a password ({status}): whoever has its address hears it."
+
+
+@check(
+    "HIP005",
+    hint="Console, Voice, Settings: upload a public key, and switch the encryption of recordings on.",
+    docs="https://www.twilio.com/docs/voice/tutorials/voice-recording-encryption",
+    live=True,
+    requires=("HIP003",),
+)
+async def recordings_encrypted(context: Context) -> AsyncIterator[str]:
+    """Recordings are encrypted with a key of yours. Looks at the newest one, if there is one."""
+    newest = await context.cached(newest_recording)
+    if newest is not None and not newest.encryption_details:
+        yield "A recording is not encrypted with a key of yours: whoever gets into the account hears it."
+
+
+async def newest_recording(context: Context) -> Any:
+    """The newest recording of the account, or None."""
+    return next(iter(await context.account.recordings.page_async(page_size=1)), None)
 
 
 @check("HIP004", hint="Give every server the new key, then run agent rotate-key --finish.", docs=EDITIONS)

@@ -93,9 +93,15 @@ def a_number_of_puerto_rico(project: HealthyProject) -> None:
     project.patch.setenv("TWILIO_PHONE_NUMBER", "+17875550100")
 
 
+def recorded(project: HealthyProject, **fields: Any) -> None:
+    """A recording, encrypted if `fields` do not say otherwise."""
+    key = {"type": "rsa-aes", "encryption_public_key_sid": "CR" + "0" * 32}
+    project.simulated.recordings.add("CA" + "0" * 32, status="completed", **{"encryption_details": key, **fields})
+
+
 def answered_with(project: HealthyProject, status: int) -> None:
     """Requests for the media of a recording have that status."""
-    project.simulated.recordings.add("CA" + "0" * 32)
+    recorded(project)
     transport = project.simulated.transport
     normal = transport.handle_async_request
 
@@ -118,7 +124,17 @@ def recordings_elsewhere(project: HealthyProject) -> None:
 
 @passes("HIP003")
 def recordings_behind_a_password(project: HealthyProject) -> None:
-    project.simulated.recordings.add("CA" + "0" * 32)
+    recorded(project)
+
+
+@fails("HIP005")
+def recordings_without_a_key(project: HealthyProject) -> None:
+    recorded(project, encryption_details=None)
+
+
+@passes("HIP005")
+def recordings_with_a_key(project: HealthyProject) -> None:
+    recorded(project)
 
 
 @fails("HIP004")
