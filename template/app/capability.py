@@ -164,6 +164,14 @@ class HandlesHandoff(Protocol):
 
 
 @runtime_checkable
+class Detours(Protocol):
+    """A capability that sends the call elsewhere for a while. `Voice.connect_twiml` brings it back to its session."""
+
+    async def on_detour(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
+        """As `HandlesHandoff.on_handoff`, but the conversation goes on afterwards."""
+
+
+@runtime_checkable
 class FiltersText(Protocol):
     """A capability that takes out of a conversation what nothing may read or keep. Its methods may not raise."""
 

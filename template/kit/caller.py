@@ -110,6 +110,7 @@ class Call(WebhookSender):
         self.queue: twiml.Queue | None = None  # the queue that the call is in
         self.task: dict[str, Any] | None = None  # the attributes of its task
         self.workflow = ""
+        self.payment: twiml.Payment | None = None  # the <Pay> that the call is in
         self.ended_by: str | None = None
         self.problems: list[str] = []
         self._open: deque[CallTurn] = deque()  # turns without `last: true` so far, in order
@@ -211,6 +212,8 @@ class Call(WebhookSender):
             await asyncio.wait([self._reader], timeout=SILENCE_TIMEOUT)
         if self.queue:
             await self.account.simulate(self, {"taskrouter": "hangup"})
+        if self.payment:
+            await self.account.simulate(self, {"pay": "caller-hung-up"})
         self.ended_by = "caller"
 
     async def drops(self) -> None:
@@ -289,8 +292,12 @@ class Call(WebhookSender):
         await self.goes_on(await self.follow(text))
 
     async def goes_on(self, document: twiml.Document) -> None:
-        """Follow the TwiML: connect to the agent, enqueue, record a message, or hang up."""
-        self.queue = document.queue
+        """Follow the TwiML: connect to the agent, enqueue, take a card, record a message, or hang up."""
+        self.queue, self.payment = document.queue, document.payment
+        if document.payment:
+            if any(record["status"] == "in-progress" for record in self.account.recordings.of(self.sid)):
+                self.problems.append("the call is recorded while <Pay> takes a card: pause the recording before")
+            return
         if document.queue:
             self.task, self.workflow = document.queue.attributes, document.queue.workflow
             await self.account.queued(self, document.queue)
@@ -461,9 +468,9 @@ class Call(WebhookSender):
         return await self.post(path, self.form(CallStatus=call_status, SessionStatus=session_status, **more))
 
     async def wait_for_end(self) -> None:
-        """Wait until the agent has ended the call or put it into a queue."""
+        """Wait until the agent has ended the call, or sent it to a queue or a payment."""
         await wait_until(
-            lambda: self.ended_by or (self.queue and self._closed) or self.problems,
+            lambda: self.ended_by or ((self.queue or self.payment) and self._closed) or self.problems,
             "the call did not end",
             SILENCE_TIMEOUT,
         )

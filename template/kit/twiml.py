@@ -1,7 +1,7 @@
 """Read TwiML as Twilio does, but strictly: an unknown attribute, which Twilio ignores, is an error here.
 
 Source: https://www.twilio.com/docs/voice/twiml/connect/conversationrelay, and /enqueue, /gather, /leave, /record,
-/recording beside it
+/recording, /pay and /pay/prompt beside it
 (read in November 2026).
 """
 
@@ -129,16 +129,46 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
         "transcribeCallback": URL,
         "recordingConfigurationId": ANY,
     },
+    "Pay": {
+        "input": re.compile("dtmf"),
+        "action": URL,
+        "statusCallback": URL,
+        "statusCallbackMethod": re.compile("GET|POST"),
+        "paymentMethod": re.compile("ach-debit|credit-card"),
+        "bankAccountType": re.compile("consumer-checking|consumer-savings|commercial-checking"),
+        "timeout": re.compile(r"[1-9]\d*"),
+        "maxAttempts": re.compile("[1-3]"),
+        "securityCode": BOOL,
+        "postalCode": re.compile(r"true|false|[A-Za-z0-9 -]+"),
+        "minPostalCodeLength": re.compile(r"[1-9]\d*"),
+        "paymentConnector": re.compile(r"\S+"),
+        "tokenType": re.compile("one-time|reusable|payment-method"),
+        "chargeAmount": re.compile(r"\d{1,7}(\.\d+)?"),
+        "currency": re.compile("[a-z]{3}"),
+        "language": re.compile("en-(AU|CA|GB|IN|US)|es-(ES|MX)|fr-(CA|FR)|de-DE|it-IT"),
+        "description": ANY,
+        "validCardTypes": re.compile("[a-z-]+( [a-z-]+)*"),
+    },
+    "Prompt": {
+        "for": re.compile("payment-card-number|expiration-date|security-code|postal-code|payment-processing"),
+        "errorType": re.compile("[a-z-]+( [a-z-]+)*"),
+        "cardType": re.compile("[a-z-]+( [a-z-]+)*"),
+        "attempt": re.compile("[1-3]( [1-3])*"),
+        "requireMatchingInputs": BOOL,
+    },
 }
 CHILDREN = {
     "Response": {
         *("Connect", "Say", "Play", "Pause", "Hangup", "Redirect", "Enqueue", "Leave", "Record", "Gather", "Start"),
+        "Pay",
     },
     "Gather": {"Say", "Play", "Pause"},
     "Start": {"Recording"},
     "Connect": {"ConversationRelay"},
     "ConversationRelay": {"Language", "Parameter"},
     "Enqueue": {"Task"},
+    "Pay": {"Prompt", "Parameter"},
+    "Prompt": {"Say", "Play", "Pause"},
 }
 REQUIRED = {"ConversationRelay": "url", "Gather": "action", "Language": "code", "Parameter": "name"}
 
@@ -181,6 +211,19 @@ class Recording:
 
 
 @dataclass
+class Payment:
+    """A `<Pay>`. `charge_amount` is None where it asks for a token, `following` the URL of a <Redirect> behind it."""
+
+    action: str | None
+    charge_amount: str | None
+    currency: str
+    connector: str
+    language: str
+    prompts: dict[str, str] = field(default_factory=dict)
+    following: str | None = None
+
+
+@dataclass
 class Document:
     """A TwiML document. `said` is the text of <Say>, `record` the action URL of <Record>.
 
@@ -194,6 +237,7 @@ class Document:
     record: str | None = None
     asks: str | None = None
     recording: Recording | None = None
+    payment: Payment | None = None
 
 
 def read(text: str) -> Document:
@@ -222,7 +266,7 @@ def read(text: str) -> Document:
     record = next((element.get("action") for element in root.findall("Record")), None)
     asks = next((element.get("action") for element in root.findall("Gather")), None)
     verbs, queue = [element.tag for element in root], _queue(root.find("Enqueue"))
-    return Document(verbs, said, relay, queue, record, asks, _recording(root.find("Start/Recording")))
+    return Document(verbs, said, relay, queue, record, asks, _recording(root.find("Start/Recording")), _payment(root))
 
 
 def _recording(element: ElementTree.Element | None) -> Recording | None:
@@ -230,6 +274,22 @@ def _recording(element: ElementTree.Element | None) -> Recording | None:
         return None
     events = element.get("recordingStatusCallbackEvent", "completed").split()
     return Recording(element.get("recordingStatusCallback"), events, element.get("channels", "mono"))
+
+
+def _payment(root: ElementTree.Element) -> Payment | None:
+    pay = root.find("Pay")
+    if pay is None:
+        return None
+    redirect = root.find("Redirect")
+    return Payment(
+        action=pay.get("action"),
+        charge_amount=pay.get("chargeAmount"),
+        currency=pay.get("currency", "usd"),
+        connector=pay.get("paymentConnector", "Default"),
+        language=pay.get("language", "en-US"),
+        prompts={prompt.get("for", ""): prompt.findtext("Say", "") for prompt in pay.findall("Prompt")},
+        following=redirect.text if redirect is not None else None,
+    )
 
 
 def _queue(element: ElementTree.Element | None) -> Queue | None:

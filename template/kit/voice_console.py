@@ -27,6 +27,7 @@ To type while the agent speaks is to speak over it. Also:
 /drop          lose the WebSocket
 {tool_command.HELP}
 /hangup        put the phone down, like Ctrl-D"""
+IN_PAY = "Twilio takes a card: /dtmf 1 stands for one, and /dtmf * cancels."
 
 
 class Screen(Terminal):
@@ -162,6 +163,9 @@ class TerminalCall:
                 await self.say(text)
 
     async def say(self, text: str) -> None:
+        if self.call.payment:
+            self.terminal.note(IN_PAY)
+            return
         if self.speaking:
             await self.interrupt()
         self.terminal.caller(text)
@@ -175,7 +179,19 @@ class TerminalCall:
         else:
             await self.say(text)
 
+    async def pay(self, digits: str) -> None:
+        """In <Pay>, the star key cancels, and anything else stands for a card that is charged."""
+        self.terminal.caller("[*]" if "*" in digits else "[a card]")
+        await self.call.account.simulate(
+            self.call, {"pay": "caller-interrupted-with-star" if "*" in digits else "success"}
+        )
+        if self.call.ended_by is None:
+            self.terminal.agent(self.call.greeting, "connected again")
+
     async def press(self, digits: str) -> None:
+        if self.call.payment:
+            await self.pay(digits)
+            return
         if not self.call.listens_to_keys:
             self.terminal.note("This call has no dtmfDetection: TAC does not support it, the manual path does.")
             return
@@ -236,6 +252,9 @@ class TerminalCall:
         self.terminal.reply(turn)
         if self.call.session.ending:
             await self.call.wait_for_end()
+        if self.call.payment:
+            self.terminal.agent(self.call.farewell, "spoken by Twilio")
+            self.terminal.note(IN_PAY)
 
 
 async def wait_until_spoken(call: Call) -> None:

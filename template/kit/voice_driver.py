@@ -40,7 +40,7 @@ class VoiceDriver(Driver):
     async def takes(self, step: Step) -> Reply:
         """The reply is that of a turn, the greeting of a connection, or what was said between two turns."""
         call = self.call
-        remarks, farewell = len(call.remarks), len(call.farewell)
+        remarks, farewell, relay = len(call.remarks), len(call.farewell), call.relay
         turn = await self._act(step)
         if self.screen:
             await self._show(self.screen, turn, step.interrupt_after or step.hangup_after or "")
@@ -55,7 +55,7 @@ class VoiceDriver(Driver):
                 await self.call.wait_for_end()
         if turn:
             return Reply(turn.text, turn.first, turn.calls)
-        connected = (step.answer or step.drop) and not call.ended_by
+        connected = (step.answer or step.drop or call.relay is not relay) and not call.ended_by
         between = [*call.remarks[remarks:], call.farewell[farewell:].strip()]
         return Reply(" ".join(filter(None, [*between, call.greeting if connected else ""])))
 

@@ -25,10 +25,11 @@ from app.capability import Capability, Services
 from app.channel import signed_body
 from app.escalation.handoff import handoff
 from app.escalation.record import CALL_TTL, Payload, Record, Records, State
-from app.escalation.transfer import Transfer, is_in_turn, wait_until_idle
+from app.escalation.transfer import Transfer
 from app.runtimes import TOOL_FAILED
 from app.session import Action, Session
 from app.settings import Settings
+from app.turn_end import is_in_turn, wait_until_idle
 
 log = structlog.get_logger()
 

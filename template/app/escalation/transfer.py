@@ -1,32 +1,24 @@
-"""Transfer: the operations of an escalation that differ between calls and text conversations.
-
-The functions below the class add the text of a transfer to the turn in progress, and wait for a turn to end.
-"""
+"""Transfer: the operations of an escalation that differ between calls and text conversations."""
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from fastapi import APIRouter
-from pydantic_ai import messages as m
 
 from app.capability import Background, Services
-from app.connection import Connection
 from app.escalation.handoff import handoff
 from app.escalation.record import Record, Records, State
-from app.session import Session, this_session
+from app.session import Session
 from app.settings import Settings
-from app.turn import Turn
+from app.turn_end import cancel_model, is_in_turn, speak_in_turn
 
 log = structlog.get_logger()
 
 CONNECT_GRACE = 60  # seconds from a worker's acceptance until the worker is connected
-TURN_TIMEOUT = 30.0  # seconds that an escalation from outside a turn waits for the turn to end
-FLUSH_TIMEOUT = 1.0  # seconds that an announcement waits for the model's text before it
 
 
 class Transfer(ABC):
@@ -110,48 +102,3 @@ async def follow_up(session_id: str, caller: str, record: Record | None, recordi
         await handoff.follow_up(caller, record.payload.attributes() if record else {}, recording)
     except Exception:
         log.exception("handoff.follow_up_failed", call=session_id)
-
-
-def is_in_turn(session: Session) -> bool:
-    """Whether this code runs in a turn of `session`: in a tool or in `context`. A signal runs outside."""
-    try:
-        return this_session() is session
-    except LookupError:
-        return False
-
-
-async def speak_in_turn(session: Session, turn: Turn, text: str) -> None:
-    """Append `text` to the agent's reply."""
-    await flushed(turn, session.connection.hold)
-    added = f" {text}" if turn.spoken_text else text
-    turn.spoken_text += added
-    await session.connection.append_to_turn(added)
-
-
-def cancel_model(turn: Turn | None) -> None:
-    """Cancel the model's run, from a tool or a hook of its turn."""
-    if turn and turn.task:
-        turn.stopped = True
-        turn.task.cancel()
-
-
-async def wait_until_idle(connection: Connection) -> None:
-    """Wait until no turn is open, at most TURN_TIMEOUT."""
-    try:
-        async with asyncio.timeout(TURN_TIMEOUT):
-            while connection.turn_is_open:
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        log.warning("escalation.turn_timeout")
-
-
-async def flushed(turn: Turn, hold: str) -> None:
-    """Wait until the text that the model wrote before its tool call is sent. `hold` is the phrase for a pause."""
-    parts = [part for message in turn.messages for part in message.parts]
-    length = sum(len(part.content) for part in parts if isinstance(part, m.TextPart))
-    try:
-        async with asyncio.timeout(FLUSH_TIMEOUT):
-            while len(turn.spoken_text.replace(f"{hold} ", "") if hold else turn.spoken_text) < length:
-                await asyncio.sleep(0.002)
-    except TimeoutError:
-        log.warning("escalation.flush_timeout")

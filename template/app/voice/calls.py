@@ -23,6 +23,7 @@ from app.voice.phrases import phrases
 log = structlog.get_logger()
 
 MAX_CALL_DURATION = 4 * 3600  # seconds; Twilio ends a call after four hours
+MAX_DETOUR = 15 * 60.0  # seconds that a call may be away before it ends
 
 
 class CallState(Enum):
@@ -191,6 +192,11 @@ class Calls:
         if self.get(session.id) is not session:
             await self.store.put(f"dropped:{session.id}", "", self.services.timeouts.reconnect)
 
+    async def send_away(self, session: Session) -> None:
+        """The call leaves the agent, and comes back within MAX_DETOUR, here or to another worker."""
+        await self.store.put(f"away:{session.id}", "", MAX_DETOUR)
+        await self.mark_dropped(session)
+
     def on_disconnect(self, session: Session) -> None:
         """The WebSocket is closed. The call ends unless it comes back in time."""
         session.connection.open = False
@@ -204,6 +210,8 @@ class Calls:
 
     async def _expire_later(self, call: Call) -> None:
         await asyncio.sleep(self.services.timeouts.reconnect)
+        while await self.store.get(f"away:{call.session.id}") is not None:
+            await asyncio.sleep(self.services.timeouts.reconnect)
         await self.expire(call)
 
     async def expire(self, call: Call) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import structlog
 from fastapi import Request, Response
 from twilio.twiml.voice_response import VoiceResponse
 
-from app.capability import HandlesHandoff, run_hooks, with_added_words
+from app.capability import Detours, HandlesHandoff, run_hooks, with_added_words
 from app.config import FIRST_LANGUAGE
 from app.connection import parties
 from app.session import Session
@@ -36,7 +37,7 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
     """TwiML for each way in which a session ends. `reconnect` returns the TwiML that opens a new one."""
     call_sid = form.get("CallSid", "")
     session = await calls.find(call_sid)
-    failed = form.get("SessionStatus") == "failed"
+    failed, handoff = form.get("SessionStatus") == "failed", form.get("HandoffData")
     if form.get("CallStatus", "in-progress") != "in-progress":
         twiml = str(VoiceResponse())  # the caller hung up
     elif failed and session and await calls.store.claim(f"reconnect:{call_sid}", MAX_CALL_DURATION):
@@ -46,17 +47,26 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
     elif failed:
         log.error("call.lost", call=call_sid, error=form.get("ErrorCode"))
         twiml = say(phrases.UNAVAILABLE)
+    elif session and (detour := await handoff_twiml(session, handoff, calls, Detours, Detours.on_detour)):
+        await calls.send_away(session)
+        return detour
     else:
         # Without a shared store another worker may have served the call.
         unknown = Session(call_sid, *parties(form), FIRST_LANGUAGE, calls.services.now)
         goodbye = with_added_words(phrases.GOODBYE, calls.services.capabilities, last=True)
-        twiml = await handoff_twiml(session or unknown, form.get("HandoffData"), calls) or say(goodbye)
+        twiml = await handoff_twiml(session or unknown, handoff, calls) or say(goodbye)
     await calls.end(call_sid)
     return twiml
 
 
-async def handoff_twiml(session: Session, data: str | None, calls: Calls) -> str | None:
-    """TwiML of the first capability that takes the caller further."""
+async def handoff_twiml(
+    session: Session,
+    data: str | None,
+    calls: Calls,
+    kind: type[Any] = HandlesHandoff,
+    hook: Callable[..., Any] = HandlesHandoff.on_handoff,
+) -> str | None:
+    """TwiML of the first capability of this kind that takes the caller further."""
     if data is None:
         return None
     try:
@@ -64,11 +74,9 @@ async def handoff_twiml(session: Session, data: str | None, calls: Calls) -> str
     except (ValueError, RecursionError):
         log.error("handoff.malformed", call=session.id)
         return None
-    capable = [capability for capability in calls.services.capabilities if isinstance(capability, HandlesHandoff)]
-    timeout = calls.services.timeouts.hook
-    return next(
-        filter(None, await run_hooks(capable, HandlesHandoff.on_handoff, session, handoff, timeout=timeout)), None
-    )
+    capable = [capability for capability in calls.services.capabilities if isinstance(capability, kind)]
+    answers = await run_hooks(capable, hook, session, handoff, timeout=calls.services.timeouts.hook)
+    return next(filter(None, answers), None)
 
 
 async def on_unhandled_error(request: Request, error: Exception) -> Response:

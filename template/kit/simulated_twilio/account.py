@@ -18,6 +18,7 @@ from kit.simulated_twilio.memory import Memory
 from kit.simulated_twilio.memory_stores import MemoryStores
 from kit.simulated_twilio.messaging_services import MessagingServices
 from kit.simulated_twilio.numbers import Numbers, Regions
+from kit.simulated_twilio.pay import Pay
 from kit.simulated_twilio.product import Clock, Fault, Product, Transport, keys
 from kit.simulated_twilio.recordings import Recordings
 from kit.simulated_twilio.taskrouter import TaskRouter
@@ -48,6 +49,7 @@ class SimulatedAccount:
         self.recordings = Recordings(clock)
         self.taskrouter = TaskRouter(clock)
         self.flex = Flex(clock, taskrouter=self.taskrouter)
+        self.pay = Pay(clock)
         products = [product for product in vars(self).values() if isinstance(product, Product)]
         self.transport = Transport(products, keys(settings()))
         self.api_keys.accepted = self.transport.keys

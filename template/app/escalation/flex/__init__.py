@@ -23,17 +23,10 @@ from twilio.rest.conversations.v2.conversation import ConversationList
 from app.capability import Services, attach
 from app.escalation.handoff import handoff
 from app.escalation.record import TEXT_TTL, Record, Records, State
-from app.escalation.transfer import (
-    CONNECT_GRACE,
-    Transfer,
-    cancel_model,
-    customer_attributes,
-    follow_up,
-    is_in_turn,
-    speak_in_turn,
-)
+from app.escalation.transfer import CONNECT_GRACE, Transfer, customer_attributes, follow_up
 from app.messaging import MessagingSettings
 from app.session import ENDED, Session
+from app.turn_end import cancel_model, is_in_turn, speak_in_turn
 from app.twilio_api import twilio_client
 
 log = structlog.get_logger()

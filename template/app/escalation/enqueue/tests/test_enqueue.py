@@ -22,12 +22,12 @@ from app.escalation import failures, routing
 from app.escalation.enqueue import wait_twiml
 from app.escalation.handoff import handoff
 from app.escalation.record import FINAL_STATES, MAX_SUMMARY, Payload, Record, Records, State, redact
-from app.escalation.transfer import flushed
 from app.main import create_app
 from app.runtimes import TOOL_FAILED
 from app.session import Session
 from app.store import InProcess, Store
 from app.turn import Turn
+from app.turn_end import flushed
 from app.voice.phrases import phrases
 from app.voice.tests.test_security import setup
 from kit import defaults, twiml
