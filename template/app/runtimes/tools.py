@@ -55,11 +55,8 @@ class TurnTool:
     def validate(self, arguments: str | Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, as JSON or parsed, in the types of the annotations. Raises ModelRetry for wrong ones."""
         validator = tool_of(self.function).function_schema.validator
-        filtered = self.turn.filtered
-        if isinstance(arguments, str):
-            given = clean_json(arguments, filtered) or "{}"
-        else:
-            given = json.dumps(filtered(clean(arguments)))
+        text = arguments if isinstance(arguments, str) else json.dumps(clean(arguments))
+        given = clean_json(text, self.turn.filtered) or "{}"
         try:
             try:
                 valid: dict[str, Any] = validator.validate_json(given)

@@ -140,10 +140,10 @@ def mark_of(run: Run, cued: bool, coded: bool, after_card: bool) -> str | None:
     count = len(run.digits)
     if is_phone(run):
         return None
+    if run.plus and count <= 15:  # "plus" as a word
+        return CARD if is_card(run.digits) else None
     if count >= 13 and has_card([group.digits for group in run.groups]):
         return CARD
-    if run.plus and count <= 15:  # "plus" as a word
-        return None
     if count >= FEWEST or (cued and count >= FEWEST_WITH_CUE):
         return WITHHELD
     if count in (3, 4) and (coded or after_card):
