@@ -106,7 +106,7 @@ class Call(WebhookSender):
         self.frames: list[dict[str, Any]] = []
         self.handoff: Any = None
         self.farewell = ""  # text of <Say>
-        self.remarks: list[str] = []  # text of the agent between its turns
+        self.remarks: list[str] = []  # text of the agent between its turns, and of <Say> before it speaks
         self.queue: twiml.Queue | None = None  # the queue that the call is in
         self.task: dict[str, Any] | None = None  # the attributes of its task
         self.workflow = ""
@@ -317,6 +317,8 @@ class Call(WebhookSender):
         if document.relay is None:
             self.ended_by = self.ended_by or "agent"
             return
+        if self.farewell:  # said before the agent speaks
+            self.remarks, self.farewell = [*self.remarks, self.farewell], ""
         self.relay, self.greeting = document.relay, document.relay.greeting
         self._greeting_playback = Playback(self.pace)
         self._greeting_playback.say(self.greeting)

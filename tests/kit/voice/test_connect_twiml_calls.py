@@ -6,6 +6,8 @@ import httpx2
 import pytest
 
 from app import config
+from app.capability import AnswersCall
+from app.registry import CAPABILITIES
 from app.voice.phrases import phrases
 from app.voice.tests.test_calls import opened
 from kit import twiml
@@ -14,10 +16,12 @@ from kit.caller import Call
 from kit.plugin import Web, sign
 
 
-async def test_the_twiml_only_connects_the_call(web: Web) -> None:
+async def test_the_twiml_only_connects_the_call_unless_something_must_be_said_before(web: Web) -> None:
     answer = await web.post("/twiml", {"CallSid": "CA1"})
     assert answer.headers["content-type"] == "application/xml"
-    assert twiml.read(answer.text).verbs == ["Connect"]
+    speaks = any(issubclass(capability, AnswersCall) for capability in CAPABILITIES)
+    assert (twiml.read(answer.text).verbs == ["Connect"]) is not speaks
+    assert twiml.read(answer.text).verbs[-1] == "Connect"
 
 
 @pytest.mark.parametrize(("interruptible", "value"), [(True, "any"), (False, "none")])
