@@ -12,7 +12,7 @@ import pytest
 
 from tests import rules
 from tests.conftest import Render
-from tests.questionnaire import CUSTOM, PRODUCTS, QUESTIONS, SOURCES, Answers, barring, choices, defaults, record
+from tests.questionnaire import CUSTOM, PRODUCTS, QUESTIONS, ROOT, SOURCES, Answers, barring, choices, defaults, record
 from tests.rules import RULES, DroppedError, answered
 from tests.test_render import Computed
 
@@ -141,3 +141,21 @@ def test_conversations_are_evaluated_where_they_may_be(
     assert not (project / "app/intelligence" / other).exists()
     variable = "TWILIO_INTELLIGENCE_CONFIGURATION_ID" in (project / ".env.example").read_text(encoding="utf-8")
     assert variable == (project / "app/orchestrator").exists() == (place == "twilio")
+
+
+def readme_table() -> str:
+    """The products in the README, by the verdicts of the table."""
+    rows = [
+        f"| {about['name']} | {about['hipaa']['status']} | {about['pci']['status']} | {pages(about)} |"
+        for about in PRODUCTS.values()
+    ]
+    return "\n".join(["| product or feature | HIPAA | PCI DSS | read there |", "|---|---|---|---|", *rows])
+
+
+def pages(about: Answers) -> str:
+    found = dict.fromkeys(about[name]["source"] for name in ("hipaa", "pci"))
+    return "; ".join(f"{SOURCES[source]['page']} ({SOURCES[source]['read']})" for source in found)
+
+
+def test_the_readme_has_the_table() -> None:
+    assert readme_table() in (ROOT / "README.md").read_text(encoding="utf-8")

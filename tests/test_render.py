@@ -40,6 +40,8 @@ from tests.questionnaire import (
     asked,
     choices,
     combinations,
+    defaults,
+    is_valid,
     record,
     serves,
 )
@@ -56,7 +58,7 @@ def excluding(patterns: tuple[str, ...]) -> GitIgnoreSpec:
 
 def expected_files(answers: Answers) -> set[str]:
     """The files of the template that these answers get, as a project has them."""
-    context = Computed(DEFAULTS | answers)
+    context = Computed(defaults(answers) | answers)
     excluded = excluding((*filter(lambda entry: "{" not in entry, CONFIG["_exclude"]), *context["left_out"]))
     zone = {name for name in ALL_FILES if name.startswith(ZONE)}
     delivered = set(context["zone"])
@@ -161,6 +163,9 @@ def bringing(emitted: str) -> set[str]:
     return names_in("{{ [" + ",".join(re.findall(r"has_\w+|needs_\w+", " ".join(deciding))) + "] }}") & QUESTIONS.keys()
 
 
+REGULATIONS: list[Answers] = [
+    {"regulations": names} for names in (["hipaa"], ["pci"], ["gdpr", "eu_ai_act"], choices("regulations"))
+]
 WORDS = {"model_provider", "fallback_provider", "stt_provider", "tts_provider", "python_version", "outcome"}
 
 
@@ -170,10 +175,15 @@ def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: P
     source = (ROOT / "template" / name).read_text(encoding="utf-8")
     template, names = ENVIRONMENT.from_string(source), names_in(source)
     emitted, distinct = name.removesuffix(".jinja"), tmp_path / "distinct"
-    structural = questions_behind(names | bringing(emitted)) & set(STRUCTURAL)
+    behind = questions_behind(names | bringing(emitted))
+    structural = behind & set(STRUCTURAL)
     seen: set[str] = set()
-    for answers in [*combinations(structural - WORDS), *combinations(structural & (WORDS | {"path"}))]:
-        context = Computed(DEFAULTS | answers)
+    rows = [*combinations(structural - WORDS), *combinations(structural & (WORDS | {"path"}))]
+    for regulations in REGULATIONS if "regulations" in behind else ():
+        few = combinations(structural & {"channels", "level", "path", "recording", "memory_backend"})
+        rows += [row | regulations for row in few if is_valid(defaults(regulations) | row | regulations)]
+    for answers in rows:
+        context = Computed(defaults(answers) | answers)
         values = {needed: context[needed] for needed in names & QUESTIONS.keys()}
         if repr(values) in seen or emitted not in expected_files(answers):
             continue
@@ -189,7 +199,8 @@ def test_every_combination_is_well_formed(name: str, render: Render, tmp_path: P
 def test_every_file_belongs_to_an_answer(path: str, folder: Path, tmp_path: Path, quick: pytest.MonkeyPatch) -> None:
     """In every pair of answers."""
     shortcuts.without_git(quick, folder)
-    for row in pairwise():
+    regulated = [{"path": path, "level": "4", "recording": True, **regulations} for regulations in REGULATIONS]
+    for row in [*pairwise(), *(row for row in regulated if is_valid(defaults(row) | row))]:
         if row["path"] == path:
             project, answers = tmp_path / "project", {**row, "languages": DEFAULTS["languages"]}
             given = asked(answers)
