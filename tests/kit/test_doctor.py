@@ -159,7 +159,7 @@ async def test_an_account_after_agent_setup_has_no_finding(tmp_path: Path, envir
         project.patch.setenv(name, value or "")
     project.simulated = account.simulated
     report = await project.diagnose()
-    assert {finding.code for finding in report.findings} <= {"ESC007", "DBM001"}, messages_of(report)  # no workers
+    assert {finding.code for finding in report.findings} <= {"ESC007", "DBM001", "EVA001"}, messages_of(report)  # no workers, no script
 
 
 # --- a real server ------------------------------------------------------------------------------------------------

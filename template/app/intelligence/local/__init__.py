@@ -87,7 +87,7 @@ class LocalIntelligence(Intelligence):
 
     async def _evaluate(self, session: Session, text: str, trigger: str) -> None:
         chosen = [each for each in self.evaluators if each.at_end == (trigger == ENDING)]
-        conversation = transcript(session, text)  # before the next turn changes the history
+        conversation = self.services.filtered(transcript(session, text))  # before the next turn changes the history
         lock = self._locks.setdefault(session.id, asyncio.Lock())
         async with lock:
             signals = await asyncio.gather(*(self.signal(session, each, text, conversation) for each in chosen))
@@ -113,9 +113,9 @@ class LocalIntelligence(Intelligence):
         return signal
 
     async def ask(self, session: Session, evaluator: Evaluator, conversation: str) -> str:
-        """The model's answer. Raises when no model could answer."""
+        """The model's answer, filtered as its replies are. Raises when no model could answer."""
         if self.services.runtime is None:
             raise LookupError("the server has no runtime")
         turn = Turn(conversation, [])
         async with aclosing(self.services.runtime.answer(session, turn, evaluator.instructions, [])) as tokens:
-            return "".join([token async for token in tokens])
+            return str(self.services.filtered("".join([token async for token in tokens])))

@@ -19,15 +19,3 @@ def evaluators_are_complete(context: Context) -> Iterator[str]:
     for found in evaluators(config.OPERATORS, context.root / "agent"):
         if isinstance(found, ValueError):
             yield f"{found}."
-
-
-@check(
-    "EVA002",
-    hint="Leave AGENT_EVALUATORS out, or write true.",
-    docs="https://www.twilio.com/docs/conversations/intelligence",
-    requires=("ENV001",),
-)
-def evaluators_are_on(context: Context) -> Iterator[str]:
-    """Conversations are evaluated."""
-    if not context.settings.evaluate:
-        yield "AGENT_EVALUATORS is false: no signal ever comes."

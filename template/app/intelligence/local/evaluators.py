@@ -148,7 +148,7 @@ def load_script(folder: Path) -> dict[str, str]:
         words = re.findall(r"\w+", name if colon and duty.strip() else line)[:5]
         criteria["_".join(words).lower()] = duty.strip() if colon and duty.strip() else line
     if not criteria:
-        raise ValueError(f"agent/{SCRIPT} has no criterion: write one a line, as in - recording: Say that we record.")
+        raise ValueError(f"agent/{SCRIPT} has no criterion: write one a line, as in - recording: Say that we record")
     return criteria
 
 

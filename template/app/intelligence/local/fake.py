@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 
+import agent
 from app.intelligence.local import LocalIntelligence
 from app.intelligence.local.evaluators import BUILD, Evaluator
 from app.session import Session
@@ -29,7 +31,7 @@ async def given_evaluators(app: FastAPI, account: SimulatedAccount, facts: dict[
         if isinstance(capability, LocalIntelligence):
             capability.enabled = True
             capability.ask = ask  # type: ignore[method-assign]
-            capability.evaluators = [each for each in capability.evaluators if each.kind in facts]
+            capability.evaluators = [BUILD[kind](Path(agent.__path__[0])) for kind in facts]
 
 
 GIVEN = {"evaluators": given_evaluators}

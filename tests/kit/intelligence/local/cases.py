@@ -1,9 +1,10 @@
-"""Evaluators that lack a file, or are switched off."""
+"""Evaluators that lack a file."""
 
 from __future__ import annotations
 
 from tests.kit.healthy_project import HealthyProject, fails, passes
 
+OPERATORS = ["sentiment", "summary", "script_adherence", "custom"]
 OPERATOR = "{display_name: Mine, description: x, prompt: Judge it., output_format: TEXT}"
 
 
@@ -11,8 +12,8 @@ def healthy(project: HealthyProject) -> None:
     """With the files of every operator."""
     (project.root / "agent" / "script.md").write_text("- recording: Say that the call is recorded.\n")
     (project.root / "agent" / "operator.yml").write_text(OPERATOR)
-    project.patch.setattr("app.config.OPERATORS", ["sentiment", "summary", "script_adherence", "custom"])
-    project.patch.setenv("AGENT_EVALUATORS", "true")
+    project.answer(operators=OPERATORS)
+    project.patch.setattr("app.config.OPERATORS", OPERATORS)
 
 
 @fails("EVA001")
@@ -33,9 +34,5 @@ def an_operator_that_is_no_operator(project: HealthyProject) -> None:
 @passes("EVA001")
 def no_script_that_no_operator_needs(project: HealthyProject) -> None:
     (project.root / "agent" / "script.md").unlink()
+    project.answer(operators=["sentiment", "summary"])
     project.patch.setattr("app.config.OPERATORS", ["sentiment", "summary"])
-
-
-@fails("EVA002")
-def evaluators_that_are_off(project: HealthyProject) -> None:
-    project.patch.setenv("AGENT_EVALUATORS", "false")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from app.capability import Capability
 from app.intelligence.commands import replay_all
 from app.intelligence.local import LocalIntelligence
 from app.intelligence.local.evaluators import BUILD, Evaluator
@@ -108,6 +109,34 @@ async def test_the_projects_own_model_is_asked(dial: Dial, reactions: Recorder) 
     await evaluated(call)
     assert reactions.labels == ["negative"]
     assert "conversation" not in str(call.session.history), "the evaluation is no part of the conversation"
+
+
+class Censor(Capability):
+    """Filters texts, as a capability of a regulation does."""
+
+    def filter_user_text(self, session: Session, text: str) -> str:
+        return text
+
+    def filter_data(self, value: Any) -> Any:
+        return value.replace("secret", "***") if isinstance(value, str) else value
+
+    def filter_tokens(self, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        return tokens
+
+
+async def test_capabilities_filter_what_evaluators_see_and_find(dial: Dial, reactions: Recorder) -> None:
+    seen: list[str] = []
+
+    async def spied(self: LocalIntelligence, session: Session, evaluator: Evaluator, conversation: str) -> str:
+        seen.append(conversation)
+        return await LocalIntelligence.ask(self, session, evaluator, conversation)
+
+    judge = {"hears": EVALUATION, "says": "Say the secret."}
+    call = await dial(judge, YES, capabilities=[Censor, *local(ask=spied)], evaluate=True)
+    await call.says("My secret.")
+    await evaluated(call)
+    (found,) = [signal.text for signal, _ in reactions.seen if isinstance(signal, NextBestResponse)]
+    assert found == "Say the ***." and all("My ***." in each and "secret" not in each for each in seen)
 
 
 async def test_the_next_model_is_asked_when_one_fails(dial: Dial, reactions: Recorder) -> None:
