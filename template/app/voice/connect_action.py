@@ -47,26 +47,20 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
     elif failed:
         log.error("call.lost", call=call_sid, error=form.get("ErrorCode"))
         twiml = say(phrases.UNAVAILABLE)
-    elif session and (detour := await handoff_twiml(session, handoff, calls, Detours, Detours.on_detour)):
+    elif session and (detour := await handoff_twiml(session, handoff, calls, Detours.on_detour)):
         await calls.send_away(session)
         return detour
     else:
         # Without a shared store another worker may have served the call.
         unknown = Session(call_sid, *parties(form), FIRST_LANGUAGE, calls.services.now)
         goodbye = with_added_words(phrases.GOODBYE, calls.services.capabilities, last=True)
-        twiml = await handoff_twiml(session or unknown, handoff, calls) or say(goodbye)
+        twiml = await handoff_twiml(session or unknown, handoff, calls, HandlesHandoff.on_handoff) or say(goodbye)
     await calls.end(call_sid)
     return twiml
 
 
-async def handoff_twiml(
-    session: Session,
-    data: str | None,
-    calls: Calls,
-    kind: type[Any] = HandlesHandoff,
-    hook: Callable[..., Any] = HandlesHandoff.on_handoff,
-) -> str | None:
-    """TwiML of the first capability of this kind that takes the caller further."""
+async def handoff_twiml(session: Session, data: str | None, calls: Calls, hook: Callable[..., Any]) -> str | None:
+    """TwiML of the first capability with this hook that takes the caller further."""
     if data is None:
         return None
     try:
@@ -74,7 +68,7 @@ async def handoff_twiml(
     except (ValueError, RecursionError):
         log.error("handoff.malformed", call=session.id)
         return None
-    capable = [capability for capability in calls.services.capabilities if isinstance(capability, kind)]
+    capable = [capability for capability in calls.services.capabilities if hasattr(capability, hook.__name__)]
     answers = await run_hooks(capable, hook, session, handoff, timeout=calls.services.timeouts.hook)
     return next(filter(None, answers), None)
 
