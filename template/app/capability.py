@@ -213,8 +213,7 @@ async def run_hooks(
 
 
 async def attach(session: Session, services: Services) -> None:
-    """Give a session the filter and the actions of the capabilities, and a connection when it has none and a channel
-    can open one."""
+    """Give a session filter and actions of the capabilities, and a connection when it has none and a channel can."""
     session.filtered = services.filtered
     if not session.connection.open:
         for channel in services.channels:

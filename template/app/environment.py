@@ -53,8 +53,9 @@ def load(require_model_keys: bool = True) -> Settings:
         settings = ProjectSettings()
     except ValidationError as errors:
         for error in errors.errors():
-            why = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""  # the words of a validator
-            problems += [problem(str(error["loc"][0]), why)] if error["loc"] else why.splitlines()
+            why = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""
+            fix = why if why.endswith(".") else ""  # a validator's sentence; its field describes the others
+            problems += [problem(str(error["loc"][0]), fix)] if error["loc"] else why.splitlines()
     if require_model_keys:
         named = {line.split()[0] for line in problems}
         problems += [f"{name} is missing. {fix}" for name, fix in RUNTIME.missing_env().items() if name not in named]
