@@ -113,6 +113,7 @@ class Call(WebhookSender):
         self.payment: twiml.Payment | None = None  # the <Pay> that the call is in
         self.ended_by: str | None = None
         self.problems: list[str] = []
+        self._unreported: list[str] = []  # text frames for which no `tokensPlayed` was sent
         self._open: deque[CallTurn] = deque()  # turns without `last: true` so far, in order
         self._interrupting = False
         self._socket: ClientConnection | None = None
@@ -143,6 +144,7 @@ class Call(WebhookSender):
             for count in range(1, len(words)):
                 partial = " ".join(words[:count])
                 await self.sends({"type": "prompt", "voicePrompt": partial, "lang": lang, "last": False})
+        await self.reports_played()
         turn = self._expect(text)
         await self.sends({"type": "prompt", "voicePrompt": text, "lang": lang, "last": True})
         return turn
@@ -155,6 +157,7 @@ class Call(WebhookSender):
         """Press keys and do not wait."""
         if not self.listens_to_keys:
             raise Problem("Twilio does not deliver keys on this call: dtmfDetection is off")
+        await self.reports_played()
         turn = self._expect(f"[{digits}]")
         for digit in digits:
             await self.sends({"type": "dtmf", "digit": digit})
@@ -186,6 +189,7 @@ class Call(WebhookSender):
             return playback.text
         heard = playback.heard() if after is None else playback.heard_until(after)
         self._interrupting = True
+        await self.reports_played(len(heard))
         await self.sends(
             {"type": "interrupt", "utteranceUntilInterrupt": heard, "durationUntilInterruptMs": playback.elapsed_ms}
         )
@@ -353,6 +357,15 @@ class Call(WebhookSender):
         )
         self.session = calls_of(self.app).get(self.sid)
 
+    async def reports_played(self, characters: int | None = None) -> None:
+        """Send `tokensPlayed` for the text frames so far, or for those in the first so many characters of them."""
+        frames, self._unreported = self._unreported, []
+        for frame in frames:
+            if characters is not None and (characters := characters - len(frame.rstrip())) < 0:
+                break
+            if "tokens-played" in self.attribute("events", "").split():
+                await self.sends({"type": "info", "name": "tokensPlayed", "value": frame})
+
     async def sends(self, frame: Mapping[str, Any] | str | bytes) -> None:
         """Send a frame over the WebSocket; text and bytes are sent as they are."""
         if self._socket is None:
@@ -426,6 +439,8 @@ class Call(WebhookSender):
     def _take(self, frame: dict[str, Any]) -> None:
         if frame["type"] != "text":
             return
+        if frame["token"].strip():
+            self._unreported.append(frame["token"])
         if not self._open:
             self.remarks += [frame["token"]] if frame["token"].strip() else []
             return

@@ -41,7 +41,7 @@ async def test_an_unreadable_frame_is_not_quoted_during_a_call(
     call: Call, frame: dict[str, Any], logged: Callable[[], str]
 ) -> None:
     await call.sends(json.dumps(frame))
-    assert (await call.says("Hello")).text == "You said something."
+    assert (await call.says("Hello")).text.endswith("You said something.")
     assert WORDS not in logged()
 
 

@@ -139,14 +139,14 @@ async def test_a_call_that_has_ended_is_forgotten(
 ) -> None:
     assert calls_of(app).get(CALL_SID)
     document = await action(in_call, form)
-    assert (document.said, document.verbs) == (text, verbs)
+    assert document.verbs == verbs and document.said.endswith(text)  # a regulation may add words before the goodbye
     assert calls_of(app).get(CALL_SID) is None
 
 
 async def test_a_failed_session_is_opened_again_once(in_call: Web) -> None:
     document = await action(in_call, FAILED)
     assert document.verbs == ["Connect"]
-    assert document.relay and document.relay.greeting == phrases.RECONNECTED
+    assert document.relay and phrases.RECONNECTED in document.relay.greeting
     document = await action(in_call, FAILED)
     assert (document.said, document.verbs) == (phrases.UNAVAILABLE, ["Say", "Hangup"])
 

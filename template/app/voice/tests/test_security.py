@@ -132,7 +132,7 @@ MALFORMED: dict[str, str | bytes] = {
 async def test_malformed_frames_do_not_end_the_call(call: Call, frames: list[str | bytes]) -> None:
     for frame in frames:
         await call.sends(frame)
-    assert (await call.says("Hello")).text == "You said something."
+    assert (await call.says("Hello")).text.endswith("You said something.")
 
 
 def early(kind: str) -> str:

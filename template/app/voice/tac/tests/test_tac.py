@@ -94,7 +94,7 @@ async def test_an_interruption_of_the_greeting_is_recorded_without_a_reply(
     dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "GREETING_INTERRUPTIBLE", True)
-    call = await dial()
+    call = await dial(capabilities=[])
     await call.interrupts(after=phrases.GREETING[:5])
     turn = await call.says("Hello")
     assert call.session.greeting == phrases.GREETING[:5]
