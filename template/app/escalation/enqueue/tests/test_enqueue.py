@@ -303,7 +303,7 @@ async def test_a_goodbye_is_no_transfer(dial: Dial, store: Store) -> None:
     call = await dial({"calls": {"leave": {"reason": "done"}}}, tools=[leave], store=store)
     await call.says("Goodbye")
     await call.wait_for_end()
-    assert (call.task, call.farewell) == (None, phrases.GOODBYE)
+    assert call.task is None and call.farewell.endswith(phrases.GOODBYE)
     assert await Records(store).get(call.sid) is None
 
 
