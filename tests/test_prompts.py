@@ -90,6 +90,19 @@ def test_a_cloud_path_asks_for_its_runtime(downs: int, path: str, runtime: str, 
     assert (project / "app" / "runtimes" / runtime).is_dir()
 
 
+def test_a_regulation_narrows_the_path_before_the_eyes(copy: Dial) -> None:
+    terminal, project = copy()
+    chosen: Answers = {"regulations": ["hipaa"]}
+    for question in [name for name in ASKED if ASKED[name].get("ask", True) and is_asked(name, DEFAULTS | chosen)]:
+        terminal.asks(question)
+        if question == "path":
+            terminal.shows("path=tac does not go with regulations=hipaa")
+        terminal.types(*[" "] * (question == "regulations"), ENTER)
+    terminal.finishes()
+    assert recorded(project) == record(chosen)
+    assert (project / "app" / "voice" / "relay").is_dir()
+
+
 def test_the_path_is_not_asked_without_calls(copy: Dial) -> None:
     terminal, project = copy()
     for question in [name for name in PROMPTS if name != "path"]:
@@ -133,6 +146,7 @@ def test_a_disabled_choice_shows_the_reason(copy: Dial) -> None:
         ("stt_provider", "Google", {"languages": ["en-US", "de-DE"]}),
         ("tts_provider", "ElevenLabs", {"tts_provider": "Amazon", "voice": "Joanna-Generative"}),
         # The same questions once more, for other reasons.
+        pytest.param("path", "tac", {"regulations": ["pci"], "path": "manual"}, marks=pytest.mark.matrix),
         pytest.param("path", "manual", {"path": "aws", "session_store": "dynamodb"}, marks=pytest.mark.matrix),
         pytest.param("path", "aws", {"path": "azure", "session_store": "cosmos"}, marks=pytest.mark.matrix),
         pytest.param("model_provider", "anthropic", {"fallback_provider": "anthropic"}, marks=pytest.mark.matrix),
