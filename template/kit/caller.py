@@ -105,8 +105,9 @@ class Call(WebhookSender):
         self.turn: CallTurn | None = None  # None during a greeting, also after a reconnect
         self.frames: list[dict[str, Any]] = []
         self.handoff: Any = None
-        self.farewell = ""  # text of <Say>
-        self.remarks: list[str] = []  # text of the agent between its turns, and of <Say> before it speaks
+        self.opening = ""  # text of <Say> before the agent speaks
+        self.farewell = ""  # and after it has spoken
+        self.remarks: list[str] = []  # text of the agent between its turns
         self.queue: twiml.Queue | None = None  # the queue that the call is in
         self.task: dict[str, Any] | None = None  # the attributes of its task
         self.workflow = ""
@@ -321,8 +322,8 @@ class Call(WebhookSender):
         if document.relay is None:
             self.ended_by = self.ended_by or "agent"
             return
-        if self.farewell:  # said before the agent speaks
-            self.remarks, self.farewell = [*self.remarks, self.farewell], ""
+        if self.relay is None:
+            self.opening, self.farewell = self.farewell, ""
         self.relay, self.greeting = document.relay, document.relay.greeting
         self._greeting_playback = Playback(self.pace)
         self._greeting_playback.say(self.greeting)

@@ -83,6 +83,8 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
             if local:
                 terminal.note(tool_command.hint(app.state.brain.tools))
             call = await stack.enter_async_context(dial_app(app, pace=terminal.pace, account=account))
+            if call.opening:
+                terminal.agent(call.opening, "spoken by Twilio")
             terminal.agent(call.greeting)
             await TerminalCall(call, terminal, interactive).run()
             if call.ended_by is None:

@@ -35,7 +35,7 @@ class VoiceDriver(Driver):
             driver = cls(call, Screen() if watch else None)
             yield driver
         driver.ended_by, driver.handoff, driver.task = call.ended_by, call.handoff, call.task
-        driver.remarks = " ".join([*call.remarks, call.farewell])
+        driver.remarks = " ".join([call.opening, *call.remarks, call.farewell]).strip()
 
     async def takes(self, step: Step) -> Reply:
         """The reply is that of a turn, the greeting of a connection, or what was said between two turns."""
@@ -56,7 +56,7 @@ class VoiceDriver(Driver):
         if turn:
             return Reply(turn.text, turn.first, turn.calls)
         connected = (step.answer or step.drop or call.relay is not relay) and not call.ended_by
-        between = [*call.remarks[remarks:], call.farewell[farewell:].strip()]
+        between = [call.opening if step.answer else "", *call.remarks[remarks:], call.farewell[farewell:].strip()]
         return Reply(" ".join(filter(None, [*between, call.greeting if connected else ""])))
 
     async def ends(self) -> None:

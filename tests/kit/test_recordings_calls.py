@@ -54,7 +54,7 @@ async def test_keys_go_to_the_address_and_silence_to_the_next_verb(
     account.keys = keys
     made = app(ASKS + RELAY, START + RELAY)
     async with dial_app(made, account=account) as call:
-        assert (call.greeting, call.remarks, call.farewell) == ("Hello", ["Press one."], "")
+        assert (call.opening, call.greeting, call.farewell) == ("Press one.", "Hello", "")
         assert bool(account.recordings.of(call.sid)) is recorded
     assert [form.get("Digits") for form in made.state.forms[:1]] == (["1"] if recorded else [])
 
