@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from app.registry import RUNTIME, ProjectSettings
-from app.settings import Settings
+from app.settings import Settings, WrongValue
 
 
 class SettingsError(Exception):
@@ -54,7 +54,7 @@ def load(require_model_keys: bool = True) -> Settings:
     except ValidationError as errors:
         for error in errors.errors():
             why = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""
-            fix = why if why.endswith(".") else ""  # a validator's sentence; its field describes the others
+            fix = why if isinstance(error.get("ctx", {}).get("error"), WrongValue) else ""
             problems += [problem(str(error["loc"][0]), fix)] if error["loc"] else why.splitlines()
     if require_model_keys:
         named = {line.split()[0] for line in problems}

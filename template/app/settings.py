@@ -6,6 +6,10 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+class WrongValue(ValueError):
+    """Raised by the validator of a field. The text says what is wrong and the fix; others keep the field's fix."""
+
+
 class Settings(BaseSettings):
     """`description` is the fix shown to the user; `examples[0]` is the simulator's value."""
 

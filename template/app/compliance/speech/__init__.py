@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from app import config
 from app.capability import Capability
-from app.settings import Settings
+from app.settings import Settings, WrongValue
 
 PROVIDERS = {config.TRANSCRIPTION_PROVIDER, config.TTS_PROVIDER}
 EXAMPLE = f"{' '.join(sorted(PROVIDERS))} {datetime.now(UTC).date()}"
@@ -33,11 +33,11 @@ class SpeechSettings(Settings):
         try:
             age = datetime.now(UTC).date() - date.fromisoformat(day)
         except ValueError:
-            raise ValueError(f"It does not end with a day, as 2026-11-28. {FIX}") from None
+            raise WrongValue(f"It does not end with a day, as 2026-11-28. {FIX}") from None
         if missing := PROVIDERS.difference(names):
-            raise ValueError(f"It does not name {' and '.join(sorted(missing))}. {FIX}")
+            raise WrongValue(f"It does not name {' and '.join(sorted(missing))}. {FIX}")
         if not timedelta(days=-1) <= age <= MAX_AGE:
-            raise ValueError(f"The day has to be in the past year. {FIX}")
+            raise WrongValue(f"The day has to be in the past year. {FIX}")
         return text
 
 
