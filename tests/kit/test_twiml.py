@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kit import twiml
-from kit.twiml import Recording, Relay, TwimlError
+from kit.simulated_twilio.account import SimulatedAccount
+from kit.twiml import Payment, Recording, Relay, TwimlError
 
 
 def connect(attributes: str = "", children: str = "", url: str = "wss://agent.example/ws") -> str:
@@ -53,6 +55,11 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     "a recording of its own": ("<Response><Recording/></Response>", "<Recording> cannot stand in <Response>"),
     "a question without an address": ("<Response><Gather/></Response>", "needs the attribute action"),
+    "a card in a language that <Pay> does not speak": ('<Response><Pay language="ja-JP"/></Response>', "ja-JP"),
+    "a price with its currency": ('<Response><Pay chargeAmount="$5"/></Response>', "chargeAmount="),
+    "a card without TLS": ('<Response><Pay action="http://a.example/"/></Response>', "action="),
+    "an unknown step": ('<Response><Pay><Prompt for="card"/></Pay></Response>', "for='card'> is not a value"),
+    "a recording of a card": ("<Response><Pay><Record/></Pay></Response>", "<Record> cannot stand in <Pay>"),
     "an unknown verb": ("<Response><Speak>Hi</Speak></Response>", "<Speak> is not a verb"),
     "another root": ("<Answer/>", "<Answer> is not a verb"),
     "a verb as the root": ("<Say>Hello</Say>", "must be <Response>, not <Say>"),
@@ -89,3 +96,26 @@ def test_every_mistake_of_a_document_is_named() -> None:
 def test_the_input_that_may_interrupt_has_old_and_new_values(value: str) -> None:
     relay: Any = twiml.read(connect(f'interruptible="{value}"')).relay
     assert relay.attributes["interruptible"] == value
+
+
+def test_a_payment_has_its_prompts_and_the_verb_behind_it() -> None:
+    prompt = '<Prompt for="security-code"><Say>The code, please.</Say></Prompt>'
+    pay = f'<Pay action="https://a.example/p" chargeAmount="5.50" currency="eur" language="de-DE">{prompt}</Pay>'
+    document = twiml.read(f"<Response><Say>You pay.</Say>{pay}<Redirect>https://a.example/r</Redirect></Response>")
+    assert document.verbs == ["Say", "Pay", "Redirect"]
+    assert document.payment == Payment(
+        action="https://a.example/p",
+        charge_amount="5.50",
+        currency="eur",
+        connector="Default",
+        language="de-DE",
+        prompts={"security-code": "The code, please."},
+        following="https://a.example/r",
+    )
+
+
+@pytest.mark.parametrize("event", ["paid", {"PaymentToken": "x"}, {}, "success"])
+async def test_a_payment_that_is_none_cannot_end(event: Any) -> None:
+    nobody: Any = SimpleNamespace(payment=None)
+    with pytest.raises(ValueError):
+        await SimulatedAccount().pay.simulate(nobody, event)
