@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_ai.messages import ModelResponse, TextPart
 from twilio.twiml.voice_response import VoiceResponse
 
-from app.capability import Capability, Services
+from app.capability import Capability, Services, with_added_words
 from app.channel import signed_body
 from app.compliance.pay.payment import OPEN, Payment, Payments, Status
 from app.compliance.pay.phrases import phrases
@@ -159,7 +159,8 @@ class Pay(Capability):
         """The call is back: the caller hears the result as the greeting, and the model knows both."""
         payment = await self.payments.get(session.id)
         if payment and payment.status not in OPEN and self._take_over(session, payment):
-            session.history.append(ModelResponse([TextPart(greeting(payment.status))]))
+            words = with_added_words(greeting(payment.status), self.services.capabilities)
+            session.history.append(ModelResponse([TextPart(words)]))
 
     def _take_over(self, session: Session, payment: Payment) -> bool:
         """Add a payment to those of the session. False when it is there already."""

@@ -129,7 +129,7 @@ async def test_a_tool_of_the_project_takes_a_payment_by_the_action(dial: Dial) -
 async def test_the_call_comes_back_with_each_result(dial: Dial, result: str) -> None:
     call = await paid(dial, result)
     status = STATUSES[result]
-    assert call.greeting == greeting(status) and call.ended_by is None
+    assert greeting(status) in call.greeting and call.ended_by is None
     assert results(call) == [status]
     assert contents(call.session)[-1] == call.greeting
     await call.says("What now?")
@@ -149,7 +149,7 @@ def test_the_caller_hears_whether_money_was_taken() -> None:
 @pytest.mark.parametrize("result", [NO_CODE, NO_CONNECTION], ids=["no code", "no connection"])
 async def test_without_the_word_of_the_processor_nothing_is_paid(dial: Dial, result: Any) -> None:
     call = await paid(dial, result)
-    assert (results(call), call.greeting) == ([Status.UNCONFIRMED], phrases.PAY_UNCONFIRMED)
+    assert results(call) == [Status.UNCONFIRMED] and phrases.PAY_UNCONFIRMED in call.greeting
 
 
 async def test_a_payment_that_the_processor_confirms_is_paid(dial: Dial) -> None:
@@ -160,14 +160,14 @@ async def test_a_payment_that_the_processor_confirms_is_paid(dial: Dial) -> None
 
 async def test_after_the_last_attempt_twilio_may_follow_the_next_verb(dial: Dial) -> None:
     call = await paid(dial, "next-verb")
-    assert (results(call), call.greeting) == ([Status.FAILED], phrases.NOT_PAID)
+    assert results(call) == [Status.FAILED] and phrases.NOT_PAID in call.greeting
 
 
 async def test_the_first_result_of_a_payment_counts(dial: Dial, store: InProcess) -> None:
     call = await paid(dial, "caller-interrupted-with-star", store=store)
     again = call.form(Result="success", PaymentConfirmationCode="ch_7", CallStatus="in-progress")
     document = twiml.read(await call.post("/pay/result", again))
-    assert document.relay and document.relay.greeting == phrases.NOT_PAID
+    assert document.relay and phrases.NOT_PAID in document.relay.greeting
     payment = await Payments(store).get(call.sid)
     assert payment and payment.status is Status.CANCELLED
 
@@ -181,7 +181,7 @@ async def test_a_caller_who_hangs_up_in_pay_ends_the_call(dial: Dial) -> None:
 async def test_a_result_without_a_payment_is_answered_with_words(web: Web) -> None:
     form = {"CallSid": "CA" + "9" * 32, "CallStatus": "in-progress", "Result": "internal-error"}
     document = twiml.read((await web.post("/pay/result", form)).text)
-    assert document.relay and document.relay.greeting == phrases.PAY_UNCONFIRMED
+    assert document.relay and phrases.PAY_UNCONFIRMED in document.relay.greeting
 
 
 async def test_a_result_that_twilio_did_not_sign_is_refused(web: Web) -> None:
@@ -253,7 +253,7 @@ async def test_a_caller_who_speaks_before_pay_is_not_asked_for_a_card(session: S
     handoff = await begun(session, pay)
     assert "the caller cancelled it" in str(await pay.context(session, "No, wait"))
     document = twiml.read(str(await pay.on_detour(session, handoff)))
-    assert document.payment is None and document.relay and document.relay.greeting == phrases.NOT_PAID
+    assert document.payment is None and document.relay and phrases.NOT_PAID in document.relay.greeting
 
 
 async def test_a_caller_who_says_nothing_is_asked_for_a_card_once(session: Session, store: InProcess) -> None:
@@ -338,14 +338,14 @@ async def test_no_card_is_asked_for_while_a_recording_goes_on(dial: Dial) -> Non
     call = await dial(PAYS, YES, capabilities=[CannotPause, *CAPABILITIES])
     await call.says("I want to pay")
     await wait_until(lambda: results(call), "the agent does not know the result")
-    assert call.greeting == phrases.NOT_PAID
+    assert phrases.NOT_PAID in call.greeting
     assert call.payment is None and results(call) == [Status.FAILED]
     assert (await call.says("And now?")).text == "Yes."
 
 
 async def test_a_recording_that_cannot_go_on_does_not_keep_the_caller(dial: Dial) -> None:
     call = await paid(dial, capabilities=[CannotResume, *CAPABILITIES])
-    assert call.greeting == phrases.PAID
+    assert phrases.PAID in call.greeting
 
 
 # --- languages ------------------------------------------------------------------------------------------------------
