@@ -10,7 +10,7 @@ from pydantic_ai import messages as m
 from app.capability import Capability
 from app.connection import Connection
 from app.registry import load_prompt
-from app.tests.test_turn import BROKEN, TWO_CAPABILITIES, Hanging, hook_calls, no_hook_calls
+from app.tests.test_turn import BROKEN
 from app.voice.calls import Calls
 from app.voice.phrases import phrases
 from kit import twiml
@@ -18,6 +18,7 @@ from kit.agent_app import build_app
 from kit.caller import Call, calls_of
 from kit.plugin import Web
 from kit.testing import Dial
+from tests.kit.test_hooks import TWO_CAPABILITIES, Hanging, hook_calls, no_hook_calls
 
 __all__ = ["no_hook_calls"]  # a fixture
 
