@@ -16,6 +16,7 @@ import phonenumbers
 
 from app.compliance.hipaa.baa import open_points
 from app.compliance.hipaa.rotation import OLD
+from app.registry import folders
 from app.voice.checks import own_numbers
 from kit.doctor.check import REQUEST_TIMEOUT, Context, check, masked
 
@@ -75,6 +76,14 @@ async def recordings_encrypted(context: Context) -> AsyncIterator[str]:
 async def newest_recording(context: Context) -> Any:
     """The newest recording of the account, or None."""
     return next(iter(await context.account.recordings.page_async(page_size=1)), None)
+
+
+@check("HIP006", hint="Run agent rotate-key, which makes one.", docs=EDITIONS, requires=("ENV001",))
+def api_key_used(context: Context) -> Iterator[str]:
+    """Requests to Twilio have an API key, which can be replaced."""
+    settings = context.settings
+    if "app.compliance.recording" in folders() and not (settings.api_key and settings.api_secret):
+        yield "Recordings are paused and resumed with the Auth Token: it cannot be replaced while servers run."
 
 
 @check("HIP004", hint="Give every server the new key, then run agent rotate-key --finish.", docs=EDITIONS)

@@ -12,6 +12,7 @@ from app.compliance.hipaa.rotation import RotationError, begin, finish
 from app.environment import exit_on_settings_error, load
 from app.log import configure_logging
 
+FIRST_KEY = "{file} has an API key. Bring TWILIO_API_KEY and TWILIO_API_SECRET to every server, and restart each."
 FIRST_STEP = """\
 A new key is in {file}; {old} works on. Now:
 1. Bring TWILIO_API_KEY and TWILIO_API_SECRET to every server, and restart each.
@@ -35,7 +36,8 @@ def rotate_key(
         reason = " ".join(filter(None, [type(error).__name__, str(getattr(error, "status", "") or "")]))
         typer.secho(f"Twilio or {file} refused ({reason}). The old key works on.", fg="red", err=True)
         raise typer.Exit(1) from None
-    typer.echo(f"{old} is revoked." if second else FIRST_STEP.format(file=file, old=old))
+    next_step = FIRST_STEP if old else FIRST_KEY
+    typer.echo(f"{old} is revoked." if second else next_step.format(file=file, old=old))
 
 
 COMMANDS = [rotate_key]

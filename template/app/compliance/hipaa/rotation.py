@@ -26,8 +26,8 @@ class RotationError(Exception):
     """Nothing was changed. The message says why."""
 
 
-async def begin(settings: Settings, file: Path, transport: httpx2.AsyncBaseTransport | None = None) -> str:
-    """Create a key, try it, and write it into `file`, which keeps the id of the old one. Returns that id.
+async def begin(settings: Settings, file: Path, transport: httpx2.AsyncBaseTransport | None = None) -> str | None:
+    """Create a key, try it, and write it into `file`, which keeps the id of the old one. Returns that id, or None.
 
     Raises RotationError, TwilioRestException or OSError; the new key is gone then, and `file` is as it was.
     """
@@ -35,8 +35,8 @@ async def begin(settings: Settings, file: Path, transport: httpx2.AsyncBaseTrans
     old = known.get(KEY)
     if known.get(OLD):
         raise RotationError(f"{file} has {OLD}: a rotation has begun. End it with --finish.")
-    if not old:
-        raise RotationError(f"{file} has no {KEY}: this project uses none, or keeps it elsewhere (--file).")
+    if not known:
+        raise RotationError(f"{file} has no variables. Name the file with the settings by --file.")
     restore = restorer(file)
     async with client(settings, transport) as twilio:
         created = await twilio.api.account.new_keys.create_async(
@@ -45,7 +45,8 @@ async def begin(settings: Settings, file: Path, transport: httpx2.AsyncBaseTrans
         try:
             await assert_works(settings, str(created.sid), str(created.secret), transport)
             for name, value in {OLD: old, SECRET: created.secret, KEY: created.sid}.items():
-                set_key(file, name, str(value), quote_mode="never", follow_symlinks=True)
+                if value:
+                    set_key(file, name, str(value), quote_mode="never", follow_symlinks=True)
         except BaseException:
             restore()
             await twilio.api.account.keys(created.sid).delete_async()

@@ -71,10 +71,11 @@ class Recording(Capability):
         self.options = services.settings
         self.form = signed_body(services.settings)
         self.consent: Consent | None = next((part() for part in services.parts_of(Consent)), None)
-        # The Auth Token, which every project has.
-        token = self.options.auth_token.get_secret_value()
+        # An API key if there is one, else the Auth Token, which every project has.
+        key, secret = (getattr(self.options, name, None) for name in ("api_key", "api_secret"))
+        user, password = (key, secret) if key and secret else (self.options.account_sid, self.options.auth_token)
         http = Http(services.transport, REQUEST_TIMEOUT)
-        self.client = Client(self.options.account_sid, token, http_client=http)
+        self.client = Client(user, password.get_secret_value(), self.options.account_sid, http_client=http)
 
     @classmethod
     def build(cls, services: Services) -> Self:

@@ -9,6 +9,7 @@ import httpx2
 import yaml
 
 from app.compliance.hipaa.baa import FILE, parties
+from app.registry import folders
 from tests.kit.healthy_project import HealthyProject, fails, passes
 
 TODAY = datetime.now(UTC).date()
@@ -135,6 +136,16 @@ def recordings_without_a_key(project: HealthyProject) -> None:
 @passes("HIP005")
 def recordings_with_a_key(project: HealthyProject) -> None:
     recorded(project)
+
+
+RECORDS = "app.compliance.recording" in folders()
+
+
+def without_a_key(project: HealthyProject) -> None:
+    project.patch.delenv("TWILIO_API_SECRET")
+
+
+(fails if RECORDS else passes)("HIP006")(without_a_key)
 
 
 @fails("HIP004")

@@ -130,9 +130,18 @@ async def test_the_second_step_can_be_repeated(account: SimulatedAccount, file: 
     assert dotenv_values(file).get(OLD) is None
 
 
-async def test_a_file_without_a_key_has_nothing_to_rotate(account: SimulatedAccount, file: Path) -> None:
+async def test_a_project_without_a_key_gets_its_first(account: SimulatedAccount, file: Path) -> None:
     rewrite(file, "LOG_LEVEL=info\n")
-    with pytest.raises(RotationError, match="uses none"):
+    assert await begin(defaults.settings(), file, account.transport) is None
+    known = dotenv_values(file)
+    assert OLD not in known and await works(account, known[KEY], known[SECRET])
+    with pytest.raises(RotationError, match="no rotation has begun"):
+        await finish(defaults.settings(), file, account.transport)
+
+
+async def test_a_wrong_file_or_an_account_that_is_down_changes_nothing(account: SimulatedAccount, file: Path) -> None:
+    rewrite(file, "")
+    with pytest.raises(RotationError, match="--file"):
         await begin(defaults.settings(), file, account.transport)
     account.numbers.fault.status = 500
     rewrite(file, TEXT)
