@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import runpy
 import subprocess
 import tomllib
 from pathlib import Path
@@ -93,6 +94,13 @@ def test_both_repositories_are_linted_alike(render: Render, tmp_path: Path) -> N
         own["lint"].pop("isort")
         assert own == emitted, f"{member}/ is linted in another way"
     assert "ruff>=0.17,<0.18" in root["dependency-groups"]["dev"]
+
+
+def test_tests_of_the_workbench_import_from_the_places_that_stay() -> None:
+    """In a project, `agent doctor` would find the others."""
+    imports = runpy.run_path(str(ROOT / "template" / "kit" / "migrations.py"))["imports"]
+    texts = {str(path): path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "kit").rglob("*.py")}
+    assert imports(texts) == {}
 
 
 def workflows(where: Path) -> list[str]:

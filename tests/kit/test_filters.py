@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from app import this_session
+from app import Session, this_session
 from app.capability import Capability, FiltersText
-from app.session import Session, dump_session
-from kit.plugin import Begin
+from app.session import dump_session
+from kit.testing import Begin
 
 SECRET, MARK = "xyzzy", "[secret]"
 

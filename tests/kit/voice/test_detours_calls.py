@@ -8,15 +8,16 @@ from typing import Any, Self
 
 from fastapi import APIRouter, Request, Response
 
+from app import Session
 from app.capability import Capability, Services, Timeouts
 from app.channel import signed_body
-from app.session import Session
 from app.voice import Voice
 from app.voice.calls import MAX_DETOUR
 from kit import defaults
 from kit.activity import wait_until
 from kit.caller import Call, calls_of
-from kit.voice_fixtures import Dial, contents, leave
+from kit.testing import Dial
+from kit.voice_fixtures import contents, leave
 
 LEAVES = {"hears": "bye", "says": "See you.", "calls": {"leave": {"reason": "away"}}}
 AWAY = f'<Response><Say>Elsewhere.</Say><Pay action="{defaults.PUBLIC_URL}/back"/></Response>'  # the call waits in it

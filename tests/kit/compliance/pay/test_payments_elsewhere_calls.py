@@ -15,7 +15,8 @@ from kit.caller import Call, caller_on
 from kit.local_server import serve
 from kit.scenario import last_instructions
 from kit.simulated_twilio.account import SimulatedAccount
-from kit.voice_fixtures import Dial, contents
+from kit.testing import Dial
+from kit.voice_fixtures import contents
 from kit.webhook import WebhookSender
 from kit.workers import Shared
 
