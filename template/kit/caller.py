@@ -500,7 +500,7 @@ class Call(WebhookSender):
             await self.hangs_up()
         if self._reader:
             await asyncio.wait([self._reader], timeout=SILENCE_TIMEOUT)
-        await self.account.recordings.end(self)
+        await self.account.ended(self)
         await super().aclose()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.defaults import settings
 from kit.simulated_twilio.api_keys import ApiKeys
+from kit.simulated_twilio.call_log import Calls, Messages, Transcriptions, Transcripts
 from kit.simulated_twilio.conversation_configurations import ConversationConfigurations
 from kit.simulated_twilio.conversations import Conversations
 from kit.simulated_twilio.flex import Flex
@@ -47,6 +48,10 @@ class SimulatedAccount:
         self.conversations = Conversations(clock, memory=self.memory)
         self.intelligence = Intelligence(clock)
         self.recordings = Recordings(clock)
+        self.calls = Calls(clock)
+        self.messages = Messages(clock)
+        self.transcriptions = Transcriptions(clock)
+        self.transcripts = Transcripts(clock)
         self.taskrouter = TaskRouter(clock)
         self.flex = Flex(clock, taskrouter=self.taskrouter)
         self.pay = Pay(clock)
@@ -77,8 +82,15 @@ class SimulatedAccount:
     async def connected(self, call: Call) -> None:
         """ConversationRelay has connected a call."""
         self.flex.subscriber = call.post_form
+        self.calls.add(call.sender, call.recipient, call.sid, direction=call.direction, status="in-progress")
         if configuration := call.attribute("conversationConfiguration", ""):
             self.conversations.begin(configuration, "VOICE", call.sid, call.caller, call.called)
+
+    async def ended(self, call: Call) -> None:
+        """A call is over, and so are its recordings."""
+        if record := self.calls.records.get(call.sid):
+            record["status"] = "completed"
+        await self.recordings.end(call)
 
     async def queued(self, call: Call, queue: Queue) -> None:
         """A call has entered the queue of a workflow."""

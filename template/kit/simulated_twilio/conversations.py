@@ -117,6 +117,19 @@ class Conversations(Product):
             self.memory.extract(bare(self.people[conversation][0]["addresses"][0]["address"]))
         return 200, known
 
+    @route("DELETE", "/v2/Conversations/{conversation}")
+    async def delete(self, request: Request, conversation: str) -> Answer:
+        """The participants and messages go with it."""
+        del self.records[get(self.records, conversation)["id"]], self.people[conversation]
+        self.messages = [each for each in self.messages if each["conversationId"] != conversation]
+        return 202, None
+
+    @route("GET", "/v2/Conversations/{conversation}/Communications")
+    async def communications(self, request: Request, conversation: str) -> Answer:
+        get(self.records, conversation)
+        found = [each for each in self.messages if each["conversationId"] == conversation]
+        return 200, self.page(request, "communications", found)
+
     @route("GET", "/v2/Conversations/{conversation}/Participants")
     async def participants(self, request: Request, conversation: str) -> Answer:
         get(self.records, conversation)

@@ -11,7 +11,7 @@ import httpx2
 
 from kit.activity import outcomes, wait_until
 from kit.defaults import ACCOUNT_SID, Problem, settings
-from kit.simulated_twilio.product import Answer, Product, Request, identifier, route, timestamp
+from kit.simulated_twilio.product import Answer, Product, Request, get, identifier, route, timestamp
 
 PATH = "/webhooks/intelligence"
 
@@ -143,6 +143,11 @@ class Intelligence(Product):
     async def list_results(self, request: Request) -> Answer:
         """The filter by conversation leaks: results of other conversations come too. Source: the skill above."""
         return 200, self.page(request, "operatorResults", self.results.values())
+
+    @route("DELETE", "/v3/OperatorResults/{result}")
+    async def delete_result(self, request: Request, result: str) -> Answer:
+        del self.results[get(self.results, result)["id"]]
+        return 204, None
 
 
 def result_of(kind: str, found: Any) -> Any:

@@ -123,6 +123,12 @@ class Memory(Product):
         known = next((each for each in self.profiles.values() if any(map(each.has, identifiers))), None)
         return 202, {"id": (known or self._add_profile(traits)).id, "message": "accepted"}
 
+    @route("GET", PROFILES)
+    async def list_profiles(self, request: Request, store: str) -> Answer:
+        """The ids alone."""
+        await self._store(store)
+        return 200, self.page(request, "profiles", self.profiles)
+
     @route("GET", PROFILES + "/{id}")
     async def fetch(self, request: Request, store: str, id: str) -> Answer:
         await self._store(store)

@@ -62,7 +62,7 @@ class TwilioMemory(Backend):
         await self.twilio.http_client.close()
 
     async def find_profile(self, identity: Identity) -> str | None:
-        profiles = await self._profiles(identity)
+        profiles = await self.find_profiles(identity)
         return profiles[0] if profiles else None
 
     async def find_or_create_profile(self, identity: Identity) -> str:
@@ -137,7 +137,7 @@ class TwilioMemory(Backend):
     async def forget(self, identity: Identity) -> Deleted:
         """Deletes the items before their profile, so that an interrupted attempt can be repeated."""
         deleted = Deleted()
-        for profile in await self._profiles(identity):
+        for profile in await self.find_profiles(identity):
             for item in await list_all(self.api.observations(self.store_id, profile)):
                 await self.api.observations(self.store_id, profile, item.id).delete_async()
                 deleted.observations += 1
@@ -148,7 +148,7 @@ class TwilioMemory(Backend):
             deleted.profiles += 1
         return deleted
 
-    async def _profiles(self, identity: Identity) -> list[str]:
+    async def find_profiles(self, identity: Identity) -> list[str]:
         wanted = LookupList.Identifier({"idType": identity.kind, "value": identity.value})
         found = await self.api.lookup(self.store_id).create_async(wanted)
         return found.profiles or []  # null when there is none

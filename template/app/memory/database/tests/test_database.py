@@ -315,27 +315,3 @@ def test_another_database_is_refused_without_showing_its_password(wrong: str, mo
     result = CliRunner().invoke(cli, ["forget", ADA.value])
     assert result.exit_code == 2 and "DATABASE_URL is malformed. Write postgresql://" in result.output
     assert "hunter2" not in result.output
-
-
-# --- agent forget ------------------------------------------------------------------------------------------------
-
-
-def test_agent_forget_prints_the_deleted_counts(
-    tmp_path: Path, clock: Clock, environment: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = f"sqlite:///{tmp_path}/memory.db"
-    environment.setenv("DATABASE_URL", url)
-    monkeypatch.setattr("app.memory.commands.configure_logging", lambda level: None)
-
-    async def call_before() -> None:
-        memory = build(url, clock)
-        await memory.add_observation(await memory.find_or_create_profile(ADA), "Prefers tea.")
-        await memory.close()
-
-    asyncio.run(call_before())
-    result = CliRunner().invoke(cli, ["forget", ADA.value])
-    assert result.exit_code == 0
-    assert result.output == f"Deleted of {ADA.value}: 1 profile, 1 observation and 0 summaries.\n"
-    again = CliRunner().invoke(cli, ["forget", ADA.value])
-    assert again.output == f"There are no memories of {ADA.value}. Nothing was deleted.\n"
-    assert CliRunner().invoke(cli, ["forget", "0800"]).exit_code == 2
