@@ -20,7 +20,7 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from app.capability import Capability, Services
 from app.channel import signed_body
-from app.compliance.recording.phrases import phrases
+from app.compliance.recording.wording import sentence
 from app.session import Action, Session
 from app.settings import Settings
 from app.twilio_http import Http
@@ -89,7 +89,7 @@ class Recording(Capability):
     async def answer_call(self, form: Mapping[str, str]) -> str:
         log.info("recording.asked" if self.consent else "recording.announced", call=form.get("CallSid"))
         if self.consent is None:
-            words = f"{phrases.RECORDING_INTRODUCTION} {phrases.RECORDING_NOTICE}"
+            words = f"{sentence('introduction')} {sentence('notice')}"
             return await self.connect(form, words, recorded=True)
         question = self.consent.question(f"{self.options.public_url}{ANSWER}")
         return joined(question, await self.connect(form, self.consent.reply(False), recorded=False))

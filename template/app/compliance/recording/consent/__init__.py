@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from twilio.twiml.voice_response import VoiceResponse
 
 from app.compliance.recording import Consent
-from app.compliance.recording.phrases import phrases
+from app.compliance.recording.wording import sentence
 from app.voice.connect_action import SAY_LANGUAGE
 
 YES = "1"
@@ -22,13 +22,12 @@ class ConsentByKey(Consent):
     def question(self, action: str) -> VoiceResponse:
         response = VoiceResponse()
         asks = response.gather(input="dtmf", num_digits=1, timeout=WAIT, action=action, method="POST")
-        asks.say(phrases.RECORDING_INTRODUCTION, language=SAY_LANGUAGE)
-        asks.say(phrases.RECORDING_QUESTION, language=SAY_LANGUAGE)
+        asks.say(sentence("introduction"), language=SAY_LANGUAGE)
+        asks.say(sentence("question"), language=SAY_LANGUAGE)
         return response
 
     def agrees(self, form: Mapping[str, str]) -> bool:
         return form.get("Digits") == YES
 
     def reply(self, agreed: bool) -> str:
-        words: str = phrases.RECORDING_AGREED if agreed else phrases.RECORDING_REFUSED
-        return words
+        return sentence("agreed" if agreed else "refused")

@@ -9,7 +9,7 @@ import pytest
 from twilio.base.exceptions import TwilioException
 
 from app.compliance.recording import STATUS, Consent, Recording
-from app.compliance.recording.phrases import phrases
+from app.compliance.recording.wording import sentence
 from kit import defaults, twiml
 from kit.caller import Call
 from kit.plugin import Web
@@ -42,7 +42,7 @@ async def test_words_come_first_then_the_recording_then_the_agent(web: Web, asks
     path = "/recording/answer" if asks else "/twiml"
     document = twiml.read((await web.post(path, {**form, "Digits": YES})).text)
     assert document.verbs == ["Say", "Start", "Connect"]
-    said = phrases.RECORDING_AGREED if asks else f"{phrases.RECORDING_INTRODUCTION} {phrases.RECORDING_NOTICE}"
+    said = sentence("agreed") if asks else f"{sentence('introduction')} {sentence('notice')}"
     assert document.said == said
     assert document.recording and document.recording.callback == f"{defaults.PUBLIC_URL}{STATUS}"
     assert document.recording.channels == "dual"

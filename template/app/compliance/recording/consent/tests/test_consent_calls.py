@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.compliance.recording.phrases import phrases
+from app.compliance.recording.wording import sentence
 from app.voice.phrases import phrases as spoken
 from kit import defaults, twiml
 from kit.plugin import Web
@@ -17,7 +17,7 @@ FORM = {"CallSid": "CA1", "AccountSid": defaults.ACCOUNT_SID, "From": defaults.C
 async def test_the_call_begins_with_the_question_and_without_a_recording(web: Web) -> None:
     document = twiml.read((await web.post("/twiml", FORM)).text)
     assert document.verbs == ["Gather", "Say", "Connect"]
-    said = (phrases.RECORDING_INTRODUCTION, phrases.RECORDING_QUESTION, phrases.RECORDING_REFUSED)
+    said = (sentence("introduction"), sentence("question"), sentence("refused"))
     assert document.said == " ".join(said)
     assert document.asks == f"{defaults.PUBLIC_URL}/recording/answer"
 
@@ -25,10 +25,10 @@ async def test_the_call_begins_with_the_question_and_without_a_recording(web: We
 @pytest.mark.parametrize(
     ("presses", "recordings", "words"),
     [
-        (["1"], ["in-progress"], phrases.RECORDING_AGREED),
-        (["2"], [], phrases.RECORDING_REFUSED),
-        (["*"], [], phrases.RECORDING_REFUSED),
-        ([], [], phrases.RECORDING_REFUSED),
+        (["1"], ["in-progress"], sentence("agreed")),
+        (["2"], [], sentence("refused")),
+        (["*"], [], sentence("refused")),
+        ([], [], sentence("refused")),
     ],
     ids=["yes", "another key", "star", "silence"],
 )
