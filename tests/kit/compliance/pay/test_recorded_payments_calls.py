@@ -8,7 +8,7 @@ from app import registry
 from app.compliance.pay.tests.test_pay import in_pay
 from app.compliance.recorder import Recorder
 from kit.simulated_twilio.account import SimulatedAccount
-from kit.voice_fixtures import Dial
+from kit.testing import Dial
 
 RECORDS = any(issubclass(capability, Recorder) for capability in registry.CAPABILITIES)
 
