@@ -125,6 +125,26 @@ def workbench_tests(project: Path, share: Share = (0, 1)) -> list[str]:
     return [" ".join(["tests/kit", *(f"--ignore=tests/kit/{path}" for path in left_out)])]
 
 
+REGULATED: list[Answers] = [
+    {"path": "manual", "level": "4", "regulations": ["hipaa", "gdpr"], "recording": True},
+    {"path": "manual", "level": "3", "regulations": ["hipaa", "pci", "gdpr", "eu_ai_act"], "recording": True},
+    {"path": "manual", "level": "4", "regulations": ["pci"], "languages": ["es-MX", "en-US"]},
+    {"path": "tac", "level": "4", "channels": "omnichannel", "regulations": ["gdpr", "eu_ai_act"], "recording": True},
+    {"path": "aws", "level": "2", "channels": "voice_and_messaging", "regulations": ["eu_ai_act"]},
+    {"path": "azure", "level": "1", "regulations": ["gdpr"], "recording": True},
+]
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("answers", REGULATED, ids=str)
+def test_a_project_under_regulations_passes_its_own_tests(
+    answers: Answers, render: Render, tmp_path: Path, note: Note
+) -> None:
+    project = install(render(tmp_path / "project", **answers), DEFAULTS["python_version"])
+    run_suite(project, note)
+    run_offline(project, "mypy")
+
+
 @pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
 def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path, note: Note) -> None:
     """Every second of the few projects runs a test of the workbench that concerns all, and every eighth of the many."""
