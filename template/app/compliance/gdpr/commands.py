@@ -36,7 +36,7 @@ def export(
 ) -> None:
     """Write everything that the project and the account hold of a person, as JSON. Recordings as their addresses."""
     person = person_of(who, account)
-    data = run(lambda services: erasure.export(services, person), "Nothing was exported.")
+    data = run(settings("Nothing was exported."), lambda services: erasure.export(services, person))
     text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
     if file is None:
         typer.echo(text)
@@ -55,11 +55,11 @@ def forget(
 
     This cannot be undone. Exits with 1 when something is left: run it again.
     """
-    person = person_of(who, account)
+    person, own = person_of(who, account), settings("Nothing was deleted.")
     if not yes:
         typer.confirm(f"Delete all data of {person.value}, in the whole account?", abort=True, err=True)
     try:
-        receipt = run(lambda services: erasure.erase(services, person), "Nothing was deleted.")
+        receipt = run(own, lambda services: erasure.erase(services, person))
     except erasure.InProgressError:
         fail("A call of this person goes on. Nothing was deleted. Try again when it is over.")
     typer.echo(json.dumps(receipt.as_json(), indent=2))
@@ -69,7 +69,7 @@ def forget(
 
 def expire() -> None:
     """Delete memories that are older than AGENT_MEMORY_DAYS. Run it every day."""
-    deleted = run(erasure.expire, "Nothing was deleted.") if has_memory() else {}
+    deleted = run(settings("Nothing was deleted."), erasure.expire) if has_memory() else {}
     for name, count in deleted.items():
         typer.echo(f"{name}: {count} deleted" if isinstance(count, int) else f"{name} did not answer ({count})")
     typer.echo(ELSEWHERE)
@@ -94,11 +94,14 @@ def person_of(who: str, account: bool) -> Person:
     fail(f"{who!r} is no phone number. Write + and the country code, as in +15005550006.", 2)
 
 
-def run(work: Callable[[Services], Awaitable[T]], hint: str) -> T:
+def settings(hint: str) -> Any:
+    """Exits with 2 and `hint` for settings that are missing or wrong."""
     configure_logging("error")
     with exit_on_settings_error(hint):
-        settings = load(require_model_keys=False)
+        return load(require_model_keys=False)
 
+
+def run(settings: Any, work: Callable[[Services], Awaitable[T]]) -> T:
     async def start() -> T:
         return await work(services_of(settings))
 
