@@ -120,7 +120,7 @@ def workbench_tests(project: Path, share: Share = (0, 1)) -> list[str]:
         for path in place.rglob("test_*_calls.py"):
             path.unlink()
     files, (first, step) = sorted(path.relative_to(place) for path in place.rglob("test_*.py")), share
-    steps = [(2 if step > 2 else 1) if path.parent.name else step for path in files]
+    steps = [(2 if step > 4 else 1) if path.parent.name else step for path in files]
     left_out = [path for number, path in enumerate(files) if (number + first) % steps[number]]
     return [" ".join(["tests/kit", *(f"--ignore=tests/kit/{path}" for path in left_out)])]
 
@@ -147,9 +147,9 @@ def test_a_project_under_regulations_passes_its_own_tests(
 
 @pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
 def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path, note: Note) -> None:
-    """Every second of the few projects runs a test of the workbench that concerns all, and every eighth of the many."""
+    """One of the few projects runs a test of the workbench that concerns all, and every eighth of the many."""
     project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
-    run_suite(project, note, share=(FEW.index(answers), 2) if answers in FEW else (MANY.index(answers), 8))
+    run_suite(project, note, share=(FEW.index(answers), 4) if answers in FEW else (MANY.index(answers), 8))
     if (project / "app" / "memory" / "database").exists():
         said = run_offline(project, "pytest -q app/memory/database", guard_only=True)
         assert "skipped" not in said, "PostgreSQL did not start"

@@ -60,7 +60,7 @@ LONG = {"hears": "", "says": "One moment please, here is a long story about many
 
 
 class HeldModel:
-    """Asked to count, it says "one " and, once it is released, "two". Else it says "Yes."."""
+    """Asked to count, it says "red " and, once it is released, "blue". Else it says "Yes."."""
 
     def __init__(self) -> None:
         self.released = self.ended = False
@@ -71,15 +71,15 @@ class HeldModel:
             yield "Yes."
             return
         try:
-            yield "one "
+            yield "red "
             while not self.released:  # not an event: the model may run in an event loop of its own
                 await asyncio.sleep(0.001)
-            yield "two"
+            yield "blue"
         finally:
             self.ended = True
 
     async def ends(self) -> None:
-        """Release the model, and wait until it has said "two" or was stopped before."""
+        """Release the model, and wait until it has said "blue" or was stopped before."""
         self.released = True
         await wait_until(lambda: self.ended, "the model did not end")
 
@@ -90,10 +90,10 @@ def held() -> HeldModel:
 
 
 async def counting(dial: Dial, held: HeldModel) -> Call:
-    """A call in which the model has said "one" and waits."""
+    """A call in which the model has said "red" and waits."""
     call = await dial(models=held.models)
     await call.begins("Count")
-    await call.hears("one")
+    await call.hears("red")
     return call
 
 

@@ -126,5 +126,5 @@ async def test_an_end_during_a_turn_waits_for_its_last_token(dial: Dial, held: H
     await call.session.connection.end({"reasonCode": "done"})
     held.released = True
     await call.wait_for_end()
-    assert call.turns[0].text == "one two"
+    assert call.turns[0].text == "red blue"
     assert [frame["type"] for frame in call.frames].count("end") == 1

@@ -71,7 +71,7 @@ async def action(web: Web, form: Mapping[str, str], **more: str) -> Document:
 async def test_the_first_word_is_sent_before_the_model_has_the_last_one(dial: Dial, held: HeldModel) -> None:
     call = await counting(dial, held)
     held.released = True
-    assert (await call.hears_reply(call.turns[0])).text == "one two"
+    assert (await call.hears_reply(call.turns[0])).text == "red blue"
     assert [frame.get("last") for frame in call.frames] == [False, False, True]
 
 
@@ -89,7 +89,7 @@ async def test_a_new_prompt_stops_the_reply_and_closes_its_turn(dial: Dial, held
     assert (await call.says("And now?")).text == "Yes."
     await held.ends()
     assert [(frame["token"], frame["last"]) for frame in call.frames if frame["token"]] == [
-        ("one ", False),
+        ("red ", False),
         ("Yes.", False),
     ]
     assert [frame["last"] for frame in call.frames].count(True) == 2 and call.frames[-1]["last"]
@@ -100,7 +100,7 @@ async def test_hanging_up_stops_the_model(dial: Dial, held: HeldModel) -> None:
     session = call.session
     await call.hangs_up()
     await held.ends()
-    assert contents(session)[-1].strip() == "one"
+    assert contents(session)[-1].strip() == "red"
     assert call.app.state.conversations.active == 0
 
 
