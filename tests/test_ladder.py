@@ -21,8 +21,8 @@ async def opening_hours() -> str:
     return "From nine to five."
 '''
 CLIMB = ["2", "3", "4", "3", "2", "1"]
-PATHS = [  # with another runtime, the ladder is that of tac
-    pytest.param(path, marks=pytest.mark.matrix if path in ("aws", "azure") else ()) for path in choices("path")
+PATHS = [  # the ladder of the others is almost that of tac
+    pytest.param(path, marks=pytest.mark.matrix if path != "tac" else ()) for path in choices("path")
 ]
 
 
