@@ -40,8 +40,9 @@ def run_offline(project: Path, command: str, guard_only: bool = False) -> str:
 
 
 def grouped(path: str) -> object:
-    """The same worker installs a project and tests it."""
-    return pytest.param(path, marks=pytest.mark.xdist_group(path))
+    """The same worker installs a project and tests it. Rows of FEW have the other paths."""
+    slow = [pytest.mark.matrix] if path in ("aws", "azure") else []
+    return pytest.param(path, marks=[pytest.mark.xdist_group(path), *slow])
 
 
 @pytest.fixture(scope="module", params=map(grouped, choices("path")))
@@ -108,7 +109,7 @@ def run_suite(project: Path, note: Note, workbench: bool = True, share: Share = 
 def workbench_tests(project: Path, share: Share = (0, 1)) -> list[str]:
     """Copy the tests of `kit/` into the project: those of the folders that it has, and a share of the others.
 
-    One of many projects runs only every second test of its folders.
+    With a share, the project runs only every second test of its folders.
     """
     place = project / "tests" / "kit"
     shutil.copytree(ROOT / "tests" / "kit", place, ignore=shutil.ignore_patterns("__pycache__"))
@@ -120,7 +121,7 @@ def workbench_tests(project: Path, share: Share = (0, 1)) -> list[str]:
         for path in place.rglob("test_*_calls.py"):
             path.unlink()
     files, (first, step) = sorted(path.relative_to(place) for path in place.rglob("test_*.py")), share
-    steps = [(2 if step > 4 else 1) if path.parent.name else step for path in files]
+    steps = [(2 if step > 1 else 1) if path.parent.name else step for path in files]
     left_out = [path for number, path in enumerate(files) if (number + first) % steps[number]]
     return [" ".join(["tests/kit", *(f"--ignore=tests/kit/{path}" for path in left_out)])]
 

@@ -48,7 +48,11 @@ def is_green(project: Path, test: str, folder: Path) -> bool:
     return done.returncode == 0
 
 
-@pytest.mark.parametrize("guard", ALL, ids=lambda guard: guard["guard"])
+@pytest.mark.parametrize(
+    "guard",
+    [*GUARDS, *(pytest.param(gate, marks=pytest.mark.matrix) for gate in ALL[len(GUARDS) :])],
+    ids=lambda guard: guard["guard"],
+)
 def test_a_guard_can_be_taken_away(guard: Answers, render: Render, tmp_path: Path) -> None:
     project = render(tmp_path / "project", **guard["answers"])
     without(guard, project)

@@ -143,8 +143,11 @@ def test_a_disabled_choice_shows_the_reason(copy: Dial) -> None:
     [
         ("path", "tac", {"path": "manual", "partial_prompts": True}),
         ("channels", "messaging", {"path": "azure", "azure_runtime": "voice_live"}),
-        ("stt_provider", "Google", {"languages": ["en-US", "de-DE"]}),
-        ("tts_provider", "ElevenLabs", {"tts_provider": "Amazon", "voice": "Joanna-Generative"}),
+        pytest.param("stt_provider", "Google", {"languages": ["en-US", "de-DE"]}, marks=pytest.mark.matrix),
+        pytest.param(
+            *("tts_provider", "ElevenLabs", {"tts_provider": "Amazon", "voice": "Joanna-Generative"}),
+            marks=pytest.mark.matrix,
+        ),
         # The same questions once more, for other reasons.
         pytest.param("path", "tac", {"regulations": ["pci"], "path": "manual"}, marks=pytest.mark.matrix),
         pytest.param("path", "manual", {"path": "aws", "session_store": "dynamodb"}, marks=pytest.mark.matrix),

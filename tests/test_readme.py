@@ -21,7 +21,9 @@ def clone(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.xdist_group("clone")
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", *(pytest.param(name, marks=pytest.mark.matrix) for name in ("CONTRIBUTING.md", "AGENTS.md"))]
+)
 def test_every_command_of_a_page_works(name: str, clone: Path, note: Note) -> None:
     forever = [block.body for block in blocks(clone / name) if not block.reason and "make test" in block.body]
     assert not forever, "mark `make test` as not run: it runs this very test"

@@ -69,9 +69,10 @@ def used(project: Path) -> Path:
     return commit(project)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("before", "change"),
-    [pytest.param(*pair, marks=pytest.mark.matrix if number else ()) for number, pair in enumerate(SWITCHES)],
+    SWITCHES,
     ids=json.dumps,
 )
 def test_a_project_with_a_zone_for_other_answers_is_green(
