@@ -32,6 +32,7 @@ def test_the_example_shows_the_defaults() -> None:
             shown = documented()[str(field.alias)]
             default = "" if field.default is None or field.alias in ANSWERED else field.default
             default = default.get_secret_value() if isinstance(default, SecretStr) else default
+            default = str(default).lower() if isinstance(default, bool) else default
             assert shown == (f"{default:g}" if isinstance(default, float) else str(default))
 
 
