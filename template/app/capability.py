@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol, Self, runtime_checkable
 
 import httpx2
@@ -62,7 +63,7 @@ class Services:
     def __post_init__(self) -> None:
         self.sessions = SessionStore(self.store, self.now)
 
-    @property
+    @cached_property
     def filters(self) -> list[FiltersText]:
         return [capability for capability in self.capabilities if isinstance(capability, FiltersText)]
 
@@ -210,6 +211,12 @@ async def run_hooks(
         except (Exception, SystemExit, KeyboardInterrupt):  # the last two would end the server
             log.exception("capability.failed", capability=type(capability).__name__, hook=hook.__name__)
     return results
+
+
+async def first_answer(services: Services, hook: Callable[..., Any], *args: Any) -> Any:
+    """What the first capability with this hook returns, unless it is empty; None if none does."""
+    capable = [capability for capability in services.capabilities if hasattr(capability, hook.__name__)]
+    return next(filter(None, await run_hooks(capable, hook, *args, timeout=services.timeouts.hook)), None)
 
 
 async def attach(session: Session, services: Services) -> None:

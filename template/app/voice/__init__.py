@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from app import config
 from app.brain import Brain
-from app.capability import AnswersCall, Capability, RelayAttributes, Services, run_hooks, with_added_words
+from app.capability import AnswersCall, Capability, RelayAttributes, Services, first_answer, with_added_words
 from app.channel import Channel, signed_body
 from app.connection import Connection
 from app.session import Session
@@ -88,9 +88,8 @@ class Voice(Channel):
 
     async def answer_call(self, form: Mapping[str, str]) -> str:
         """TwiML of the first capability that speaks before the agent, or else the agent's."""
-        capable = [capability for capability in self.services.capabilities if isinstance(capability, AnswersCall)]
-        answers = await run_hooks(capable, AnswersCall.answer_call, form, timeout=self.services.timeouts.hook)
-        return next(filter(None, answers), None) or await self.connect_twiml(form)
+        answer: str | None = await first_answer(self.services, AnswersCall.answer_call, form)
+        return answer or await self.connect_twiml(form)
 
     @property
     def active(self) -> int:

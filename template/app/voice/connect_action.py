@@ -13,7 +13,7 @@ import structlog
 from fastapi import Request, Response
 from twilio.twiml.voice_response import VoiceResponse
 
-from app.capability import Detours, HandlesHandoff, run_hooks, with_added_words
+from app.capability import Detours, HandlesHandoff, first_answer, with_added_words
 from app.config import FIRST_LANGUAGE
 from app.connection import parties
 from app.session import Session
@@ -37,7 +37,7 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
     """TwiML for each way in which a session ends. `reconnect` returns the TwiML that opens a new one."""
     call_sid = form.get("CallSid", "")
     session = await calls.find(call_sid)
-    failed, handoff = form.get("SessionStatus") == "failed", form.get("HandoffData")
+    failed = form.get("SessionStatus") == "failed"
     if form.get("CallStatus", "in-progress") != "in-progress":
         twiml = str(VoiceResponse())  # the caller hung up
     elif failed and session and await calls.store.claim(f"reconnect:{call_sid}", MAX_CALL_DURATION):
@@ -47,30 +47,27 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
     elif failed:
         log.error("call.lost", call=call_sid, error=form.get("ErrorCode"))
         twiml = say(phrases.UNAVAILABLE)
-    elif session and (detour := await handoff_twiml(session, handoff, calls, Detours.on_detour)):
-        await calls.send_away(session)
-        return detour
     else:
+        handoff, services = handoff_of(form), calls.services
+        given = handoff is not None
+        if session and given and (detour := await first_answer(services, Detours.on_detour, session, handoff)):
+            await calls.send_away(session)
+            return str(detour)
         # Without a shared store another worker may have served the call.
-        unknown = Session(call_sid, *parties(form), FIRST_LANGUAGE, calls.services.now)
-        goodbye = with_added_words(phrases.GOODBYE, calls.services.capabilities, last=True)
-        twiml = await handoff_twiml(session or unknown, handoff, calls, HandlesHandoff.on_handoff) or say(goodbye)
+        session = session or Session(call_sid, *parties(form), FIRST_LANGUAGE, services.now)
+        onward = await first_answer(services, HandlesHandoff.on_handoff, session, handoff) if given else None
+        twiml = onward or say(with_added_words(phrases.GOODBYE, services.capabilities, last=True))
     await calls.end(call_sid)
     return twiml
 
 
-async def handoff_twiml(session: Session, data: str | None, calls: Calls, hook: Callable[..., Any]) -> str | None:
-    """TwiML of the first capability with this hook that takes the caller further."""
-    if data is None:
-        return None
+def handoff_of(form: Mapping[str, str]) -> Any:
+    """What the agent ended the session with, or None."""
     try:
-        handoff = json.loads(data)
+        return json.loads(form["HandoffData"]) if "HandoffData" in form else None
     except (ValueError, RecursionError):
-        log.error("handoff.malformed", call=session.id)
+        log.error("handoff.malformed", call=form.get("CallSid"))
         return None
-    capable = [capability for capability in calls.services.capabilities if hasattr(capability, hook.__name__)]
-    answers = await run_hooks(capable, hook, session, handoff, timeout=calls.services.timeouts.hook)
-    return next(filter(None, answers), None)
 
 
 async def on_unhandled_error(request: Request, error: Exception) -> Response:

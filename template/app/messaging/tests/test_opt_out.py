@@ -13,6 +13,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from app.capability import attach
 from app.messaging.opt_out import OptedOut, is_start, is_stop
+from app.messaging.tests.test_messaging import sent
 from kit import defaults
 from kit.conventions import build_model
 from kit.testing import Reach
@@ -125,10 +126,6 @@ class Model:
         self.asked.set()
         await self.answers.wait()
         yield f"Answer {len(self.seen)}."
-
-
-def sent(customer: Texter) -> list[str]:
-    return [customer.split(message["content"]["text"])[1] for message in customer.account.conversations.sent]
 
 
 async def writes(customer: Texter, *texts: str) -> None:
