@@ -43,7 +43,7 @@ def contradictions(settings: Any) -> Iterator[str]:
             yield f"TWILIO_REGION is 'ie1'. {verdict.reason} Unset it: us1 is the default."
     for name in ("model", "fallback_model") if "hipaa" in config.REGULATIONS else ():
         provider = str(getattr(settings, name, None) or "").partition(":")[0]
-        if provider and provider not in (*config.MODEL_KEYS, "test"):  # the last asks nobody
+        if provider and provider not in (*config.MODEL_KEYS, "test"):  # "test" sends no request
             answered = " and ".join(config.MODEL_KEYS)
             yield (
                 f"AGENT_{name.upper()} names {provider}, and the answers {answered}: health data goes to no other "

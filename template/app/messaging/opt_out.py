@@ -76,7 +76,7 @@ def is_stop(text: str) -> bool:
 
 
 def is_start(text: str) -> bool:
-    """Whether a message of somebody who has opted out asks for messages again: a keyword and nothing else."""
+    """Whether a message of a customer who has opted out asks for messages again: a keyword and nothing else."""
     whole = plain(text[:LONGEST])
     return whole in TWILIO_STARTS or any(pattern.fullmatch(whole) for pattern in STARTS)
 
@@ -88,7 +88,7 @@ class OptedOut(NotSupported):
 class OptOuts:
     """Addresses that get no message. A phone number has one entry for SMS, WhatsApp and RCS.
 
-    A chat has one for each conversation: whoever opens it anew wants an answer, and may be anybody.
+    A chat has one for each conversation: a customer who opens it anew wants an answer, and may be another person.
     """
 
     def __init__(self, store: Store) -> None:

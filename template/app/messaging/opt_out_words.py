@@ -1,6 +1,6 @@
 """The words of an opt-out in writing, in the languages that a project can have. All of them always count.
 
-Lower case, without accents, one space for whatever stands between words: as `plain` of opt_out.py makes a text. Neither
+Lower case, without accents, one space for the characters between words: as `plain` of opt_out.py makes a text. Neither
 lawyers nor native speakers have reviewed them.
 """
 
@@ -31,7 +31,7 @@ class Words(NamedTuple):
     """Of one language, as `plain` writes them. Regular expressions, but for `fillers`."""
 
     stop: str  # the whole message, beside `stop` and `fillers`
-    start: str  # the whole message, of somebody who has opted out
+    start: str  # the whole message, of a customer who has opted out
     phrases: str  # in one clause of a message: nothing else can be meant
     unless: str  # a clause that has this is a question, a report or the contrary
     fillers: str  # words that change nothing, separated by spaces

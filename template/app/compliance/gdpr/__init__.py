@@ -26,7 +26,7 @@ CHANNELS = ("", "whatsapp:", "rcs:")  # prefixes of a number in Messaging
 class AccountData(Source):
     """Calls, their recordings with transcriptions, and messages, with the Auth Token, which every project has.
 
-    A voicemail is a recording of its call. All of the account counts: whoever asks, asks its owner, not one agent.
+    A voicemail is a recording of its call. All of the account counts: a person asks its owner, not one agent.
     """
 
     name = "calls and messages"

@@ -1,4 +1,4 @@
-"""`agent/baa.yml`: with whom there is a business associate agreement, since when, and who answers for it."""
+"""`agent/baa.yml`: with whom there is a business associate agreement, since when, and the person who answers for it."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def parties() -> dict[str, str]:
         "twilio": "a BAA with Twilio, and this account set up as a HIPAA project",
         "speech": f"a written word of Twilio that its BAA covers {speech} within ConversationRelay",
         **{provider: f"a BAA with {provider}, which runs a model" for provider in config.MODEL_KEYS},
-        "hosting": "a BAA with whoever runs the servers",
-        "logs": "a BAA with whoever keeps the logs",
+        "hosting": "a BAA with the operator of the servers",
+        "logs": "a BAA with the operator of the logs",
     }
     if STORE.shared:
-        found["session_store"] = "a BAA with whoever runs the session store, encryption at rest and on the way"
+        found["session_store"] = "a BAA with the operator of the session store, encryption at rest and on the way"
     if "app.memory" in folders():
-        found["memory"] = "a BAA with whoever runs the database of memory, encryption at rest and on the way"
+        found["memory"] = "a BAA with the operator of the database of memory, encryption at rest and on the way"
     return found
 
 

@@ -18,7 +18,7 @@ CALLED_FROM = CallsiteParameterAdder([CallsiteParameter.PATHNAME], additional_ig
 
 
 def withhold_texts(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """Replace each text that tools, reactions or packages log, whatever its name. Numbers and ids stay."""
+    """Replace each text that tools, reactions or packages log, under any name. Numbers and ids stay."""
     record = event.get("_record")
     if isinstance(record, logging.LogRecord):
         return {**event, "event": _message(record, str(event["event"]))}

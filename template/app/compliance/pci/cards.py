@@ -1,7 +1,7 @@
 """Which digits of a text are of a payment card, and the text without them. Nothing here keeps a digit.
 
-User text is judged strictly, with the turns before it: somebody who reads out a card is lost if one part stays. Data of
-tools has ids, times and prices, so there a number must look like that of a card network.
+User text is judged strictly, with the turns before it: one part that stays betrays a card that the caller reads out.
+Data of tools has ids, times and prices, so there a number must look like that of a card network.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ async def test_a_second_connection_says_it_again(dial: Dial) -> None:
 
 
 async def test_a_caller_who_comes_back_from_elsewhere_hears_it_again(dial: Dial) -> None:
-    """After a human or a payment: whoever connects the caller to the agent gives a greeting."""
+    """After a human or a payment: the capability that connects the caller to the agent gives a greeting."""
     call = await dial(YES)
     voice = call.app.state.conversations.channel("voice")
     assert f"{SENTENCE} Thank you, it is paid." in await voice.connect_twiml(call.form(), "Thank you, it is paid.")
