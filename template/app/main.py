@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import traceback
@@ -68,8 +69,10 @@ def create_app(
         asyncio.get_running_loop().set_task_factory(contained_task)
         await runtime.warm_up()
         await run_hooks(services.capabilities, Capability.open, timeout=services.timeouts.startup)
+        gc.freeze()  # a full collection walks every imported module, and all calls wait for it
         with watch_event_loop(services.timeouts.blocked):
             yield
+        gc.unfreeze()
         for channel in channels:
             await channel.close()
         await run_hooks(services.capabilities, Capability.close, timeout=services.timeouts.shutdown)

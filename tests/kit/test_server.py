@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import signal
 import socket
@@ -14,6 +15,7 @@ import pytest
 
 from app.main import serve
 from kit import defaults
+from kit.agent_app import build_app
 from kit.plugin import Web
 from kit.server_fixtures import health
 from kit.testing import Begin
@@ -62,6 +64,14 @@ def test_a_port_that_is_taken_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) ->
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as exit:
         serve(defaults.settings(host="127.0.0.1", port=taken.getsockname()[1], model="test", fallback_model="test"))
     assert exit.value.code == 1
+
+
+async def test_a_full_garbage_collection_walks_nothing_that_was_there_at_start() -> None:
+    app = build_app({"says": "Yes."})
+    async with app.router.lifespan_context(app):
+        assert gc.get_freeze_count() > 10_000
+        assert not any(each is app for each in gc.get_objects())
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])

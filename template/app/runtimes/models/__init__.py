@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import structlog
 from pydantic import Field
-from pydantic_ai import Agent, ModelSettings, RunContext, capture_run_messages
+from pydantic_ai import Agent, ModelSettings, RunContext, Tool, capture_run_messages
 from pydantic_ai import messages as m
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse, infer_model
@@ -19,7 +19,6 @@ from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers import infer_provider_class
-from pydantic_ai.toolsets import AbstractToolset, ToolsetTool
 
 from app import config
 from app.history import tidy_message
@@ -99,14 +98,15 @@ class Models(Runtime):
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
-        with capture_run_messages() as turn.record:
+        # Not as `toolsets` of the run: beside the agent's own, they cost eight asyncio tasks a turn.
+        offered = [with_own_checks(TurnTool(tool, turn, 2 * self.deadline)) for tool in tools]
+        with capture_run_messages() as turn.record, self.agent.override(tools=offered):
             async with self.agent.iter(
                 turn.user_text,
                 model=self.model,
                 message_history=turn.earlier,
                 instructions=instructions,
                 deps=session,
-                toolsets=[Tools([TurnTool(tool, turn, 2 * self.deadline) for tool in tools])],
                 run_id=turn.run_id,
             ) as run:
                 async for node in run:
@@ -216,24 +216,15 @@ def text_of(event: m.AgentStreamEvent | m.ModelResponseStreamEvent) -> str:
     return ""
 
 
-class Tools(AbstractToolset[Session]):
-    """The tools of one turn. They check their arguments, since pydantic-ai gives up after the second wrong call."""
+def with_own_checks(tool: TurnTool) -> Tool[Session]:
+    """The tool for pydantic-ai, which would check arguments too, and give up after the second wrong call."""
 
-    id = None
+    async def call(ctx: RunContext[Session], arguments: Any) -> Any:
+        return await tool.result(arguments, ctx.tool_call_id)
 
-    def __init__(self, tools: Sequence[TurnTool]) -> None:
-        self.tools = {tool.name: tool for tool in tools}
-
-    async def get_tools(self, ctx: RunContext[Session]) -> dict[str, ToolsetTool[Session]]:
-        return {
-            name: ToolsetTool(toolset=self, tool_def=tool.definition, max_retries=0, args_validator=Unchecked())
-            for name, tool in self.tools.items()
-        }
-
-    async def call_tool(
-        self, name: str, tool_args: dict[str, Any], ctx: RunContext[Session], tool: ToolsetTool[Session]
-    ) -> Any:
-        return await self.tools[name].result(tool_args["arguments"], ctx.tool_call_id)
+    offered: Tool[Session] = Tool.from_schema(call, tool.name, tool.definition.description, tool.schema, takes_ctx=True)
+    offered.function_schema.validator = Unchecked()  # type: ignore[assignment]
+    return offered
 
 
 class Unchecked:
