@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
+import re
 import runpy
 import subprocess
 import tomllib
@@ -18,6 +20,11 @@ from pydantic_ai.models import infer_model, known_model_names
 from tests.conftest import Render
 from tests.questionnaire import LANGUAGES, PROVIDERS, ROOT, choices
 
+WITHOUT_WORDS = {  # keys of the store whose values are yes, no, a time, an id or empty, and which expire
+    *("answering", "away", "conversation", "dropped", "ended", "escalation-begins", "finished", "interaction"),
+    *("listening", "no-worker", "reassured", "reconnect", "recorded", "signals-seen", "taskrouter", "text-seen"),
+}
+KEPT = {"opted-out"}  # an opt-out stays respected, and every receipt says so
 PLACEHOLDERS = {"AWS_DEFAULT_REGION": "us-east-1", "AZURE_OPENAI_ENDPOINT": "https://example.com"}
 every_provider = pytest.mark.parametrize("provider", PROVIDERS)
 
@@ -121,3 +128,16 @@ def test_the_workflows_are_valid() -> None:
 @pytest.mark.parametrize("answers", [{"path": path} for path in choices("path")], ids=str)
 def test_the_emitted_workflows_are_valid(answers: dict[str, Any], render: Render, tmp_path: Path) -> None:
     validate(workflows(render(tmp_path / "project", **answers)))
+
+
+def test_an_erasure_knows_each_key_of_the_store() -> None:
+    """Keys are f-strings that begin with a word and a colon, as `session:` does."""
+    strange = {"script", "whatsapp", "rcs", "value", "queue"}  # a signal, addresses, and names inside of two stores
+    found = set()
+    for path in (ROOT / "template" / "app").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if "tests" not in path.parts and isinstance(node, ast.JoinedStr) and len(node.values) > 1:
+                key = re.match(r"'([a-z-]+):'", ast.unparse(node.values[0]))
+                found |= {key[1]} - strange if key else set()
+    erased = (ROOT / "template" / "app" / "compliance" / "gdpr" / "sessions.py").read_text(encoding="utf-8")
+    assert found == set(re.findall(r'"([a-z-]+):\{}', erased)) | WITHOUT_WORDS | KEPT

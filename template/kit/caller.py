@@ -220,6 +220,7 @@ class Call(WebhookSender):
         if self.payment:
             await self.account.simulate(self, {"pay": "caller-hung-up"})
         self.ended_by = "caller"
+        await self.account.ended(self)
 
     async def drops(self) -> None:
         """Lose the WebSocket. The call goes on, and Twilio requests the action URL."""

@@ -78,6 +78,15 @@ def drivers() -> dict[str, type[Any]]:
 
 
 @cache
+def scenario_commands() -> dict[str, Callable[..., Awaitable[str]]]:
+    """Commands of this project that a scenario may run for its caller: the name, and the function.
+
+    The function gets the app and the caller's address, and returns what the command prints.
+    """
+    return {name: run for module in modules("fake") for name, run in getattr(module, "SCENARIO_COMMANDS", {}).items()}
+
+
+@cache
 def given_fields() -> dict[str, Callable[..., Awaitable[None]]]:
     """Fields that a folder adds to `given` of a scenario: the name, and the function that sets the state.
 

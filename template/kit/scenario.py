@@ -17,7 +17,7 @@ from app.config import FIRST_LANGUAGE
 from app.main import create_app
 from app.session import Session
 from kit import defaults
-from kit.conventions import drivers, given_fields
+from kit.conventions import drivers, given_fields, scenario_commands
 from kit.driver import Driver, Reply
 from kit.local_server import serve
 from kit.network_guard import offline
@@ -79,7 +79,10 @@ async def play(path: Path, models: Sequence[Any] | None = None, *, pace: float =
             async with driver.begins(app, address, given, account, pace, watch) as conversation:
                 for number, step in enumerate(scenario.turns, start=1):
                     try:
-                        reply = await conversation.takes(step)
+                        if step.command is not None:
+                            reply = Reply(await scenario_commands()[step.command](app, given.caller))
+                        else:
+                            reply = await conversation.takes(step)
                     except ValueError as error:
                         if step.twilio is None:
                             raise

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from kit import defaults
-from kit.conventions import drivers, given_fields
+from kit.conventions import drivers, given_fields, scenario_commands
 from kit.migrations import RENAMED_KEYS
 from kit.scripted_model import Pattern, Rule
 from kit.tool_calls import ExpectedCalls
@@ -42,6 +42,13 @@ def known_channel(channel: str) -> str:
     if channel not in drivers():
         raise ValueError(f"this project can be reached by {', '.join(drivers())}")
     return channel
+
+
+def known_command(command: str) -> str:
+    if command not in scenario_commands():
+        known = ", ".join(scenario_commands())
+        raise ValueError(f"there is no {command}; {f'there is {known}' if known else 'this project has no such step'}")
+    return command
 
 
 def own_or_sample(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -95,11 +102,11 @@ class Expect(Strict):
         return {renamed.get(name, name): value for name, value in known.items()} if known else fields
 
 
-ACTIONS = ("answer", "caller", "dtmf", "silence", "drop", "hangup", "twilio")
+ACTIONS = ("answer", "caller", "dtmf", "silence", "drop", "hangup", "twilio", "command")
 
 
 class Step(Strict):
-    """One action of the caller or of Twilio, and the expectations of the reply."""
+    """One action of the caller, of Twilio or of the owner, and the expectations of the reply."""
 
     answer: Literal[True] | None = Field(None, description="listen to the greeting")
     caller: str | None = Field(None, min_length=1, description="say or write this")
@@ -108,6 +115,9 @@ class Step(Strict):
     drop: Literal[True] | None = Field(None, description="lose the WebSocket")
     hangup: Literal[True] | None = Field(None, description="put the phone down")
     twilio: dict[str, Any] | None = Field(None, description="an event at Twilio, by product")
+    command: Annotated[str, AfterValidator(known_command)] | None = Field(
+        None, description="run this command of the project for the caller"
+    )
     interrupt_after: str | None = Field(None, description="speak over the reply after these words of it")
     hangup_after: str | None = Field(None, description="put the phone down after these words of the reply")
     expect: Expect = Field(default_factory=lambda: Expect.model_validate({}))
@@ -244,7 +254,7 @@ def _message(path: Path, node: yaml.Node | None, error: Any) -> str:
         elif isinstance(node, yaml.MappingNode):
             node = next((value for key, value in node.value if key.value == part), None)
         line = node.start_mark.line + 1 if node else line
-    reason = error["msg"]
+    reason = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         known = {name for kind in (Scenario, Given, Ending, Step, Expect, Rule) for name in kind.model_fields}
         close = get_close_matches(names[-1], known, 1)

@@ -41,6 +41,7 @@ WRONG: dict[str, tuple[str, str]] = {
         "turns:\n  - answer: true\n    expect:\n      contain: x\n",
         ":4: turns.0.expect.contain: there is no such field; did you mean contains?",
     ),
+    "an unknown command": ("turns:\n  - command: reboot\n", ":2: turns.0.command: there is no reboot; "),
     "an unknown field": ("turns: [{answer: true}]\nxylophone: 1\n", ":2: xylophone: there is no such field"),
     "a misspelt rule": (
         "model:\n  - heers: x\n    says: y\nturns: [{answer: true}]\n",
@@ -60,7 +61,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "a rule that can match nothing": ("model:\n  - hears: '('\nturns: [{answer: true}]\n", ":2: model.0.hears: "),
     "a text that is none in YAML": (
         "turns:\n  - answer: true\n    expect: {contains: yes}\n",
-        ":3: turns.0.expect.contains: Value error, YAML takes yes",
+        ":3: turns.0.expect.contains: YAML takes yes",
     ),
     "no turns": ("description: nothing\n", ":1: turns: "),
     "an empty file": ("", ":1: turns: "),

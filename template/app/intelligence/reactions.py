@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,14 @@ def session_of(record: Mapping[str, Any], now: Callable[[], datetime]) -> Sessio
     return load_session(record["id"], {"caller": "", "called": "", "language": "", **record, "history": []}, now)
 
 
+def line_of(text: str) -> dict[str, Any] | None:
+    try:
+        line: dict[str, Any] = json.loads(text)
+    except ValueError:
+        return None
+    return line
+
+
 class FailedSignals:
     """A file of JSON lines with mode 0600, since it holds phone numbers and results about callers.
 
@@ -62,16 +70,25 @@ class FailedSignals:
         if self.path.is_file():
             self.path.rename(self.replaying)  # the server continues in a new file
             for text in self.replaying.read_text(encoding="utf-8").splitlines():
-                try:
-                    line = json.loads(text)
-                except ValueError:
+                if (line := line_of(text)) is None:
                     log.error("failed_signal.unreadable", file=str(self.path))
-                    continue
-                if now - datetime.fromisoformat(line["at"]) < RETENTION:
+                elif now - datetime.fromisoformat(line["at"]) < RETENTION:
                     yield line
 
     def delete_taken(self) -> None:
         self.replaying.unlink(missing_ok=True)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every readable line, those of a replay that did not finish too."""
+        texts = [path.read_text(encoding="utf-8") for path in (self.replaying, self.path) if path.is_file()]
+        return [line for text in "".join(texts).splitlines() if (line := line_of(text))]
+
+    def remove(self, line: dict[str, Any]) -> None:
+        """Delete a line. A crash before the end loses none: they are in the file of the replay."""
+        kept = [each for each in self.take_all(datetime.min.replace(tzinfo=UTC)) if each != line]
+        for each in kept:
+            self.add(each)
+        self.delete_taken()
 
     def _append(self, text: bytes) -> None:
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -65,7 +65,7 @@ class AccountData(Source):
                 items.append(Item("transcriptions", text.sid, data, one.transcriptions(text.sid).delete_async))
             data = fields_of(recording, "call_sid", "status", "source", "duration", "start_time", "media_url")
             items.append(Item("recordings", recording.sid, data, one.delete_async))
-        data = fields_of(call, "from_", "to", "direction", "status", "start_time", "end_time", "duration")
+        data = fields_of(call, "_from", "to", "direction", "status", "start_time", "end_time", "duration")
         delete = self.client.calls(call.sid).delete_async
         items.append(Item("calls", call.sid, data, delete, finds_others=True, in_progress=call.status in LIVE))
         return items

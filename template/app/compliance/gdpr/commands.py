@@ -24,6 +24,7 @@ T = TypeVar("T")
 Who = Annotated[str, typer.Argument(help="A phone number such as +15005550006, or an email address.")]
 Account = Annotated[bool, typer.Option("--account", help="WHO is an account id.")]
 
+IN_CALL = "A call of this person goes on. Nothing was deleted. Try again when it is over."
 ELSEWHERE = """\
 Recordings, messages, calls and conversations have no expiry here. Recordings: Console, Voice, Settings, delete
 automatically. The others stay until you delete them, as with forget."""
@@ -37,7 +38,7 @@ def export(
     """Write everything that the project and the account hold of a person, as JSON. Recordings as their addresses."""
     person = person_of(who, account)
     data = run(settings("Nothing was exported."), lambda services: erasure.export(services, person))
-    text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
+    text = as_text(data)
     if file is None:
         typer.echo(text)
     else:
@@ -61,8 +62,8 @@ def forget(
     try:
         receipt = run(own, lambda services: erasure.erase(services, person))
     except erasure.InProgressError:
-        fail("A call of this person goes on. Nothing was deleted. Try again when it is over.")
-    typer.echo(json.dumps(receipt.as_json(), indent=2))
+        fail(IN_CALL)
+    typer.echo(as_text(receipt.as_json()))
     if not receipt.complete:
         fail("Not everything is deleted: see left and unread. Run it again.")
 
@@ -81,6 +82,10 @@ def has_memory() -> bool:
     from app.registry import folders
 
     return "app.memory" in folders()
+
+
+def as_text(data: dict[str, Any]) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False, default=str)
 
 
 def person_of(who: str, account: bool) -> Person:
@@ -103,7 +108,11 @@ def settings(hint: str) -> Any:
 
 def run(settings: Any, work: Callable[[Services], Awaitable[T]]) -> T:
     async def start() -> T:
-        return await work(services_of(settings))
+        services = services_of(settings)
+        try:
+            return await work(services)
+        finally:
+            await services.store.close()
 
     return asyncio.run(start())
 

@@ -112,6 +112,11 @@ async def erase(services: Services, person: Person) -> Receipt:
         held = await collect(sources, person)
         if any(item.in_progress for item in held.items):
             raise InProgressError
+        for source in sources:
+            try:
+                await source.clear(held.items)
+            except Exception as error:
+                held.unread[source.name] = reason_of(error)
         receipt.unread = held.unread
         deleted: Counter[str] = Counter()
         for item in sorted(held.items, key=lambda item: item.finds_others):

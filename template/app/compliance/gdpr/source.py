@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import NoneType
 from typing import Any, Literal, Self
 
 from app.capability import Services
@@ -52,6 +53,9 @@ class Source(ABC):
     async def find(self, person: Person, found: Sequence[Item]) -> list[Item]:
         """Everything that is held of this person. `found` has the items of the sources before."""
 
+    async def clear(self, found: Sequence[Item]) -> None:  # noqa: B027 (optional)
+        """Delete what belongs to these items and cannot be listed."""
+
     async def expire(self, before: datetime) -> int:
         """Delete memories older than `before`, and return how many. Sources without memories delete nothing."""
         return 0
@@ -61,6 +65,7 @@ class Source(ABC):
 
 
 def fields_of(record: Any, *names: str) -> dict[str, Any]:
-    """Fields of a record of the helper library, as JSON."""
-    values = {name.rstrip("_"): getattr(record, name, None) for name in names}
-    return {name: value if isinstance(value, str | int | dict | list) else str(value) for name, value in values.items()}
+    """Fields of a record of the helper library, as JSON. `from` is `from_` of a message and `_from` of a call there."""
+    values = {name.strip("_"): getattr(record, name) for name in names}
+    plain = (str, int, dict, list, NoneType)
+    return {name: value if isinstance(value, plain) else str(value) for name, value in values.items()}

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from app.capability import Services
 from app.compliance.gdpr.source import Item, Person, Source
+from app.memory import Memory
 from app.memory.backend import Identity
 from app.memory.database import DatabaseMemory, Entry, Profile, moment
 
@@ -18,15 +19,19 @@ from app.memory.database import DatabaseMemory, Entry, Profile, moment
 class DatabaseMemoryData(Source):
     name = "memory"
 
-    def __init__(self, backend: DatabaseMemory) -> None:
+    def __init__(self, backend: DatabaseMemory, own: bool) -> None:
         self.backend = backend
+        self.own = own  # not that of a server
 
     @classmethod
     def build(cls, services: Services) -> Self:
-        return cls(DatabaseMemory.build(services))
+        backends = [each.backend for each in services.capabilities if isinstance(each, Memory)]
+        running = next((each for each in backends if isinstance(each, DatabaseMemory)), None)
+        return cls(running or DatabaseMemory.build(services), own=running is None)
 
     async def close(self) -> None:
-        await self.backend.close()
+        if self.own:
+            await self.backend.close()
 
     async def find(self, person: Person, found: Sequence[Item]) -> list[Item]:
         """Expired rows too, which the agent does not recall any more."""

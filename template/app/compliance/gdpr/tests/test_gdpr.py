@@ -72,6 +72,7 @@ async def test_everything_of_a_person_is_exported(account: SimulatedAccount, ser
     }
     text = json.dumps(exported)
     assert f"{ADA} speaks" in text and f"{ADA} asks" in text and f"{ADA} writes" in text and "The answer" in text
+    assert [(each["from"], each["to"]) for each in exported["data"]["calls"]] == [(ADA, OURS)] and "None" not in text
     assert BOB not in text and exported["unread"] == {}
     assert held(account).count(f"{ADA} writes") == 1  # nothing was deleted
 
@@ -101,6 +102,23 @@ async def test_everything_of_a_person_is_erased_and_nothing_of_others(
     assert await services.store.get(f"session:{sid[BOB]}:2")
     again = await erase(services, PERSON)
     assert again.complete and again.deleted == {}
+
+
+async def test_late_results_and_what_waits_in_queues_are_erased(account: SimulatedAccount, services: Services) -> None:
+    store, sid = services.store, {each["from"]: each["sid"] for each in account.calls.records.values()}
+    for person in (ADA, BOB):
+        await store.put(f"session:{sid[person]}", json.dumps({"history": [{"tool_call_id": "call_7"}]}), 60)
+        await store.put(f"late-result:{sid[person]}:call_7", '"a table at eight"', 60)
+        for key in ("inbox", "signals"):
+            await store.push(f"{key}:{sid[person]}", "first", 60)
+            await store.push(f"{key}:{sid[person]}", "second", 60)
+    assert "a table at eight" in json.dumps(await export(services, PERSON))
+    assert (await erase(services, PERSON)).deleted["sessions"] == 2
+    assert await store.get(f"late-result:{sid[ADA]}:call_7") is None
+    assert await store.get(f"late-result:{sid[BOB]}:call_7")
+    for key in ("inbox", "signals"):
+        assert await store.pop(f"{key}:{sid[ADA]}", 0) is None
+        assert await store.pop(f"{key}:{sid[BOB]}", 0) == "first"
 
 
 async def test_a_receipt_names_nobody(account: SimulatedAccount, services: Services) -> None:
