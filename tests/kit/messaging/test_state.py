@@ -33,5 +33,6 @@ async def test_a_tool_that_keeps_a_datetime_costs_only_that(
     assert await customer.texts("Hello") == "Yes."
     session = await customer.messaging.sessions.load(customer.conversation)
     assert isinstance(session, Session)
-    assert session.state == ({"name": "Ada"} if nested else {"name": "Ada", "times": []})
+    own = {name: session.state[name] for name in ("name", "times", "at") if name in session.state}
+    assert own == ({"name": "Ada"} if nested else {"name": "Ada", "times": []})
     assert ('"key": "times"' in logged()) is nested

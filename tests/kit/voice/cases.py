@@ -10,11 +10,17 @@ import httpx2
 from agent import phrases
 from app import config
 from app.config import FIRST_LANGUAGE
+from app.voice import LANGUAGES
 from kit import defaults
 from tests.kit.healthy_project import HealthyProject, fails, passes
 
 
-@fails("TWI001", "TWI005", "PRJ017")
+@fails("TWI001")
+def an_unknown_tts_provider(project: HealthyProject) -> None:
+    project.patch.setitem(LANGUAGES[0], "tts_provider", "Festival")
+
+
+@fails("TWI005", "TWI001", "PRJ017")  # where a disclosure comes before the greeting, the TwiML stays valid
 def an_empty_greeting(project: HealthyProject) -> None:
     project.patch.setattr(phrases, "GREETING", "   ")
 
