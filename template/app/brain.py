@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import structlog
@@ -57,8 +58,9 @@ class Brain:
         for each in self.services.filters:
             text = each.filter_user_text(session, text)
         # Before the first await, so that the text is kept if the reply is never read.
-        session.turn = Turn(text, filtered=self.services.filtered)
-        return self._stream(session, session.turn)
+        observed = partial(self.services.observed, session=session)
+        session.turn = Turn(text, filtered=self.services.filtered, observed=observed)
+        return self.services.observed_tokens("turn", session, self._stream(session, session.turn))
 
     async def _stream(self, session: Session, turn: Turn) -> AsyncGenerator[str]:
         tokens: asyncio.Queue[str | None] = asyncio.Queue()
@@ -82,6 +84,7 @@ class Brain:
             if not (turn.complete or turn.stopped or session.ending):
                 apology = f"{' ' if turn.spoken_text else ''}{session.connection.apology}"
                 turn.spoken_text += apology
+                self.services.count("apology")
                 yield apology
         finally:
             turn.task.cancel()
@@ -91,7 +94,7 @@ class Brain:
         set_session(session)
         try:
             tools = [*self.tools, *await self._capability_tools(session)]
-            instructions = await self._instructions(session, turn.user_text)
+            instructions = await self.services.observed("context", session, self._instructions(session, turn.user_text))
             await self._add_late_results(session)
             answered = await self._answer(session, turn, instructions, tools, tokens)
             turn.complete = answered or session.ending
@@ -139,7 +142,9 @@ class Brain:
         for number, turn.earlier in enumerate(views(session.history, last_resort=before > 0)):
             answered, failed, cleaned = False, False, text_cleaner()
             try:
-                tokens_of_model = self.runtime.answer(session, turn, instructions, tools)
+                tokens_of_model = self.services.observed_tokens(
+                    "model", session, self.runtime.answer(session, turn, instructions, tools)
+                )
                 for each in self.services.filters:
                     tokens_of_model = each.filter_tokens(tokens_of_model)
                 async with aclosing(tokens_of_model) as stream:

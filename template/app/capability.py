@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapp
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import httpx2
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from pydantic import create_model
 
 from app.connection import Connection
@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.store import Store
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,24 @@ class Services:
         for each in self.filters:
             value = each.filter_data(value)
         return value
+
+    @cached_property
+    def observers(self) -> list[Observes]:
+        return [capability for capability in self.capabilities if isinstance(capability, Observes)]
+
+    def observed(self, hop: str, session: Session, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        for each in self.observers:
+            work = each.observe_work(hop, session, work)
+        return work
+
+    def observed_tokens(self, hop: str, session: Session, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        for each in self.observers:
+            tokens = each.observe_tokens(hop, session, tokens)
+        return tokens
+
+    def count(self, event: str, **facts: str) -> None:
+        for each in self.observers:
+            each.count(event, **facts)
 
     def parts_of(self, kind: type[Any]) -> list[Any]:
         """The registered parts that are subclasses of `kind`, in order."""
@@ -184,6 +203,23 @@ class FiltersText(Protocol):
 
     def filter_tokens(self, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
         """A reply, token by token."""
+
+
+@runtime_checkable
+class Observes(Protocol):
+    """A capability that measures what happens. Its methods may not raise, and change nothing."""
+
+    def observe_app(self, app: FastAPI) -> None:
+        """Called once, before the server starts."""
+
+    def observe_tokens(self, hop: str, session: Session, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        """Tokens of the current turn. `hop` is `turn`: of the other party, or `model`: of an attempt of the runtime."""
+
+    def observe_work(self, hop: str, session: Session, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        """A part of the current turn. `hop` is `context`, or `tool` and its name."""
+
+    def count(self, event: str, **facts: str) -> None:
+        """Something has happened, such as an apology. No fact is personal."""
 
 
 def with_added_words(text: str, capabilities: Sequence[Any], last: bool = False) -> str:

@@ -88,6 +88,8 @@ def create_app(
         channel.connect(app)
     for capability in services.capabilities:
         app.include_router(capability.routes())
+    for observer in services.observers:
+        observer.observe_app(app)
     return app
 
 

@@ -20,7 +20,7 @@ class Turn:
     """`spoken_text` was sent; `heard_text` is None unless the caller interrupted.
 
     `earlier` is what the model receives of earlier turns. `refused` is True when the models failed at once. What models
-    and tools write passes `filtered`.
+    and tools write passes `filtered`; work passes `observed`.
     """
 
     user_text: str
@@ -37,6 +37,7 @@ class Turn:
     stopped: bool = False
     refused: bool = False
     filtered: Callable[[Any], Any] = unchanged
+    observed: Callable[..., Any] = lambda hop, work: work
 
     @property
     def messages(self) -> list[m.ModelMessage]:

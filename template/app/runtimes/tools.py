@@ -70,7 +70,8 @@ class TurnTool:
 
     async def result(self, arguments: str | Mapping[str, Any], call_id: str | None) -> Any:
         """The result as JSON data, or a sentence for the model. The function runs to its end."""
-        return await run_shielded(self.turn, call_id, self._run(self._call(arguments, call_id)))
+        work = self.turn.observed(f"tool {self.name}", work=self._run(self._call(arguments, call_id)))
+        return await run_shielded(self.turn, call_id, work)
 
     async def _run(self, call: Awaitable[Any]) -> Any:
         return await run_tool_safely(self.name, call, self.turn.filtered)
