@@ -34,6 +34,7 @@ from app.settings import Settings
 from app.store import Store
 
 log = structlog.get_logger()
+QUIET: Any = {"logs": False}  # FastAPI's own quote errors, whose texts may quote the caller
 
 
 def create_app(
@@ -79,7 +80,9 @@ def create_app(
         await runtime.close()
         await store.close()
 
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, max_body_size=MAX_BODY)
+    app = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, max_body_size=MAX_BODY, telemetry=QUIET
+    )
     app.state.brain = brain
     app.state.conversations = Conversations(channels, services.capabilities)
     app.add_exception_handler(ClientDisconnect, ignore_disconnect)

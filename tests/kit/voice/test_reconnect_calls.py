@@ -14,7 +14,8 @@ from app.voice.phrases import phrases
 from app.voice.tests.test_security import PROMPT, setup
 from kit.activity import wait_until
 from kit.caller import Call, calls_of
-from kit.voice_fixtures import Dial, contents, websocket
+from kit.testing import Dial
+from kit.voice_fixtures import contents, websocket
 
 STORY_RULES: list[dict[str, Any]] = [
     {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.005},

@@ -32,10 +32,6 @@ async def opened(web: Web) -> Relay:
     return relay
 
 
-STORY_RULES: list[dict[str, Any]] = [
-    {"hears": "story", "says": "Once upon a time there was a very long story.", "word_delay": 0.005},
-    {"hears": "", "says": "Yes."},
-]
 UP = {"CallStatus": "in-progress"}
 ENDED = {**UP, "SessionStatus": "ended"}
 FAILED = {**UP, "SessionStatus": "failed", "ErrorCode": "64105"}
