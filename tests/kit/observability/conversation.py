@@ -1,0 +1,96 @@
+"""A conversation in a process of its own, over HTTP and with the SDK's own providers. A collector receives it.
+
+A process has one provider of each kind, which frameworks look for, so that two apps of one process cannot be measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# What a caller says, hears and is called, and what tools get and return: nothing of it may reach a collector.
+NAME = "Rumpelstilzchen"
+CARD = "4111111111111111"
+WORDS, REPLY, ARGUMENT, RESULT, ERROR = "pineapple", "rhubarb", "marzipan", "Timbuktu", "sauerkraut"
+NUMBERS = ("5550006", "555 0006", "5550001")
+CANARIES = (NAME, CARD, WORDS, REPLY, ARGUMENT, RESULT, ERROR, *NUMBERS)
+
+RULES: list[dict[str, Any]] = [
+    {"hears": WORDS, "says": f"{REPLY} it is, {NAME}."},
+    {"hears": "order", "calls": {"look_up": {"order": ARGUMENT}}},
+    {"hears": "defect", "calls": {"defective": {"order": ARGUMENT}}, "then": f"No {REPLY} today."},
+    {"hears": "broken", "says": REPLY, "breaks_off": True},
+]
+TEXTS = (
+    f"A {WORDS} for {NAME}, please.",
+    f"My order, from +1 500 555 0006, paid with {CARD}.",
+    f"A defect, says {NAME}.",
+    "It is broken.",
+)
+
+
+def converse(
+    endpoint: str,
+    channel: str = "voice",
+    *,
+    texts: Sequence[str] = TEXTS,
+    rules: Sequence[Mapping[str, Any]] = RULES,
+    environment: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> str:
+    """Hold a conversation on `channel`, to its end and that of the server. Returns what the process has printed.
+
+    The model follows `rules`; the tools are `look_up` and `defective`, which raises. `environment` is that of the
+    process, and `settings` differ from the defaults. Raises AssertionError, with the log, when the process failed.
+    """
+    plan = {"channel": channel, "texts": texts, "rules": rules, "settings": {"otlp_endpoint": endpoint, **settings}}
+    system = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", __name__, json.dumps(plan)],
+        cwd=Path(__file__).parents[3],
+        env={**system, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def look_up(order: str) -> str:
+    """Look an order up."""
+    return f"{RESULT} has it"
+
+
+def defective(order: str) -> str:
+    """Ask a backend that fails."""
+    raise ValueError(f"{ERROR}, {order}")
+
+
+async def hold(plan: Mapping[str, Any]) -> None:
+    from app.log import configure_logging
+    from app.registry import LOG_FILTERS
+    from kit.agent_app import build_app
+    from kit.plugin import drivers, offline, serve  # sets the environment of tests
+    from kit.scenario_file import Given, Step
+
+    configure_logging("info", *LOG_FILTERS)
+    with offline() as refused:
+        app = build_app(*plan["rules"], tools=[look_up, defective], **plan["settings"])
+        async with serve(app) as address:
+            driver = drivers()[plan["channel"]].begins(app, address, Given(), app.state.account, 1000.0, False)
+            async with driver as talk:
+                for text in plan["texts"]:
+                    await talk.takes(Step(caller=text))
+                await talk.ends()
+    assert not refused
+
+
+if __name__ == "__main__":
+    asyncio.run(hold(json.loads(sys.argv[1])))
