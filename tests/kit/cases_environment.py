@@ -20,7 +20,7 @@ def a_tunnel_of_an_enterprise(project: HealthyProject) -> None:
     project.patch.setenv("PUBLIC_URL", TUNNEL)
 
 
-@fails("ENV002", "DBM001")  # a SQLite file of the memory is not shared either
+@fails("ENV002", "DBM001", "HIP001")  # a SQLite file of the memory is not shared either; a store needs a BAA
 def a_tunnel_to_several_workers(project: HealthyProject) -> None:
     project.patch.setattr("app.registry.STORE.shared", True)
     project.patch.setenv("PUBLIC_URL", "https://two-words.trycloudflare.com/agent")

@@ -49,8 +49,8 @@ async def test_keys_without_dtmf_detection_are_reported(path: Path, monkeypatch:
 
 
 async def test_a_caller_hangs_up_in_the_middle_of_a_reply(path: Path) -> None:
-    model = "model:\n  - {says: One two three four five, word_delay: 0.02}\n"
-    turns = "turns:\n  - {caller: Hello, hangup_after: One two, expect: {forgets: five}}\n"
+    model = "model:\n  - {says: Once upon a time there was, word_delay: 0.02}\n"
+    turns = "turns:\n  - {caller: Hello, hangup_after: Once upon, expect: {forgets: there was}}\n"
     write(path, f"{model}{turns}expect: {{ended_by: caller}}\n")
     assert (await play(path)).failures == []
 
