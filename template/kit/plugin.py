@@ -77,15 +77,16 @@ def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The simulator's settings as environment variables, without a model key."""
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The simulator's settings as environment variables, without a model key. A command may set up the log."""
     for field in ProjectSettings.model_fields.values():
         if field.alias and field.examples:
             monkeypatch.setenv(field.alias, str(field.examples[0]))
     for names, _ in config.MODEL_KEYS.values():
         for name in names:
             monkeypatch.delenv(name, raising=False)
-    return monkeypatch
+    yield monkeypatch
+    silence_logs()
 
 
 class Talk:
