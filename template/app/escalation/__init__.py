@@ -67,7 +67,7 @@ class Escalation(Capability):
     def __init__(self, services: Services) -> None:
         self.options = services.settings
         self.store = services.store
-        self.records = Records(services.store)
+        self.records = Records(services.store, services.count)
         self.transfers: list[Transfer] = [kind(services, self.records) for kind in services.parts_of(Transfer)]
         self._form = signed_body(services.settings)
         self._events: set[asyncio.Task[Any]] = set()  # requests of TaskRouter in progress

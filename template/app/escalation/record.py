@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Callable, Container
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -166,8 +166,9 @@ class Records:
     `counts` is the number of escalations that reached each state in this process, by "<channel> <state>".
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, count: Callable[..., None] = lambda *_, **__: None) -> None:
         self.store = store
+        self.count = count
         self.counts: Counter[str] = Counter()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -196,6 +197,8 @@ class Records:
         """Save an escalation in its new state, count and log it."""
         await self.put(session_id, record)
         self.counts[f"{record.payload.channel} {record.state}"] += 1
+        channel = "voice" if record.payload.channel == "voice" else "messaging"
+        self.count("handoff", channel=channel, outcome=record.state.value)
         log.info("escalation", call=session_id, channel=record.payload.channel, state=record.state)
 
     async def begin(self, session_id: str, record: Record, replaceable: Container[State]) -> bool:

@@ -97,6 +97,8 @@ class Intelligence(Capability):
         error = await self.reactions.react(signal, session)
         await self._save_changes(session, before)
         self.finished.append((signal.id, "failed" if error else "handled"))
+        outcome = "failed" if error else "acted" if self.reactions.of(signal.kind) else "ignored"
+        self.services.count("signal", kind=signal.kind, outcome=outcome)
 
     async def _save_changes(self, session: Session, before: Mapping[str, Any]) -> None:
         """Save the state and guidance that a reaction has changed. A call in progress is saved by its channel."""

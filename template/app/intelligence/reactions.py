@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,12 @@ class Reactions:
         self.failed = failed
         self.timeout = timeout
 
+    def of(self, kind: str) -> Callable[..., Awaitable[None]] | None:
+        return getattr(self.module, f"on_{kind}", None)
+
     async def react(self, signal: AnySignal, session: Session) -> str | None:
         """The type of the error when the reaction failed, or None."""
-        reaction = getattr(self.module, f"on_{signal.kind}", None)
+        reaction = self.of(signal.kind)
         if reaction is None:
             log.info("signal.without_reaction", session=session.id, kind=signal.kind)
             return None

@@ -53,8 +53,11 @@ class Memory(Capability):
     lookup_timeout = 10.0  # seconds
     request_timeout = 3.0  # seconds that a tool of the model may keep the caller waiting
 
-    def __init__(self, backend: Backend, settings: MemorySettings) -> None:
+    def __init__(
+        self, backend: Backend, settings: MemorySettings, count: Callable[..., None] = lambda *_, **__: None
+    ) -> None:
         self.backend = backend
+        self.count = count
         self.budget = settings.memory_budget
         self.kinds = settings.memory_kinds
         self.counts: Counter[str] = Counter()
@@ -65,7 +68,7 @@ class Memory(Capability):
     @classmethod
     def build(cls, services: Services) -> Self:
         (backend,) = services.parts_of(Backend)
-        return cls(backend.build(services), services.settings)
+        return cls(backend.build(services), services.settings, services.count)
 
     async def open(self) -> None:
         self.is_open = True
@@ -89,7 +92,7 @@ class Memory(Capability):
         # A disconnected call is over on this worker, or comes back and is looked up again.
         for id in [id for id, lookup in self.lookups.items() if not lookup.session.connection.open]:
             self.lookups.pop(id).task.cancel()
-        self.counts["started"] += 1
+        self._count("started")
         self.lookups[session.id] = lookup = Lookup(session, identity)
         lookup.task = asyncio.create_task(self._look_up(lookup))
 
@@ -112,7 +115,7 @@ class Memory(Capability):
             lookup.first_answer_waited = True
             await asyncio.wait([lookup.task], timeout=self.budget)
             if not lookup.task.done():
-                self.counts["late"] += 1
+                self._count("late")
         return render_memories(lookup.memories) if lookup.memories else None
 
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
@@ -168,7 +171,7 @@ class Memory(Capability):
         memories = await self._attempt(lookup.session, "look_up", self._fetch(lookup), self.lookup_timeout)
         if memories is not None:
             lookup.memories = memories
-            self.counts["found" if memories else "empty"] += 1
+            self._count("found" if memories else "empty")
             seconds = round(time.monotonic() - started, 3)
             log.info("memory.looked_up", session=lookup.session.id, items=len(memories), seconds=seconds)
 
@@ -193,6 +196,10 @@ class Memory(Capability):
         lookup.profile = None  # it may have been deleted since: the next attempt finds or creates one
         return False
 
+    def _count(self, outcome: str, request: str = "look_up") -> None:
+        self.counts[outcome] += 1
+        self.count("memory_request", request=request, outcome=outcome)
+
     async def _attempt(
         self, session: Session, request: str, answer: Awaitable[T], limit: float | None = None
     ) -> T | None:
@@ -201,7 +208,7 @@ class Memory(Capability):
             async with asyncio.timeout(limit or self.request_timeout):
                 return await answer
         except Exception as error:
-            self.counts["failed"] += 1
+            self._count("failed", request)
             status = getattr(error, "status", None)
             log.warning("memory.failed", session=session.id, request=request, error=type(error).__name__, status=status)
             return None

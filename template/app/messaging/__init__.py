@@ -124,6 +124,7 @@ class Messaging(Channel):
         """Answer the received messages: Twilio does not send them again."""
         if late := await self.working.finish(self.services.timeouts.shutdown - 1):
             log.error("text.unanswered", count=late, reason="the server stopped")
+            self.services.count("turn_lost", channel=self.name, reason="shutdown")
 
     # --- webhooks ----------------------------------------------------------------------------------------------
 
@@ -203,6 +204,7 @@ class Messaging(Channel):
             log.info("text.not_sent", reason="the customer has opted out")
         except Exception as error:  # the error's text may quote an address
             self.counts["failed"] += count
+            self.services.count("turn_lost", channel=self.name, reason="failed")
             log.error("text.failed", error=type(error).__name__, status=getattr(error, "status", None))
 
     async def _answer(self, messages: list[Message]) -> None:

@@ -14,6 +14,7 @@ from pydantic import Field
 from app import config
 from app.capability import Capability, Services
 from app.observability import names
+from app.observability.health import Health
 from app.observability.telemetry import Telemetry
 from app.session import Session
 from app.settings import Settings
@@ -39,6 +40,7 @@ class Observability(Capability):
         self.telemetry = telemetry
         tracers: Any = telemetry.tracers if telemetry else trace.NoOpTracerProvider()
         self.tracer: trace.Tracer = tracers.get_tracer(names.SCOPE)
+        self.health = Health(telemetry.meters if telemetry else metrics.NoOpMeterProvider())
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -50,6 +52,7 @@ class Observability(Capability):
         if self.telemetry:
             trace.set_tracer_provider(self.telemetry.tracers)
             metrics.set_meter_provider(self.telemetry.meters)
+            self.health.start(app)
 
     async def observe_tokens(self, hop: str, session: Session, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
         span = self.tracer.start_span(names.HOPS[hop], attributes=self._attributes(session))
@@ -75,7 +78,7 @@ class Observability(Capability):
             return await work
 
     def count(self, event: str, **facts: str) -> None:
-        """A counter of its own for each event."""
+        self.health.count(event, facts)
 
     async def close(self) -> None:
         if self.telemetry:

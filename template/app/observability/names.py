@@ -7,6 +7,9 @@ their literals stand here alone. A turn is `invoke_agent` in their voice draft (
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
 SCOPE = "app"
 
 # Spans.
@@ -29,4 +32,78 @@ CLASSIFIED: dict[str, str] = {
     END_REASON: "one of a few words",
     CHANNEL: "voice or messaging",
     "error.type": "the name of a class",
+}
+
+# Events that `Services.count` reports: the counter, and each fact with its values. `package` is the one that counts.
+OUTCOME = "app.outcome"
+REASON = "app.reason"
+REQUEST = "app.memory.request"
+KIND = "app.signal.kind"
+FACTS = {"channel": CHANNEL, "outcome": OUTCOME, "reason": REASON, "request": REQUEST, "kind": KIND}
+CHANNELS = ("voice", "messaging")
+
+
+@dataclass(frozen=True)
+class Event:
+    counter: str
+    description: str
+    package: str = "app"
+    facts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+EVENTS = {
+    "apology": Event("app.apologies", "Replies that ended in an apology."),
+    "turn_lost": Event(
+        "app.turns.lost",
+        "Turns without a whole reply: hung up or disconnected, failed to send, or cut off by a shutdown.",
+        facts={"channel": CHANNELS, "reason": ("disconnected", "failed", "shutdown")},
+    ),
+    "call": Event(
+        "app.calls",
+        "Calls that started, that Twilio is asked to reconnect, that came back, and that were lost.",
+        "app.voice",
+        {"outcome": ("started", "reconnecting", "resumed", "lost")},
+    ),
+    "memory_request": Event(
+        "app.memory.requests",
+        "Requests to memory. Look-ups start, find something or nothing, are late for the first answer, or fail.",
+        "app.memory",
+        {
+            "request": ("look_up", "recall", "add_observation", "add_summary", "on_end"),
+            "outcome": ("started", "found", "empty", "late", "failed"),
+        },
+    ),
+    "signal": Event(
+        "app.signals",
+        "Signals received, and what came of them. An operator without a reaction is ignored.",
+        "app.intelligence",
+        {
+            "kind": ("sentiment", "summary", "script_adherence", "next_best_response", "custom", "unknown"),
+            "outcome": ("received", "acted", "ignored", "failed", "unreadable", "not_evaluated"),
+        },
+    ),
+    "handoff": Event(
+        "app.handoffs",
+        "Escalations that reached a state.",
+        "app.escalation",
+        {
+            "channel": CHANNELS,
+            "outcome": (
+                "requested",
+                "briefing",
+                "queued",
+                "accepted",
+                "completed",
+                "timed_out",
+                "no_worker_available",
+                "abandoned",
+            ),
+        },
+    ),
+}
+CLASSIFIED |= {
+    OUTCOME: "a value of EVENTS",
+    REASON: "a value of EVENTS",
+    REQUEST: "a value of EVENTS",
+    KIND: "a value of EVENTS",
 }

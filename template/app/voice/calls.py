@@ -150,6 +150,7 @@ class Calls:
         session.tools = None
         self.brain.commit_turn(session)  # an interruption from now on refers to the RECONNECTED greeting
         log.info(f"call.{'started' if call.state is CallState.OPEN else 'resumed'}", call=call_sid)
+        self.services.count("call", outcome="started" if call.state is CallState.OPEN else "resumed")
         self.brain.runtime.on_connect(session)
         await self._write(session)
         await attach(session, self.services)
@@ -200,6 +201,8 @@ class Calls:
     def on_disconnect(self, session: Session) -> None:
         """The WebSocket is closed. The call ends unless it comes back in time."""
         session.connection.open = False
+        if session.turn and not (session.turn.complete or session.turn.stopped):
+            self.services.count("turn_lost", channel="voice", reason="disconnected")
         self.brain.cancel_model(session)
         call = self._calls.get(session.id)
         if call and call.session is session:

@@ -41,10 +41,12 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
     if form.get("CallStatus", "in-progress") != "in-progress":
         twiml = str(VoiceResponse())  # the caller hung up
     elif failed and session and await calls.store.claim(f"reconnect:{call_sid}", MAX_CALL_DURATION):
+        calls.services.count("call", outcome="reconnecting")
         await calls.mark_dropped(session)
         log.warning("call.reconnecting", call=call_sid, error=form.get("ErrorCode"))
         return await reconnect()
     elif failed:
+        calls.services.count("call", outcome="lost")
         log.error("call.lost", call=call_sid, error=form.get("ErrorCode"))
         twiml = say(phrases.UNAVAILABLE)
     else:

@@ -92,6 +92,7 @@ class LocalIntelligence(Intelligence):
         async with lock:
             signals = await asyncio.gather(*(self.signal(session, each, text, conversation) for each in chosen))
             for signal in filter(None, signals):
+                self.services.count("signal", kind=signal.kind, outcome="received")
                 marked: Any = signal.model_copy(update={"id": uuid4().hex, "trigger": trigger})
                 try:
                     await self.react(marked, session)
@@ -106,10 +107,12 @@ class LocalIntelligence(Intelligence):
                 answer = await self.ask(session, evaluator, conversation)
         except Exception as error:
             log.warning("evaluator.failed", session=session.id, kind=evaluator.kind, error=safe_error_text(error))
+            self.services.count("signal", kind=evaluator.kind, outcome="not_evaluated")
             return None
         signal = evaluator.read(answer.strip()[:MAX_ANSWER])
         if signal is None:
             log.warning("evaluator.unreadable", session=session.id, kind=evaluator.kind)
+            self.services.count("signal", kind=evaluator.kind, outcome="not_evaluated")
         return signal
 
     async def ask(self, session: Session, evaluator: Evaluator, conversation: str) -> str:

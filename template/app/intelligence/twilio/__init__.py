@@ -102,12 +102,14 @@ class TwilioIntelligence(Intelligence):
             execution, results = parse(body)
         except ValidationError as errors:
             log.error("signals.unreadable", fields=invalid_fields(errors))
+            self.services.count("signal", kind="unknown", outcome="unreadable")
             return
         ids = [result.id or "" for result in results]
         try:
             ignored = await self._route(execution, results, token or token_of(ids))
         except Exception:
             log.exception("signals.failed")
+            self.services.count("signal", kind="unknown", outcome="failed")
             ignored = "failed"
         if ignored:
             log.info("signals.ignored", reason=ignored, count=len(ids))
@@ -122,8 +124,9 @@ class TwilioIntelligence(Intelligence):
             return "another conversation"
         if token and not await self.store.claim(f"signals-seen:{token}", DAY):
             return "seen before"
-        for result in results:
-            await self.mailbox.deliver(id, SIGNALS.dump_json(signal_of(result)).decode())
+        for signal in map(signal_of, results):
+            self.services.count("signal", kind=signal.kind, outcome="received")
+            await self.mailbox.deliver(id, SIGNALS.dump_json(signal).decode())
         if not await self.mailbox.has_listener(id):
             await self._drain(await self._load_session(id))
         return ""

@@ -1,0 +1,72 @@
+"""What a call counts that drops, that comes back, and that is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from kit.activity import wait_until
+from kit.testing import Dial
+from kit.voice_fixtures import HeldModel
+from tests.kit.observability.counting import Counted
+
+FAILED = {"CallStatus": "in-progress", "SessionStatus": "failed", "ErrorCode": "64105"}
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+async def test_a_call_that_comes_back_and_one_that_does_not(dial: Dial, counted: Counted) -> None:
+    call = await dial(capabilities=counted.capabilities())
+    await call.drops()
+    await call.says("Hello")
+    assert counted.of("call") == [("started",), ("reconnecting",), ("resumed",)]
+    await call.post("/connect-action", call.form(**FAILED))
+    assert counted.of("call")[3:] == [("lost",)]
+
+
+async def test_a_turn_is_lost_when_its_call_drops(dial: Dial, counted: Counted, held: HeldModel) -> None:
+    call = await dial(models=held.models, capabilities=counted.capabilities())
+    await call.begins("Count")
+    await call.hears("red")
+    await call.drops()
+    await wait_until(lambda: counted.of("turn_lost"), "no turn was lost")
+    assert counted.of("turn_lost") == [("voice", "disconnected")]
+    await held.ends()
+
+
+async def test_an_interrupted_turn_is_not_lost(dial: Dial, counted: Counted, held: HeldModel) -> None:
+    call = await dial(models=held.models, capabilities=counted.capabilities())
+    await call.begins("Count")
+    await call.hears("red")
+    await call.interrupts()
+    await held.ends()
+    await call.hangs_up()
+    await wait_until(lambda: not call.session.connection.open, "the call did not end")
+    assert counted.of("turn_lost") == []
+
+
+async def test_a_signal_of_twilio_is_received_before_it_is_handled(dial: Dial, counted: Counted) -> None:
+    twilio = pytest.importorskip("app.intelligence.twilio.tests.test_intelligence", reason="no signals of Twilio")
+    call = await dial(capabilities=counted.capabilities())
+    await twilio.sends(call, twilio.body_of(call, sentiment="positive"))
+    await wait_until(lambda: len(counted.of("signal")) > 1, "the signal was not handled")
+    assert counted.of("signal")[0] == ("sentiment", "received")
+    await twilio.sends(call, {"nothing": "of it"})
+    await wait_until(lambda: ("unknown", "unreadable") in counted.of("signal"), "the body was read")
+
+
+async def test_an_evaluator_without_an_answer_is_counted(
+    dial: Dial, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = pytest.importorskip("app.intelligence.local", reason="signals are Twilio's, if there are any")
+
+    async def fail(*_: object) -> str:
+        raise ConnectionError
+
+    monkeypatch.setattr(local.LocalIntelligence, "ask", fail)
+    call = await dial(capabilities=counted.capabilities(), evaluate=True)
+    await call.says("Hello")
+    await wait_until(lambda: counted.of("signal"), "nothing was evaluated")
+    assert {outcome for _, outcome in counted.of("signal")} == {"not_evaluated"}
