@@ -92,8 +92,8 @@ class LocalIntelligence(Intelligence):
         async with lock:
             signals = await asyncio.gather(*(self.signal(session, each, text, conversation) for each in chosen))
             for signal in filter(None, signals):
-                self.services.count("signal", kind=signal.kind, outcome="received")
                 marked: Any = signal.model_copy(update={"id": uuid4().hex, "trigger": trigger})
+                self.services.count("signal", kind=marked.kind, outcome="received")
                 try:
                     await self.react(marked, session)
                 except Exception:
