@@ -34,7 +34,7 @@ from app.settings import Settings
 from app.store import Store
 
 log = structlog.get_logger()
-QUIET: Any = {"logs": False}  # FastAPI's own quote errors, whose texts may quote the caller
+QUIET: Any = {"logs": False, "operation_spans": False}  # its logs quote errors, whose texts may quote the caller
 
 
 def create_app(

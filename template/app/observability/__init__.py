@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
+from time import perf_counter_ns
 from typing import Any, Self, TypeVar
 
 from fastapi import FastAPI
 from opentelemetry import context, metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from pydantic import Field
 
 from app import config
 from app.capability import Capability, Services
 from app.observability import names
 from app.observability.health import Health
+from app.observability.requests import Requests
 from app.observability.telemetry import Telemetry
+from app.observability.traces import context_of
+from app.observability.turns import TURN, MeasuredTurn
+from app.runtimes import TOOL_FAILED
 from app.session import Session
 from app.settings import Settings
+from app.turn import Turn
 
 T = TypeVar("T")
+FAILED = TOOL_FAILED.partition("{")[0]
 
 
 class ObservabilitySettings(Settings):
@@ -41,6 +50,8 @@ class Observability(Capability):
         tracers: Any = telemetry.tracers if telemetry else trace.NoOpTracerProvider()
         self.tracer: trace.Tracer = tracers.get_tracer(names.SCOPE)
         self.health = Health(telemetry.meters if telemetry else metrics.NoOpMeterProvider())
+        self.turns: dict[str, MeasuredTurn] = {}  # in progress, by the id of the session
+        self.received: dict[str, int] = {}  # by the id of the call: when the words of its next turn came
 
     @classmethod
     def build(cls, services: Services) -> Self:
@@ -52,41 +63,179 @@ class Observability(Capability):
         if self.telemetry:
             trace.set_tracer_provider(self.telemetry.tracers)
             metrics.set_meter_provider(self.telemetry.meters)
+            app.add_middleware(Requests, turns=self.turns, received=self.received, sent=self._sent)
             self.health.start(app)
 
-    async def observe_tokens(self, hop: str, session: Session, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
-        span = self.tracer.start_span(names.HOPS[hop], attributes=self._attributes(session))
-        current = trace.set_span_in_context(span)
+    def observe_tokens(self, hop: str, session: Session, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        if not self.telemetry:
+            return tokens
+        return self._model(session, tokens) if hop == "model" else self._turn(session, session.turn, tokens)
+
+    async def _turn(self, session: Session, turn: Turn | None, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        measured = MeasuredTurn(session, turn, self.received.pop(session.id, None))
+        self._begin(measured)
+        self.turns[session.id] = measured
+        exhausted = False
         try:
             async with aclosing(tokens) as stream:
                 while True:
-                    before = context.attach(current)
+                    before = context.attach(measured.context)
+                    try:
+                        token = await anext(stream)
+                    except StopAsyncIteration:
+                        exhausted = True
+                        break
+                    finally:
+                        context.detach(before)
+                    measured.hold(True)
+                    yield token
+                    measured.hold(False)
+        finally:
+            self._end(measured, exhausted)
+
+    def _begin(self, measured: MeasuredTurn) -> None:
+        session = measured.session
+        webhook = trace.get_current_span().get_span_context()  # what brought a written message
+        links = [Link(webhook)] if webhook.is_valid and not session.connection.spoken else None
+        begins = measured.start + measured.to_unix
+        before = context.attach(context_of(session.id))
+        try:
+            attributes = {names.OPERATION: names.HOPS["turn"], **attributes_of(session)}
+            name = f"{names.HOPS['turn']} {config.PROJECT}"
+            measured.span = self.tracer.start_span(name, attributes=attributes, links=links, start_time=begins)
+            measured.context = context.set_value(TURN, measured, trace.set_span_in_context(measured.span))
+        finally:
+            context.detach(before)
+        if measured.segments["receive"]:
+            self._span("receive", measured, begins, measured.since + measured.to_unix)
+
+    def _end(self, measured: MeasuredTurn, exhausted: bool) -> None:
+        end = measured.close()
+        if self.turns.get(measured.session.id) is measured:
+            del self.turns[measured.session.id]
+        reason = measured.end_reason(exhausted)
+        if measured.span.is_recording():
+            seconds = {names.SEGMENTS[name]: taken / 1e9 for name, taken in measured.segments.items()}
+            measured.span.set_attributes({**seconds, names.END_REASON: reason, names.APOLOGY: measured.apologised})
+            if reason == "failed":
+                measured.span.set_status(Status(StatusCode.ERROR))
+            measured.span.end(end + measured.to_unix)
+
+    def _sent(self, measured: MeasuredTurn, first: int, last: int, count: int, taken: int) -> None:
+        to_unix = measured.to_unix
+        self._span("send", measured, first + to_unix, last + to_unix, {names.FRAMES: count})
+
+    def _span(self, hop: str, measured: MeasuredTurn, start: int, end: int, more: dict[str, Any] | None = None) -> None:
+        """A part of a turn that is over. Times are in nanoseconds since 1970."""
+        if measured.span.get_span_context().trace_flags.sampled:
+            attributes = attributes_of(measured.session) | (more or {})
+            span = self.tracer.start_span(
+                names.HOPS[hop], context=measured.context, attributes=attributes, start_time=start
+            )
+            span.end(end)
+
+    async def _model(self, session: Session, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        current = self._context(session)
+        span = self._start("model", session, current, SpanKind.CLIENT)
+        inside = trace.set_span_in_context(span, current) if span else current
+        start, first = perf_counter_ns(), None
+        error: Exception | None = None
+        try:
+            async with aclosing(tokens) as stream:
+                while True:
+                    before = context.attach(inside)
                     try:
                         token = await anext(stream)
                     except StopAsyncIteration:
                         break
                     finally:
                         context.detach(before)
+                    if first is None:
+                        first = perf_counter_ns() - start
                     yield token
+        except Exception as raised:
+            error = raised
+            raise
         finally:
-            span.end()
+            if span:
+                if first is not None:
+                    span.set_attribute(names.FIRST_CHUNK, first / 1e9)
+                end_span(span, type(error).__name__ if error else None)
 
-    async def observe_work(self, hop: str, session: Session, work: Coroutine[Any, Any, T]) -> T:
+    def observe_work(self, hop: str, session: Session, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:
+        return self._work(hop, session, self.turns.get(session.id), work) if self.telemetry else work
+
+    async def _work(self, hop: str, session: Session, measured: MeasuredTurn | None, work: Coroutine[Any, Any, T]) -> T:
         kind, _, tool = hop.partition(" ")
-        attributes = self._attributes(session) | ({names.TOOL_NAME: tool} if tool else {})
-        with self.tracer.start_as_current_span(names.HOPS[kind], attributes=attributes):
-            return await work
+        current = self._context(session, measured)
+        span = self._start(kind, session, current, tool=tool)
+        before = context.attach(trace.set_span_in_context(span, current) if span else current)
+        failure = None
+        if measured:
+            measured.begins(kind)
+        try:
+            result = await work
+            failure = tool_failure(result)
+            return result
+        except Exception as error:
+            failure = type(error).__name__
+            raise
+        finally:
+            if measured:
+                measured.ends(kind)
+            context.detach(before)
+            if span:
+                end_span(span, failure)
+
+    def _context(self, session: Session, measured: MeasuredTurn | None = None) -> Context:
+        """The context of the turn. A runtime may work in a task of its own, which has that of an earlier turn."""
+        measured = measured or self.turns.get(session.id)
+        current = context.get_current()
+        return current if measured is None or context.get_value(TURN) is measured else measured.context
+
+    def _start(
+        self, hop: str, session: Session, current: Context, kind: SpanKind = SpanKind.INTERNAL, tool: str = ""
+    ) -> Span | None:
+        """A span inside `current`; None when the turn is not sampled."""
+        parent = trace.get_current_span(current)
+        if parent.get_span_context().is_valid and not parent.get_span_context().trace_flags.sampled:
+            return None
+        own = {names.OPERATION: names.HOPS["tool"], names.TOOL_NAME: tool} if tool else {}
+        attributes = attributes_of(session) | own
+        return self.tracer.start_span(
+            f"{names.HOPS[hop]} {tool}".strip(), context=current, kind=kind, attributes=attributes
+        )
 
     def count(self, event: str, **facts: str) -> None:
         self.health.count(event, facts)
+        measured = context.get_value(TURN)
+        if event == "apology" and isinstance(measured, MeasuredTurn):
+            measured.apologised = True
 
     async def close(self) -> None:
         if self.telemetry:
             await asyncio.to_thread(self.telemetry.close)
 
-    def _attributes(self, session: Session) -> dict[str, Any]:
-        return {
-            names.CONVERSATION: session.conversation_id or session.id,
-            names.AGENT: config.PROJECT,
-            names.CHANNEL: "voice" if session.connection.spoken else "messaging",
-        }
+
+def attributes_of(session: Session) -> dict[str, Any]:
+    """The id is that of the session, since of a call nobody outside knows another."""
+    return {
+        names.CONVERSATION: session.id,
+        names.AGENT: config.PROJECT,
+        names.CHANNEL: "voice" if session.connection.spoken else "messaging",
+    }
+
+
+def tool_failure(result: object) -> str | None:
+    """The type of the error in what the model gets of a tool that raised, or None."""
+    if not isinstance(result, str) or not result.startswith(FAILED):
+        return None
+    name = result[len(FAILED) :].partition(")")[0]
+    return name if name.isidentifier() else None
+
+
+def end_span(span: Span, error: str | None) -> None:
+    if error:
+        span.set_attribute(names.ERROR, error)
+        span.set_status(Status(StatusCode.ERROR))
+    span.end()

@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 SCOPE = "app"
 
 # Spans.
-HOPS = {"turn": "invoke_agent", "context": "memory.recall", "model": "llm.completion", "tool": "execute_tool"}
+HOPS = {
+    "turn": "invoke_agent",
+    "receive": "relay.receive",  # from the frame with the user's words to the turn
+    "context": "memory.recall",
+    "model": "llm.completion",
+    "tool": "execute_tool",
+    "send": "relay.send",  # from the first frame of a reply to the last
+}
 
 # Attributes.
 OPERATION = "gen_ai.operation.name"
@@ -22,6 +29,20 @@ AGENT = "gen_ai.agent.name"
 TOOL_NAME = "gen_ai.tool.name"
 END_REASON = "gen_ai.agent.invocation.end_reason"
 CHANNEL = "app.channel"
+FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+ERROR = "error.type"
+APOLOGY = "app.turn.apology"
+FRAMES = "app.relay.frames"
+
+# Parts of a turn, in seconds: they do not overlap, and sum to it.
+SEGMENTS = {
+    "receive": "app.turn.receive",
+    "memory": "app.turn.memory",
+    "first_token": "app.turn.first_token",
+    "stream": "app.turn.stream",
+    "tool": "app.turn.tool",
+    "send": "app.turn.send",
+}
 
 # Each key that may leave this process, with the reason why its values are about nobody.
 CLASSIFIED: dict[str, str] = {
@@ -31,7 +52,11 @@ CLASSIFIED: dict[str, str] = {
     TOOL_NAME: "a name in the code",
     END_REASON: "one of a few words",
     CHANNEL: "voice or messaging",
-    "error.type": "the name of a class",
+    ERROR: "the name of a class",
+    FIRST_CHUNK: "seconds",
+    APOLOGY: "yes or no",
+    FRAMES: "a number",
+    **dict.fromkeys(SEGMENTS.values(), "seconds"),
 }
 
 # Events that `Services.count` reports: the counter, and each fact with its values. `package` is the one that counts.

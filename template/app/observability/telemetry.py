@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from app import config
 from app.observability.names import CLASSIFIED
+from app.observability.traces import TraceIds
 
 
 class ClassifiedSpans(SpanExporter):
@@ -73,7 +74,7 @@ class Telemetry:
     def of(cls, spans: SpanProcessor, metrics: MetricReader) -> Self:
         named = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: config.PROJECT}
         resource = Resource.create(named)
-        tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+        tracers = TracerProvider(resource=resource, shutdown_on_exit=False, id_generator=TraceIds())
         tracers.add_span_processor(spans)
         return cls(tracers, MeterProvider([metrics], resource=resource, shutdown_on_exit=False))
 

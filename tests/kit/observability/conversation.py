@@ -39,15 +39,16 @@ def converse(
     endpoint: str,
     channel: str = "voice",
     *,
-    texts: Sequence[str] = TEXTS,
+    texts: Sequence[str | Mapping[str, Any]] = TEXTS,
     rules: Sequence[Mapping[str, Any]] = RULES,
     environment: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> str:
     """Hold a conversation on `channel`, to its end and that of the server. Returns what the process has printed.
 
-    The model follows `rules`; the tools are `look_up` and `defective`, which raises. `environment` is that of the
-    process, and `settings` differ from the defaults. Raises AssertionError, with the log, when the process failed.
+    `texts` are said or written; a mapping is a step of a scenario. The model follows `rules`; the tools are `look_up`
+    and `defective`, which raises. `environment` is that of the process, and `settings` differ from the defaults. Raises
+    AssertionError, with the log, when the process failed.
     """
     plan = {"channel": channel, "texts": texts, "rules": rules, "settings": {"otlp_endpoint": endpoint, **settings}}
     system = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
@@ -87,7 +88,7 @@ async def hold(plan: Mapping[str, Any]) -> None:
             driver = drivers()[plan["channel"]].begins(app, address, Given(), app.state.account, 1000.0, False)
             async with driver as talk:
                 for text in plan["texts"]:
-                    await talk.takes(Step(caller=text))
+                    await talk.takes(Step(caller=text) if isinstance(text, str) else Step.model_validate(text))
                 await talk.ends()
     assert not refused
 
