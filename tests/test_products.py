@@ -159,3 +159,32 @@ def pages(about: Answers) -> str:
 
 def test_the_readme_has_the_table() -> None:
     assert readme_table() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("regulations", SETS, ids="-".join)
+def test_observability_brings_no_product_that_is_not_allowed(regulations: list[str]) -> None:
+    """What may be used is used: no rule refuses `otlp`, and each part of Twilio's is left out for itself."""
+    for channels in ("voice", "messaging"):
+        answers = {"regulations": regulations, "path": "manual", "observability": "otlp", "channels": channels}
+        used = Computed(defaults(answers) | answers)["used_products"]
+        parts = {"event_streams", "debugger", "voice_insights_advanced"}
+        of_calls = {"voice_insights_advanced"} if channels == "messaging" else set()
+        barred_parts = {part for part in parts if list(barring(part, answers))}
+        assert parts.intersection(used) == parts - barred_parts - of_calls
+
+
+def test_projects_have_the_folders_of_what_they_may_use(render: Render, tmp_path: Path) -> None:
+    for regulations, folders in {
+        (): {"twilio_events", "twilio_events/insights"},
+        ("hipaa",): {"twilio_events"},
+        ("pci",): set[str](),
+        ("hipaa", "pci"): set[str](),
+        ("gdpr", "eu_ai_act"): {"twilio_events", "twilio_events/insights"},
+    }.items():
+        name = "-".join(regulations) or "none"
+        project = render(tmp_path / name, path="manual", observability="otlp", regulations=list(regulations))
+        found = {path.parent for path in (project / "app/observability").glob("twilio_events/**/__init__.py")}
+        assert {path.relative_to(project / "app/observability").as_posix() for path in found} == folders
+        variables = (project / ".env.example").read_text(encoding="utf-8")
+        assert ("AGENT_TWILIO_EVENT_LEVEL" in variables) == ("twilio_events" in folders)
+        assert ("AGENT_INSIGHTS_DELAY" in variables) == ("twilio_events/insights" in folders)

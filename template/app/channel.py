@@ -68,12 +68,13 @@ class Conversations:
         return next(channel for channel in self.channels if channel.name == name)
 
 
-def signed_body(settings: Settings) -> Callable[[Request], Awaitable[dict[str, Any]]]:
+def signed_body(settings: Settings, lists: bool = False) -> Callable[[Request], Awaitable[dict[str, Any]]]:
     """A dependency that returns the fields of a signed form, or the object of signed JSON.
 
     The signature is validated against the public URL, with all values of a field that comes more than once; the last
     is returned. Raises HTTPException: 403 without a valid signature, 413 for too many fields, which take seconds to
-    parse, 400 for JSON that is no object. JSON is signed by the SHA-256 of the body in the query (`bodySHA256`).
+    parse, 400 for JSON that is no object. JSON is signed by the SHA-256 of the body in the query (`bodySHA256`). If
+    `lists` may come, one is returned as `items`.
     Source: https://www.twilio.com/docs/usage/security#validating-requests
     """
     validator = RequestValidator(settings.auth_token.get_secret_value())
@@ -100,6 +101,8 @@ def signed_body(settings: Settings) -> Callable[[Request], Awaitable[dict[str, A
             parsed = clean(json.loads(fields))
         except (ValueError, RecursionError):
             raise HTTPException(400, "Not JSON.") from None
+        if lists and isinstance(parsed, list):
+            return {"items": parsed}
         if not isinstance(parsed, dict):
             raise HTTPException(400, "Not a JSON object.")
         return parsed

@@ -17,9 +17,16 @@ from kit.setup.undo import undo
 from kit.setup.verify import verify
 from kit.simulated_twilio.account import SimulatedAccount
 
-PRODUCTS = ("numbers", "memory_stores", "conversation_configurations", "intelligence_configurations", "workspaces")
-PARTS = ("known", "configurations", "operators", "parts", "bought")
-TIMES = {"version", "updatedAt"}  # fields that differ after a change and its undo
+PRODUCTS = (
+    "numbers",
+    "memory_stores",
+    "conversation_configurations",
+    "intelligence_configurations",
+    "workspaces",
+    "event_streams",
+)
+PARTS = ("records", "configurations", "operators", "parts", "bought", "sinks", "subscriptions", "types")
+TIMES = {"version", "updatedAt", "date_updated"}  # fields that differ after a change and its undo
 
 
 def state(account: SimulatedAccount) -> Any:

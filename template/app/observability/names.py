@@ -20,13 +20,6 @@ HOPS = {
     "model": "llm.completion",
     "tool": "execute_tool",
     "send": "relay.send",  # from the first frame of a reply to the last
-    "store": "store",  # and the operation
-}
-
-# First words of the names of spans that may leave this process. What follows is a name in the code or the answers.
-SPANS: dict[str, str] = {
-    **{name: "ours, or of the conventions" for name in HOPS.values()},
-    **dict.fromkeys(("GET", "POST", "HEAD", "WS", "HTTP"), "FastAPI: a method and a route"),
 }
 
 # Attributes.
@@ -40,10 +33,6 @@ FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 ERROR = "error.type"
 APOLOGY = "app.turn.apology"
 FRAMES = "app.relay.frames"
-SEGMENT = "app.turn.segment"
-HOP = "app.hop"
-STORE = "app.store"
-STORE_OPERATION = "db.operation.name"
 
 # Parts of a turn, in seconds: they do not overlap, and sum to it.
 SEGMENTS = {
@@ -53,13 +42,6 @@ SEGMENTS = {
     "stream": "app.turn.stream",
     "tool": "app.turn.tool",
     "send": "app.turn.send",
-}
-
-# Histograms, in seconds.
-DURATIONS = {
-    "app.turn.duration": "Turns, from the words of the other party to the last token.",
-    "app.turn.segment.duration": "Parts of turns, which do not overlap.",
-    "app.hop.duration": "Hops of a conversation, which may overlap. first_token is the first one of the model.",
 }
 
 # Each key that may leave this process, with the reason why its values are about nobody.
@@ -74,16 +56,6 @@ CLASSIFIED: dict[str, str] = {
     FIRST_CHUNK: "seconds",
     APOLOGY: "yes or no",
     FRAMES: "a number",
-    SEGMENT: "a name of SEGMENTS",
-    HOP: "a name of HOPS, or first_token",
-    STORE: "the name of a class",
-    STORE_OPERATION: "the name of a method",
-    "http.request.method": "one of a few words",
-    "http.response.status_code": "a number",
-    "http.route": "a path in the code",
-    "network.protocol.name": "websocket",
-    "network.protocol.version": "a number",
-    "url.scheme": "http or https",
     **dict.fromkeys(SEGMENTS.values(), "seconds"),
 }
 
@@ -92,7 +64,8 @@ OUTCOME = "app.outcome"
 REASON = "app.reason"
 REQUEST = "app.memory.request"
 KIND = "app.signal.kind"
-FACTS = {"channel": CHANNEL, "outcome": OUTCOME, "reason": REASON, "request": REQUEST, "kind": KIND}
+LEVEL = "twilio.error.level"
+FACTS = {"channel": CHANNEL, "outcome": OUTCOME, "reason": REASON, "request": REQUEST, "kind": KIND, "level": LEVEL}
 CHANNELS = ("voice", "messaging")
 
 
@@ -153,10 +126,40 @@ EVENTS = {
             ),
         },
     ),
+    "twilio_error": Event(
+        "app.twilio.errors",
+        "Errors and warnings that Twilio has reported, of the whole account.",
+        "app.observability.twilio_events",
+        {"level": ("error", "warning")},
+    ),
 }
 CLASSIFIED |= {
     OUTCOME: "a value of EVENTS",
     REASON: "a value of EVENTS",
     REQUEST: "a value of EVENTS",
     KIND: "a value of EVENTS",
+}
+
+# What Twilio reports of a call, as spans in its trace. Latencies and jitter are in milliseconds, durations in seconds.
+TWILIO_ERROR, CALL_SUMMARY, RELAY = "twilio.error", "twilio.call_summary", "twilio.conversation_relay"
+CALL = "twilio.call.sid"
+ERROR_CODE, PRODUCT = "twilio.error.code", "twilio.error.product"
+CALL_STATE, CALL_TYPE, PROCESSING = "twilio.call.state", "twilio.call.type", "twilio.call.summary_state"
+TAGS, ENDED_BY, SIP_RESPONSE = "twilio.call.tags", "twilio.call.disconnected_by", "twilio.call.last_sip_response"
+DURATION, CONNECTED, RINGING = "twilio.call.duration", "twilio.call.connect_duration", "twilio.call.post_dial_delay"
+JITTER, PACKET_LOSS = "twilio.call.jitter.max", "twilio.call.packet_loss.max"  # the latter in percent
+STT_MEAN, STT_MAX = "twilio.relay.stt_latency.mean", "twilio.relay.stt_latency.max"
+TTS_MEAN, TTS_MAX = "twilio.relay.tts_latency.mean", "twilio.relay.tts_latency.max"
+INTERRUPTIONS, PREEMPTED = "twilio.relay.interruptions", "twilio.relay.preempted"
+RELAY_SESSIONS = "twilio.relay.sessions"
+
+CLASSIFIED |= {
+    CALL: "an id of Twilio",
+    ERROR_CODE: "a number of Twilio's list of errors",
+    LEVEL: "error or warning",
+    PRODUCT: "the name of a product of Twilio",
+    TAGS: "words such as high_jitter",
+    **dict.fromkeys((CALL_STATE, CALL_TYPE, PROCESSING, ENDED_BY), "one of a few words"),
+    **dict.fromkeys((DURATION, CONNECTED, RINGING, SIP_RESPONSE, JITTER, PACKET_LOSS), "a number"),
+    **dict.fromkeys((STT_MEAN, STT_MAX, TTS_MEAN, TTS_MAX, INTERRUPTIONS, PREEMPTED, RELAY_SESSIONS), "a number"),
 }

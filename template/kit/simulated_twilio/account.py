@@ -12,12 +12,15 @@ from kit.simulated_twilio.api_keys import ApiKeys
 from kit.simulated_twilio.call_log import Calls, Messages, Transcriptions, Transcripts
 from kit.simulated_twilio.conversation_configurations import ConversationConfigurations
 from kit.simulated_twilio.conversations import Conversations
+from kit.simulated_twilio.events import EventStreams
 from kit.simulated_twilio.flex import Flex
+from kit.simulated_twilio.insights import Insights
 from kit.simulated_twilio.intelligence import Intelligence
 from kit.simulated_twilio.intelligence_configurations import IntelligenceConfigurations
 from kit.simulated_twilio.memory import Memory
 from kit.simulated_twilio.memory_stores import MemoryStores
 from kit.simulated_twilio.messaging_services import MessagingServices
+from kit.simulated_twilio.monitor import Monitor
 from kit.simulated_twilio.numbers import Numbers, Regions
 from kit.simulated_twilio.pay import Pay
 from kit.simulated_twilio.product import Clock, Fault, Product, Transport, keys
@@ -55,6 +58,9 @@ class SimulatedAccount:
         self.taskrouter = TaskRouter(clock)
         self.flex = Flex(clock, taskrouter=self.taskrouter)
         self.pay = Pay(clock)
+        self.event_streams = EventStreams(clock)
+        self.monitor = Monitor(clock, events=self.event_streams)
+        self.insights = Insights(clock, events=self.event_streams)
         products = [product for product in vars(self).values() if isinstance(product, Product)]
         self.transport = Transport(products, keys(settings()))
         self.api_keys.accepted = self.transport.keys

@@ -63,12 +63,16 @@ class BadRequest(ApiError):
 
 @dataclass
 class Request:
-    """`body` is parsed JSON or the fields of a form; `query` and forms hold the last value of each name."""
+    """`body` is parsed JSON or the fields of a form; `query` and forms hold the last value of each name.
+
+    `values` has all values of a form.
+    """
 
     method: str
     path: str
     query: dict[str, str]
     body: Any
+    values: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -204,10 +208,11 @@ class Transport(httpx2.AsyncBaseTransport):
             raise httpx2.ConnectError(f"{url.host} is not simulated")
         if scheme != "Basic" or b64decode(credentials).decode() not in self.keys:
             return ApiError(401, "Authenticate", 20003).answer
-        body: Any = {name: values[-1] for name, values in parse_qs(content, keep_blank_values=True).items()}
+        form = parse_qs(content, keep_blank_values=True)
+        body: Any = {name: values[-1] for name, values in form.items()}
         if sent.headers.get("Content-Type", "").startswith("application/json"):
             body = json.loads(content or "null")
-        request = Request(sent.method, url.path, dict(url.params), body)
+        request = Request(sent.method, url.path, dict(url.params), body, form)
         products = self.products[url.host]
         return await next((each for each in products if each.serves(request)), products[0]).answer(request)
 

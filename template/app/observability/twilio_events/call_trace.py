@@ -1,0 +1,59 @@
+"""Spans that come after the fact, in the trace of their call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from opentelemetry import context, trace
+
+from app import config
+from app.capability import Services
+from app.observability import Observability, names
+from app.observability.traces import context_of
+from app.session import Session
+
+
+class CallTrace:
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    @property
+    def observability(self) -> Observability | None:
+        return next((each for each in self.services.capabilities if isinstance(each, Observability)), None)
+
+    @property
+    def on(self) -> bool:
+        """False when nothing is measured."""
+        return self.observability is not None and self.observability.telemetry is not None
+
+    async def record(
+        self,
+        name: str,
+        call: str,
+        attributes: Mapping[str, Any],
+        start: datetime,
+        end: datetime,
+        failed: bool = False,
+    ) -> None:
+        """Record a span of the call with this CallSid. Attributes that are None or empty are left out."""
+        observability = self.observability
+        if observability is None or observability.telemetry is None:
+            return
+        known = await self.services.sessions.load(call)
+        conversation = known.conversation_id if isinstance(known, Session) else None
+        found = {key: value for key, value in attributes.items() if value not in (None, "", [])}
+        own = {names.CONVERSATION: conversation or call, names.CALL: call, names.AGENT: config.PROJECT}
+        before = context.attach(context_of(call))
+        try:
+            span = observability.tracer.start_span(name, attributes={**own, **found}, start_time=nanoseconds(start))
+            if failed:
+                span.set_status(trace.StatusCode.ERROR)
+            span.end(nanoseconds(end))
+        finally:
+            context.detach(before)
+
+
+def nanoseconds(time: datetime) -> int:
+    return int(time.timestamp() * 1e9)
