@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import aclosing
 from time import perf_counter_ns
 from typing import Any, Self, TypeVar
@@ -17,10 +17,12 @@ from pydantic import Field
 from app import config
 from app.capability import Capability, Services
 from app.observability import names
+from app.observability.durations import Durations
 from app.observability.health import Health
 from app.observability.requests import Requests
+from app.observability.store import ObservedStore
 from app.observability.telemetry import Telemetry
-from app.observability.traces import context_of
+from app.observability.traces import CONVERSATION, context_of
 from app.observability.turns import TURN, MeasuredTurn
 from app.runtimes import TOOL_FAILED
 from app.session import Session
@@ -49,14 +51,19 @@ class Observability(Capability):
         self.telemetry = telemetry
         tracers: Any = telemetry.tracers if telemetry else trace.NoOpTracerProvider()
         self.tracer: trace.Tracer = tracers.get_tracer(names.SCOPE)
-        self.health = Health(telemetry.meters if telemetry else metrics.NoOpMeterProvider())
+        meters = telemetry.meters if telemetry else metrics.NoOpMeterProvider()
+        self.durations = Durations(meters)
+        self.health = Health(meters)
         self.turns: dict[str, MeasuredTurn] = {}  # in progress, by the id of the session
         self.received: dict[str, int] = {}  # by the id of the call: when the words of its next turn came
 
     @classmethod
     def build(cls, services: Services) -> Self:
         endpoint = services.settings.otlp_endpoint
-        return cls(Telemetry.build(endpoint) if endpoint else None)
+        own = cls(Telemetry.build(endpoint) if endpoint else None)
+        if endpoint and services.store.shared:  # the other one is a dict
+            services.store = services.sessions.store = ObservedStore(services.store, own._request)
+        return own
 
     def observe_app(self, app: FastAPI) -> None:
         """Frameworks look for the providers of the process."""
@@ -106,7 +113,8 @@ class Observability(Capability):
             measured.context = context.set_value(TURN, measured, trace.set_span_in_context(measured.span))
         finally:
             context.detach(before)
-        if measured.segments["receive"]:
+        if received := measured.segments["receive"]:
+            self._hop("receive", session, received)
             self._span("receive", measured, begins, measured.since + measured.to_unix)
 
     def _end(self, measured: MeasuredTurn, exhausted: bool) -> None:
@@ -114,6 +122,7 @@ class Observability(Capability):
         if self.turns.get(measured.session.id) is measured:
             del self.turns[measured.session.id]
         reason = measured.end_reason(exhausted)
+        self.durations.turn(end - measured.start, measured.segments, channel_of(measured.session), reason)
         if measured.span.is_recording():
             seconds = {names.SEGMENTS[name]: taken / 1e9 for name, taken in measured.segments.items()}
             measured.span.set_attributes({**seconds, names.END_REASON: reason, names.APOLOGY: measured.apologised})
@@ -123,6 +132,7 @@ class Observability(Capability):
 
     def _sent(self, measured: MeasuredTurn, first: int, last: int, count: int, taken: int) -> None:
         to_unix = measured.to_unix
+        self._hop("send", measured.session, taken)
         self._span("send", measured, first + to_unix, last + to_unix, {names.FRAMES: count})
 
     def _span(self, hop: str, measured: MeasuredTurn, start: int, end: int, more: dict[str, Any] | None = None) -> None:
@@ -152,11 +162,13 @@ class Observability(Capability):
                         context.detach(before)
                     if first is None:
                         first = perf_counter_ns() - start
+                        self._hop("first_token", session, first)
                     yield token
         except Exception as raised:
             error = raised
             raise
         finally:
+            self._hop("model", session, perf_counter_ns() - start, error=type(error).__name__ if error else None)
             if span:
                 if first is not None:
                     span.set_attribute(names.FIRST_CHUNK, first / 1e9)
@@ -170,7 +182,7 @@ class Observability(Capability):
         current = self._context(session, measured)
         span = self._start(kind, session, current, tool=tool)
         before = context.attach(trace.set_span_in_context(span, current) if span else current)
-        failure = None
+        failure, start = None, perf_counter_ns()
         if measured:
             measured.begins(kind)
         try:
@@ -184,8 +196,31 @@ class Observability(Capability):
             if measured:
                 measured.ends(kind)
             context.detach(before)
+            self._hop(kind, session, perf_counter_ns() - start, tool, failure)
             if span:
                 end_span(span, failure)
+
+    async def _request(self, operation: str, store: str, request: Awaitable[T]) -> T:
+        """A request to the store. One outside of every conversation has no span."""
+        facts = {names.STORE: store, names.STORE_OPERATION: operation}
+        parent = trace.get_current_span().get_span_context()
+        sampled = parent.trace_flags.sampled if parent.is_valid else context.get_value(CONVERSATION) is not None
+        span = self.tracer.start_span(f"store {operation}", kind=SpanKind.CLIENT, attributes=facts) if sampled else None
+        start, failure = perf_counter_ns(), None
+        try:
+            return await request
+        except Exception as error:
+            failure = type(error).__name__
+            raise
+        finally:
+            self.durations.hop("store", perf_counter_ns() - start, facts)
+            if span:
+                end_span(span, failure)
+
+    def _hop(self, hop: str, session: Session, taken: int, tool: str = "", error: str | None = None) -> None:
+        named = {names.TOOL_NAME: tool} if tool else {}
+        failed = {names.ERROR: error} if error else {}
+        self.durations.hop(hop, taken, {names.CHANNEL: channel_of(session), **named, **failed})
 
     def _context(self, session: Session, measured: MeasuredTurn | None = None) -> Context:
         """The context of the turn. A runtime may work in a task of its own, which has that of an earlier turn."""
@@ -222,8 +257,12 @@ def attributes_of(session: Session) -> dict[str, Any]:
     return {
         names.CONVERSATION: session.id,
         names.AGENT: config.PROJECT,
-        names.CHANNEL: "voice" if session.connection.spoken else "messaging",
+        names.CHANNEL: channel_of(session),
     }
+
+
+def channel_of(session: Session) -> str:
+    return "voice" if session.connection.spoken else "messaging"
 
 
 def tool_failure(result: object) -> str | None:

@@ -20,6 +20,13 @@ HOPS = {
     "model": "llm.completion",
     "tool": "execute_tool",
     "send": "relay.send",  # from the first frame of a reply to the last
+    "store": "store",  # and the operation
+}
+
+# First words of the names of spans that may leave this process. What follows is a name in the code or the answers.
+SPANS: dict[str, str] = {
+    **{name: "ours, or of the conventions" for name in HOPS.values()},
+    **dict.fromkeys(("GET", "POST", "HEAD", "WS", "HTTP"), "FastAPI: a method and a route"),
 }
 
 # Attributes.
@@ -33,6 +40,10 @@ FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 ERROR = "error.type"
 APOLOGY = "app.turn.apology"
 FRAMES = "app.relay.frames"
+SEGMENT = "app.turn.segment"
+HOP = "app.hop"
+STORE = "app.store"
+STORE_OPERATION = "db.operation.name"
 
 # Parts of a turn, in seconds: they do not overlap, and sum to it.
 SEGMENTS = {
@@ -42,6 +53,13 @@ SEGMENTS = {
     "stream": "app.turn.stream",
     "tool": "app.turn.tool",
     "send": "app.turn.send",
+}
+
+# Histograms, in seconds.
+DURATIONS = {
+    "app.turn.duration": "Turns, from the words of the other party to the last token.",
+    "app.turn.segment.duration": "Parts of turns, which do not overlap.",
+    "app.hop.duration": "Hops of a conversation, which may overlap. first_token is the first one of the model.",
 }
 
 # Each key that may leave this process, with the reason why its values are about nobody.
@@ -56,6 +74,16 @@ CLASSIFIED: dict[str, str] = {
     FIRST_CHUNK: "seconds",
     APOLOGY: "yes or no",
     FRAMES: "a number",
+    SEGMENT: "a name of SEGMENTS",
+    HOP: "a name of HOPS, or first_token",
+    STORE: "the name of a class",
+    STORE_OPERATION: "the name of a method",
+    "http.request.method": "one of a few words",
+    "http.response.status_code": "a number",
+    "http.route": "a path in the code",
+    "network.protocol.name": "websocket",
+    "network.protocol.version": "a number",
+    "url.scheme": "http or https",
     **dict.fromkeys(SEGMENTS.values(), "seconds"),
 }
 

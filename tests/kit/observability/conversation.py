@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from app.store import InProcess
+
 # What a caller says, hears and is called, and what tools get and return: nothing of it may reach a collector.
 NAME = "Rumpelstilzchen"
 CARD = "4111111111111111"
@@ -42,15 +44,17 @@ def converse(
     texts: Sequence[str | Mapping[str, Any]] = TEXTS,
     rules: Sequence[Mapping[str, Any]] = RULES,
     environment: Mapping[str, str] | None = None,
+    shared: bool = False,
     **settings: Any,
 ) -> str:
     """Hold a conversation on `channel`, to its end and that of the server. Returns what the process has printed.
 
     `texts` are said or written; a mapping is a step of a scenario. The model follows `rules`; the tools are `look_up`
-    and `defective`, which raises. `environment` is that of the process, and `settings` differ from the defaults. Raises
-    AssertionError, with the log, when the process failed.
+    and `defective`, which raises. `environment` is that of the process, and `settings` differ from the defaults. With
+    `shared` the store is one that other workers see. Raises AssertionError, with the log, when the process failed.
     """
-    plan = {"channel": channel, "texts": texts, "rules": rules, "settings": {"otlp_endpoint": endpoint, **settings}}
+    plan = {"channel": channel, "texts": texts, "rules": rules, "shared": shared}
+    plan |= {"settings": {"otlp_endpoint": endpoint, **settings}}
     system = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-B", "-m", __name__, json.dumps(plan)],
@@ -74,6 +78,10 @@ def defective(order: str) -> str:
     raise ValueError(f"{ERROR}, {order}")
 
 
+class Shared(InProcess):
+    shared = True
+
+
 async def hold(plan: Mapping[str, Any]) -> None:
     from app.log import configure_logging
     from app.registry import LOG_FILTERS
@@ -83,7 +91,8 @@ async def hold(plan: Mapping[str, Any]) -> None:
 
     configure_logging("info", *LOG_FILTERS)
     with offline() as refused:
-        app = build_app(*plan["rules"], tools=[look_up, defective], **plan["settings"])
+        store = Shared() if plan["shared"] else None
+        app = build_app(*plan["rules"], tools=[look_up, defective], store=store, **plan["settings"])
         async with serve(app) as address:
             driver = drivers()[plan["channel"]].begins(app, address, Given(), app.state.account, 1000.0, False)
             async with driver as talk:
