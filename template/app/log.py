@@ -128,14 +128,18 @@ def _stack(error: BaseException | None) -> Iterator[str]:
             yield f"  {frame.filename}:{frame.lineno} in {frame.name}"
 
 
-def configure_logging(level: str, *filters: Processor) -> None:
-    """Send structlog's and the libraries' logs to stdout. Libraries log at info or above: debug quotes callers."""
+def configure_logging(level: str, *filters: Processor, exports: Sequence[Processor] = ()) -> None:
+    """Send structlog's and the libraries' logs to stdout. Libraries log at info or above: debug quotes callers.
+
+    `exports` get each line as it is logged.
+    """
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
         structlog.processors.ExceptionRenderer(stack_without_messages),
         *filters,
         redact_numbers,
+        *exports,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],

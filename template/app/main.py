@@ -184,7 +184,7 @@ def serve(settings: Settings, build: Callable[[], Starlette] | None = None) -> N
 
     Exits with 1 when the port is taken or the app does not start.
     """
-    configure_logging(settings.log_level, *registry.LOG_FILTERS)
+    configure_logging(settings.log_level, *registry.LOG_FILTERS, exports=registry.LOG_EXPORTS)
     server = DrainingServer(build() if build else create_app(settings), settings)
     try:
         server.run()

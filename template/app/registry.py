@@ -30,6 +30,7 @@ PARTS: list[type[Any]] = [
     feature for feature in FEATURES if not issubclass(feature, Channel | Capability | Runtime | Store)
 ]
 LOG_FILTERS: list[Any] = [feature.log_filter for feature in FEATURES if hasattr(feature, "log_filter")]
+LOG_EXPORTS: list[Any] = [feature.log_export for feature in FEATURES if hasattr(feature, "log_export")]
 
 TOOLS = AgentModule("tools", {})
 ProjectSettings = merge_settings(*(feature.settings for feature in FEATURES if hasattr(feature, "settings")))

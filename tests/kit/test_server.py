@@ -60,7 +60,7 @@ def address_of(log: TextIO) -> str:
 
 
 def test_a_port_that_is_taken_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.main.configure_logging", lambda *_: None)
+    monkeypatch.setattr("app.main.configure_logging", lambda *_, **__: None)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit) as exit:
         serve(defaults.settings(host="127.0.0.1", port=taken.getsockname()[1], model="test", fallback_model="test"))
     assert exit.value.code == 1

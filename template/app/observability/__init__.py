@@ -9,7 +9,7 @@ from time import perf_counter_ns
 from typing import Any, Self, TypeVar
 
 from fastapi import FastAPI
-from opentelemetry import context, metrics, trace
+from opentelemetry import _logs, context, metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from pydantic import Field
@@ -19,6 +19,7 @@ from app.capability import Capability, Services
 from app.observability import names
 from app.observability.durations import Durations
 from app.observability.health import Health
+from app.observability.logs import export
 from app.observability.requests import Requests
 from app.observability.store import ObservedStore
 from app.observability.telemetry import Telemetry
@@ -46,6 +47,7 @@ class Observability(Capability):
     """Measures nothing without OTEL_EXPORTER_OTLP_ENDPOINT. Tests give a Telemetry of their own."""
 
     settings = ObservabilitySettings
+    log_export = staticmethod(export)
 
     def __init__(self, telemetry: Telemetry | None) -> None:
         self.telemetry = telemetry
@@ -70,6 +72,7 @@ class Observability(Capability):
         if self.telemetry:
             trace.set_tracer_provider(self.telemetry.tracers)
             metrics.set_meter_provider(self.telemetry.meters)
+            _logs.set_logger_provider(self.telemetry.loggers)
             app.add_middleware(Requests, turns=self.turns, received=self.received, sent=self._sent)
             self.health.start(app)
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
+from opentelemetry.sdk._logs import ReadableLogRecord
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link
 
-from app.observability.names import CLASSIFIED, SPANS
+from app.observability.names import CLASSIFIED, SCOPE, SPANS
+
+# Classes of errors, each perhaps with a number or a code: no text of an error.
+ERRORS = re.compile(r"[A-Z]\w*(?: \w+)?(?:, [A-Z]\w*(?: \w+)?)*|\d{1,6}")
 
 
 class ClassifiedSpans(SpanExporter):
@@ -43,4 +51,32 @@ def classified(span: ReadableSpan) -> ReadableSpan:
 
 
 def classified_only(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {key: value for key, value in (attributes or {}).items() if key in CLASSIFIED}
+    return {
+        key: value
+        for key, value in (attributes or {}).items()
+        if key in CLASSIFIED and (key != "error" or ERRORS.fullmatch(str(value)))
+    }
+
+
+class ClassifiedLogs(LogRecordExporter):
+    """Exports log records with classified attributes only, and those of libraries without their texts."""
+
+    def __init__(self, exporter: LogRecordExporter) -> None:
+        self.exporter = exporter
+
+    def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
+        return self.exporter.export([classified_record(record) for record in batch])
+
+    def shutdown(self) -> None:
+        self.exporter.shutdown()  # type: ignore[no-untyped-call]
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return self.exporter.force_flush(timeout_millis)
+
+
+def classified_record(readable: ReadableLogRecord) -> ReadableLogRecord:
+    record, scope = copy(readable.log_record), readable.instrumentation_scope
+    record.attributes = classified_only(record.attributes)
+    if scope is None or scope.name != SCOPE:
+        record.body = scope.name if scope else None
+    return replace(readable, log_record=record)

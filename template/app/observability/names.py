@@ -87,6 +87,28 @@ CLASSIFIED: dict[str, str] = {
     **dict.fromkeys(SEGMENTS.values(), "seconds"),
 }
 
+# Of log lines: the names that this server gives to what it logs. Those of agent/ may hold anything.
+CLASSIFIED |= {
+    **dict.fromkeys(("call", "session", "conversation", "recording"), "an id of Twilio"),
+    **dict.fromkeys(("active", "bytes", "count", "items", "messages", "seconds", "status"), "a number or a status"),
+    **dict.fromkeys(("capability", "hook", "request", "tool"), "a name in the code"),
+    **dict.fromkeys(("language", "model", "runtime"), "of the answers or the environment"),
+    **dict.fromkeys(("channel", "kind", "proof", "state"), "one of a few words"),
+    "code": "a number or a name in the code",
+    "error": "classes of errors; any other text stays",
+    "exception": "classes of errors and stack frames",
+    "hint": "a sentence in the code",
+    "logger": "the name of a package",
+    "stack": "stack frames",
+    "wording": "a digest",
+}
+WITHHELD = {
+    **dict.fromkeys(("description", "event_type", "fields", "result"), "what a request had in it"),
+    **dict.fromkeys(("file", "path", "url"), "an address, perhaps with a query"),
+    **dict.fromkeys(("flag", "name", "problem", "reason"), "perhaps a text of agent/"),
+    "key": "of the store or of a state, perhaps an address",
+}
+
 # Events that `Services.count` reports: the counter, and each fact with its values. `package` is the one that counts.
 OUTCOME = "app.outcome"
 REASON = "app.reason"

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from app.store import InProcess
 
@@ -28,6 +31,7 @@ RULES: list[dict[str, Any]] = [
     {"hears": "order", "calls": {"look_up": {"order": ARGUMENT}}},
     {"hears": "defect", "calls": {"defective": {"order": ARGUMENT}}, "then": f"No {REPLY} today."},
     {"hears": "broken", "says": REPLY, "breaks_off": True},
+    {"hears": "report", "calls": {"report": {}}},
 ]
 TEXTS = (
     f"A {WORDS} for {NAME}, please.",
@@ -78,21 +82,39 @@ def defective(order: str) -> str:
     raise ValueError(f"{ERROR}, {order}")
 
 
+# As if it stood in agent/tools.py, which may log what it likes, and so may a library.
+REPORT = """
+def report() -> str:
+    'Make a report.'
+    log.info("report.made", diagnosis="diabetes", error="Diabetes", hint="diabetes", count=3)
+    log.info("Ada has diabetes", count=3)
+    library.warning("Ada has %s", "diabetes")
+    library.error("Ada has diabetes")
+    return "done"
+"""
+
+
+def tools() -> list[Any]:
+    own = {"log": structlog.get_logger(), "library": logging.getLogger("some.library"), "__name__": "agent.tools"}
+    exec(compile(REPORT, str(Path("agent", "tools.py").resolve()), "exec"), own)
+    return [look_up, defective, own["report"]]
+
+
 class Shared(InProcess):
     shared = True
 
 
 async def hold(plan: Mapping[str, Any]) -> None:
     from app.log import configure_logging
-    from app.registry import LOG_FILTERS
+    from app.registry import LOG_EXPORTS, LOG_FILTERS
     from kit.agent_app import build_app
     from kit.plugin import drivers, offline, serve  # sets the environment of tests
     from kit.scenario_file import Given, Step
 
-    configure_logging("info", *LOG_FILTERS)
+    configure_logging("info", *LOG_FILTERS, exports=LOG_EXPORTS)
     with offline() as refused:
         store = Shared() if plan["shared"] else None
-        app = build_app(*plan["rules"], tools=[look_up, defective], store=store, **plan["settings"])
+        app = build_app(*plan["rules"], tools=tools(), store=store, **plan["settings"])
         async with serve(app) as address:
             driver = drivers()[plan["channel"]].begins(app, address, Given(), app.state.account, 1000.0, False)
             async with driver as talk:

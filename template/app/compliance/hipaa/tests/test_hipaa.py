@@ -102,7 +102,7 @@ def test_the_server_logs_through_the_filter(monkeypatch: pytest.MonkeyPatch) -> 
     class Configured(Exception):
         pass
 
-    def configure(level: str, *filters: object) -> None:
+    def configure(level: str, *filters: object, exports: object) -> None:
         raise Configured(*filters)
 
     monkeypatch.setattr("app.main.configure_logging", configure)
