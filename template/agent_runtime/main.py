@@ -2,9 +2,11 @@
 
 It keeps no state between requests: each one holds the conversation as the caller heard it.
 
-    {"type": "ask", "version": 1, "system": str, "messages": [...], "tools": [...]}
+    {"type": "ask", "version": 1, "system": str, "messages": [...], "tools": [...], "trace": {...}}
 
-`messages` and `tools` have the shape of Amazon Bedrock's Converse API. The answer is any number of these frames
+`messages` and `tools` have the shape of Amazon Bedrock's Converse API. `trace` may be left out: headers of W3C Trace
+Context and Baggage, which become the parent and the attributes of the spans of Strands. The answer is
+any number of these frames
 
     {"type": "text", "token": str}                       a token of the model
     {"type": "message", "message": ..., "model": str}    a complete message, also of a tool of this runtime
@@ -31,6 +33,9 @@ from typing import Any, Literal
 
 from bedrock_agentcore import BedrockAgentCoreApp
 from botocore.config import Config
+from opentelemetry import baggage
+from opentelemetry.context import attach
+from opentelemetry.propagate import extract
 from pydantic import BaseModel
 from starlette.websockets import WebSocket
 from strands import Agent
@@ -43,6 +48,8 @@ log = logging.getLogger("agent_runtime")
 
 PLACEHOLDER: list[ToolResultContent] = [{"text": "(runs in the server)"}]
 MAX_ROUNDS = 10  # requests to the model in one answer
+# No content in what Strands writes, should somebody measure this runtime.
+os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental,gen_ai_unredacted_attributes="
 TOOLS: list[Any] = []  # tools that run here: functions with the decorator strands.tool, clients of MCP
 
 
@@ -52,6 +59,7 @@ class Ask(BaseModel):
     system: str
     messages: list[Any]
     tools: list[Any]
+    trace: dict[str, str] = {}
 
 
 def create_app(model: Model) -> BedrockAgentCoreApp:
@@ -93,6 +101,7 @@ async def answer(payload: Any, model: Model) -> AsyncGenerator[dict[str, Any]]:
     """The frames that answer a request, as JSON or parsed. Never raises."""
     try:
         ask = Ask.model_validate_json(payload) if isinstance(payload, str) else Ask.model_validate(payload)
+        attach(extract(ask.trace))  # for the rest of this task: each answer has one
         async with aclosing(run_agent(ask, model)) as frames:
             async for frame in frames:
                 yield frame
@@ -111,6 +120,7 @@ async def run_agent(ask: Ask, model: Model) -> AsyncGenerator[dict[str, Any]]:
         system_prompt=ask.system,
         tools=[*TOOLS, *(ServerTool(spec) for spec in ask.tools)],
         callback_handler=None,  # Strands prints every token otherwise, into the logs of the runtime
+        trace_attributes={name: str(value) for name, value in baggage.get_all().items()},
         retry_strategy=None,  # it would wait 4 to 240 seconds
     )
     model_id = str(model.get_config().get("model_id", ""))

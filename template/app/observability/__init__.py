@@ -21,6 +21,7 @@ from app.observability.durations import Durations
 from app.observability.health import Health
 from app.observability.logs import export
 from app.observability.requests import Requests
+from app.observability.runtimes import ConversationIds, RuntimeTelemetry
 from app.observability.store import ObservedStore
 from app.observability.telemetry import Telemetry
 from app.observability.traces import CONVERSATION, context_of
@@ -49,6 +50,8 @@ class Observability(Capability):
     settings = ObservabilitySettings
     log_export = staticmethod(export)
 
+    services: Services | None = None
+
     def __init__(self, telemetry: Telemetry | None) -> None:
         self.telemetry = telemetry
         tracers: Any = telemetry.tracers if telemetry else trace.NoOpTracerProvider()
@@ -63,6 +66,7 @@ class Observability(Capability):
     def build(cls, services: Services) -> Self:
         endpoint = services.settings.otlp_endpoint
         own = cls(Telemetry.build(endpoint) if endpoint else None)
+        own.services = services
         if endpoint and services.store.shared:  # the other one is a dict
             services.store = services.sessions.store = ObservedStore(services.store, own._request)
         return own
@@ -249,6 +253,13 @@ class Observability(Capability):
         measured = context.get_value(TURN)
         if event == "apology" and isinstance(measured, MeasuredTurn):
             measured.apologised = True
+
+    async def open(self) -> None:
+        """The runtime has warmed up before: that is no conversation."""
+        if self.telemetry and self.services:
+            self.telemetry.tracers.add_span_processor(ConversationIds())
+            for part in self.services.parts_of(RuntimeTelemetry):
+                part.start(self.services.runtime, self.telemetry)
 
     async def close(self) -> None:
         if self.telemetry:

@@ -17,6 +17,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+OWN = ("app", "fastapi")  # scopes; others are of the library of a runtime
+
 
 @dataclass(frozen=True)
 class Span:
@@ -72,8 +74,9 @@ class Collector:
     received: bytes = b""
 
     def named(self, name: str) -> list[Span]:
-        """Spans of this name, or of a name that begins with it and a space."""
-        return [span for span in self.spans if span.name == name or span.name.startswith(f"{name} ")]
+        """The server's own spans of this name, or of a name that begins with it and a space."""
+        own = [span for span in self.spans if span.scope in OWN]
+        return [span for span in own if span.name == name or span.name.startswith(f"{name} ")]
 
     def children(self, parent: Span) -> list[Span]:
         return [span for span in self.spans if span.parent_id == parent.span_id]

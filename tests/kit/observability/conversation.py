@@ -49,15 +49,17 @@ def converse(
     rules: Sequence[Mapping[str, Any]] = RULES,
     environment: Mapping[str, str] | None = None,
     shared: bool = False,
+    unfiltered: str | None = None,
     **settings: Any,
 ) -> str:
     """Hold a conversation on `channel`, to its end and that of the server. Returns what the process has printed.
 
     `texts` are said or written; a mapping is a step of a scenario. The model follows `rules`; the tools are `look_up`
     and `defective`, which raises. `environment` is that of the process, and `settings` differ from the defaults. With
-    `shared` the store is one that other workers see. Raises AssertionError, with the log, when the process failed.
+    `shared` the store is one that other workers see. The collector at `unfiltered` gets the spans as libraries have
+    written them. Raises AssertionError, with the log, when the process failed.
     """
-    plan = {"channel": channel, "texts": texts, "rules": rules, "shared": shared}
+    plan = {"channel": channel, "texts": texts, "rules": rules, "shared": shared, "unfiltered": unfiltered}
     plan |= {"settings": {"otlp_endpoint": endpoint, **settings}}
     system = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     done = subprocess.run(
@@ -118,10 +120,22 @@ async def hold(plan: Mapping[str, Any]) -> None:
         async with serve(app) as address:
             driver = drivers()[plan["channel"]].begins(app, address, Given(), app.state.account, 1000.0, False)
             async with driver as talk:
+                if plan["unfiltered"]:
+                    export_unfiltered(app, plan["unfiltered"])
                 for text in plan["texts"]:
                     await talk.takes(Step(caller=text) if isinstance(text, str) else Step.model_validate(text))
                 await talk.ends()
     assert not refused
+
+
+def export_unfiltered(app: Any, endpoint: str) -> None:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    from app.observability import Observability
+
+    (own,) = [each for each in app.state.conversations.capabilities if isinstance(each, Observability)]
+    own.telemetry.tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces")))
 
 
 if __name__ == "__main__":

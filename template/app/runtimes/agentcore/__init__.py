@@ -147,6 +147,7 @@ class AgentCore(Runtime):
     def __init__(self, runtimes: Sequence[DeployedRuntime], deadline: float) -> None:
         self.runtimes = runtimes
         self.deadline = deadline
+        self.trace: Callable[[], dict[str, str]] = dict  # headers for the current request
         self.sockets = CallSockets[DeployedRuntime, ClientConnection](
             lambda session_id, runtime: runtime.open(session_id)
         )
@@ -194,6 +195,7 @@ class AgentCore(Runtime):
         specs = [tool_spec(tool) for tool in remote_tools.values()]
         while True:
             request = {"type": "ask", "version": VERSION, "system": instructions, "messages": messages, "tools": specs}
+            request |= {"trace": trace} if (trace := self.trace()) else {}
             streams = [(each.arn, partial(self._frames, session.id, each, request)) for each in self.runtimes]
             reply = first_stream_to_begin(turn, streams, self.deadline, has_begun, explain=error_reason)
             async with aclosing(reply) as frames:

@@ -22,6 +22,7 @@ from agent_framework import (
 )
 from pydantic_ai import messages as m
 
+from app import config
 from app.history import arguments_of
 from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, safe_error_text
 from app.runtimes.microsoft_agents.messages import chat_messages, record_of, valid_messages
@@ -37,6 +38,7 @@ class AgentFrameworkRuntime(Runtime):
     def __init__(self, clients: Sequence[BaseChatClient[Any]], deadline: float) -> None:
         self.clients = clients
         self.deadline = deadline
+        self.client_type: type[FallbackClient] = FallbackClient
 
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
@@ -50,8 +52,9 @@ class AgentFrameworkRuntime(Runtime):
             record.append(message)
 
         agent = Agent(
-            FallbackClient(turn, self.clients, self.deadline, on_response),
+            self.client_type(turn, self.clients, self.deadline, on_response),
             instructions,
+            name=config.PROJECT,
             tools=[AgentTool(TurnTool(tool, turn, 2 * self.deadline)) for tool in tools],
             default_options={"store": False},  # Azure stores nothing of a conversation
         )

@@ -81,6 +81,7 @@ class Strands(Runtime):
             messages=bedrock_messages(turn.earlier),
             system_prompt=instructions,
             tools=[StrandsTool(TurnTool(each, turn, 2 * self.deadline)) for each in tools],
+            name=config.PROJECT,
             callback_handler=None,  # the default prints every token, into the logs of a container
         )
         stream: Any = agent.stream_async(turn.user_text)  # a generator, though not by its type
