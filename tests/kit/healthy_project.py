@@ -36,13 +36,16 @@ SHAPED = {  # variables of a model that are no key and have a shape
 
 
 class Public(httpx2.AsyncBaseTransport):
-    """The public address: the app behind a proxy. `instead` may answer in its place."""
+    """The public address: the app behind a proxy. `instead` may answer in its place; `others` are other hosts."""
 
     def __init__(self) -> None:
+        self.others: dict[str, Callable[[httpx2.Request], httpx2.Response]] = {}
         self.app: httpx2.ASGITransport | None = None
         self.instead: Callable[[httpx2.Request], httpx2.Response | None] = lambda request: None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.host in self.others:
+            return self.others[request.url.host](request)
         if (answer := self.instead(request)) is not None:
             return answer
         if request.headers.get("Upgrade") == "websocket":

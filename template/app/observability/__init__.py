@@ -39,7 +39,8 @@ class ObservabilitySettings(Settings):
     otlp_endpoint: str | None = Field(
         None,
         alias="OTEL_EXPORTER_OTLP_ENDPOINT",
-        pattern=r"^https?://[^\s?#]+$",
+        pattern=r"^(https?://[^\s?#]+)?$",
+        examples=[""],  # what simulated agents do is sent nowhere
         description="Write the address of an OpenTelemetry collector, as in http://localhost:4318, or leave it out.",
     )
 

@@ -106,14 +106,17 @@ def phrases_speakable(context: Context) -> Iterator[str]:
 
 
 async def app(context: Context) -> FastAPI:
-    """The app with a scripted model. Its requests to Twilio fail."""
+    """The app with a scripted model. Its requests to Twilio fail, and nothing measures it."""
+    from app.capability import Observes
     from app.main import create_app
+    from app.registry import CAPABILITIES
     from app.store import InProcess
     from kit.scripted_model import echo_model
 
     settings = context.settings.model_copy(update={"log_level": "error"})
     no_twilio = httpx2.MockTransport(lambda request: httpx2.Response(503))
-    return create_app(settings, [echo_model()], store=InProcess(), transport=no_twilio)
+    chosen = [each for each in CAPABILITIES if not issubclass(each, Observes)]
+    return create_app(settings, [echo_model()], store=InProcess(), transport=no_twilio, capabilities=chosen)
 
 
 async def post(context: Context, path: str, fields: Mapping[str, str]) -> Document | str:

@@ -17,6 +17,7 @@ from app.observability import Observability, names
 from app.observability.health import OTHER, Health
 from app.observability.telemetry import Telemetry
 from app.registry import folders
+from kit import defaults
 from kit.agent_app import build_app
 from tests.kit.observability.counting import Counted
 
@@ -123,3 +124,9 @@ def test_everything_that_the_project_may_count_begins_at_zero(reader: Reader) ->
 def test_nothing_is_measured_without_an_endpoint(reader: Reader) -> None:
     Observability(None).count("apology")
     assert points(reader) == {}
+
+
+def test_a_simulated_agent_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the environment has the endpoint of production."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example")
+    assert not defaults.settings().otlp_endpoint  # type: ignore[attr-defined]
