@@ -203,7 +203,7 @@ STT_MEAN, STT_MAX = "twilio.relay.stt_latency.mean", "twilio.relay.stt_latency.m
 TTS_MEAN, TTS_MAX = "twilio.relay.tts_latency.mean", "twilio.relay.tts_latency.max"
 INTERRUPTIONS, PREEMPTED = "twilio.relay.interruptions", "twilio.relay.preempted"
 RELAY_SESSIONS = "twilio.relay.sessions"
-
+SPANS |= dict.fromkeys((TWILIO_ERROR, CALL_SUMMARY, RELAY), "what Twilio reports")
 CLASSIFIED |= {
     CALL: "an id of Twilio",
     ERROR_CODE: "a number of Twilio's list of errors",
