@@ -25,6 +25,8 @@ SWITCHES: list[tuple[Answers, Answers]] = [
     ({"level": "3"}, {"operators": ["custom"], "memory_backend": "database"}),
     ({"outcome": "outbound"}, {"path": "aws", "outcome": "commerce", "session_store": "dynamodb"}),
     ({"path": "azure"}, {"path": "manual", "fallback_provider": "anthropic"}),
+    ({"level": "2", "channels": "voice_and_messaging"}, {"observability": "otlp"}),
+    ({"observability": "otlp", "path": "aws"}, {"observability": "off"}),
 ]
 OWN = {
     "handoff": '''"""No condition of the example is left."""
