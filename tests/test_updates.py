@@ -51,6 +51,7 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"channels": "messaging"}, {"channels": "voice_and_messaging"}),
     ({"level": "3"}, {"regulations": ["gdpr", "eu_ai_act"], "recording": True}),
     ({"path": "manual", "level": "4"}, {"regulations": ["hipaa", "pci"], "memory_backend": "database"}),
+    ({"path": "manual", "level": "4", "channels": "omnichannel"}, {"observability": "otlp"}),
     ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
 ]
 SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER
