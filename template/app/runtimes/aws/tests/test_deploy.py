@@ -49,7 +49,7 @@ def test_the_task_role_cannot_read_secrets() -> None:
     """ECS reads them with the execution role, and the app runs with another."""
     task = RESOURCES["TaskRole"]["Properties"]["Policies"]
     allowed = {a.split(":")[0] for p in task for s in p["PolicyDocument"]["Statement"] for a in many(s["Action"])}
-    assert allowed <= {"bedrock", "bedrock-agentcore", "dynamodb"}
+    assert allowed <= {"bedrock", "bedrock-agentcore", "cloudwatch", "dynamodb", "xray"}
     definition = only("ECS::TaskDefinition")
     assert definition["TaskRoleArn"] == {"Fn::GetAtt": ["TaskRole", "Arn"]}
     assert definition["ExecutionRoleArn"] == {"Fn::GetAtt": ["ExecutionRole", "Arn"]}
