@@ -24,7 +24,12 @@ from kit.plugin import Web
 DEPLOY = Path(__file__).parents[4] / "deploy"
 INFRA = DEPLOY / "infra"
 FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.values()}
-LIBRARY_VARIABLES = {"AZURE_CLIENT_ID", "TAC_ANALYTICS_DISABLED"}  # read by libraries
+LIBRARY_VARIABLES = {  # read by libraries
+    "AZURE_CLIENT_ID",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "TAC_ANALYTICS_DISABLED",
+}
 AZD_VARIABLES = {"AZURE_ENV_NAME", "AZURE_LOCATION", "SERVICE_AGENT_IMAGE_NAME"}
 IDLE_TIMEOUT = (
     240.0  # seconds of silence that the ingress allows (learn.microsoft.com/azure/container-apps/ingress-overview)
@@ -54,7 +59,7 @@ FILES = {file.relative_to(INFRA).as_posix(): parsed(file) for file in sorted(INF
 MAIN, AGENT = FILES["main.bicep"], FILES["agent.bicep"]
 APP: dict[str, Any] = AGENT["resources"]["agent"]["config"]["properties"]
 CONFIGURATION, TEMPLATE = APP["configuration"], APP["template"]
-(CONTAINER,) = TEMPLATE["containers"]
+CONTAINER = TEMPLATE["containers"][0]
 SETTINGS: dict[str, Any] = {each["name"]: each["value"] for each in AGENT["variables"]["settings"]["value"]}
 SECRETS: list[str] = AGENT["variables"]["secrets"]["value"]
 
