@@ -27,7 +27,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any, Literal
 
@@ -42,6 +42,7 @@ from strands import Agent
 from strands.models import BedrockModel
 from strands.models.model import Model
 from strands.types.exceptions import EventLoopException
+from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolResultContent, ToolSpec, ToolUse
 
 log = logging.getLogger("agent_runtime")
@@ -63,6 +64,7 @@ class Ask(BaseModel):
 
 
 def create_app(model: Model) -> BedrockAgentCoreApp:
+    model.stream = without_error_texts(model.stream)  # type: ignore[method-assign]
     app = BedrockAgentCoreApp()
 
     @app.entrypoint
@@ -86,6 +88,21 @@ def create_app(model: Model) -> BedrockAgentCoreApp:
                 answering.cancel()
 
     return app
+
+
+def without_error_texts(stream: Callable[..., Any]) -> Callable[..., AsyncGenerator[StreamEvent]]:
+    """The stream of a model, whose errors have no text: Strands writes it into spans, and it may quote the caller."""
+
+    async def quiet(*args: Any, **kwargs: Any) -> AsyncGenerator[StreamEvent]:
+        try:
+            async with aclosing(stream(*args, **kwargs)) as events:
+                async for event in events:
+                    yield event
+        except Exception as error:
+            error.args = ()
+            raise
+
+    return quiet
 
 
 async def send_answer(websocket: WebSocket, text: str, model: Model) -> None:

@@ -21,7 +21,7 @@ from app.observability.durations import Durations
 from app.observability.health import Health
 from app.observability.logs import export
 from app.observability.requests import Requests
-from app.observability.runtimes import ConversationIds, RuntimeTelemetry
+from app.observability.runtimes import RuntimeTelemetry, SpansOfTurns
 from app.observability.store import ObservedStore
 from app.observability.telemetry import Telemetry
 from app.observability.traces import CONVERSATION, context_of
@@ -258,7 +258,7 @@ class Observability(Capability):
     async def open(self) -> None:
         """The runtime has warmed up before: that is no conversation."""
         if self.telemetry and self.services:
-            self.telemetry.tracers.add_span_processor(ConversationIds())
+            self.telemetry.tracers.add_span_processor(SpansOfTurns())
             for part in self.services.parts_of(RuntimeTelemetry):
                 part.start(self.services.runtime, self.telemetry)
 

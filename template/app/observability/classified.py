@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link
 
-from app.observability.names import CLASSIFIED, SCOPE, SPANS
+from app.observability.names import CLASSIFIED, HOPS, SCOPE, SPANS, TOOL_NAME
 
 # Classes of errors, each perhaps with a number or a code: no text of an error.
 ERRORS = re.compile(r"[A-Z]\w*(?: \w+)?(?:, [A-Z]\w*(?: \w+)?)*|\d{1,6}")
@@ -35,12 +35,15 @@ class ClassifiedSpans(SpanExporter):
 
 def classified(span: ReadableSpan) -> ReadableSpan:
     scope = span.instrumentation_scope
+    attributes = classified_only(span.attributes)
+    if span.name != f"{HOPS['tool']} {attributes.get(TOOL_NAME)}":
+        attributes.pop(TOOL_NAME, None)  # of a tool that the model has invented, see SpansOfTurns
     return ReadableSpan(
         name=span.name if span.name.partition(" ")[0] in SPANS else scope.name if scope else "",
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes=classified_only(span.attributes),
+        attributes=attributes,
         links=[Link(link.context) for link in span.links],
         kind=span.kind,
         instrumentation_scope=scope,

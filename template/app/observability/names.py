@@ -214,3 +214,71 @@ CLASSIFIED |= {
     **dict.fromkeys((DURATION, CONNECTED, RINGING, SIP_RESPONSE, JITTER, PACKET_LOSS), "a number"),
     **dict.fromkeys((STT_MEAN, STT_MAX, TTS_MEAN, TTS_MAX, INTERRUPTIONS, PREEMPTED, RELAY_SESSIONS), "a number"),
 }
+
+# What the libraries of runtimes write: pydantic-ai 2.68, Strands 1.62, Agent Framework 1.23.
+CLASSIFIED |= {
+    **dict.fromkeys(("gen_ai.request.model", "gen_ai.response.model"), "the name of a model"),
+    **dict.fromkeys(("gen_ai.provider.name", "gen_ai.system"), "the name of a provider or of a library"),
+    **dict.fromkeys(("gen_ai.response.finish_reasons", "gen_ai.token.type", "gen_ai.tool.status"), "a few words"),
+    "strands.cancellation.type": "the name of a class",
+    **dict.fromkeys(
+        (
+            "gen_ai.aggregated_usage.input_tokens",  # of all requests of a turn
+            "gen_ai.aggregated_usage.output_tokens",
+            "gen_ai.client.operation.time_to_first_chunk",
+            "gen_ai.request.choice.count",
+            "gen_ai.server.request.duration",
+            "gen_ai.server.time_to_first_token",
+            "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.input_tokens",
+            "gen_ai.usage.output_tokens",
+            "gen_ai.usage.reasoning.output_tokens",
+        ),
+        "a number",
+    ),
+}
+WITHHELD |= {
+    **dict.fromkeys(
+        (
+            "gen_ai.input.messages",
+            "gen_ai.output.messages",
+            "gen_ai.system_instructions",
+            "gen_ai.tool.call.arguments",
+            "gen_ai.tool.call.result",
+            "pydantic_ai.all_messages",
+        ),
+        "messages, although without content",
+    ),
+    **dict.fromkeys(
+        ("gen_ai.agent.tools", "gen_ai.tool.definitions", "gen_ai.tool.description", "gen_ai.tool.json_schema"),
+        "long, and in the code",
+    ),
+    **dict.fromkeys(
+        (
+            "event_loop.cycle_id",
+            "event_loop.parent_cycle_id",
+            "gen_ai.agent.call.id",
+            "gen_ai.agent.id",
+            "gen_ai.response.id",
+            "gen_ai.tool.call.id",
+        ),
+        "ids of a library, which name nothing else",
+    ),
+    **dict.fromkeys(
+        (
+            "agent_name",
+            "gen_ai.event.end_time",
+            "gen_ai.event.start_time",
+            "gen_ai.usage.completion_tokens",
+            "gen_ai.usage.prompt_tokens",
+            "gen_ai.usage.total_tokens",
+            "logfire.json_schema",
+            "logfire.msg",
+            "model_name",
+            "pydantic_ai.new_message_index",
+        ),
+        "the same as other attributes",
+    ),
+    **dict.fromkeys(("server.address", "server.port"), "an address"),
+}

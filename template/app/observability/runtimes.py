@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import Span, SpanProcessor
 from app.observability import names
 from app.observability.telemetry import Telemetry
 from app.observability.traces import CONVERSATION
+from app.runtimes import known_tools
 
 
 class RuntimeTelemetry(ABC):
@@ -22,10 +23,20 @@ class RuntimeTelemetry(ABC):
         """Let the library write to these providers. What it writes has no content, whatever the environment says."""
 
 
-class ConversationIds(SpanProcessor):
-    """Gives every span of a turn the id of its conversation: libraries know none, or invent one."""
+class SpansOfTurns(SpanProcessor):
+    """Gives every span of a turn the id of its conversation: libraries know none, or invent one.
+
+    It takes the names of tools that a model invents out of the names of spans: a model may invent the caller's name.
+    """
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         conversation = get_value(CONVERSATION, parent_context)
         if isinstance(conversation, str):
             span.set_attribute(names.CONVERSATION, conversation)
+        operation, _, tool = span.name.partition(" ")
+        if operation == names.HOPS["tool"] and not is_own(span) and tool not in {each.__name__ for each in known_tools}:
+            span.update_name(operation)
+
+
+def is_own(span: Span) -> bool:
+    return bool(span.instrumentation_scope and span.instrumentation_scope.name == names.SCOPE)

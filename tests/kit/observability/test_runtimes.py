@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from app.observability.names import CLASSIFIED, WITHHELD
 from app.observability.runtimes import RuntimeTelemetry
 from app.registry import PARTS, RUNTIME
 from kit.conventions import drivers
 from tests.kit.observability.collector import OWN, Collector, Span, collecting
-from tests.kit.observability.conversation import CANARIES, NAME, REPLY, TEXTS, WORDS, converse
+from tests.kit.observability.conversation import CANARIES, NAME, REPLY, RULES, TEXTS, WORDS, converse
 
 MODEL_AND_TOOLS = {"invoke_agent", "chat", "execute_tool"}
 # By runtime, the names of the spans that its library writes, without that of an agent, a model or a tool.
@@ -24,6 +25,9 @@ WRITTEN: dict[str, set[str]] = {
     "Strands": {*MODEL_AND_TOOLS, "execute_event_loop_cycle"},
     "VoiceLive": set(),
 }
+INVENTED = "Kuckuck"  # a tool that there is not, called by the model
+RULES_HERE = [*RULES, {"hears": "bird", "calls": {INVENTED: {"bird": "owl"}}, "then": "There is none."}]
+TEXTS_HERE = [*TEXTS, "What bird is it?"]
 CARELESS = {  # variables that make libraries write content
     "ENABLE_SENSITIVE_DATA": "true",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_unredacted_attributes=gen_ai.*",
@@ -62,14 +66,21 @@ class Conversation:
 @pytest.fixture(scope="module", params=list(drivers()))
 def conversation(request: pytest.FixtureRequest) -> Iterator[Conversation]:
     with collecting() as collected, collecting() as written:
-        log = converse(collected.endpoint, request.param, unfiltered=written.endpoint, environment=CARELESS)
+        log = converse(
+            collected.endpoint,
+            request.param,
+            texts=TEXTS_HERE,
+            rules=RULES_HERE,
+            unfiltered=written.endpoint,
+            environment=CARELESS,
+        )
         yield Conversation(collected, written, log)
 
 
 def test_spans_of_the_library_are_in_the_trace_of_their_turn(conversation: Conversation) -> None:
     spans, turns = conversation.of_libraries, conversation.turns
     assert {span.name.partition(" ")[0] for span in spans} == WRITTEN[RUNTIME.__name__]
-    assert len(turns) == len(TEXTS)
+    assert len(turns) == len(TEXTS_HERE)
     assert conversation.turns_of(spans) == ({turn.span_id for turn in turns} if spans else set())
     assert {span.trace_id for span in spans} <= {turn.trace_id for turn in turns}
     assert "detach context" not in conversation.log and "Overriding" not in conversation.log
@@ -81,7 +92,7 @@ def test_one_conversation_id_goes_through_all(conversation: Conversation) -> Non
 
 
 def test_model_memory_and_tools_are_measured_on_every_runtime(conversation: Conversation) -> None:
-    for name, count in {"memory.recall": len(TEXTS), "llm.completion": len(TEXTS), "execute_tool": 2}.items():
+    for name, count in {"memory.recall": 5, "llm.completion": 5, "execute_tool": 2}.items():
         spans = conversation.collected.named(name)
         assert len(spans) >= count and "" not in conversation.turns_of(spans), name
     tools = {span.attributes["gen_ai.tool.name"] for span in conversation.collected.named("execute_tool")}
@@ -93,10 +104,22 @@ def test_content_is_off_where_it_is_written(conversation: Conversation) -> None:
     written = [span for span in conversation.written.spans if span.scope not in OWN]
     assert len(written) == len(conversation.of_libraries)
     assert [(span, canary) for span in written for canary in CANARIES if canary in repr(span)] == []
+    assert {span.status_text for span in written if "scripted failure" in span.status_text} == set()  # of an error
 
 
 def test_nothing_that_was_said_leaves(conversation: Conversation) -> None:
-    assert [canary for canary in CANARIES if canary.encode() in conversation.collected.received] == []
+    canaries = (*CANARIES, INVENTED)
+    assert [canary for canary in canaries if canary.encode() in conversation.collected.received] == []
+
+
+def test_each_key_that_a_library_writes_is_classified(conversation: Conversation) -> None:
+    written = {key for span in conversation.written.spans if span.scope not in OWN for key in span.attributes}
+    assert written - {*CLASSIFIED, *WITHHELD} == set()
+
+
+def test_tokens_are_counted_where_the_library_counts_them(conversation: Conversation) -> None:
+    kinds = {point.attributes.get("gen_ai.token.type") for point in conversation.collected.points}
+    assert {"input", "output"} <= kinds or RUNTIME.__name__ != "Models"  # fakes of the others count none
 
 
 @pytest.mark.skipif("voice" not in drivers(), reason="nobody speaks over a text")
