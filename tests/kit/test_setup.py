@@ -177,8 +177,9 @@ async def test_a_number_that_the_account_does_not_have_is_not_replaced_by_anothe
 
 async def test_resources_are_ordered_by_requirements(account: Account) -> None:
     order = [
+        *("event sink", "event subscription"),
         *("memory store", "conversation configuration", "operator", "intelligence configuration", "intelligence link"),
-        *("number", "event sink", "event subscription", "workspace", "queue", "workflow"),
+        *("number", "workspace", "queue", "workflow"),
     ]
     kinds = list(dict.fromkeys(resource.kind for resource in resources(account.begins())))
     assert kinds == [kind for kind in order if kind in kinds]

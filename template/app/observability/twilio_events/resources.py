@@ -28,7 +28,6 @@ class EventSink(Resource):
     """Found by its address, which cannot be changed: sinks for an earlier PUBLIC_URL are replaced."""
 
     kind = "event sink"
-    requires = ("number",)  # callers reach the agent before anything is reported about them
 
     @property
     def destination(self) -> str:

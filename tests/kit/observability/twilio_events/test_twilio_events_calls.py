@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from app.capability import Capability
 from app.observability import Observability, names
+from app.observability.twilio_events import ERROR_LOGGED, TwilioEvents
+from app.observability.twilio_events.payload import StreamEvent
 from kit import defaults
 from kit.caller import Call
 from kit.plugin import Web
@@ -150,6 +153,20 @@ async def test_events_are_taken_in_every_shape(body: Any, collector: Collector, 
     (error,) = await spans(call, collector, names.TWILIO_ERROR)
     assert error.attributes[names.CALL] == ERROR["correlation_sid"] and NAME.encode() not in collector.received
     assert error.start > 10**18
+
+
+class Broken(Capability):
+    event_types: ClassVar[dict[str, int]] = {ERROR_LOGGED: 2}
+
+    async def on_event(self, event: StreamEvent) -> None:
+        raise ValueError(NAME)
+
+
+async def test_a_capability_that_fails_keeps_no_event_from_the_others(dial: Dial, logged: Callable[[], str]) -> None:
+    call = await dial(capabilities=[Broken, Observability, TwilioEvents])
+    assert (await call.post_json("/webhooks/events", [event()])).status_code == 200
+    found = [json.loads(line)["event"] for line in logged().splitlines() if '"twilio.' in line]
+    assert found == ["twilio.event_failed", "twilio.error"] and NAME not in logged()
 
 
 @pytest.mark.parametrize("path", ["/webhooks/events", "/webhooks/debugger"])
