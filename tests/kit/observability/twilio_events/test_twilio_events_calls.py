@@ -13,13 +13,11 @@ from app.capability import Capability
 from app.observability import Observability, names
 from app.observability.twilio_events import ERROR_LOGGED, TwilioEvents
 from app.observability.twilio_events.payload import StreamEvent
-from kit import defaults
 from kit.caller import Call
-from kit.plugin import Web
 from kit.testing import Dial
-from kit.webhook import signed_json
 from tests.kit.observability.collector import Collector, Span
 from tests.kit.observability.conversation import CANARIES, NAME
+from tests.kit.observability.twilio_events.test_webhooks import ERROR, event
 
 BUSY = {"error_code": 64105, "body": f"<Say>Hello {NAME}</Say>"}
 
@@ -106,36 +104,6 @@ async def test_an_error_of_no_call_has_no_span(collector: Collector, dial: Dial)
     assert await spans(call, collector, names.TWILIO_ERROR) == []
 
 
-ERROR = {"sid": "NO" + "2" * 32, "level": "ERROR", "error_code": 64105, "correlation_sid": "CA" + "2" * 32}
-
-
-def event(**changes: Any) -> dict[str, Any]:
-    own = {"specversion": "1.0", "id": "NO" + "2" * 32, "type": "com.twilio.error-logs.error.logged", "data": ERROR}
-    return {**own, **changes}
-
-
-ODD: dict[str, Any] = {
-    "a test of the sink": event(type="com.twilio.eventstreams.test-event", data={"test_id": "1"}),
-    "an event without data": event(data=None),
-    "data that is no object": event(data=[1, 2]),
-    "data that is no JSON": event(data="{"),
-    "an id that is no text": event(id=7),
-    "a type that is no text": event(type=["a"]),
-    "a SID with words": event(data={**ERROR, "sid": NAME}),
-    "no event": {},
-    "no object": [[], 1, None],
-}
-
-
-@pytest.mark.parametrize("body", ODD.values(), ids=ODD.keys())
-async def test_odd_events_are_taken_and_record_nothing(body: Any, web: Web, logged: Callable[[], str]) -> None:
-    """Else Twilio would send them again, for four hours."""
-    url, content, headers = signed_json(f"{defaults.PUBLIC_URL}/webhooks/events", body)
-    answer = await web.http.post(url.removeprefix(defaults.PUBLIC_URL), content=content, headers=headers)
-    assert answer.status_code == 200
-    assert "twilio.error" not in logged() and "Traceback" not in logged()
-
-
 PLAIN: dict[str, Any] = {
     "an event alone": event(),
     "a list": [event()],
@@ -167,13 +135,3 @@ async def test_a_capability_that_fails_keeps_no_event_from_the_others(dial: Dial
     assert (await call.post_json("/webhooks/events", [event()])).status_code == 200
     found = [json.loads(line)["event"] for line in logged().splitlines() if '"twilio.' in line]
     assert found == ["twilio.event_failed", "twilio.error"] and NAME not in logged()
-
-
-@pytest.mark.parametrize("path", ["/webhooks/events", "/webhooks/debugger"])
-async def test_what_is_not_signed_is_refused(path: str, web: Web) -> None:
-    content = json.dumps([event()])
-    for headers in ({"Content-Type": "application/json"}, {"Content-Type": "application/x-www-form-urlencoded"}):
-        assert (await web.http.post(path, content=content, headers=headers)).status_code == 403
-    url, content_bytes, signed = signed_json(f"{defaults.PUBLIC_URL}{path}", [event()], token="another")
-    answer = await web.http.post(url.removeprefix(defaults.PUBLIC_URL), content=content_bytes, headers=signed)
-    assert answer.status_code == 403
