@@ -101,7 +101,8 @@ class TwilioEvents(Capability):
     async def _record(self, error: LoggedError) -> None:
         if error.level not in self.levels or not await self.services.store.claim(f"twilio-error:{error.sid}", DAY):
             return
-        log.warning("twilio.error", call=error.call, code=error.code, level=error.level, product=error.product)
+        say = log.error if error.level == "error" else log.warning
+        say("twilio.error", call=error.call, code=error.code, product=error.product)
         self.services.count("twilio_error", level=error.level)
         if error.call:
             attributes = {names.ERROR_CODE: error.code, names.LEVEL: error.level, names.PRODUCT: error.product}
