@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -45,14 +46,21 @@ class CallTrace:
         conversation = known.conversation_id if isinstance(known, Session) else None
         found = {key: value for key, value in attributes.items() if value not in (None, "", [])}
         own = {names.CONVERSATION: conversation or call, names.CALL: call, names.AGENT: config.PROJECT}
-        before = context.attach(context_of(call))
-        try:
+        with inside(call):
             span = observability.tracer.start_span(name, attributes={**own, **found}, start_time=nanoseconds(start))
             if failed:
                 span.set_status(trace.StatusCode.ERROR)
             span.end(nanoseconds(end))
-        finally:
-            context.detach(before)
+
+
+@contextmanager
+def inside(call: str) -> Iterator[None]:
+    """What is measured and logged inside belongs to the call with this CallSid; "" is none."""
+    before = context.attach(context_of(call))
+    try:
+        yield
+    finally:
+        context.detach(before)
 
 
 def nanoseconds(time: datetime) -> int:
