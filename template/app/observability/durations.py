@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from opentelemetry.metrics import MeterProvider
 
-from app.observability import names
+import app.observability.names as names
 
 BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)  # seconds
 

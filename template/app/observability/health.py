@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI
 from opentelemetry.metrics import MeterProvider
 
-from app.observability import names
+import app.observability.names as names
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from opentelemetry.trace import format_span_id, format_trace_id
 from structlog.processors import CallsiteParameter, CallsiteParameterAdder
 from structlog.typing import EventDict, WrappedLogger
 
-from app.observability import names
+import app.observability.names as names
 from app.observability.traces import CONVERSATION, is_call, trace_id_of
 
 SEVERITIES = {

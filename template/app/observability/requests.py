@@ -12,7 +12,7 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Span
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.observability import names
+import app.observability.names as names
 from app.observability.traces import context_of, is_call, span_context_of
 from app.observability.turns import MeasuredTurn
 

@@ -8,7 +8,7 @@ from typing import Any
 from opentelemetry.context import Context, get_value
 from opentelemetry.sdk.trace import Span, SpanProcessor
 
-from app.observability import names
+import app.observability.names as names
 from app.observability.telemetry import Telemetry
 from app.observability.traces import CONVERSATION
 from app.runtimes import known_tools

@@ -8,7 +8,7 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from app.observability import names
+import app.observability.names as names
 from app.session import Session
 from app.turn import Turn
 
