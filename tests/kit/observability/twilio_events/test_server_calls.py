@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,9 @@ from tests.kit.observability.collector import Collector
 from tests.kit.observability.conversation import CANARIES, NAME, WORDS, converse
 
 HAS_INSIGHTS = importlib.util.find_spec("app.observability.twilio_events.insights") is not None
-ERROR = {"twilio": {"monitor": {"error_code": 64105, "body": f"<Say>Hello {NAME}</Say>", "repeat": 2}}}
-SUMMARY = {"twilio": {"insights": {"tags": ["high_jitter"], "repeat": 2}}}
-STEPS = [f"A {WORDS}, please.", ERROR, *([SUMMARY] if HAS_INSIGHTS else [])]
+ERROR: dict[str, Any] = {"twilio": {"monitor": {"error_code": 64105, "body": f"<Say>Hello {NAME}</Say>", "repeat": 2}}}
+SUMMARY: dict[str, Any] = {"twilio": {"insights": {"tags": ["high_jitter"], "repeat": 2}}}
+STEPS: list[str | dict[str, Any]] = [f"A {WORDS}, please.", ERROR, *([SUMMARY] if HAS_INSIGHTS else [])]
 NAMES = [names.TWILIO_ERROR, *([names.CALL_SUMMARY] if HAS_INSIGHTS else [])]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kit import defaults
-from kit.plugin import Begin, Web
+from kit.plugin import Web
+from kit.testing import Begin
 from kit.webhook import signed_json
 from tests.kit.observability.conversation import NAME
 
