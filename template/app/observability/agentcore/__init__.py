@@ -6,7 +6,7 @@ from opentelemetry.baggage import set_baggage
 from opentelemetry.context import get_value
 from opentelemetry.propagate import inject
 
-from app.observability import names
+import app.observability.names as names
 from app.observability.runtimes import RuntimeTelemetry
 from app.observability.telemetry import Telemetry
 from app.observability.traces import CONVERSATION
