@@ -201,7 +201,7 @@ async def run_tools(tool_requests: Sequence[ToolRequest], tools: Sequence[TurnTo
         if call.unconfirmed:
             return call.result(UNCONFIRMED, confirmationState="DENY")
         if tool is None:
-            log.warning("tool.unknown", tool=call.name)
+            log.warning("tool.unknown", name=call.name)  # which the model may have invented
             return call.result(NO_SUCH_TOOL.format(call.name), responseState="REPROMPT")
         return call.result(as_text(await tool.result(call.arguments, call.id)))
 
