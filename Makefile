@@ -37,10 +37,11 @@ lint: .venv/ready ## Check style and types of the template and of its tests
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/mypy"
 
-bench: .venv/ready ## Compare generating with copying, memory with none, a turn with TAC's; count conflicts of updates
+bench: .venv/ready ## Compare generating with copying, memory with none, a turn with TAC's and with observability; count conflicts of updates
 	"$(BIN)/python" benchmarks/generate.py
 	"$(BIN)/python" -m benchmarks.first_turn
 	"$(BIN)/python" -m benchmarks.turn_cpu
+	"$(BIN)/python" -m benchmarks.observability
 	"$(BIN)/python" -m benchmarks.conflicts
 
 newest: .venv/ready ## Try the newest release of every package: which pin broke, which guard may go

@@ -142,5 +142,6 @@ async def run(repetitions: int) -> None:
     print(json.dumps({name: statistics.median(values) for name, values in taken.items()}))
 
 
-configure_logging("critical")
-asyncio.run(run(int(sys.argv[1])))
+if __name__ == "__main__":
+    configure_logging("critical")
+    asyncio.run(run(int(sys.argv[1])))
