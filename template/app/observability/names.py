@@ -104,10 +104,21 @@ CLASSIFIED |= {
     "wording": "a digest",
 }
 WITHHELD = {
-    **dict.fromkeys(("description", "event_type", "fields", "result"), "what a request had in it"),
+    **dict.fromkeys(("description", "event_type", "fields", "result", "type"), "what a request had in it"),
     **dict.fromkeys(("file", "path", "url"), "an address, perhaps with a query"),
     **dict.fromkeys(("flag", "name", "problem", "reason"), "perhaps a text of agent/"),
     "key": "of the store or of a state, perhaps an address",
+}
+
+# What FastAPI writes beside that, the events of spans, and attributes of the metrics of Strands.
+WITHHELD |= {
+    **dict.fromkeys(("http.request.method_original", "url.path", "url.query"), "what a client has sent"),
+    **dict.fromkeys(
+        ("exception.escaped", "exception.message", "exception.stacktrace", "exception.type"), "of an event"
+    ),
+    **dict.fromkeys(("event_loop_cycle_id", "tool_use_id"), "random ids"),
+    "tool_name": "perhaps one that a model has invented",
+    **dict.fromkeys(("span_id", "trace_id"), "a log record has them of its own"),
 }
 
 # Events that `Services.count` reports: the counter, and each fact with its values. `package` is the one that counts.

@@ -50,6 +50,7 @@ def converse(
     environment: Mapping[str, str] | None = None,
     shared: bool = False,
     unfiltered: str | None = None,
+    raw: bool = False,
     **settings: Any,
 ) -> str:
     """Hold a conversation on `channel`, to its end and that of the server. Returns what the process has printed.
@@ -57,10 +58,11 @@ def converse(
     `texts` are said or written; a mapping is a step of a scenario. The model follows `rules`; the tools are `look_up`
     and `defective`, which raises. `environment` is that of the process, and `settings` differ from the defaults. With
     `shared` the store is one that other workers see. The collector at `unfiltered` gets the spans as libraries have
-    written them. Raises AssertionError, with the log, when the process failed.
+    written them; with `raw`, the collector at `endpoint` gets everything unfiltered. Raises AssertionError, with the
+    log, when the process failed.
     """
     plan = {"channel": channel, "texts": texts, "rules": rules, "shared": shared, "unfiltered": unfiltered}
-    plan |= {"settings": {"otlp_endpoint": endpoint, **settings}}
+    plan |= {"raw": raw, "settings": {"otlp_endpoint": endpoint, **settings}}
     system = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-B", "-m", __name__, json.dumps(plan)],
@@ -114,6 +116,8 @@ async def hold(plan: Mapping[str, Any]) -> None:
     from kit.scenario_file import Given, Step
 
     configure_logging("info", *LOG_FILTERS, exports=LOG_EXPORTS)
+    if plan["raw"]:
+        take_filters_out()
     with offline() as refused:
         store = Shared() if plan["shared"] else None
         app = build_app(*plan["rules"], tools=tools(), store=store, **plan["settings"])
@@ -126,6 +130,17 @@ async def hold(plan: Mapping[str, Any]) -> None:
                     await talk.takes(Step(caller=text) if isinstance(text, str) else Step.model_validate(text))
                 await talk.ends()
     assert not refused
+
+
+def take_filters_out() -> None:
+    from app.observability import classified, telemetry
+
+    for module, name, value in (
+        (telemetry, "VIEWS", []),
+        (classified, "classified", lambda span: span),
+        (classified, "classified_record", lambda record: record),
+    ):
+        setattr(module, name, value)
 
 
 def export_unfiltered(app: Any, endpoint: str) -> None:
