@@ -11,11 +11,11 @@ import pytest
 
 from app.store import InProcess
 from app.voice.calls import CallRefused
-from app.voice.tests.test_calls import STORY_RULES
 from kit.caller import caller_on, calls_of
 from kit.server_fixtures import health, serving, stopping
 from kit.voice_fixtures import contents
 from kit.workers import Shared, begin, ended, hold_next_save, nothing_ended, saved, turn, worker
+from tests.kit.voice.test_reconnect_calls import STORY_RULES
 
 __all__ = ["nothing_ended"]  # a fixture
 
