@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Coroutine
 from contextlib import aclosing
-from time import perf_counter_ns
+from time import perf_counter_ns, time_ns
 from typing import Any, Self, TypeVar
 
 from fastapi import FastAPI
 from opentelemetry import _logs, context, metrics, trace
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from pydantic import Field
 
@@ -24,7 +25,14 @@ from app.observability.requests import Requests
 from app.observability.runtimes import RuntimeTelemetry, SpansOfTurns
 from app.observability.store import ObservedStore
 from app.observability.telemetry import Telemetry
-from app.observability.traces import CONVERSATION, context_of
+from app.observability.traces import (
+    CONVERSATION,
+    SPAN_ID,
+    context_of,
+    root_span_id_of,
+    span_context_of,
+    trace_id_of,
+)
 from app.observability.turns import TURN, MeasuredTurn
 from app.runtimes import TOOL_FAILED
 from app.session import Session
@@ -43,6 +51,11 @@ class ObservabilitySettings(Settings):
         examples=[""],  # what simulated agents do is sent nowhere
         description="Write the address of an OpenTelemetry collector, as in http://localhost:4318, or leave it out.",
     )
+    call_span: bool = Field(
+        False,
+        alias="AGENT_CALL_SPAN",
+        description="Write true for a span over each whole call, with its turns inside, or leave it out.",
+    )
 
 
 class Observability(Capability):
@@ -52,6 +65,7 @@ class Observability(Capability):
     log_export = staticmethod(export)
 
     services: Services | None = None
+    call_span = False
 
     def __init__(self, telemetry: Telemetry | None) -> None:
         self.telemetry = telemetry
@@ -68,6 +82,7 @@ class Observability(Capability):
         endpoint = services.settings.otlp_endpoint
         own = cls(Telemetry.build(endpoint) if endpoint else None)
         own.services = services
+        own.call_span = bool(endpoint) and services.settings.call_span
         if endpoint and services.store.shared:  # the other one is a dict
             services.store = services.sessions.store = ObservedStore(services.store, own._request)
         return own
@@ -113,7 +128,7 @@ class Observability(Capability):
         webhook = trace.get_current_span().get_span_context()  # what brought a written message
         links = [Link(webhook)] if webhook.is_valid and not session.connection.spoken else None
         begins = measured.start + measured.to_unix
-        before = context.attach(context_of(session.id))
+        before = context.attach(self._outside(session))
         try:
             attributes = {names.OPERATION: names.HOPS["turn"], **attributes_of(session)}
             name = f"{names.HOPS['turn']} {config.PROJECT}"
@@ -124,6 +139,31 @@ class Observability(Capability):
         if received := measured.segments["receive"]:
             self._hop("receive", session, received)
             self._span("receive", measured, begins, measured.since + measured.to_unix)
+
+    def _outside(self, session: Session) -> Context:
+        """The context of a turn: in the span of its call, which is written when the call ends, or in none."""
+        outside = context_of(session.id)
+        if not (self.call_span and session.connection.spoken and self.telemetry):
+            return outside
+        sampler = self.telemetry.tracers.sampler
+        decision = sampler.should_sample(None, trace_id_of(session.id), names.CALL_SPAN).decision
+        parent = span_context_of(session.id, sampled=decision is Decision.RECORD_AND_SAMPLE)
+        return trace.set_span_in_context(trace.NonRecordingSpan(parent), outside)
+
+    async def on_start(self, session: Session) -> None:
+        if self.call_span and session.connection.spoken:
+            session.state[names.CALL_SPAN] = time_ns()
+
+    async def on_end(self, session: Session) -> None:
+        """On any worker, with the id that the turns have named as their parent."""
+        began = session.state.get(names.CALL_SPAN)
+        if self.call_span and isinstance(began, int):
+            before = context.attach(context.set_value(SPAN_ID, root_span_id_of(session.id), context_of(session.id)))
+            try:
+                attributes = attributes_of(session)
+                self.tracer.start_span(names.CALL_SPAN, attributes=attributes, start_time=began).end()
+            finally:
+                context.detach(before)
 
     def _end(self, measured: MeasuredTurn, exhausted: bool) -> None:
         end = measured.close()

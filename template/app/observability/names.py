@@ -23,9 +23,11 @@ HOPS = {
     "store": "store",  # and the operation
 }
 
+CALL_SPAN = "call"
+
 # First words of the names of spans that may leave this process. What follows is a name in the code or the answers.
 SPANS: dict[str, str] = {
-    **{name: "ours, or of the conventions" for name in HOPS.values()},
+    **{name: "ours, or of the conventions" for name in (*HOPS.values(), CALL_SPAN)},
     **dict.fromkeys(("chat", "execute_event_loop_cycle"), "of the libraries of runtimes: a model, or nothing"),
     **dict.fromkeys(("GET", "POST", "HEAD", "WS", "HTTP"), "FastAPI: a method and a route"),
 }

@@ -52,6 +52,17 @@ def test_a_call_is_one_trace_of_its_sid(collector: Collector) -> None:
 
 
 @VOICE
+def test_a_span_over_the_call_has_its_turns_inside(collector: Collector) -> None:
+    converse(collector.endpoint, texts=[f"A {WORDS}.", f"A {WORDS}."], call_span=True)
+    (call,) = collector.named("call")
+    turns = collector.named("invoke_agent twilio-agent") or collector.named("invoke_agent")
+    own = [turn for turn in turns if turn.scope == "app"]
+    assert [turn.parent_id for turn in own] == [call.span_id] * 2
+    assert {turn.trace_id for turn in own} == {call.trace_id}
+    assert call.start <= own[0].start and own[1].end <= call.end
+
+
+@VOICE
 def test_how_a_turn_ends_is_told(collector: Collector) -> None:
     rules = [{"hears": "", "says": "one two three four five six", "word_delay": 0.2}]
     texts = [
