@@ -23,6 +23,7 @@ from tests.questionnaire import LANGUAGES, PROVIDERS, ROOT, choices
 WITHOUT_WORDS = {  # keys of the store whose values are yes, no, a time, an id or empty, and which expire
     *("answering", "away", "conversation", "dropped", "ended", "escalation-begins", "finished", "interaction"),
     *("listening", "no-worker", "reassured", "reconnect", "recorded", "signals-seen", "taskrouter", "text-seen"),
+    *("twilio-error", "twilio-event"),
 }
 KEPT = {"opted-out"}  # an opt-out stays respected, and every receipt says so
 PLACEHOLDERS = {"AWS_DEFAULT_REGION": "us-east-1", "AZURE_OPENAI_ENDPOINT": "https://example.com"}
