@@ -55,7 +55,9 @@ async def test_what_is_not_signed_is_refused(path: str, web: Web) -> None:
 
 
 async def test_an_error_is_logged_once_on_every_channel(begin: Begin, logged: Callable[[], str]) -> None:
-    party = (await begin()).party
+    talk = await begin()
+    await talk.says("Hello")
+    party = talk.party
     await party.account.simulate(party, {"monitor": {"error_code": 30003, "resource": "SM" + "1" * 32, "repeat": 2}})
     (found,) = [json.loads(line) for line in logged().splitlines() if '"twilio.error"' in line]
     call = party.reference if party.channel == "VOICE" else ""
