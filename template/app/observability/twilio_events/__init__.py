@@ -108,4 +108,4 @@ class TwilioEvents(Capability):
         if error.call:
             attributes = {names.ERROR_CODE: error.code, names.LEVEL: error.level, names.PRODUCT: error.product}
             at = error.at or self.services.now()
-            await self.trace.record(names.TWILIO_ERROR, error.call, attributes, at, at, failed=error.level == "error")
+            self.trace.record(names.TWILIO_ERROR, error.call, attributes, at, at, failed=error.level == "error")

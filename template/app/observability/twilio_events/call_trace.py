@@ -13,7 +13,6 @@ from app import config
 from app.capability import Services
 from app.observability import Observability, names
 from app.observability.traces import context_of
-from app.session import Session
 
 
 class CallTrace:
@@ -29,7 +28,7 @@ class CallTrace:
         """False when nothing is measured."""
         return self.observability is not None and self.observability.telemetry is not None
 
-    async def record(
+    def record(
         self,
         name: str,
         call: str,
@@ -42,10 +41,8 @@ class CallTrace:
         observability = self.observability
         if observability is None or observability.telemetry is None:
             return
-        known = await self.services.sessions.load(call)
-        conversation = known.conversation_id if isinstance(known, Session) else None
         found = {key: value for key, value in attributes.items() if value not in (None, "", [])}
-        own = {names.CONVERSATION: conversation or call, names.CALL: call, names.AGENT: config.PROJECT}
+        own = {names.CONVERSATION: call, names.CALL: call, names.AGENT: config.PROJECT}
         with inside(call):
             span = observability.tracer.start_span(name, attributes={**own, **found}, start_time=nanoseconds(start))
             if failed:

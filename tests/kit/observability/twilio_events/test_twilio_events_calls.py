@@ -37,6 +37,8 @@ async def spans(call: Call, collector: Collector, name: str) -> list[Span]:
 async def test_an_error_is_in_the_trace_of_its_call_once(collector: Collector, dial: Dial) -> None:
     call = await dial(otlp_endpoint=collector.endpoint)
     await call.says("Hello")
+    call.session.conversation_id = "conv_conversation_7"  # with Orchestrator, it is saved some time after the setup
+    await call.app.state.brain.services.sessions.save(call.session, 60)
     await call.account.simulate(call, {"monitor": {**BUSY, "repeat": 2}})
     (error,) = await spans(call, collector, names.TWILIO_ERROR)
     (turn,) = collector.named("invoke_agent")

@@ -75,7 +75,7 @@ class VoiceInsights(Capability):
             return
         end = time_of(event.data.get("end_time")) or event.at or self.services.now()
         start = time_of(event.data.get("start_time")) or end
-        await self.trace.record(names.CALL_SUMMARY, call, summary_attributes(event.data), start, end)
+        self.trace.record(names.CALL_SUMMARY, call, summary_attributes(event.data), start, end)
 
     async def on_end(self, session: Session) -> None:
         if self.trace.on and self.available is not False:
@@ -88,7 +88,7 @@ class VoiceInsights(Capability):
                 if not await self._is_available():
                     return
                 if events := await self._relay_events(call):
-                    await self.trace.record(names.RELAY, call, relay_attributes(events), *relay_times(events))
+                    self.trace.record(names.RELAY, call, relay_attributes(events), *relay_times(events))
                     return
         except Exception as error:
             log.warning("insights.failed", call=call, error=type(error).__name__)
