@@ -28,7 +28,9 @@ from app.observability.telemetry import Telemetry
 from app.observability.traces import (
     CONVERSATION,
     SPAN_ID,
+    attached,
     context_of,
+    made_in,
     root_span_id_of,
     span_context_of,
     trace_id_of,
@@ -107,19 +109,12 @@ class Observability(Capability):
         self.turns[session.id] = measured
         exhausted = False
         try:
-            async with aclosing(tokens) as stream:
-                while True:
-                    before = context.attach(measured.context)
-                    try:
-                        token = await anext(stream)
-                    except StopAsyncIteration:
-                        exhausted = True
-                        break
-                    finally:
-                        context.detach(before)
+            async with aclosing(made_in(measured.context, tokens)) as stream:
+                async for token in stream:
                     measured.hold(True)
                     yield token
                     measured.hold(False)
+            exhausted = True
         finally:
             self._end(measured, exhausted)
 
@@ -128,14 +123,11 @@ class Observability(Capability):
         webhook = trace.get_current_span().get_span_context()  # what brought a written message
         links = [Link(webhook)] if webhook.is_valid and not session.connection.spoken else None
         begins = measured.start + measured.to_unix
-        before = context.attach(self._outside(session))
-        try:
+        with attached(self._outside(session)):
             attributes = {names.OPERATION: names.HOPS["turn"], **attributes_of(session)}
             name = f"{names.HOPS['turn']} {config.PROJECT}"
             measured.span = self.tracer.start_span(name, attributes=attributes, links=links, start_time=begins)
             measured.context = context.set_value(TURN, measured, trace.set_span_in_context(measured.span))
-        finally:
-            context.detach(before)
         if received := measured.segments["receive"]:
             self._hop("receive", session, received)
             self._span("receive", measured, begins, measured.since + measured.to_unix)
@@ -158,12 +150,9 @@ class Observability(Capability):
         """On any worker, with the id that the turns have named as their parent."""
         began = session.state.get(names.CALL_SPAN)
         if self.call_span and isinstance(began, int):
-            before = context.attach(context.set_value(SPAN_ID, root_span_id_of(session.id), context_of(session.id)))
-            try:
+            with attached(context.set_value(SPAN_ID, root_span_id_of(session.id), context_of(session.id))):
                 attributes = attributes_of(session)
                 self.tracer.start_span(names.CALL_SPAN, attributes=attributes, start_time=began).end()
-            finally:
-                context.detach(before)
 
     def _end(self, measured: MeasuredTurn, exhausted: bool) -> None:
         end = measured.close()
@@ -199,15 +188,8 @@ class Observability(Capability):
         start, first = perf_counter_ns(), None
         error: Exception | None = None
         try:
-            async with aclosing(tokens) as stream:
-                while True:
-                    before = context.attach(inside)
-                    try:
-                        token = await anext(stream)
-                    except StopAsyncIteration:
-                        break
-                    finally:
-                        context.detach(before)
+            async with aclosing(made_in(inside, tokens)) as stream:
+                async for token in stream:
                     if first is None:
                         first = perf_counter_ns() - start
                         self._hop("first_token", session, first)

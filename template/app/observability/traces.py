@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from hashlib import sha256
 
 from opentelemetry import context, trace
@@ -49,3 +51,25 @@ def span_context_of(call_sid: object, sampled: bool = True) -> SpanContext:
 def context_of(conversation_id: str) -> Context:
     """A context for spans of this conversation that have no parent, also for what Twilio reports later."""
     return context.set_value(CONVERSATION, conversation_id, trace.set_span_in_context(trace.INVALID_SPAN))
+
+
+@contextmanager
+def attached(current: Context) -> Iterator[None]:
+    """What is measured and logged inside belongs to this context."""
+    before = context.attach(current)
+    try:
+        yield
+    finally:
+        context.detach(before)
+
+
+async def made_in(current: Context, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    """The tokens. Each is made in this context, and used in that of the consumer."""
+    async with aclosing(tokens) as stream:
+        while True:
+            with attached(current):
+                try:
+                    token = await anext(stream)
+                except StopAsyncIteration:
+                    return
+            yield token

@@ -16,7 +16,8 @@ from pydantic import Field
 from app.capability import Capability, Services
 from app.channel import signed_body
 from app.observability import names
-from app.observability.twilio_events.call_trace import CallTrace, inside
+from app.observability.traces import attached, context_of
+from app.observability.twilio_events.call_trace import CallTrace
 from app.observability.twilio_events.payload import LoggedError, StreamEvent, error_of, events_of, reported_error
 from app.settings import Settings
 
@@ -102,7 +103,7 @@ class TwilioEvents(Capability):
         if error.level not in self.levels or not await self.services.store.claim(f"twilio-error:{error.sid}", DAY):
             return
         say = log.error if error.level == "error" else log.warning
-        with inside(error.call):
+        with attached(context_of(error.call)):
             say("twilio.error", call=error.call, code=error.code, product=error.product)
         self.services.count("twilio_error", level=error.level)
         if error.call:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 
 from app import config
 from app.capability import Services
 from app.observability import Observability, names
-from app.observability.traces import context_of
+from app.observability.traces import attached, context_of
 
 
 class CallTrace:
@@ -43,21 +42,11 @@ class CallTrace:
             return
         found = {key: value for key, value in attributes.items() if value not in (None, "", [])}
         own = {names.CONVERSATION: call, names.CALL: call, names.AGENT: config.PROJECT}
-        with inside(call):
+        with attached(context_of(call)):
             span = observability.tracer.start_span(name, attributes={**own, **found}, start_time=nanoseconds(start))
             if failed:
                 span.set_status(trace.StatusCode.ERROR)
             span.end(nanoseconds(end))
-
-
-@contextmanager
-def inside(call: str) -> Iterator[None]:
-    """What is measured and logged inside belongs to the call with this CallSid; "" is none."""
-    before = context.attach(context_of(call))
-    try:
-        yield
-    finally:
-        context.detach(before)
 
 
 def nanoseconds(time: datetime) -> int:

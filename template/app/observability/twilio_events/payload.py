@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-CALL_SID = re.compile("CA[0-9a-f]{32}")
+from app.observability.traces import is_call
+
 ERROR_SID = re.compile("[A-Z]{2}[0-9a-f]{32}")
 CODE = re.compile(r"\d{4,6}")
 PLAUSIBLE_YEARS = range(2000, 2200)  # others have no nanoseconds that OTLP can hold
@@ -95,7 +96,7 @@ def parameter(payload: Mapping[str, Any], name: str) -> Any:
 
 def call_of(*sids: Any) -> str:
     """The first CallSid, or ""."""
-    return next((sid for sid in map(text, sids) if CALL_SID.fullmatch(sid)), "")
+    return next((sid for sid in sids if is_call(sid)), "")
 
 
 def fields(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
