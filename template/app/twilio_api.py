@@ -6,12 +6,11 @@ from typing import Any
 
 import httpx2
 from pydantic import Field, SecretStr
-from twilio.base.exceptions import TwilioException, TwilioRestException
-from twilio.http.response import Response
 from twilio.rest import Client
 
 from app.settings import Settings
 from app.twilio_http import Http
+from app.twilio_pages import fetched
 
 
 class ApiSettings(Settings):
@@ -58,19 +57,9 @@ async def list_all(resource: Any, **filters: Any) -> list[Any]:
     The library's `list_async` requests the second page synchronously, which fails.
     Drop when twilio > 9.13 passes tests/kit/orchestrator/test_twilio_api.py of the template without it.
     """
-    page = await _fetch_page(resource, **filters)
+    page = await fetched(resource.page_async(**filters))
     records = list(page)
     while page.next_token:
-        page = await _fetch_page(resource, **filters, page_token=page.next_token)
+        page = await fetched(resource.page_async(**filters, page_token=page.next_token))
         records += page
     return records
-
-
-async def _fetch_page(resource: Any, **filters: Any) -> Any:
-    try:
-        return await resource.page_async(**filters)
-    except TwilioException as error:
-        match error.args:  # of a page, the library raises the response without its status
-            case (_, Response(status_code=status)):
-                raise TwilioRestException(status, "", "Unable to fetch a page") from None
-        raise

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from twilio.base.exceptions import TwilioException, TwilioRestException
-from twilio.http.response import Response
 from twilio.rest import Client
 
 from app.capability import Services
 from app.compliance.gdpr.source import Item, Person, Source, fields_of
 from app.twilio_http import Http
+from app.twilio_pages import pages
 
 REQUEST_TIMEOUT = 15.0  # seconds
 LIVE = ("queued", "ringing", "in-progress")  # the statuses of a call that is not over
@@ -83,22 +82,3 @@ class AccountData(Source):
 async def both_ways(resource: Any, address: str) -> list[Any]:
     """The records from an address and those to it."""
     return [*await pages(resource, from_=address), *await pages(resource, to=address)]
-
-
-async def pages(resource: Any, **filters: Any) -> list[Any]:
-    """All records of a list resource of the older APIs. Raises TwilioRestException.
-
-    The library's `list_async` requests the second page synchronously, which fails.
-    """
-    try:
-        page = await resource.page_async(**filters)
-        records = list(page)
-        while page.next_page_url:
-            page = await page.next_page_async()
-            records += page
-    except TwilioException as error:
-        match error.args:  # of a page, the library raises the response without its status
-            case (_, Response(status_code=status)):
-                raise TwilioRestException(status, "", "Unable to fetch a page") from None
-        raise
-    return records

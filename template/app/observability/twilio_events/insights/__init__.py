@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Self
 
 import structlog
 from pydantic import Field
-from twilio.base.exceptions import TwilioException
-from twilio.http.response import Response
+from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from app.capability import Background, Capability, Services
@@ -25,11 +24,13 @@ from app.observability.twilio_events.payload import StreamEvent, call_of, time_o
 from app.session import Session
 from app.settings import Settings
 from app.twilio_http import Http
+from app.twilio_pages import pages
 
 log = structlog.get_logger()
 
 SUMMARY = "com.twilio.voice.insights.call-summary.complete"
 REQUEST_TIMEOUT = 15.0  # seconds
+NOT_FOUND = 404
 ATTEMPTS = 3  # each `insights_delay` after the one before
 
 
@@ -100,15 +101,10 @@ class VoiceInsights(Capability):
 
     async def _relay_events(self, call: str) -> list[Any]:
         """The events of ConversationRelay; none while Twilio has none of the call (404)."""
-        found: list[Any] = []
         try:
-            page = await self.client.insights.v1.calls(call).events.page_async(edge="carrier_edge", page_size=1000)
-            while page:
-                found += [each for each in page if each.group == "conversation_relay"]
-                page = await page.next_page_async() if page.next_page_url else None
-        except TwilioException as error:
-            match error.args:  # of a page, the library raises the response
-                case (_, Response(status_code=404)):
-                    return []
+            events = await pages(self.client.insights.v1.calls(call).events, edge="carrier_edge", page_size=1000)
+        except TwilioRestException as error:
+            if error.status == NOT_FOUND:
+                return []
             raise
-        return found
+        return [each for each in events if each.group == "conversation_relay"]
