@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from opentelemetry.sdk import environment_variables
 from opentelemetry.util.re import parse_env_headers
 
+from app.observability.telemetry import address
 from kit.doctor.check import Context, check, safe_url
 
 VARIABLES = "https://opentelemetry.io/docs/languages/sdk-configuration/"
@@ -30,7 +31,7 @@ KNOWN = OTHERS | {name for name in vars(environment_variables) if name.startswit
 SAMPLERS = {
     f"{parent}{name}" for parent in ("", "parentbased_") for name in ("always_on", "always_off", "traceidratio")
 }
-SIGNED = {  # the end of a host -> who signs requests to it
+SIGNED = {  # the end of a host -> the signature that its requests need
     ".amazonaws.com": "SigV4",
     ".ingest.monitor.azure.com": "Microsoft Entra",
 }
@@ -82,7 +83,7 @@ def headers_encrypted(context: Context) -> Iterator[str]:
     url = urlsplit(context.settings.otlp_endpoint)
     near = url.hostname in NEAR or "." not in (url.hostname or "")  # this machine, or a network of containers
     if url.scheme == "http" and not near and os.environ.get("OTEL_EXPORTER_OTLP_HEADERS"):
-        yield f"OTEL_EXPORTER_OTLP_HEADERS reaches {url.hostname} without TLS: who is between can read the key."
+        yield f"OTEL_EXPORTER_OTLP_HEADERS reaches {url.hostname} without TLS: the key can be read on the way."
 
 
 @check(
@@ -120,7 +121,7 @@ def is_ratio(text: str) -> bool:
 )
 async def collector_answers(context: Context) -> AsyncIterator[str]:
     """The collector takes an empty request."""
-    url = f"{context.settings.otlp_endpoint.rstrip('/')}/v1/traces"
+    url = address(context.settings.otlp_endpoint, "traces")
     headers = parse_env_headers(os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""), liberal=True)
     try:
         sent = {**headers, "Content-Type": "application/x-protobuf"}

@@ -133,3 +133,10 @@ def another_path(project: HealthyProject) -> None:
 @passes("OBS005")
 def a_right_key(project: HealthyProject) -> None:
     project.patch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=right,tenant=agent")
+
+
+@passes("OBS005")
+def another_address_for_traces(project: HealthyProject) -> None:
+    """The server sends them there, so the other path is not asked."""
+    project.patch.setenv(ENDPOINT, f"{COLLECTOR}/otlp")
+    project.patch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{COLLECTOR}/v1/traces")
