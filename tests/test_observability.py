@@ -80,7 +80,7 @@ def of_dashboard(project: Path) -> list[str]:
 
 
 def check(query: str, known: Mapping[str, Mapping[str, Sequence[str]]]) -> set[str]:
-    """The series that a query asks for. Raises for a query that does not parse, or asks for what nobody sends."""
+    """The series that a query asks for. Raises for one that does not parse, or asks for what is not sent."""
     for variable, value in VARIABLES.items():
         query = query.replace(variable, value)
     selectors: list[promql.VectorSelector] = []

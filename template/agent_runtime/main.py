@@ -49,7 +49,7 @@ log = logging.getLogger("agent_runtime")
 
 PLACEHOLDER: list[ToolResultContent] = [{"text": "(runs in the server)"}]
 MAX_ROUNDS = 10  # requests to the model in one answer
-# No content in what Strands writes, should somebody measure this runtime.
+# Strands writes no content into its spans, in case that this runtime is measured.
 os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "gen_ai_latest_experimental,gen_ai_unredacted_attributes="
 TOOLS: list[Any] = []  # tools that run here: functions with the decorator strands.tool, clients of MCP
 

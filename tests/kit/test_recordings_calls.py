@@ -7,11 +7,10 @@ from fastapi import FastAPI, Request, Response
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
-from app.twilio_http import Http
-from kit import defaults
 from kit.caller import dial_app
 from kit.simulated_twilio.account import SimulatedAccount
 from tests.kit.test_caller_calls import fake
+from tests.kit.test_simulated_account import client
 
 RELAY = '<Connect><ConversationRelay url="wss://agent.example/ws" welcomeGreeting="Hello"/></Connect>'
 CALLBACK = 'recordingStatusCallback="https://agent.example/status" recordingStatusCallbackEvent="in-progress completed"'
@@ -44,7 +43,7 @@ def account() -> SimulatedAccount:
 
 @pytest.fixture
 def twilio(account: SimulatedAccount) -> Client:
-    return Client(defaults.ACCOUNT_SID, defaults.AUTH_TOKEN, http_client=Http(account.transport, 15.0))
+    return client(account)
 
 
 @pytest.mark.parametrize(("keys", "recorded"), [(["1"], True), ([], False)], ids=["keys", "silence"])

@@ -10,12 +10,12 @@ from fastapi import FastAPI, Request, Response
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
-from app.twilio_http import Http
 from kit import defaults
 from kit.caller import dial_app
 from kit.defaults import Problem
 from kit.simulated_twilio.account import SimulatedAccount
 from tests.kit.test_caller_calls import fake
+from tests.kit.test_simulated_account import client
 
 LOGGED = "com.twilio.error-logs.error.logged"
 SUMMARY = "com.twilio.voice.insights.call-summary.complete"
@@ -29,7 +29,7 @@ def account() -> SimulatedAccount:
 
 @pytest.fixture
 def twilio(account: SimulatedAccount) -> Client:
-    return Client(defaults.ACCOUNT_SID, defaults.AUTH_TOKEN, http_client=Http(account.transport, 15.0))
+    return client(account)
 
 
 async def test_a_sink_has_one_subscription_which_is_deleted_first(account: SimulatedAccount, twilio: Client) -> None:

@@ -290,7 +290,7 @@ class Observability(Capability):
 
 
 def attributes_of(session: Session) -> dict[str, Any]:
-    """The id is that of the session, since of a call nobody outside knows another."""
+    """The id is that of the session: of a call its CallSid, which Twilio and other workers know too."""
     return {
         names.CONVERSATION: session.id,
         names.AGENT: config.PROJECT,

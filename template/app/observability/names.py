@@ -1,4 +1,4 @@
-"""Names of spans, attributes and metrics. Each attribute is classified here; `telemetry.py` exports no other.
+"""Names of spans, attributes and metrics. Each attribute is classified here; `classified.py` lets no other out.
 
 The GenAI semantic conventions are in development (https://github.com/open-telemetry/semantic-conventions-genai), so
 their literals stand here alone. A turn is `invoke_agent` in their voice draft (pull request 390, read in November
@@ -65,7 +65,7 @@ DURATIONS = {
     "app.hop.duration": "Hops of a conversation, which may overlap. first_token is the first one of the model.",
 }
 
-# Each key that may leave this process, with the reason why its values are about nobody.
+# Each key that may leave this process, with the reason why its values identify no person.
 CLASSIFIED: dict[str, str] = {
     OPERATION: "one of a few words",
     CONVERSATION: "an id of Twilio",

@@ -82,6 +82,6 @@ async def test_a_hand_off_is_counted_by_its_states(begin: Begin) -> None:
         {"hears": "", "calls": {"transfer_to_human": {"reason": "caller_asked"}}}, capabilities=counted.capabilities()
     )
     await talk.says("A person, please")
-    await wait_until(lambda: "queued" in [outcome for _, outcome in counted.of("handoff")], "nobody is in the queue")
+    await wait_until(lambda: "queued" in [outcome for _, outcome in counted.of("handoff")], "no call is in the queue")
     assert [outcome for _, outcome in counted.of("handoff")][:3] == ["requested", "briefing", "queued"]
     assert len({channel for channel, _ in counted.of("handoff")}) == 1

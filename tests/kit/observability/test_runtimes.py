@@ -122,7 +122,7 @@ def test_tokens_are_counted_where_the_library_counts_them(conversation: Conversa
     assert {"input", "output"} <= kinds or RUNTIME.__name__ != "Models"  # fakes of the others count none
 
 
-@pytest.mark.skipif("voice" not in drivers(), reason="nobody speaks over a text")
+@pytest.mark.skipif("voice" not in drivers(), reason="no calls, so nothing to interrupt")
 def test_an_interrupted_turn_is_in_the_trace_too(collector: Collector) -> None:
     rules = [{"hears": WORDS, "says": f"{REPLY} it is, {NAME}, and so on.", "word_delay": 0.05}, {"says": "Yes."}]
     texts = [{"caller": f"A {WORDS}, please.", "interrupt_after": REPLY}, "Go on."]

@@ -1,7 +1,7 @@
 """Spans and metrics of Strands: `invoke_agent`, `execute_event_loop_cycle`, `chat` and `execute_tool`, and tokens.
 
 Strands 1.62 writes what was said into events, arguments and results of tools into attributes, and the texts of errors
-into both, unless it is told to redact. The texts of errors stay: `telemetry.py` drops them.
+into both, unless it is told to redact. The texts of errors stay: `classified.py` drops them.
 """
 
 from __future__ import annotations
