@@ -19,7 +19,7 @@ GUIDE = "https://www.twilio.com/docs/conversations/orchestrator"
 
 @check(
     "ORC001",
-    hint="Create an API key (Console: Account, API keys) and copy both parts; a restricted key needs these products.",
+    hint="Create an API key (Console: API Keys & creds) and copy both parts; a restricted key needs these products.",
     docs="https://www.twilio.com/docs/iam/api-keys",
     live=True,
     requires=("ACC001", "ACC002"),
@@ -33,7 +33,8 @@ async def api_key_valid(context: Context) -> AsyncIterator[str]:
 
 @check(
     "ORC002",
-    hint="Copy the id of your conversation configuration into TWILIO_CONVERSATION_CONFIGURATION_ID.",
+    hint="Copy its id into TWILIO_CONVERSATION_CONFIGURATION_ID from 1console.twilio.com, Conversation Orchestrator: "
+    "the legacy Console does not show it.",
     docs=GUIDE,
     live=True,
     requires=("ORC001",),

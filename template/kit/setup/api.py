@@ -36,7 +36,7 @@ class SetupSettings(Settings):
         None,
         alias="TWILIO_API_KEY",
         pattern="^SK[0-9a-f]{32}$",
-        description="Create an API key (SK and 32 characters) in the Twilio Console under Account, API keys.",
+        description="Create an API key (SK and 32 characters) at 1console.twilio.com, API Keys & creds.",
     )
     api_secret: SecretStr | None = Field(
         None,

@@ -35,7 +35,9 @@ from app.turn import Turn
 
 log = structlog.get_logger()
 
-VERSION = "2025-10-01"  # of the API
+# Of the API: the newest that is no preview, and the default of azure-ai-voicelive 1.3.1 (2026-11-29).
+# Source: https://github.com/Azure/azure-sdk-for-python/releases/tag/azure-ai-voicelive_1.3.0
+VERSION = "2026-07-15"
 SCOPE = "https://ai.azure.com/.default"  # of a token; the role is Cognitive Services User
 MODEL = "gpt-5.6-luna"
 CANCEL_TIMEOUT = 1.0  # seconds that a response may take to stop

@@ -2,7 +2,7 @@
 
 As strict as the service: one response at a time, known ids, no tool call without its output. Tokens of a cancelled
 response still arrive, some of them after its end. Events:
-https://learn.microsoft.com/azure/ai-services/speech-service/voice-live-api-reference-2025-10-01
+https://learn.microsoft.com/azure/ai-services/speech-service/voice-live-api-reference-2026-06-01-preview
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ def session(id: str) -> Session:
 async def test_the_url_has_version_and_model_and_no_key(dial: Dial) -> None:
     model = scripted({"says": "Yes."})
     await (await dial(models=[model])).says("Hello")
-    assert model.service.paths == ["/voice-live/realtime?api-version=2025-10-01&model=scripted"]
+    assert model.service.paths == ["/voice-live/realtime?api-version=2026-07-15&model=scripted"]
 
 
 # --- failures -------------------------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ async def test_a_refused_handshake_ends_in_an_apology_and_is_logged(
 
 async def test_the_key_does_not_follow_a_redirect(dial: Dial) -> None:
     model, other = scripted({"says": "Yes."}), scripted({"says": "Yes."})
-    model.service.redirect = f"{await other.address()}/voice-live/realtime?api-version=2025-10-01&model=other"
+    model.service.redirect = f"{await other.address()}/voice-live/realtime?api-version=2026-07-15&model=other"
     call = await dial(models=[model])
     assert (await call.says("Hello")).text == phrases.APOLOGY
     assert other.service.paths == []
