@@ -57,7 +57,7 @@ def copy(folder: Path, tmp_path: Path) -> Dial:
 
 def test_enter_at_every_prompt_takes_the_defaults(copy: Dial) -> None:
     terminal, project = copy()
-    assert len(PROMPTS) <= 10
+    assert len(PROMPTS) <= 11
     for question in PROMPTS:
         terminal.asks(question)
         terminal.types(ENTER)

@@ -16,7 +16,7 @@ def nothing_set(project: HealthyProject) -> None:
 
 @fails("ENV002")
 def a_tunnel_of_an_enterprise(project: HealthyProject) -> None:
-    project.answer(customer="enterprise")
+    project.answer(profile="enterprise")
     project.patch.setenv("PUBLIC_URL", TUNNEL)
 
 

@@ -19,7 +19,7 @@ ENDED_CALL = {"CallSid": f"CA{'0' * 32}", "CallStatus": "completed"}
 
 @check(
     "END001",
-    hint="Start agent serve and the tunnel or load balancer in front of it; a new tunnel has a new address.",
+    hint="Start agent serve and what is in front of it. An address that has changed has to stand in PUBLIC_URL.",
     docs="https://www.twilio.com/docs/api/errors/11205",
     live=True,
 )

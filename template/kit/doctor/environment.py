@@ -42,16 +42,16 @@ def settings_are_valid(context: Context) -> Iterator[str]:
 
 @check(
     "ENV002",
-    hint="Put the https address of your load balancer or host into PUBLIC_URL; keep tunnels for development.",
+    hint="Deploy the server, and put the https address of its load balancer or host into PUBLIC_URL.",
     docs="https://www.twilio.com/docs/usage/webhooks/webhooks-faq",
     requires=("PRJ001", "ENV001"),
 )
 def address_is_permanent(context: Context) -> Iterator[str]:
-    """A project for several workers has a permanent address."""
+    """A project for several workers, or of an enterprise, has a permanent address."""
     from app.registry import STORE
 
     host = urlsplit(context.settings.public_url).hostname or ""
-    if TUNNELS.search(host) and (STORE.shared or context.answers.get("customer") == "enterprise"):
+    if TUNNELS.search(host) and (STORE.shared or context.answers.get("profile") == "enterprise"):
         yield f"PUBLIC_URL is a tunnel ({host}). When it ends, callers hear silence and no log says so."
 
 
