@@ -9,7 +9,7 @@ DEMO := build/demo
 DEMO_SCENARIO := scenarios/call-barge-in.yml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo new test matrix lint bench newest release
+.PHONY: help demo new check test matrix lint bench newest release
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,11 @@ demo: .venv/ready ## Render a project, install it, and watch a caller talk to it
 new: .venv/ready ## Start your project: make new DEST=../my-agent [ARGS='--defaults -d path=manual']
 	@test -n "$(DEST)" || { echo "Say where: make new DEST=../my-agent"; exit 2; }
 	@"$(BIN)/python" -m hooks.clone $(if $(DRAFT),--draft) $(ARGS)
-	"$(BIN)/copier" copy $(if $(DRAFT),--vcs-ref HEAD) $(ARGS) "$(CURDIR)" "$(DEST)"
+	@"$(BIN)/python" -m hooks.new $(if $(DRAFT),--draft) "$(DEST)" $(ARGS)
+
+check: .venv/ready ## List every problem of a file of answers: make check ANSWERS=answers.yml [JSON=1]
+	@test -n "$(ANSWERS)" || { echo "Say which: make check ANSWERS=answers.yml"; exit 2; }
+	@"$(BIN)/python" -m hooks.check $(if $(JSON),--json) "$(ANSWERS)"
 
 test: lint ## Test everything, in some minutes
 	"$(BIN)/pytest" -n $(JOBS) --dist loadgroup

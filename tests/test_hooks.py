@@ -14,6 +14,7 @@ from copier._template import load_template_config
 
 from hooks import release
 from hooks.clone import Refused, examine, newest_tag
+from hooks.new import judged, parsed
 from tests.conftest import commit, git
 from tests.questionnaire import ASKED, ROOT
 
@@ -236,3 +237,46 @@ def test_the_ref_is_the_one_that_copier_takes(arguments: list[str], ref: str, cl
 def test_an_archive_is_refused(folder: Path, tmp_path: Path) -> None:
     done = make_new(Path(shutil.copytree(folder, tmp_path / "template")), tmp_path / "project")
     assert done.returncode == 2 and "no clone of the template" in done.stderr
+
+
+def test_a_refusal_of_make_new_is_a_line_for_each_problem(clone: Path, tmp_path: Path) -> None:
+    (tmp_path / "answers.yml").write_text("regulations: [hipaa]\nlevel: 9\nvoice: two words\n")
+    given = f"ARGS=--defaults --data-file {tmp_path / 'answers.yml'} -d path=aws -d voice=Ada"
+    done = make_new(clone, tmp_path / "project", given)
+    assert done.returncode == 2 and not (tmp_path / "project").exists()
+    said, level, path, end = done.stderr.splitlines()
+    assert said.startswith("The project gets ") and end.startswith("make: ")
+    assert level.startswith("level=9 is no choice.") and path.startswith("path=aws does not go with regulations=hipaa")
+    (tmp_path / "answers.yml").write_text("[")
+    done = make_new(clone, tmp_path / "project", given)
+    assert done.returncode == 2 and done.stderr.splitlines()[1].startswith(f"{tmp_path / 'answers.yml'} is not YAML: ")
+
+
+def test_an_answer_of_the_arguments_may_wait_for_those_of_the_prompts(clone: Path, tmp_path: Path) -> None:
+    """With `--defaults` the second answer is refused at once: openai is the first choice there."""
+    given = parsed(["-d", "fallback_provider=openai", "-d", "session_store=dynamodb"])
+    assert judged(given, tmp_path / "project", "HEAD").problems == []
+    given = parsed(["-d", "fallback_provider=openai", "-d", "path=tac", "-dsession_store=dynamodb"])
+    assert [problem.question for problem in judged(given, tmp_path / "project", "HEAD").problems] == ["session_store"]
+    given = parsed(["-l", "-d", "fallback_provider=openai"])
+    assert [problem.question for problem in judged(given, tmp_path / "project", "HEAD").problems] == [
+        "fallback_provider"
+    ]
+
+
+def test_make_new_judges_by_the_release_that_it_copies(clone: Path, tmp_path: Path) -> None:
+    git(clone, "tag", "v0.1.0")
+    choose = clone / "copier" / "choose.yml"
+    choose.write_text(
+        choose.read_text(encoding="utf-8").replace("OpenAI: {value: openai,", "OpenAI: {value: closed,", 1)
+    )
+    commit(clone)
+    project = tmp_path / "project"
+    assert make_new(clone, project, "ARGS=--defaults --quiet -d model_provider=openai").returncode == 0
+    done = make_new(clone, tmp_path / "newer", "ARGS=--defaults -r HEAD -d model_provider=openai")
+    assert done.returncode == 2 and "model_provider=openai is no choice." in done.stderr
+
+
+def test_make_new_asks_what_an_architect_would(clone: Path, tmp_path: Path) -> None:
+    done = make_new(clone, tmp_path / "project", "ARGS=--defaults --quiet -d outcome=commerce")
+    assert done.returncode == 0 and "Worth asking: Callers order or pay" in done.stderr
