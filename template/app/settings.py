@@ -37,16 +37,10 @@ class Settings(BaseSettings):
         5.0, alias="AGENT_DEADLINE", gt=0, le=30, description="Write how many seconds a model may be silent, 0 to 30."
     )
     history: int = Field(
-        100_000,
-        alias="AGENT_HISTORY",
-        ge=1000,
-        description="Write how many characters of a conversation the model receives, at least 1000.",
+        100_000, alias="AGENT_HISTORY", ge=1000, description="Write how many characters the model gets, 1000 or more."
     )
     drain: float = Field(
-        600,
-        alias="AGENT_DRAIN",
-        ge=0,
-        description="Write how many seconds conversations may take to finish at shutdown.",
+        600, alias="AGENT_DRAIN", ge=0, description="Write how many seconds conversations may last at shutdown."
     )
     host: str = Field("0.0.0.0", alias="HOST", description="Write the address to listen on.")
     port: int = Field(8000, alias="PORT", ge=0, le=65535, description="Write the port to listen on, 0 to 65535.")
@@ -56,3 +50,5 @@ class Settings(BaseSettings):
         pattern="^(debug|info|warning|error)$",
         description="Write debug, info, warning or error.",
     )
+    twilio_region: str = Field("us1", alias="TWILIO_REGION", pattern="^(us|ie|au)1$", description="Take us1, ie1, au1.")
+    twilio_edge: str = Field("", alias="TWILIO_EDGE", pattern="^[a-z-]*$", description="Write a city, as in dublin.")

@@ -47,7 +47,7 @@ def twilio_client(
         settings.api_key,
         settings.api_secret.get_secret_value(),
         settings.account_sid,
-        http_client=Http(transport, timeout),
+        http_client=Http(transport, timeout, settings),
     )
 
 

@@ -10,6 +10,23 @@ import httpx2
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
+from app.settings import Settings
+
+# City of a region, and the products that it has; others are in US1 only. A region has its own credentials. 2026-11-29:
+# https://www.twilio.com/docs/global-infrastructure/regional-product-and-feature-availability
+IN_REGION = {"us1": ("", ["api"]), "ie1": ("dublin", ["api", "taskrouter"]), "au1": ("sydney", ["api"])}
+ssl_context = cache(httpx2.create_ssl_context)  # one for all clients: it takes 20 ms to load the certificates
+
+
+def regional(url: str, settings: Settings) -> str:
+    """The URL at the host of TWILIO_REGION. One without a city, which the library makes, is closed since 2026-04-28."""
+    product, _, domain = httpx2.URL(url).host.partition(".")
+    city, products = IN_REGION[settings.twilio_region]
+    edge = (settings.twilio_edge or city) if product in products else ""
+    if domain.endswith("twilio.com"):
+        domain = f"{edge}.{settings.twilio_region}.twilio.com" if edge else "twilio.com"
+    return str(httpx2.URL(url).copy_with(host=".".join(filter(None, [product, domain]))))
+
 
 class Http(AsyncHttpClient):  # type: ignore[misc]
     """Sends the helper library's requests with httpx, since its own asynchronous client sends JSON bodies as forms.
@@ -17,40 +34,25 @@ class Http(AsyncHttpClient):  # type: ignore[misc]
     Drop when twilio > 9.13 passes tests/kit/orchestrator/test_twilio_api.py of the template without it.
     """
 
-    def __init__(self, transport: httpx2.AsyncBaseTransport | None, timeout: float) -> None:
+    def __init__(self, transport: httpx2.AsyncBaseTransport | None, timeout: float, settings: Settings) -> None:
         super().__init__(logging.getLogger("twilio"), True, timeout)
-        self.client = httpx2.AsyncClient(verify=_ssl_context(), transport=transport, timeout=timeout)
+        self.settings = settings
+        self.client = httpx2.AsyncClient(verify=ssl_context(), transport=transport, timeout=timeout)
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        params: Any = None,
-        data: Any = None,
-        headers: Any = None,
-        auth: Any = None,
-        timeout: float | None = None,  # noqa: ASYNC109 (the signature is the library's)
-        allow_redirects: bool = False,
-    ) -> Response:
-        json = (headers or {}).get("Content-Type") == "application/json"
+    async def request(self, method: str, url: str, **sent: Any) -> Response:
+        """`sent` has params, data, headers, auth and timeout (seconds), as the library names them."""
+        headers = {name: value for name, value in (sent.get("headers") or {}).items() if isinstance(value, str)}
         response = await self.client.request(
             method,
-            url,
-            params=params,
-            json=data if json else None,
-            data=None if json else data,
-            headers={name: value for name, value in (headers or {}).items() if isinstance(value, str)},
-            auth=auth,
-            timeout=timeout or self.timeout,
+            regional(url, self.settings),
+            params=sent.get("params"),
+            headers=headers,
+            auth=sent.get("auth"),
+            timeout=sent.get("timeout") or self.timeout,
             follow_redirects=True,  # 308: two profiles were merged
+            **{"json" if headers.get("Content-Type") == "application/json" else "data": sent.get("data")},
         )
         return Response(response.status_code, response.text, response.headers)
 
     async def close(self) -> None:
         await self.client.aclose()
-
-
-@cache
-def _ssl_context() -> Any:
-    """One for all clients: it takes 20 ms to load the certificates."""
-    return httpx2.create_ssl_context()

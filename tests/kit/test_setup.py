@@ -303,7 +303,9 @@ def command_line(
     monkeypatch.chdir(account.folder)
     for name in [resource.variable for resource in resources(account.begins()) if resource.variable]:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("kit.setup.api.Http", lambda transport, timeout: Http(account.wire, timeout))
+    monkeypatch.setattr(
+        "kit.setup.api.Http", lambda transport, timeout, settings: Http(account.wire, timeout, settings)
+    )
     monkeypatch.setattr("kit.setup.api.PAUSES", ())
     monkeypatch.setattr("kit.setup.api.POLL", 0)
     return lambda *words, **more: RUN.invoke(cli, ["setup", *words], **more)

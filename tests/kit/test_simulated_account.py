@@ -17,7 +17,7 @@ from kit.simulated_twilio.account import SimulatedAccount
 
 
 def client(account: SimulatedAccount, token: str = defaults.AUTH_TOKEN) -> Client:
-    return Client(defaults.ACCOUNT_SID, token, http_client=Http(account.transport, 15.0))
+    return Client(defaults.ACCOUNT_SID, token, http_client=Http(account.transport, 15.0, defaults.settings()))
 
 
 @pytest.fixture

@@ -13,11 +13,15 @@ from twilio.base.exceptions import TwilioRestException
 from app.escalation import EVENTS
 from app.escalation.resources import comparable
 from app.escalation.routing import RoutingError, load, workflow_configuration
-from kit.doctor.check import Context, check, list_records, masked, safe_url
+from kit.doctor.check import Context, check, list_records, masked, region_check, safe_url
 
 WORKFLOWS = "https://www.twilio.com/docs/taskrouter/workflow-configuration"
 CALLBACKS = "https://www.twilio.com/docs/taskrouter/api/event"
 WEBHOOK = "/webhooks/taskrouter"
+
+# In IE1 it is a public beta, and may not be used under HIPAA and PCI (app/compliance refuses that). Source, 2026-11-29:
+# https://www.twilio.com/docs/global-infrastructure/taskrouter-with-twilio-regions
+has_region = region_check("ESC009", "taskrouter", "TaskRouter")
 
 
 @check(

@@ -9,7 +9,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from app.orchestrator.resources import GROUPING
 from app.registry import CHANNELS
-from kit.doctor.check import Context, check, masked
+from kit.doctor.check import Context, check, masked, region_check
 
 # How the conversation configuration may group conversations. With two channels, a call that ends must close its own
 # conversation and no other: only GROUPING separates them.
@@ -58,6 +58,9 @@ async def grouping_valid(context: Context) -> AsyncIterator[str]:
     found = (await context.cached(configuration)).conversation_grouping_type
     if found not in GROUPINGS:
         yield f"Conversations are grouped by {found}; this project needs {' or '.join(GROUPINGS)}."
+
+
+has_region = region_check("ORC004", "conversations", "Conversation Orchestrator, Memory and Intelligence")
 
 
 async def configuration(context: Context) -> Any:

@@ -199,7 +199,6 @@ async def handshake(context: Context, signature: str) -> int:
 
 
 NUMBERS_API = "https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource"
-DEFAULT_REGION = "us1"
 CONNECT_NUMBER = "Point the number at PUBLIC_URL/twiml with HTTP POST: docs/operate.md, Connect a number."
 
 NumberRun = Callable[[Context, Any], Awaitable[str | None]]
@@ -285,19 +284,21 @@ async def number_takes_calls(context: Context, number: Any) -> str | None:
 
 @number_check(
     "NUM007",
-    hint="Route the number to US1: Console, Phone Numbers, the number, Routing. Or use the token of that region.",
+    hint="Route the number to TWILIO_REGION: Console, Phone Numbers, the number, Routing. Or set that to its region.",
     docs="https://www.twilio.com/docs/global-infrastructure/inbound-processing-console",
 )
 async def region_is_supported(context: Context, number: Any) -> str | None:
-    """The number's calls are processed in the region of the Auth Token."""
+    """The number's calls are processed in TWILIO_REGION, whose Auth Token signs them."""
+    region, wanted = "us1", context.settings.twilio_region
     try:
         route = await context.account.routes.v2.phone_numbers(number.phone_number).fetch_async()
+        region = (route.voice_region or region).lower()
     except TwilioRestException as error:
-        if error.status != 404:
+        if error.status == 401 and wanted != "us1":
+            return None  # routes are kept in US1, for its credentials
+        if error.status != 404:  # no route
             raise
-        return None  # no route: the default region
-    region = (route.voice_region or DEFAULT_REGION).lower()
-    return None if region == DEFAULT_REGION else f"is processed in {region}: another token signs its calls."
+    return None if region == wanted else f"is processed in {region}, not in {wanted}: another token signs its calls."
 
 
 def webhook(context: Context) -> str:

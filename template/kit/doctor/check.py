@@ -68,6 +68,22 @@ def check(
     return make
 
 
+def region_check(code: str, product: str, name: str) -> Check:
+    """Make a check that TWILIO_REGION has a product, by the first part of its host and its name."""
+
+    def run(context: Context) -> Iterator[str]:
+        from app.twilio_http import IN_REGION
+
+        region = context.settings.twilio_region
+        if region != "us1" and product not in IN_REGION[region][1]:
+            yield f"TWILIO_REGION={region} has no {name}: US1 has, and does not accept the credentials of {region}."
+
+    run.__doc__ = f"TWILIO_REGION has {name}."
+    hint = "Unset TWILIO_REGION, with Auth Token and API key of US1; or leave out what needs it."
+    docs = "https://www.twilio.com/docs/global-infrastructure/regional-product-and-feature-availability"
+    return check(code, hint=hint, docs=docs, requires=("ENV001",))(run)
+
+
 @dataclass
 class Context:
     """A project and its account. Nothing is read or requested before a check needs it.
@@ -107,21 +123,22 @@ class Context:
         """A client of Twilio with the Auth Token, which every project has."""
         from twilio.rest import Client
 
-        from app.twilio_http import Http
-
         token = self.settings.auth_token.get_secret_value()
-        return Client(self.settings.account_sid, token, http_client=Http(self.transport, REQUEST_TIMEOUT))
+        return Client(self.settings.account_sid, token, http_client=self._http)
 
     @cached_property
     def twilio(self) -> Any:
         """A client of Twilio with the project's API key."""
         from twilio.rest import Client
 
+        key, secret = self.settings.api_key, self.settings.api_secret.get_secret_value()
+        return Client(key, secret, self.settings.account_sid, http_client=self._http)
+
+    @property
+    def _http(self) -> Any:
         from app.twilio_http import Http
 
-        key, secret = self.settings.api_key, self.settings.api_secret.get_secret_value()
-        http = Http(self.transport, REQUEST_TIMEOUT)
-        return Client(key, secret, self.settings.account_sid, http_client=http)
+        return Http(self.transport, REQUEST_TIMEOUT, self.settings)
 
     async def cached(self, fetch: Callable[[Context], Awaitable[T]]) -> T:
         """The result of `fetch`, which runs once for several checks."""

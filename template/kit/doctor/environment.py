@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from app.twilio_http import IN_REGION
 from kit.doctor.check import Context, check
 
 README = "https://www.twilio.com/docs/usage/webhooks/getting-started-twilio-webhooks"
 SIGNATURES = "https://www.twilio.com/docs/usage/security#validating-requests"
-REGIONS = "https://www.twilio.com/docs/global-infrastructure/understanding-twilio-regions"
 ROUTES = re.compile(r"/(twiml|ws|connect-action|healthz|webhooks(/.*)?|escalation(/.*)?)$")
 # Hosts of tunnels, which end with the terminal.
 TUNNELS = re.compile(
@@ -156,15 +156,16 @@ def env_file_is_ignored(context: Context) -> Iterator[str]:
 
 @check(
     "ENV009",
-    hint="Unset TWILIO_REGION and TWILIO_EDGE.",
-    docs=REGIONS,
+    hint="Unset TWILIO_EDGE: a region has its city, and Twilio takes the nearest way to it.",
+    docs="https://www.twilio.com/docs/global-infrastructure/understanding-edge-locations",
+    requires=("ENV001",),
 )
-def region_is_us1(context: Context) -> Iterator[str]:
-    """The helper library sends its requests to US1, which has the products."""
-    for name, normal in (("TWILIO_REGION", "us1"), ("TWILIO_EDGE", "ashburn")):
-        value = os.environ.get(name) or normal
-        if value != normal:
-            yield f"{name}={value} sends every request elsewhere; ConversationRelay and its products are in US1."
+def edge_fits_region(context: Context) -> Iterator[str]:
+    """TWILIO_EDGE is the city of TWILIO_REGION, or a private connection to Twilio."""
+    region, edge = context.settings.twilio_region, context.settings.twilio_edge
+    city, _ = IN_REGION[region]
+    if city and edge and edge != city and not edge.endswith("-ix"):
+        yield f"TWILIO_REGION={region} has the edge {city}; TWILIO_EDGE={edge} makes hosts that nothing answers at."
 
 
 @check(

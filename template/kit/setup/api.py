@@ -80,7 +80,7 @@ class Api:
         self.auth = (settings.account_sid, settings.auth_token.get_secret_value())
         if settings.api_key and settings.api_secret:
             self.auth = (settings.api_key, settings.api_secret.get_secret_value())
-        self.http = Http(transport, 20.0)
+        self.http = Http(transport, 20.0, settings)
         self.pace = pace
 
     async def close(self) -> None:

@@ -17,6 +17,8 @@ from uuid import uuid4
 
 import httpx2
 
+from app.twilio_http import IN_REGION
+
 T = TypeVar("T")
 Answer = tuple[int, Any]  # status and JSON body
 Handler = Callable[..., Awaitable[Answer]]
@@ -186,14 +188,17 @@ def snake_case(form: Mapping[str, str]) -> dict[str, Any]:
 class Transport(httpx2.AsyncBaseTransport):
     """Sends the requests of an HTTP client to the products. Several products may share a host.
 
-    `keys` are the accepted pairs of user and password.
+    `keys` are the accepted pairs of user and password, in one `region`. `hosts` have been asked.
     """
+
+    region = "us1"
 
     def __init__(self, products: Iterable[Product], keys: Collection[tuple[str, str]]) -> None:
         self.products: dict[str, list[Product]] = defaultdict(list)
         for product in products:
             self.products[product.host].append(product)
         self.keys = {":".join(key) for key in keys}
+        self.hosts: set[str] = set()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         await request.aread()
@@ -204,17 +209,30 @@ class Transport(httpx2.AsyncBaseTransport):
     async def answer(self, sent: httpx2.Request) -> Answer:
         url, content = sent.url, sent.content.decode()
         scheme, _, credentials = sent.headers.get("Authorization", "").partition(" ")
-        if url.host not in self.products:
+        self.hosts.add(url.host)
+        host, region = without_region(url.host)
+        if host not in self.products:
             raise httpx2.ConnectError(f"{url.host} is not simulated")
-        if scheme != "Basic" or b64decode(credentials).decode() not in self.keys:
+        if scheme != "Basic" or b64decode(credentials).decode() not in self.keys or region != self.region:
             return ApiError(401, "Authenticate", 20003).answer
         form = parse_qs(content, keep_blank_values=True)
         body: Any = {name: values[-1] for name, values in form.items()}
         if sent.headers.get("Content-Type", "").startswith("application/json"):
             body = json.loads(content or "null")
         request = Request(sent.method, url.path, dict(url.params), body, form)
-        products = self.products[url.host]
+        products = self.products[host]
         return await next((each for each in products if each.serves(request)), products[0]).answer(request)
+
+
+def without_region(host: str) -> tuple[str, str]:
+    """The host of a product, and the region that it is in. "" for a host of a region that has not got the product."""
+    product, *place, _, _ = host.split(".")
+    if not place:
+        return host, "us1"
+    edge, region = place if len(place) == 2 else ("", place[0])  # one without a city is closed since 2026-04-28
+    city, products = IN_REGION.get(region, ("", []))
+    known = product in products and (region == "us1" or edge == city or edge.endswith("-ix"))
+    return (f"{product}.twilio.com" if edge and known else ""), region
 
 
 def keys(settings: Any) -> list[tuple[str, str]]:

@@ -151,3 +151,13 @@ def a_queue_of_other_workers(project: HealthyProject) -> None:
 def numbers_that_come_back_as_text(project: HealthyProject) -> None:
     own = part(project, "Workflows")
     own["configuration"] = re.sub(r": (\d+)", r': "\1"', own["configuration"])
+
+
+@fails("ESC009")
+def a_region_without_taskrouter(project: HealthyProject) -> None:
+    project.patch.setenv("TWILIO_REGION", "au1")
+
+
+@passes("ESC009")
+def a_region_with_taskrouter(project: HealthyProject) -> None:
+    project.patch.setenv("TWILIO_REGION", "ie1")

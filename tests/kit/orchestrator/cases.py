@@ -55,3 +55,8 @@ if HAS_VOICE:
     @passes("CON002")
     def an_empty_list_of_rules(project: HealthyProject) -> None:
         configuration(project)["channelSettings"]["VOICE"]["captureRules"] = []
+
+
+@fails("ORC004")
+def a_region_without_it(project: HealthyProject) -> None:
+    project.patch.setenv("TWILIO_REGION", "au1")

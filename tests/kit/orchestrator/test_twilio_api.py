@@ -118,7 +118,7 @@ async def echo() -> AsyncGenerator[str]:
 
 
 async def test_our_client_sends_json(echo: str) -> None:
-    own = Http(None, 2.0)
+    own = Http(None, 2.0, defaults.settings())
     response = await own.request("POST", echo, data={"a": {"b": 1}}, headers=JSON)
     await own.close()
     assert json.loads(json.loads(response.text)["body"]) == {"a": {"b": 1}}

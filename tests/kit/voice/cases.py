@@ -10,6 +10,7 @@ import httpx2
 from agent import phrases
 from app import config
 from app.config import FIRST_LANGUAGE
+from app.twilio_http import IN_REGION
 from app.voice import LANGUAGES
 from kit import defaults
 from tests.kit.healthy_project import HealthyProject, fails, passes
@@ -156,6 +157,19 @@ def a_number_for_faxes(project: HealthyProject) -> None:
 @fails("NUM007")
 def calls_are_processed_in_ireland(project: HealthyProject) -> None:
     project.simulated.regions.records[defaults.CALLED] = "ie1"
+
+
+@fails("NUM007")
+def calls_are_processed_elsewhere_than_the_settings_say(project: HealthyProject) -> None:
+    project.patch.setenv("TWILIO_REGION", "au1")
+    project.simulated.transport.region = "au1"
+    project.patch.setitem(IN_REGION, "au1", ("sydney", ["api", "routes"]))
+
+
+@passes("NUM007")
+def calls_are_processed_where_the_settings_say(project: HealthyProject) -> None:
+    project.patch.setenv("TWILIO_REGION", "au1")
+    project.simulated.transport.region = "au1"
 
 
 @passes("NUM007")

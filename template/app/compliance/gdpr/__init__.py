@@ -36,7 +36,7 @@ class AccountData(Source):
     @classmethod
     def build(cls, services: Services) -> Self:
         settings = services.settings
-        http = Http(services.transport, REQUEST_TIMEOUT)
+        http = Http(services.transport, REQUEST_TIMEOUT, services.settings)
         return cls(Client(settings.account_sid, settings.auth_token.get_secret_value(), http_client=http))
 
     async def close(self) -> None:

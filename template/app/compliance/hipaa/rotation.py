@@ -97,7 +97,7 @@ async def client(
 ) -> AsyncGenerator[Client]:
     """With the Auth Token, since no standard key may make another, or with a key."""
     user, password = key or (settings.account_sid, settings.auth_token.get_secret_value())
-    http = Http(transport, 15.0)
+    http = Http(transport, 15.0, settings)
     try:
         yield Client(user, password, settings.account_sid, http_client=http)
     finally:

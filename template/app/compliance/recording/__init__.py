@@ -74,7 +74,7 @@ class Recording(Capability):
         # An API key if there is one, else the Auth Token, which every project has.
         key, secret = (getattr(self.options, name, None) for name in ("api_key", "api_secret"))
         user, password = (key, secret) if key and secret else (self.options.account_sid, self.options.auth_token)
-        http = Http(services.transport, REQUEST_TIMEOUT)
+        http = Http(services.transport, REQUEST_TIMEOUT, services.settings)
         self.client = Client(user, password.get_secret_value(), self.options.account_sid, http_client=http)
 
     @classmethod

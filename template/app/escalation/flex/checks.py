@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from app.escalation.checks import place
-from kit.doctor.check import Context, check, list_records, masked
+from kit.doctor.check import Context, check, list_records, masked, region_check
 
 INTERACTIONS = "https://www.twilio.com/docs/flex/developer/conversations/interactions-api/interactions"
+
+
+has_region = region_check("WRI003", "flex-api", "Flex")
 
 
 @check(

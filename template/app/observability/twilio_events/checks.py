@@ -7,9 +7,12 @@ from typing import Any
 
 from app.observability.twilio_events import EVENTS
 from app.observability.twilio_events.resources import event_types
-from kit.doctor.check import Context, check, list_records
+from kit.doctor.check import Context, check, list_records, region_check
 
 SINK_DOCS = "https://www.twilio.com/docs/events/event-streams/sink-resource"
+
+
+has_region = region_check("EVT004", "events", "Event Streams")
 
 
 @check(

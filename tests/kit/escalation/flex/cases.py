@@ -19,3 +19,8 @@ def an_unknown_task_channel(project: HealthyProject) -> None:
 @passes("WRI002")
 def another_channel_of_the_workspace(project: HealthyProject) -> None:
     project.patch.setenv("AGENT_TASK_CHANNEL", "sms")
+
+
+@fails("WRI003")
+def a_region_without_it(project: HealthyProject) -> None:
+    project.patch.setenv("TWILIO_REGION", "au1")

@@ -52,3 +52,8 @@ def a_subscription_without_errors(project: HealthyProject) -> None:
 @passes("EVT003")
 def a_subscription_with_more_types(project: HealthyProject) -> None:
     types(project)["com.twilio.messaging.message.failed"] = 7
+
+
+@fails("EVT004")
+def a_region_without_it(project: HealthyProject) -> None:
+    project.patch.setenv("TWILIO_REGION", "au1")

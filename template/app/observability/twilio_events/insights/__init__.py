@@ -58,7 +58,7 @@ class VoiceInsights(Capability):
         # An API key if there is one, else the Auth Token, which every project has.
         key, secret = (getattr(options, name, None) for name in ("api_key", "api_secret"))
         user, password = (key, secret) if key and secret else (options.account_sid, options.auth_token)
-        http = Http(services.transport, REQUEST_TIMEOUT)
+        http = Http(services.transport, REQUEST_TIMEOUT, services.settings)
         self.client = Client(user, password.get_secret_value(), options.account_sid, http_client=http)
 
     @classmethod
