@@ -106,24 +106,24 @@ def another_way_to_ignore_it(project: HealthyProject) -> None:
 
 @fails("ENV009")
 def the_edge_of_another_region(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "ie1")
+    project.move("ie1")
     project.patch.setenv("TWILIO_EDGE", "ashburn")
 
 
 @passes("ENV009")
 def a_region_alone(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "au1")
+    project.move("au1")
 
 
 @passes("ENV009")
 def a_region_and_its_edge(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "au1")
+    project.move("au1")
     project.patch.setenv("TWILIO_EDGE", "sydney")
 
 
 @passes("ENV009")
 def a_private_connection(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "au1")
+    project.move("au1")
     project.patch.setenv("TWILIO_EDGE", "sydney-ix")
 
 

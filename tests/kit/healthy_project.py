@@ -16,6 +16,7 @@ from twilio.request_validator import RequestValidator
 from app import config
 from app.main import create_app
 from app.registry import RUNTIME
+from app.twilio_http import IN_REGION
 from kit import defaults
 from kit.conventions import check_modules
 from kit.doctor.check import Check, Context, Report, examine, load_checks
@@ -86,6 +87,13 @@ class HealthyProject:
         """Write answers into the answers file."""
         path = self.root / config.ANSWERS_FILE
         path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text(encoding="utf-8")), **changed}))
+
+    def move(self, region: str, without: str = "") -> None:
+        """Set TWILIO_REGION to a region that has every product but one, by the first part of its host."""
+        self.patch.setenv("TWILIO_REGION", region)
+        self.simulated.transport.region = region
+        hosts = {product.partition(".")[0] for product in self.simulated.transport.products}
+        self.patch.setitem(IN_REGION, region, (IN_REGION[region][0], sorted(hosts - {without})))
 
     async def diagnose(self, checks: Iterable[Check] = CHECKS) -> Report:
         return await examine(

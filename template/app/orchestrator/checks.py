@@ -33,8 +33,7 @@ async def api_key_valid(context: Context) -> AsyncIterator[str]:
 
 @check(
     "ORC002",
-    hint="Copy its id into TWILIO_CONVERSATION_CONFIGURATION_ID from 1console.twilio.com, Conversation Orchestrator: "
-    "the legacy Console does not show it.",
+    hint="Copy its id from 1console.twilio.com, Conversation Orchestrator, into TWILIO_CONVERSATION_CONFIGURATION_ID.",
     docs=GUIDE,
     live=True,
     requires=("ORC001",),

@@ -155,9 +155,9 @@ def numbers_that_come_back_as_text(project: HealthyProject) -> None:
 
 @fails("ESC009")
 def a_region_without_taskrouter(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "au1")
+    project.move("au1", without="taskrouter")
 
 
 @passes("ESC009")
 def a_region_with_taskrouter(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "ie1")
+    project.move("ie1")

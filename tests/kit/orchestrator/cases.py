@@ -59,4 +59,4 @@ if HAS_VOICE:
 
 @fails("ORC004")
 def a_region_without_it(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "au1")
+    project.move("au1", without="conversations")

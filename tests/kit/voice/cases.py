@@ -10,7 +10,6 @@ import httpx2
 from agent import phrases
 from app import config
 from app.config import FIRST_LANGUAGE
-from app.twilio_http import IN_REGION
 from app.voice import LANGUAGES
 from kit import defaults
 from tests.kit.healthy_project import HealthyProject, fails, passes
@@ -161,15 +160,12 @@ def calls_are_processed_in_ireland(project: HealthyProject) -> None:
 
 @fails("NUM007")
 def calls_are_processed_elsewhere_than_the_settings_say(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "au1")
-    project.simulated.transport.region = "au1"
-    project.patch.setitem(IN_REGION, "au1", ("sydney", ["api", "routes"]))
+    project.move("au1")
 
 
 @passes("NUM007")
 def calls_are_processed_where_the_settings_say(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "au1")
-    project.simulated.transport.region = "au1"
+    project.move("au1", without="routes")
 
 
 @passes("NUM007")

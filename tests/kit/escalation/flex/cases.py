@@ -23,4 +23,4 @@ def another_channel_of_the_workspace(project: HealthyProject) -> None:
 
 @fails("WRI003")
 def a_region_without_it(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "au1")
+    project.move("au1", without="flex-api")

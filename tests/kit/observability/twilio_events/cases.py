@@ -56,4 +56,4 @@ def a_subscription_with_more_types(project: HealthyProject) -> None:
 
 @fails("EVT004")
 def a_region_without_it(project: HealthyProject) -> None:
-    project.patch.setenv("TWILIO_REGION", "au1")
+    project.move("au1", without="events")
