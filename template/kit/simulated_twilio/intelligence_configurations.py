@@ -92,9 +92,19 @@ class IntelligenceConfigurations(Product):
                 return f"there is no operator {', '.join(unknown)}"
             if any(each["on"] not in TRIGGERS for each in triggers):
                 return "triggers: on"
+            if any(count_is_wrong(each) for each in triggers):
+                return "triggers: parameters.count is 1 to 20, of COMMUNICATION"
             if any(each["type"] != "WEBHOOK" or not each["url"].startswith("https://") for each in actions):
                 return "an action is a WEBHOOK with a public https address"
         return ""
+
+
+def count_is_wrong(trigger: dict[str, Any]) -> bool:
+    """COMMUNICATION may fire at every n-th one only. The other triggers have no parameters."""
+    parameters = trigger.get("parameters") or {}
+    count = parameters.get("count", 1)
+    most = 20 if trigger["on"] == "COMMUNICATION" else 0
+    return bool(parameters) and (set(parameters) != {"count"} or type(count) is not int or not 1 <= count <= most)
 
 
 def operator(id: str, name: str, shape: str) -> dict[str, Any]:

@@ -39,6 +39,13 @@ class TwilioIntelligenceSettings(IntelligenceSettings):
         examples=["intelligence_configuration_" + "0" * 26],
         description="Copy the id of your intelligence configuration (intelligence_configuration_ and 26 characters).",
     )
+    operator_count: int = Field(  # for `agent setup`, which writes it into the rules
+        3,
+        alias="AGENT_OPERATOR_COUNT",
+        ge=1,
+        le=20,
+        description="Write after how many communications an operator runs, 1 to 20.",
+    )
 
 
 class TwilioIntelligence(Intelligence):

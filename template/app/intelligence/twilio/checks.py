@@ -9,6 +9,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from app import config
 from app.intelligence.twilio.payload import TWILIO_OPERATORS
+from app.intelligence.twilio.resources import count_of
 from app.orchestrator.checks import configuration
 from kit.doctor.check import Context, check, masked, safe_url
 
@@ -102,6 +103,22 @@ async def triggers_useful(context: Context) -> AsyncIterator[str]:
         elif "COMMUNICATION" not in on and kinds - FINAL - {""}:
             late = ", ".join(sorted(kinds - FINAL - {""}))
             yield f"Rule {number} finds {late} only after the end of the conversation ({', '.join(sorted(on))})."
+
+
+@check(
+    "INT009",
+    hint="Run agent setup apply, which makes the configuration again with that count.",
+    docs="https://www.twilio.com/docs/conversations/intelligence/understanding-billing",
+    live=True,
+    requires=("INT004",),
+)
+async def operators_run_as_often(context: Context) -> AsyncIterator[str]:
+    """Operators run as often as AGENT_OPERATOR_COUNT says: each run is billed."""
+    wanted = context.settings.operator_count
+    for number, rule in enumerate(await rules(context), start=1):
+        counts = {count_of(each) for each in rule.get("triggers") or [] if each.get("on") == "COMMUNICATION"}
+        if counts - {wanted}:
+            yield f"Rule {number} runs after every {min(counts - {wanted})} communications, not {wanted}."
 
 
 async def intelligence_configuration(context: Context) -> Any:

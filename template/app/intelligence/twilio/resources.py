@@ -7,6 +7,7 @@ from typing import Any
 
 from app import config
 from app.intelligence.operator_file import OPERATOR, load_operator
+from app.intelligence.twilio import TwilioIntelligenceSettings
 from app.intelligence.twilio.payload import TWILIO_OPERATORS
 from app.orchestrator.resources import ConversationConfiguration
 from kit.setup.api import Record, SetupError
@@ -17,6 +18,7 @@ URL = "https://intelligence.twilio.com/v3/ControlPlane"
 PATH = "/webhooks/intelligence"
 SCRIPT = "script.md"  # beside the prompt: the script of Script Adherence
 ENDING = "CONVERSATION_END"
+COUNT = TwilioIntelligenceSettings.model_fields["operator_count"]
 
 
 class CustomOperator(Resource):
@@ -104,12 +106,9 @@ class IntelligenceConfiguration(Resource):
 
     async def wanted_fields(self, existing: Record | None) -> Record:
         hook = {"type": "WEBHOOK", "method": "POST", "url": f"{self.setup.settings.public_url}{PATH}"}
+        often = {"on": "COMMUNICATION", "parameters": {"count": self._count}}
         rules = [
-            {
-                "operators": [operator],
-                "triggers": [{"on": ENDING if kind == "summary" else "COMMUNICATION"}],
-                "actions": [hook],
-            }
+            {"operators": [operator], "triggers": [{"on": ENDING} if kind == "summary" else often], "actions": [hook]}
             for kind, operator in await self._operators()
         ]
         if existing:
@@ -119,6 +118,14 @@ class IntelligenceConfiguration(Resource):
             "description": f"Operators of {self.setup.name}",
             "rules": rules,
         }
+
+    @property
+    def _count(self) -> int:
+        """After how many communications an operator runs. Raises SetupError."""
+        text = self.setup.value(str(COUNT.alias)) or str(COUNT.default)
+        if text not in map(str, range(1, 21)):
+            raise SetupError(f"{COUNT.alias} is {text!r}. {COUNT.description}", 2)
+        return int(text)
 
     async def _operators(self) -> list[tuple[str, Record]]:
         """(kind, operator) pairs: Twilio's operators by name, the custom operator by id."""
@@ -166,6 +173,11 @@ class IntelligenceConfiguration(Resource):
         notes = []
         if step.action == "change":
             notes.append("It is created again, since a changed version would not become active; the link moves to it.")
+        if step.action != "keep" and set(config.OPERATORS) - {"summary"}:
+            notes.append(
+                f"Operators run after every {self._count} communications, of which a spoken reply is several. Each run is "
+                f"billed by its characters: {COUNT.alias} makes it rarer."
+            )
         if "script_adherence" in config.OPERATORS and not (self.setup.folder / SCRIPT).exists():
             notes.append(f"Script Adherence has no script: write agent/{SCRIPT}, and apply again.")
         return notes
@@ -260,15 +272,20 @@ def matches(record: Record, wanted: Record) -> bool:
 
 
 def comparable_rules(rules: Any) -> list[Any]:
-    """Operators, triggers and webhook URLs of rules, sorted and without ids."""
+    """Operators, triggers with their count, and webhook URLs of rules, sorted and without ids."""
     return sorted(
         (
             sorted((each.get("id"), str(each.get("parameters") or {})) for each in rule.get("operators") or []),
-            sorted(str(each.get("on")) for each in rule.get("triggers") or []),
+            sorted((str(each.get("on")), count_of(each)) for each in rule.get("triggers") or []),
             sorted(str(each.get("url")) for each in rule.get("actions") or []),
         )
         for rule in rules or []
     )
+
+
+def count_of(trigger: Record) -> int:
+    """After how many communications it fires; without parameters, after each."""
+    return int((trigger.get("parameters") or {}).get("count") or 1)
 
 
 def slug(operator: Record) -> str:

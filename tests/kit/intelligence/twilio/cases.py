@@ -19,7 +19,7 @@ def rule(operator: str, **fields: Any) -> dict[str, Any]:
     trigger = "CONVERSATION_END" if TWILIO_OPERATORS.get(operator) == "summary" else "COMMUNICATION"
     return {
         "operators": [{"id": operator, "parameters": {}}],
-        "triggers": [{"on": trigger}],
+        "triggers": [{"on": trigger, **({"parameters": {"count": 3}} if trigger == "COMMUNICATION" else {})}],
         "actions": [{"type": "WEBHOOK", "method": "POST", "url": f"{PUBLIC_URL}/webhooks/intelligence"}],
         **fields,
     }
@@ -86,7 +86,7 @@ def a_rule_without_a_trigger(project: HealthyProject) -> None:
 
 @fails("INT008")
 def a_summary_of_every_sentence(project: HealthyProject) -> None:
-    rules(project)[1]["triggers"] = [{"on": "COMMUNICATION"}]
+    rules(project)[1]["triggers"] = [{"on": "COMMUNICATION", "parameters": {"count": 3}}]
 
 
 @fails("INT008")
@@ -97,3 +97,20 @@ def sentiment_after_the_end(project: HealthyProject) -> None:
 @passes("INT008")
 def an_operator_of_your_own_at_the_end(project: HealthyProject) -> None:
     rules(project)[2]["triggers"] = [{"on": "CONVERSATION_END"}]
+
+
+@fails("INT009")
+def an_operator_at_every_sentence(project: HealthyProject) -> None:
+    rules(project)[0]["triggers"] = [{"on": "COMMUNICATION"}]
+
+
+@fails("INT009")
+def another_count_than_that_of_the_settings(project: HealthyProject) -> None:
+    project.patch.setenv("AGENT_OPERATOR_COUNT", "5")
+
+
+@passes("INT009")
+def the_count_of_the_settings(project: HealthyProject) -> None:
+    project.patch.setenv("AGENT_OPERATOR_COUNT", "1")
+    for each in rules(project):
+        each["triggers"] = [{"on": trigger["on"]} for trigger in each["triggers"]]

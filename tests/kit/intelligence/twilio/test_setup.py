@@ -43,6 +43,52 @@ async def test_each_operator_has_a_rule_with_our_webhook(account: Account) -> No
     assert linked(account) == [configuration["id"]]
 
 
+def counts(account: Account) -> set[int]:
+    """The counts of the linked configuration, of operators that run while people talk."""
+    (id,) = linked(account)
+    rules = account.simulated.intelligence_configurations.configurations[id]["rules"]
+    triggers = [trigger for rule in rules for trigger in rule["triggers"] if trigger["on"] == "COMMUNICATION"]
+    return {trigger["parameters"]["count"] for trigger in triggers}
+
+
+async def test_operators_run_as_often_as_the_settings_say(account: Account) -> None:
+    """Another count makes the configuration again, since a changed one never becomes active."""
+    await account.apply()
+    assert counts(account) == {3}
+    account.env.write_text(account.env.read_text() + "AGENT_OPERATOR_COUNT=7\n")
+    assert (KIND, "rules") in await account.broken()
+    await account.apply()
+    assert counts(account) == {7} and await account.broken() == []
+    assert (await account.plan())[KIND] == "keep"
+
+
+@pytest.mark.parametrize("count", ["0", "21", "often"])
+async def test_a_count_that_no_rule_may_have_is_refused_before_any_change(account: Account, count: str) -> None:
+    before = state_of(account.simulated)
+    account.sets(AGENT_OPERATOR_COUNT=count)
+    with pytest.raises(SetupError, match=f"AGENT_OPERATOR_COUNT is '{count}'. Write after how many"):
+        await account.plan()
+    assert state_of(account.simulated) == before
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {"on": "COMMUNICATION", "parameters": {"count": 0}},
+        {"on": "COMMUNICATION", "parameters": {"count": 21}},
+        {"on": "COMMUNICATION", "parameters": {"every": 3}},
+        {"on": "CONVERSATION_END", "parameters": {"count": 1}},
+    ],
+)
+async def test_the_account_refuses_what_the_api_refuses(account: Account, trigger: dict[str, Any]) -> None:
+    rule = {"operators": [{"id": TWILIO_OPERATORS["sentiment"][1]}], "triggers": [trigger]}
+    setup = account.begins()
+    with pytest.raises(SetupError, match=r"1 to 20"):
+        await setup.api.send_json(
+            "POST", "https://intelligence.twilio.com/v3/ControlPlane/Configurations", {"rules": [rule]}
+        )
+
+
 async def test_a_configuration_without_the_operators_is_replaced_and_linked_again_by_undo(account: Account) -> None:
     """The configuration of another project is unchanged: only the link moves."""
     account.simulated.intelligence_configurations.add(THEIRS, [], "theirs")
