@@ -175,8 +175,8 @@ class IntelligenceConfiguration(Resource):
             notes.append("It is created again, since a changed version would not become active; the link moves to it.")
         if step.action != "keep" and set(config.OPERATORS) - {"summary"}:
             notes.append(
-                f"Operators run after every {self._count} communications, of which a spoken reply is several. Each run is "
-                f"billed by its characters: {COUNT.alias} makes it rarer."
+                f"Operators run after every {self._count} communications, of which a spoken reply is several. "
+                f"Each run is billed by its characters: {COUNT.alias} makes it rarer."
             )
         if "script_adherence" in config.OPERATORS and not (self.setup.folder / SCRIPT).exists():
             notes.append(f"Script Adherence has no script: write agent/{SCRIPT}, and apply again.")
