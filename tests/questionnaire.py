@@ -22,7 +22,7 @@ CUSTOM = [name for name, details in ASKED.items() if "level ==" in str(details.g
 """Asked with `level=custom` only."""
 PROVIDERS: dict[str, Answers] = QUESTIONS["provider_table"]["default"]
 DEFAULTS: Answers = {name: False if name in CUSTOM else details["default"] for name, details in ASKED.items()}
-DEFAULTS |= {"path": "tac", "memory_backend": "twilio"}
+DEFAULTS |= {"path": "tac", "memory_backend": "twilio", "tts_provider": "ElevenLabs"}
 DEFAULTS["aws_model"] = PROVIDERS["bedrock"]["model"].removeprefix("bedrock:")
 DEFAULTS["azure_model"] = PROVIDERS["azure"]["model"].removeprefix("azure:")
 LANGUAGES: dict[str, Answers] = QUESTIONS["language_table"]["default"]
@@ -58,11 +58,18 @@ def barring(product: str, answers: Answers) -> list[str]:
     return [name for name, status in cells.items() if status in ("not", "unknown")]
 
 
+def listed(value: Any) -> list[Any]:
+    """The members of a list, or of languages as they are typed."""
+    return value if isinstance(value, list) else value.replace(",", " ").split() if isinstance(value, str) else [value]
+
+
 def defaults(answers: Answers) -> Answers:
-    """The defaults beside these answers: two of them follow the regulations."""
+    """The defaults beside these answers: two of them follow the regulations, one the languages."""
     path = "manual" if barring("tac", answers) else "tac"
     backend = "database" if barring("memory", answers) else "twilio"
-    return DEFAULTS | {"path": path, "memory_backend": backend}
+    codes = [code for code in listed(answers.get("languages", "en-US")) if code in LANGUAGES]
+    tts = next(tts for tts in choices("tts_provider") if all(tts in LANGUAGES[code]["tts"] for code in codes))
+    return DEFAULTS | {"path": path, "memory_backend": backend, "tts_provider": tts}
 
 
 def record(answers: Answers) -> Answers:

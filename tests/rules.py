@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.questionnaire import ASKED, LANGUAGES, PRODUCTS, QUESTIONS, SOURCES, Answers, barring, defaults
+from tests.questionnaire import ASKED, LANGUAGES, PRODUCTS, QUESTIONS, SOURCES, Answers, barring, defaults, listed
 
 ASKED_WITH: dict[str, Answers] = QUESTIONS["rules"]["default"]["asked_with"]
 RULES: list[Answers] = QUESTIONS["rules"]["default"]["pairs"]
@@ -15,16 +15,16 @@ class DroppedError(Exception):
     """A recorded answer has become invalid, and no question before it refused."""
 
 
-def listed(value: Any) -> list[Any]:
+def members_of(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
 def fits(answer: Any, wanted: Any, judged: Any) -> bool:
     """Whether the answer, or a member of a list, is one of those wanted."""
-    members = listed(answer)
+    members = members_of(answer)
     if wanted == "any":
         return any(member != "" for member in members)
-    return any(member in ([judged] if wanted == "same" else listed(wanted)) for member in members)
+    return any(member in ([judged] if wanted == "same" else members_of(wanted)) for member in members)
 
 
 def hold(conditions: Answers, answers: Answers, judged: Any = None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pexpect
 import pytest
 
 from tests.conftest import Render, Update, recorded
-from tests.questionnaire import ASKED, DEFAULTS, Answers, is_asked, record
+from tests.questionnaire import ASKED, Answers, choices, defaults, is_asked, record
 
 ENTER, DOWN, UP, ERASE = "\r", "\x1b[B", "\x1b[A", "\x15"
 
@@ -46,7 +47,14 @@ class Terminal:
         assert self.process.exitstatus == 0
 
 
-PROMPTS = [name for name, details in ASKED.items() if details.get("ask", True) and is_asked(name, DEFAULTS)]
+def prompts(**answers: object) -> list[str]:
+    """The questions that a person is asked who gives these answers and presses Enter at all others."""
+    given = defaults(answers) | answers
+    asked = [name for name, each in ASKED.items() if each.get("ask", True) and is_asked(name, given)]
+    return [name for name in asked if name != "path" or given["channels"] != "messaging"]  # its `ask` leaves it out
+
+
+PROMPTS = prompts()
 Dial = Callable[[], tuple[Terminal, Path]]
 
 
@@ -55,9 +63,23 @@ def copy(folder: Path, tmp_path: Path) -> Dial:
     return lambda: (Terminal("copy", str(folder), str(tmp_path / "project")), tmp_path / "project")
 
 
+def test_at_most_twelve_questions_are_asked() -> None:
+    """Of a person who presses Enter on any path: the tests below go there."""
+    for path, channels, regulations in itertools.product(choices("path"), choices("channels"), [[], ["gdpr"]]):
+        asked = prompts(path=path, channels=channels, regulations=regulations)
+        assert 9 <= len(asked) <= 12, asked
+
+
+def test_every_help_and_choice_fits_80_columns() -> None:
+    """Three columns are before a question and its choices (the microphone, the arrow), five before a box to tick."""
+    for name, details in ASKED.items():
+        lines = [(3, line) for line in details["help"].splitlines()]
+        lines += [(5 if details.get("multiselect") else 3, str(title)) for title in details.get("choices", [])]
+        assert [line for before, line in lines if before + len(line) > 80] == [], name
+
+
 def test_enter_at_every_prompt_takes_the_defaults(copy: Dial) -> None:
     terminal, project = copy()
-    assert len(PROMPTS) <= 11
     for question in PROMPTS:
         terminal.asks(question)
         terminal.types(ENTER)
@@ -80,7 +102,7 @@ def test_the_arrow_keys_choose(copy: Dial) -> None:
 @pytest.mark.parametrize(("downs", "path", "runtime"), [(1, "aws", "strands"), (2, "azure", "agent_framework")])
 def test_a_cloud_path_asks_for_its_runtime(downs: int, path: str, runtime: str, copy: Dial) -> None:
     terminal, project = copy()
-    asked = [name for name in ASKED if ASKED[name].get("ask", True) and is_asked(name, DEFAULTS | {"path": path})]
+    asked = prompts(path=path)
     assert f"{path}_runtime" in asked and "model_provider" not in asked
     for question in asked:
         terminal.asks(question)
@@ -93,7 +115,7 @@ def test_a_cloud_path_asks_for_its_runtime(downs: int, path: str, runtime: str, 
 def test_a_regulation_narrows_the_path_before_the_eyes(copy: Dial) -> None:
     terminal, project = copy()
     chosen: Answers = {"regulations": ["hipaa"]}
-    for question in [name for name in ASKED if ASKED[name].get("ask", True) and is_asked(name, DEFAULTS | chosen)]:
+    for question in prompts(**chosen):
         terminal.asks(question)
         if question == "path":
             terminal.shows("path=tac does not go with regulations=hipaa")
@@ -105,7 +127,7 @@ def test_a_regulation_narrows_the_path_before_the_eyes(copy: Dial) -> None:
 
 def test_the_path_is_not_asked_without_calls(copy: Dial) -> None:
     terminal, project = copy()
-    for question in [name for name in PROMPTS if name != "path"]:
+    for question in prompts(channels="messaging"):
         terminal.asks(question)
         terminal.types(*[UP] * (question == "channels"), ENTER)  # the last of the choices
     terminal.finishes()
@@ -124,6 +146,21 @@ def test_a_refused_answer_is_explained_and_corrected_in_place(copy: Dial) -> Non
         terminal.types(ENTER)
     terminal.finishes()
     assert recorded(project) == record({"project_name": "Front Desk"})
+
+
+def test_languages_are_typed_without_brackets(copy: Dial) -> None:
+    """A wrong one is explained at the prompt, and the provider of speech out follows the languages."""
+    terminal, project = copy()
+    for question in PROMPTS:
+        terminal.asks(question)
+        if question == "languages":
+            terminal.types(ERASE, "zh-HK, en", ENTER)
+            terminal.shows("is not confirmed")
+            terminal.types(ERASE, "zh-HK, en-US")
+        terminal.types(ENTER)
+    terminal.finishes()
+    assert recorded(project) == record({"languages": "zh-HK, en-US"})
+    assert recorded(project)["tts_provider"] == "Google"
 
 
 def test_a_disabled_choice_shows_the_reason(copy: Dial) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Note
+from tests.questionnaire import ASKED, CUSTOM
 from tests.readme import blocks, run
 
 
@@ -30,6 +31,20 @@ def test_every_command_of_a_page_works(name: str, clone: Path, note: Note) -> No
     skipped = run(clone / name, clone)
     if skipped:
         note(f"{name}: {len(skipped)} blocks not run: {'; '.join(skipped)}")
+
+
+def test_the_page_lists_every_question(folder: Path) -> None:
+    """In the table those that are asked, in order; in the paragraph below it those that are not."""
+    text = (folder / "README.md").read_text()
+    table, rest = text.partition("## The questions\n")[2].partition("\nSet with ")[::2]
+    asked = [name for name, details in ASKED.items() if details.get("ask", True)]
+    cells = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    named = [name for first, _ in cells for name in re.findall(r"`(\w+)`", first)]
+    named += [name for _, second in cells for name in re.findall(r"`(\w+)`", second) if name in CUSTOM]
+    assert [name for name in named if name not in CUSTOM] == [name for name in asked if name not in CUSTOM]
+    assert set(CUSTOM) <= set(named)
+    assert {name for name in ASKED if name not in asked} <= set(re.findall(r"`(\w+)`", rest.partition("\n\n")[0]))
+    assert "It asks at most twelve questions" in text  # as tests/test_prompts.py counts them
 
 
 def test_every_marked_block_says_why(folder: Path) -> None:

@@ -70,7 +70,7 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
                     for a, b in itertools.product(choices("stt_provider"), choices("tts_provider"))
                     if serves(a, b, code)
                 )
-                yield f"{code} by {stt} and {tts}", providers(stt, tts, code), [f"languages={code}", DOCS], near
+                yield f"{code} by {stt} and {tts}", providers(stt, tts, code), [f"for languages={code}", DOCS], near
     for wrong, fragment in [
         ({"path": "tac"}, "partial_prompts=true needs path=manual, not tac"),
         ({"path": "manual", "stt_provider": "Google"}, "partial_prompts=true needs stt_provider=Deepgram, not Google"),
@@ -172,10 +172,12 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         ("multi beside a language", ["multi", "en-US"], "Write languages=multi alone"),
         ("multi after a language", ["en-US", "multi"], "Write languages=multi alone"),
         ("no language", [], "languages=[]"),
-        ("a mapping of languages", {"en-US": 1}, "Write languages=[en-US]"),
+        ("a mapping of languages", {"en-US": 1}, "as in en-US or en-US, es-MX"),
         ("a number as language", 5, "languages=5"),
         ("nothing as language", None, "languages=null"),
-        ("a list in the list", [["en-US"]], "Write languages=[en-US]"),
+        ("a list in the list", [["en-US"]], "as in en-US or en-US, es-MX"),
+        ("a language after a good one, as typed", "en-US, tlh", "languages=tlh"),
+        ("nothing but a comma", ", ", 'languages=", " names no language'),
     ]:
         yield name, {"languages": languages}, [fragment], english
     for name, operators, fragment in [
@@ -188,7 +190,7 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
     for voice in ["two words", "a\nb", "ends\n", "-x", "é", '"><Say>']:
         yield f"voice {voice!r}", {"voice": voice}, ["voice=", "Use letters, digits"], {"voice": "Joanna-Generative"}
     for question, most in [("project_name", 60), ("description", 300)]:
-        for text in ["", "   ", "x" * (most + 1)]:
+        for text in ["   ", "x" * (most + 1), *[""] * (question == "project_name")]:
             fix = [f"has {len(text)} characters. Take 1 to {most}."]
             yield f"{question} of {len(text)} blanks or letters", {question: text}, fix, {question: "x" * most}
 
@@ -265,12 +267,13 @@ def test_the_command_ends_with_the_reason(folder: Path, tmp_path: Path) -> None:
 
 
 BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
-    ({"languages": ["de-DE"]}, {"stt_provider": "Google"}, "languages=de-DE"),
+    ({"languages": ["de-DE"]}, {"stt_provider": "Google"}, "stt_provider=Google is not confirmed for languages=de-DE"),
     ({"languages": ["en-US", "de-DE"]}, {"stt_provider": "Google"}, "languages=de-DE"),
     ({"languages": "multi"}, {"stt_provider": "Google"}, "languages=multi"),
     ({"languages": "multi"}, {"tts_provider": "Amazon"}, "languages=multi"),
     ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "ElevenLabs"}, "languages=zh-HK"),
-    ({"stt_provider": "Google"}, {"languages": ["de-DE"]}, "stt_provider=Google"),
+    ({"stt_provider": "Google"}, {"languages": "en-US, de-DE"}, "Set stt_provider=Deepgram too"),
+    ({}, {"languages": ["zh-HK"]}, "Set tts_provider=Google or Amazon too"),
     ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic"}, "fallback_provider=anthropic"),
     ({"model_provider": "google"}, {"fallback_provider": "google"}, "model_provider=google"),
     ({"path": "manual", "partial_prompts": True}, {"path": "tac"}, "partial_prompts=true"),

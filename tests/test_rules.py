@@ -25,14 +25,15 @@ from tests.questionnaire import (
     choices,
     is_asked,
     is_valid,
+    listed,
     record,
     serves,
 )
-from tests.rules import ASKED_WITH, RULES, answered, hold, listed
+from tests.rules import ASKED_WITH, RULES, answered, hold, members_of
 
 Answering = Callable[..., Answers]
 FREE: dict[str, list[Any]] = {
-    "languages": [*LANGUAGES, ["de-DE", "en-US"]],
+    "languages": [*LANGUAGES, ["de-DE", "en-US"], "fr-FR, en-US"],
     "regulations": [[], [], [], ["hipaa"], ["gdpr"], ["pci", "gdpr"], ["hipaa", "eu_ai_act"]],
     "voice": ["", "some.Voice-1"],
     "aws_region": ["us-east-1", "eu-central-1"],
@@ -173,7 +174,7 @@ def refused() -> set[tuple[str, Any]]:
     for rule in RULES:
         ((name, wanted),) = rule["refuse"].items()
         hidden = any(rule.get("unless", {}).get(other) == wish for other, wish in ASKED_WITH.get(name, {}).items())
-        values = choices(name) if wanted == "any" and "choices" in ASKED[name] else listed(wanted)
+        values = choices(name) if wanted == "any" and "choices" in ASKED[name] else members_of(wanted)
         found |= {(name, value if "choices" in ASKED[name] and not hidden else None) for value in values}
     return found
 

@@ -237,4 +237,5 @@ def plain(value: Any) -> str:
     """An answer as text, as the user types it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(map(str, value)) if isinstance(value, list | tuple | dict) else str(value)
+    parts = map(str, value) if isinstance(value, list | tuple | dict) else re.split(r"[][,\s]+", str(value))
+    return ",".join(filter(None, parts))
