@@ -83,7 +83,11 @@ class Questionnaire:
         table, alone = ("language_table", ["multi"]) if name == "languages" else ("operator_table", [])
         known = [*self.tables[table]]
         several = {"type": "array", "items": {"enum": known}, "minItems": 1, "uniqueItems": True}
-        return {"anyOf": [{"enum": [*known, *alone]}, several, *({"const": [word]} for word in alone)]}
+        forms: list[Schema] = [{"enum": [*known, *alone]}, several, *({"const": [word]} for word in alone)]
+        if name == "languages":  # as they are typed at the prompt
+            one = "|".join(known)
+            forms.append({"type": "string", "pattern": rf"^\s*({one})([\s,]+({one}))*[\s,]*$"})
+        return {"anyOf": forms}
 
     def text(self, name: str) -> Schema:
         """What the validator asks of a text, as far as it does so by length and pattern."""

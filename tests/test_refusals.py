@@ -190,7 +190,7 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
     for voice in ["two words", "a\nb", "ends\n", "-x", "é", '"><Say>']:
         yield f"voice {voice!r}", {"voice": voice}, ["voice=", "Use letters, digits"], {"voice": "Joanna-Generative"}
     for question, most in [("project_name", 60), ("description", 300)]:
-        for text in ["   ", "x" * (most + 1), *[""] * (question == "project_name")]:
+        for text in ["x" * (most + 1), *["", "   "] * (question == "project_name")]:
             fix = [f"has {len(text)} characters. Take 1 to {most}."]
             yield f"{question} of {len(text)} blanks or letters", {question: text}, fix, {question: "x" * most}
 
