@@ -20,6 +20,7 @@ from kit.simulated_twilio.account import SimulatedAccount
 PRODUCTS = (
     "numbers",
     "memory_stores",
+    "chat_services",
     "conversation_configurations",
     "intelligence_configurations",
     "workspaces",

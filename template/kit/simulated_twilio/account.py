@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kit.defaults import settings
 from kit.simulated_twilio.api_keys import ApiKeys
 from kit.simulated_twilio.call_log import Calls, Messages, Transcriptions, Transcripts
+from kit.simulated_twilio.chat_services import ChatServices
 from kit.simulated_twilio.conversation_configurations import ConversationConfigurations
 from kit.simulated_twilio.conversations import Conversations
 from kit.simulated_twilio.events import EventStreams
@@ -44,7 +45,8 @@ class SimulatedAccount:
         self.api_keys = ApiKeys(clock)
         self.messaging_services = MessagingServices(clock)
         self.memory_stores = MemoryStores(clock)
-        self.conversation_configurations = ConversationConfigurations(clock)
+        self.chat_services = ChatServices(clock)
+        self.conversation_configurations = ConversationConfigurations(clock, chat_services=self.chat_services)
         self.intelligence_configurations = IntelligenceConfigurations(clock)
         self.workspaces = Workspaces(clock)
         self.memory = Memory(clock, stores=self.memory_stores)

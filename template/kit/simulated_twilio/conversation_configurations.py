@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kit.defaults import ACCOUNT_SID
+from kit.simulated_twilio.chat_services import ChatServices
 from kit.simulated_twilio.operations import ControlPlane
-from kit.simulated_twilio.product import Answer, BadRequest, Request, route
+from kit.simulated_twilio.product import Answer, BadRequest, Clock, Request, get, route
 
 BASE = "/v2/ControlPlane/Configurations"
 GROUPINGS = {
@@ -31,7 +32,8 @@ DEFAULTS: dict[str, Any] = {
     "statusCallbacks": [],
     "intelligenceConfigurationIds": [],
 }
-FIELDS = {*DEFAULTS, "conversationsV1Bridge"}
+BRIDGE = "conversationsV1Bridge"
+FIELDS = {*DEFAULTS, BRIDGE}
 LISTED = {"id", "displayName", "description", "createdAt", "updatedAt", "version"}
 
 
@@ -39,6 +41,7 @@ LISTED = {"id", "displayName", "description", "createdAt", "updatedAt", "version
 class ConversationConfigurations(ControlPlane):
     host = "conversations.twilio.com"
     version = "v2"
+    chat_services: ChatServices = field(default_factory=lambda: ChatServices(Clock()))
 
     def add(self, id: str, **fields: Any) -> dict[str, Any]:
         """A configuration that can be read at once."""
@@ -61,6 +64,7 @@ class ConversationConfigurations(ControlPlane):
             if not wanted.get(name):
                 raise BadRequest(f"{name} is needed")
         check(wanted)
+        self._check_bridge(wanted)
         id = self.new_id("conv_configuration")
         if not self.operation_error:
             self.add(id, **wanted)
@@ -83,6 +87,7 @@ class ConversationConfigurations(ControlPlane):
         """Channels are merged, and a channel that is null is removed; every other field is replaced."""
         known, wanted = self.get(id), dict(request.body)
         check({"conversationGroupingType": known["conversationGroupingType"], **wanted}, known)
+        self._check_bridge(wanted, id)
         channels = {**known["channelSettings"], **wanted.pop("channelSettings", {})}
         known.update(wanted)
         known["channelSettings"] = {name: value for name, value in channels.items() if value is not None}
@@ -94,6 +99,7 @@ class ConversationConfigurations(ControlPlane):
         """A field that is missing gets its default."""
         known = self.get(id)
         check(request.body, known)
+        self._check_bridge(request.body, id)
         self.add(id, **{**request.body, "version": known["version"] + 1})
         return self.begin(related={"configurationId": id})
 
@@ -101,6 +107,15 @@ class ConversationConfigurations(ControlPlane):
     async def delete(self, request: Request, id: str) -> Answer:
         del self.records[self.get(id)["id"]]
         return self.begin(related={"configurationId": id})
+
+    def _check_bridge(self, wanted: dict[str, Any], id: str = "") -> None:
+        """A service of Conversations (classic) is bridged to one configuration at most."""
+        if service := (wanted.get(BRIDGE) or {}).get("serviceId"):
+            get(self.chat_services.records, service)
+            if any(
+                (each.get(BRIDGE) or {}).get("serviceId") == service for key, each in self.records.items() if key != id
+            ):
+                raise BadRequest(f"{BRIDGE}: the service is bridged to another configuration")
 
 
 def check(wanted: dict[str, Any], known: dict[str, Any] | None = None) -> None:
