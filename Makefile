@@ -8,6 +8,8 @@ BIN := $(CURDIR)/.venv/bin
 DEMO := build/demo
 DEMO_SCENARIO := scenarios/call-barge-in.yml
 
+PRESETS := $(basename $(notdir $(wildcard presets/*.yml)))
+
 .DEFAULT_GOAL := help
 .PHONY: help demo new check test matrix lint bench newest release
 
@@ -21,10 +23,11 @@ demo: .venv/ready ## Render a project, install it, and watch a caller talk to it
 	cd $(DEMO) && "$(BIN)/uv" sync --quiet
 	cd $(DEMO) && "$(BIN)/uv" run agent scenario --watch $(DEMO_SCENARIO)
 
-new: .venv/ready ## Start your project: make new DEST=../my-agent [ARGS='--defaults -d path=manual']
+new: .venv/ready ## Start your project: make new DEST=../my-agent [PRESET=startup-voice] [ARGS='--defaults -d path=manual']
 	@test -n "$(DEST)" || { echo "Say where: make new DEST=../my-agent"; exit 2; }
+	@test -z "$(PRESET)" -o -f "presets/$(PRESET).yml" || { echo "There is no preset $(PRESET). Take one of: $(PRESETS)"; exit 2; }
 	@"$(BIN)/python" -m hooks.clone $(if $(DRAFT),--draft) $(ARGS)
-	@"$(BIN)/python" -m hooks.new $(if $(DRAFT),--draft) "$(DEST)" $(ARGS)
+	@"$(BIN)/python" -m hooks.new $(if $(DRAFT),--draft) "$(DEST)" $(if $(PRESET),--data-file "$(CURDIR)/presets/$(PRESET).yml") $(ARGS)
 
 check: .venv/ready ## List every problem of a file of answers: make check ANSWERS=answers.yml [JSON=1]
 	@test -n "$(ANSWERS)" || { echo "Say which: make check ANSWERS=answers.yml"; exit 2; }
