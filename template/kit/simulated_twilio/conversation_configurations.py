@@ -22,6 +22,7 @@ GROUPINGS = {
     "GROUP_BY_PARTICIPANT_ADDRESSES_AND_CHANNEL_TYPE",
 }
 CHANNELS = {"VOICE", "SMS", "RCS", "WHATSAPP", "CHAT"}
+BRIDGE = "conversationsV1Bridge"
 DEFAULTS: dict[str, Any] = {
     "displayName": "simulated",
     "description": "simulated",
@@ -31,9 +32,9 @@ DEFAULTS: dict[str, Any] = {
     "channelSettings": {},
     "statusCallbacks": [],
     "intelligenceConfigurationIds": [],
+    BRIDGE: None,
 }
-BRIDGE = "conversationsV1Bridge"
-FIELDS = {*DEFAULTS, BRIDGE}
+FIELDS = set(DEFAULTS)
 LISTED = {"id", "displayName", "description", "createdAt", "updatedAt", "version"}
 
 
@@ -41,7 +42,7 @@ LISTED = {"id", "displayName", "description", "createdAt", "updatedAt", "version
 class ConversationConfigurations(ControlPlane):
     host = "conversations.twilio.com"
     version = "v2"
-    chat_services: ChatServices = field(default_factory=lambda: ChatServices(Clock()))
+    chat_services: ChatServices = field(default_factory=lambda: ChatServices(Clock(1000.0)))
 
     def add(self, id: str, **fields: Any) -> dict[str, Any]:
         """A configuration that can be read at once."""
@@ -110,11 +111,9 @@ class ConversationConfigurations(ControlPlane):
 
     def _check_bridge(self, wanted: dict[str, Any], id: str = "") -> None:
         """A service of Conversations (classic) is bridged to one configuration at most."""
-        if service := (wanted.get(BRIDGE) or {}).get("serviceId"):
-            get(self.chat_services.records, service)
-            if any(
-                (each.get(BRIDGE) or {}).get("serviceId") == service for key, each in self.records.items() if key != id
-            ):
+        if bridge := wanted.get(BRIDGE):
+            get(self.chat_services.records, bridge["serviceId"])
+            if bridge in [each.get(BRIDGE) for other, each in self.records.items() if other != id]:
                 raise BadRequest(f"{BRIDGE}: the service is bridged to another configuration")
 
 

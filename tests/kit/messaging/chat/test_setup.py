@@ -53,9 +53,7 @@ async def test_undo_takes_the_bridge_and_the_service_away(account: Account) -> N
     before = state_of(account.simulated)
     await account.apply()
     await account.undo()
-    after = state_of(account.simulated)
-    (kept,) = account.simulated.conversation_configurations.records.values()
-    assert not kept.pop("conversationsV1Bridge") and state_of(account.simulated) == before, after
+    assert state_of(account.simulated) == before and not configuration(account)["conversationsV1Bridge"]
 
 
 async def test_the_bridge_of_a_configuration_stays(account: Account) -> None:
