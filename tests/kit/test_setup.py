@@ -178,7 +178,8 @@ async def test_a_number_that_the_account_does_not_have_is_not_replaced_by_anothe
 async def test_resources_are_ordered_by_requirements(account: Account) -> None:
     order = [
         *("event sink", "event subscription"),
-        *("memory store", "conversation configuration", "operator", "intelligence configuration", "intelligence link"),
+        *("memory store", "conversation configuration", "chat service", "chat bridge"),
+        *("operator", "intelligence configuration", "intelligence link"),
         *("number", "workspace", "queue", "workflow"),
     ]
     kinds = list(dict.fromkeys(resource.kind for resource in resources(account.begins())))

@@ -25,6 +25,7 @@ NOT_REACHED = (
 )
 IN_PROCESS = "Sessions in the memory of the server: they end with the conversation, or when the server restarts."
 TASKS = "Tasks of TaskRouter and interactions of Flex: delete them in the Console."
+CHATS = "Chats in Conversations (classic), at the other end of the bridge: delete them in the Console."
 
 
 class InProgressError(Exception):
@@ -156,6 +157,7 @@ def not_reached(services: Services) -> list[str]:
     from app.registry import folders  # which imports this folder
 
     tasks = [TASKS] if "app.escalation" in folders() else []
+    tasks += [CHATS] if "app.messaging.chat" in folders() else []
     return [*NOT_REACHED, *tasks, *([] if services.store.shared else [IN_PROCESS])]
 
 
