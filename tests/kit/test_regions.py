@@ -8,7 +8,7 @@ from twilio.rest import Client
 
 from app.twilio_http import Http, regional
 from kit import defaults
-from kit.setup.api import Api, SetupSettings
+from kit.setup.api import Api, SetupError, SetupSettings
 from kit.simulated_twilio.account import SimulatedAccount
 
 
@@ -68,6 +68,8 @@ async def test_setup_changes_the_number_in_the_region(account: SimulatedAccount)
     numbers = f"https://api.twilio.com/2010-04-01/Accounts/{defaults.ACCOUNT_SID}/IncomingPhoneNumbers.json"
     assert await api.list_all(numbers, "incoming_phone_numbers")
     assert account.transport.hosts == {"api.dublin.ie1.twilio.com"}
+    with pytest.raises(SetupError, match="401 to GET memory.twilio.com.* of another region than TWILIO_REGION"):
+        await api.get("https://memory.twilio.com/v1/ControlPlane/Stores")
 
 
 @pytest.mark.parametrize("region", ["us1", "au1"])

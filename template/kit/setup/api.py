@@ -14,14 +14,15 @@ import httpx2
 from pydantic import Field, SecretStr
 
 from app.settings import Settings
-from app.twilio_http import Http
+from app.twilio_http import Http, regional
 
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds before each retry
 POLL = 1.0  # seconds between two polls of an operation
 MAX_POLLS = 120
 
 HINTS = {
-    401: "TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or TWILIO_API_KEY with TWILIO_API_SECRET, is not right.",
+    401: "TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN, or TWILIO_API_KEY with TWILIO_API_SECRET, is not right, "
+    "or of another region than TWILIO_REGION.",
     403: "The key may not do this (take a standard one, not a restricted one), or the account has not got the product.",
 }
 CODES = {520044: "The account has as many memory stores as it may have. Delete one, or name one with --store."}
@@ -149,7 +150,7 @@ class Api:
         """Send a request. Repeats it after a 429; a GET also after a 5xx or a network error."""
         if not str(urlsplit(url).hostname).endswith(".twilio.com"):  # also for URLs taken from responses
             raise SetupError(f"{urlsplit(url).hostname} is not Twilio: it does not get the account's keys.")
-        reads = method == "GET"
+        url, reads = regional(url, self.http.settings), method == "GET"
         for pause in (*PAUSES, None):
             try:
                 answer = await self.http.request(method, url, auth=self.auth, **more)
