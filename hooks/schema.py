@@ -80,7 +80,7 @@ class Questionnaire:
 
     def names(self, name: str) -> Schema:
         """One name, or a list of them."""
-        table, alone = ("language_table", ["multi"]) if name == "languages" else ("operator_table", [])
+        table, alone = ("language_table", ["multi"]) if name == "languages" else ("operator_table", ["auto"])
         known = [*self.tables[table]]
         several = {"type": "array", "items": {"enum": known}, "minItems": 1, "uniqueItems": True}
         forms: list[Schema] = [{"enum": [*known, *alone]}, several, *({"const": [word]} for word in alone)]

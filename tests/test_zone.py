@@ -53,7 +53,9 @@ def test_the_list_of_switches_is_that_of_the_zone() -> None:
     """`_exclude` has to name the files that an answer brings: an update reads it with older answers."""
     rows = [Computed(DEFAULTS | answers)["zone"].keys() for answers in ({}, {"channels": "messaging"})]
     full = Computed(
-        DEFAULTS | {"level": "4", "channels": "omnichannel", "operators": ["custom"], "regulations": ["hipaa"]}
+        DEFAULTS
+        | {"level": "4", "channels": "omnichannel", "regulations": ["hipaa"]}
+        | {"operators": ["custom", "script_adherence"]}
     )["zone"].keys()
     listed = {name for name in full if f"'{name}'" in CONFIG["_exclude"][-1]}
     assert listed == full - (rows[0] & rows[1])

@@ -112,7 +112,7 @@ def code_matches_answers(context: Context) -> Iterator[str]:
             yield f"{file} says {name}={plain(recorded[name])}; the code was written for {name}={written}."
     for name, constant in IN_CODE.items():
         known = getattr(config, constant, None)
-        if name in recorded and known is not None and plain(recorded[name]) != plain(known):
+        if name in recorded and known is not None and plain(recorded[name]) not in (plain(known), "auto"):
             yield f"{file} says {name}={plain(recorded[name])}; app/config.py has {plain(known)}."
     provider, model = recorded.get("model_provider"), getattr(config, "MODEL", "")
     if provider and config.ANSWERS["path"] != "aws" and model.partition(":")[0] != provider:
