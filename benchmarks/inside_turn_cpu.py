@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import statistics
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,8 @@ from kit.agent_app import build_app
 from kit.local_server import serve
 from kit.scripted_model import scripted
 
-CALLS = 20  # of each agent in each round; the first one warms up
+CALLS = 20  # of each agent in each round
+WARM_UP = 3  # calls
 TURNS = 8  # of each call: a history that grows costs every agent the same
 MODEL = {"hears": "", "says": "Standard delivery takes three days and is free."}
 SETTINGS: Any = defaults.settings()
@@ -94,24 +95,19 @@ def echo() -> FastAPI:
     return app
 
 
-async def cpu(app: FastAPI) -> float:
+async def call(address: str, number: int) -> float:
     """Milliseconds of CPU a turn, of the app and of a caller who only counts."""
     url = f"wss{SETTINGS.public_url.removeprefix('https')}/ws"
-    signature = RequestValidator(defaults.AUTH_TOKEN).compute_signature(url, {})
+    headers = {"X-Twilio-Signature": RequestValidator(defaults.AUTH_TOKEN).compute_signature(url, {})}
     prompt = json.dumps({"type": "prompt", "voicePrompt": "Tell me about delivery.", "lang": "en-US", "last": True})
-    seconds = 0.0
-    async with serve(app) as address:
-        for number in range(CALLS + 1):
-            headers = {"X-Twilio-Signature": signature}
-            async with connect(f"ws://{address}/ws", additional_headers=headers, proxy=None) as socket:
-                await socket.send(json.dumps(setup(number)))
-                started = time.process_time()
-                for _ in range(TURNS):
-                    await socket.send(prompt)
-                    while not json.loads(await socket.recv()).get("last"):
-                        pass
-                seconds += time.process_time() - started if number else 0.0
-    return 1000 * seconds / (CALLS * TURNS)
+    async with connect(f"ws://{address}/ws", additional_headers=headers, proxy=None) as socket:
+        await socket.send(json.dumps(setup(number)))
+        started = time.process_time()
+        for _ in range(TURNS):
+            await socket.send(prompt)
+            while not json.loads(await socket.recv()).get("last"):
+                pass
+        return 1000 * (time.process_time() - started) / TURNS
 
 
 def setup(number: int) -> dict[str, Any]:
@@ -132,13 +128,15 @@ def setup(number: int) -> dict[str, Any]:
 
 
 async def run(repetitions: int) -> None:
-    agents = {"floor": echo, "quickstart": quickstart, "ours": ours}
-    taken: dict[str, list[float]] = {name: [] for name in agents}
-    for _ in range(repetitions):
-        for name, build in agents.items():
-            gc.unfreeze()
-            gc.collect()  # what one agent leaves behind costs no other one
-            taken[name].append(await cpu(build()))
+    taken: dict[str, list[float]] = {"floor": [], "quickstart": [], "ours": []}
+    async with AsyncExitStack() as servers:
+        apps = [(name, build()) for name, build in zip(taken, (echo, quickstart, ours), strict=True)]
+        addresses = {name: await servers.enter_async_context(serve(app)) for name, app in apps}
+        for number in range(repetitions * CALLS + WARM_UP):
+            for name, address in addresses.items():
+                milliseconds = await call(address, number)
+                if number >= WARM_UP:
+                    taken[name].append(milliseconds)
     print(json.dumps({name: statistics.median(values) for name, values in taken.items()}))
 
 

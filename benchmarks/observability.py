@@ -1,19 +1,21 @@
 """How much CPU observability costs a turn: switched off, at full sampling, and at a ratio of 0.1.
 
-Each side is a process of its own, and the sides alternate; a collector on this machine takes what they export. `bare`
+Each side is a server in a process of its own. They take calls in turn, so that other work of the machine costs all of
+them the same, and a figure is the median of blocks of calls; a collector on this machine takes what they export. `bare`
 is the project without the calls to observers. Exits with 1 when a side costs more than its limit.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from operator import sub, truediv
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -23,6 +25,9 @@ from benchmarks.project import make, repetitions
 OFF = 1.02  # times `bare`
 FULL = 1.5  # milliseconds more than `off`
 RATIO = 1.10  # times `off`
+PAIRS = {"off": "bare", "full": "off", "ratio": "off"}
+WARM_UP = 10  # calls
+BLOCK = 15  # calls: some of them export spans
 SIDES: dict[str, dict[str, str]] = {
     "bare": {},
     "off": {},
@@ -54,25 +59,49 @@ def sink() -> Iterator[str]:
     thread.join()
 
 
-def main(rounds: int) -> int:
-    taken: dict[str, list[float]] = {side: [] for side in SIDES}
+@contextmanager
+def side(name: str, project: Path, endpoint: str) -> Iterator[Callable[[], float]]:
+    """A server. Each call of the function is a phone call, and gives the milliseconds of CPU a turn."""
     script = Path(__file__).with_name("inside_observability.py")
-    with tempfile.TemporaryDirectory() as folder, sink() as endpoint:
+    environment = {**os.environ, "PYTHONPATH": str(project), "PYTHONHASHSEED": "0", **SIDES[name]}
+    command = [str(project / ".venv" / "bin" / "python"), str(script), name, endpoint]
+    with subprocess.Popen(
+        command, cwd=project, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as server:
+        assert server.stdin and server.stdout
+        given, printed = server.stdin, server.stdout
+
+        def phone_call() -> float:
+            given.write("\n")
+            return float(printed.readline())
+
+        assert printed.readline() == "ready\n"
+        yield phone_call
+        given.close()
+
+
+def main(rounds: int) -> int:
+    taken: dict[str, list[float]] = {name: [] for name in SIDES}
+    blocks: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder, sink() as endpoint, ExitStack() as servers:
         here = make(Path(folder) / "project", ["path=tac", "observability=otlp"])
-        for _ in range(rounds):
-            for side, variables in SIDES.items():
-                command = [str(here / ".venv" / "bin" / "python"), str(script), side, endpoint]
-                environment = {**os.environ, "PYTHONPATH": str(here), "PYTHONHASHSEED": "0", **variables}
-                printed = subprocess.check_output(command, cwd=here, env=environment, encoding="utf-8")
-                taken[side].append(json.loads(printed.splitlines()[-1]))
-    best = {side: min(values) for side, values in taken.items()}  # other work of the machine only adds
-    for side, milliseconds in best.items():
-        beside = "bare" if side == "off" else "off"
-        more, times = milliseconds - best[beside], milliseconds / best[beside]
-        print(f"{side:<6} {milliseconds:6.2f} ms of CPU a turn  {more:+5.2f} ms, {times:4.2f} times {beside}")
-    off = best["off"]
-    return off > OFF * best["bare"] or best["full"] - off > FULL or best["ratio"] > RATIO * off
+        calls = {name: servers.enter_context(side(name, here, endpoint)) for name in SIDES}
+        for number in range(rounds * BLOCK + WARM_UP):
+            for name, call in calls.items():
+                milliseconds = call()
+                if number >= WARM_UP:
+                    taken[name].append(milliseconds)
+    for name, values in taken.items():
+        starts = range(0, len(values), BLOCK)
+        blocks[name] = [statistics.fmean(values[start : start + BLOCK]) for start in starts]
+    print(f"bare   {statistics.median(blocks['bare']):6.2f} ms of CPU a turn")
+    more, times = dict[str, float](), dict[str, float]()
+    for name, beside in PAIRS.items():
+        both = list(zip(blocks[name], blocks[beside], strict=True))
+        more[name], times[name] = (statistics.median(f(*pair) for pair in both) for f in (sub, truediv))
+        print(f"{name:<6} {more[name]:+6.2f} ms, {times[name]:5.3f} times {beside}")
+    return times["off"] > OFF or more["full"] > FULL or times["ratio"] > RATIO
 
 
 if __name__ == "__main__":
-    sys.exit(main(repetitions(__doc__, 5)))
+    sys.exit(main(repetitions(__doc__, 15)))

@@ -1,7 +1,8 @@
 """How much CPU a turn costs the server, beside Twilio's quickstart for TAC with the same model, prompt and tools.
 
-Both answer a caller who only counts frames; the floor answers the same frames without a brain. Rounds alternate. Exits
-with 1 when ours takes more than LIMIT times as much as the quickstart.
+Both answer a caller who only counts frames; the floor answers the same frames without a brain. They take calls in turn,
+so that other work of the machine costs all of them the same. Exits with 1 when ours takes more than LIMIT times as much
+as the quickstart.
 """
 
 from __future__ import annotations
