@@ -60,6 +60,7 @@ def series(project: Path) -> dict[str, dict[str, tuple[str, ...]]]:
     histograms = {
         f"{name}_seconds_{part}": values for name in names["DURATIONS"] for part in ("bucket", "sum", "count")
     }
+    counters[f"{names['SEGMENT_TIME']}_seconds_total"] = values
     return {
         name.replace(".", "_"): {label.replace(".", "_"): found for label, found in labels.items()}
         for name, labels in {**counters, **histograms}.items()

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 SCOPE = "app"
 
+CHANNELS = ("voice", "messaging")
+
 # Spans.
 HOPS = {
     "turn": "invoke_agent",
@@ -61,9 +63,10 @@ SEGMENTS = {
 # Histograms, in seconds.
 DURATIONS = {
     "app.turn.duration": "Turns, from the words of the other party to the last token.",
-    "app.turn.segment.duration": "Parts of turns, which do not overlap.",
     "app.hop.duration": "Hops of a conversation, which may overlap. first_token is the first one of the model.",
 }
+
+SEGMENT_TIME = "app.turn.segment.time"  # a counter, in seconds
 
 # Each key that may leave this process, with the reason why its values identify no person.
 CLASSIFIED: dict[str, str] = {
@@ -130,7 +133,6 @@ REQUEST = "app.memory.request"
 KIND = "app.signal.kind"
 LEVEL = "twilio.error.level"
 FACTS = {"channel": CHANNEL, "outcome": OUTCOME, "reason": REASON, "request": REQUEST, "kind": KIND, "level": LEVEL}
-CHANNELS = ("voice", "messaging")
 
 
 @dataclass(frozen=True)
