@@ -30,6 +30,7 @@ from app.observability.traces import (
     SPAN_ID,
     attached,
     context_of,
+    is_left_out,
     made_in,
     root_span_id_of,
     span_context_of,
@@ -188,7 +189,7 @@ class Observability(Capability):
         start, first = perf_counter_ns(), None
         error: Exception | None = None
         try:
-            async with aclosing(made_in(inside, tokens)) as stream:
+            async with aclosing(tokens if inside is context.get_current() else made_in(inside, tokens)) as stream:
                 async for token in stream:
                     if first is None:
                         first = perf_counter_ns() - start
@@ -262,8 +263,7 @@ class Observability(Capability):
         self, hop: str, session: Session, current: Context, kind: SpanKind = SpanKind.INTERNAL, tool: str = ""
     ) -> Span | None:
         """A span inside `current`; None when the turn is not sampled."""
-        parent = trace.get_current_span(current)
-        if parent.get_span_context().is_valid and not parent.get_span_context().trace_flags.sampled:
+        if is_left_out(trace.get_current_span(current)):
             return None
         own = {names.OPERATION: names.HOPS["tool"], names.TOOL_NAME: tool} if tool else {}
         attributes = attributes_of(session) | own

@@ -10,7 +10,7 @@ from hashlib import sha256
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import Span, SpanContext, TraceFlags
 
 CALL_SID = re.compile(r"CA[0-9a-f]{32}")
 CONVERSATION = context.create_key("conversation")  # the id of the conversation that the current work belongs to
@@ -53,6 +53,12 @@ def context_of(conversation_id: str) -> Context:
     return context.set_value(CONVERSATION, conversation_id, trace.set_span_in_context(trace.INVALID_SPAN))
 
 
+def is_left_out(span: Span) -> bool:
+    """Whether the trace of this span is not sampled."""
+    found = span.get_span_context()
+    return found.is_valid and not found.trace_flags.sampled
+
+
 @contextmanager
 def attached(current: Context) -> Iterator[None]:
     """What is measured and logged inside belongs to this context."""
@@ -66,10 +72,13 @@ def attached(current: Context) -> Iterator[None]:
 async def made_in(current: Context, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
     """The tokens. Each is made in this context, and used in that of the consumer."""
     async with aclosing(tokens) as stream:
+        make = stream.__anext__
         while True:
-            with attached(current):
-                try:
-                    token = await anext(stream)
-                except StopAsyncIteration:
-                    return
+            before = context.attach(current)  # not `attached`, which costs a tenth of what a turn may
+            try:
+                token = await make()
+            except StopAsyncIteration:
+                return
+            finally:
+                context.detach(before)
             yield token

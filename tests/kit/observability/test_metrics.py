@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from app.registry import RUNTIME
 from kit.conventions import drivers
 from tests.kit.observability.collector import Collector
 from tests.kit.observability.conversation import WORDS, converse
 
 
 @pytest.mark.parametrize("channel", list(drivers()))
-def test_segments_and_hops_are_histograms_also_of_what_is_not_sampled(channel: str, collector: Collector) -> None:
+def test_segments_hops_and_tokens_are_measured_also_of_what_is_not_sampled(channel: str, collector: Collector) -> None:
     never = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"}
     texts = [f"A {WORDS}.", "My order.", "A defect."]
     converse(collector.endpoint, channel, texts=texts, environment=never, shared=True)
     assert collector.spans == []
     turns = [point for point in collector.points if point.name == "app.turn.duration"]
-    segments = [point for point in collector.points if point.name == "app.turn.segment.duration"]
+    segments = [point for point in collector.points if point.name == "app.turn.segment.time"]
     (turn,) = turns
     assert (turn.unit, turn.count, turn.attributes["app.channel"]) == ("s", 3, channel)
     assert sum(point.value for point in segments) == pytest.approx(turn.value, abs=1e-5)
@@ -26,6 +27,8 @@ def test_segments_and_hops_are_histograms_also_of_what_is_not_sampled(channel: s
     tools = [point.attributes for point in collector.points if point.attributes.get("app.hop") == "tool"]
     outcomes = {tool["gen_ai.tool.name"]: tool.get("error.type") for tool in tools}
     assert outcomes == {"look_up": None, "defective": "ValueError"}
+    tokens = [point.attributes for point in collector.points if point.name == "gen_ai.client.token.usage"]
+    assert {each["gen_ai.token.type"] for each in tokens} == {"input", "output"} or RUNTIME.__name__ != "Models"
 
 
 @pytest.mark.parametrize("channel", list(drivers()))

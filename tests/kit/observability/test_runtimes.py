@@ -21,7 +21,7 @@ WRITTEN: dict[str, set[str]] = {
     "AgentFramework": {"invoke_agent", "chat"},  # its tools are this server's
     "BedrockAgents": set(),
     "Foundry": {"invoke_agent", "chat"},
-    "Models": MODEL_AND_TOOLS,
+    "Models": {"chat"},  # an agent and its tools would be those of the turn once more
     "Strands": {*MODEL_AND_TOOLS, "execute_event_loop_cycle"},
     "VoiceLive": set(),
 }

@@ -50,7 +50,8 @@ class Models(Runtime):
 
     def __init__(self, models: Sequence[Model | str], deadline: float) -> None:
         retries = {} if len(models) == 1 else {"max_retries": 0}  # the next model answers sooner
-        first, *others = [UntilSpoken(client_of(model, deadline), deadline, retries) for model in models]
+        self.models = [UntilSpoken(client_of(model, deadline), deadline, retries) for model in models]
+        first, *others = self.models
         self.model = FallbackModel(first, *others, fallback_on=log_failure) if others else first
         self.deadline = deadline
         self.agent = Agent(
