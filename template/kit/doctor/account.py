@@ -14,7 +14,7 @@ ACCOUNT_DOCS = "https://www.twilio.com/docs/iam/api/account"
 
 @check(
     "ACC001",
-    hint="Copy Account SID and Auth Token together from the Console's start page, of the account that has the number.",
+    hint="Copy Account SID and Auth Token together from the Console: of the number's account, and of TWILIO_REGION.",
     docs="https://www.twilio.com/docs/api/errors/20003",
     live=True,
 )
