@@ -21,7 +21,17 @@ from tests.conftest import Render
 from tests.questionnaire import LANGUAGES, PROVIDERS, ROOT, choices
 
 WITHOUT_WORDS = {  # keys of the store whose values are yes, no, a time, an id or empty, and which expire
-    *("answering", "away", "conversation", "dropped", "ended", "escalation-begins", "finished", "interaction"),
+    *(
+        "answering",
+        "away",
+        "conversation",
+        "dropped",
+        "ended",
+        "escalation-begins",
+        "finished",
+        "interaction",
+        "language",
+    ),
     *("listening", "no-worker", "reassured", "reconnect", "recorded", "signals-seen", "taskrouter", "text-seen"),
     *("twilio-error", "twilio-event"),
 }
