@@ -13,7 +13,7 @@ from typing import Any
 
 import uv
 
-from tests.questionnaire import DEFAULTS, RULES, STRUCTURAL, Answers, choices, serves, valid
+from tests.questionnaire import DEFAULTS, RULES, STRUCTURAL, Answers, choices, is_heard, serves, valid
 
 LANGUAGES: list[Any] = [["en-US"], ["es-MX", "en-US"], ["zh-HK"], "multi"]
 Pair = frozenset[tuple[str, str]]
@@ -53,7 +53,10 @@ def has_level(given: tuple[tuple[str, Any], ...]) -> bool:
 def speaks(given: tuple[tuple[str, Any], ...], spoken: str | tuple[str, ...], tts: str) -> bool:
     codes = [spoken] if isinstance(spoken, str) else spoken
     fitting = (answers for answers in valid(0) if dict(given).items() <= answers.items())
-    return any(all(serves(answers["stt_provider"], tts, code) for code in codes) for answers in fitting)
+    return any(
+        all(serves(answers["stt_provider"], tts, code) and is_heard(answers, code) for code in codes)
+        for answers in fitting
+    )
 
 
 def pairs(answers: Answers) -> set[Pair]:

@@ -89,7 +89,7 @@ CONDITIONAL = [name for name in STRUCTURAL if isinstance(ASKED[name].get("when")
 # Questions whose answers bind each other; `serves` ties languages to providers.
 RULES = [
     [
-        *["path", "partial_prompts", "stt_provider", "aws_runtime", "azure_runtime", "channels"],
+        *["path", "partial_prompts", "turn_detection", "stt_provider", "aws_runtime", "azure_runtime", "channels"],
         *["model_provider", "fallback_provider", "session_store", "deploy_target"],
     ],
     ["level", *CUSTOM],
@@ -98,7 +98,11 @@ RULES = [
 
 def is_valid(answers: Answers) -> bool:
     """The rules among the structural answers."""
-    partial = not answers["partial_prompts"] or (answers["path"], answers["stt_provider"]) == ("manual", "Deepgram")
+    partial = not answers["partial_prompts"] or (
+        answers["path"] == "manual" and answers["turn_detection"] in ("auto", "flux")
+    )
+    heard = not wants_flux(answers) or (answers["stt_provider"] == "Deepgram" and not barring("flux", answers))
+    ended = answers["turn_detection"] != "twilio" or not barring("turn_detection", answers)
     reached = answers["path"] == {"dynamodb": "aws", "cosmos": "azure"}.get(answers["session_store"], answers["path"])
     called = answers["azure_runtime"] != "voice_live" or answers["channels"] == "voice"
     shared = answers["deploy_target"] != "lambda" or answers["session_store"] != "process"
@@ -107,7 +111,7 @@ def is_valid(answers: Answers) -> bool:
     private = not (remembers and answers["memory_backend"] == "twilio" and barring("memory", answers))
     carried = not barring("tac", answers) or (answers["path"], answers["channels"]) == ("manual", "voice")
     unasked = [name for name in CONDITIONAL if answers[name] != DEFAULTS[name]]
-    allowed = partial and reached and called and shared and different and private and carried
+    allowed = partial and heard and ended and reached and called and shared and different and private and carried
     return allowed and all(is_asked(name, answers) for name in unasked)
 
 
@@ -132,6 +136,16 @@ def combinations(questions: Iterable[str]) -> Iterator[Answers]:
         groups += [list(distinct.values())] if distinct else []
     for parts in itertools.product(*groups):
         yield {name: value for part in parts for name, value in part.items()}
+
+
+def wants_flux(answers: Answers) -> bool:
+    """Whether only Deepgram's Flux will do. With turn_detection=auto it is taken where it can be."""
+    return bool(answers["partial_prompts"]) or answers["turn_detection"] == "flux"
+
+
+def is_heard(answers: Answers, code: str) -> bool:
+    """Whether Flux hears the language, if it has to."""
+    return not wants_flux(answers) or bool(LANGUAGES.get(code, {"flux": []})["flux"])
 
 
 def serves(stt: str, tts: str, code: str) -> bool:

@@ -8,7 +8,7 @@ from tests.questionnaire import ASKED, LANGUAGES, PRODUCTS, QUESTIONS, SOURCES, 
 
 ASKED_WITH: dict[str, Answers] = QUESTIONS["rules"]["default"]["asked_with"]
 RULES: list[Answers] = QUESTIONS["rules"]["default"]["pairs"]
-PROVIDERS_OF = {**LANGUAGES, "multi": {"stt": ["Deepgram"], "tts": ["ElevenLabs"]}}
+PROVIDERS_OF = {**LANGUAGES, "multi": {"stt": ["Deepgram"], "tts": ["ElevenLabs"], "flux": []}}
 
 
 class DroppedError(Exception):
@@ -81,7 +81,8 @@ def refusal(name: str, value: Any, answers: Answers, recorded: Answers, given: A
             named |= {"barring": " and ".join(regulations), **source}
         if kind := rule.get("unconfirmed"):
             providers = {code: list(PROVIDERS_OF[code][kind]) for code in listed(now["languages"])}
-            code = next((code for code in providers if now[f"{kind}_provider"] not in providers[code]), None)
+            provider = now["stt_provider" if kind == "flux" else f"{kind}_provider"]
+            code = next((code for code in providers if provider not in providers[code]), None)
             if not code:
                 continue
             named |= {"code": code, "confirmed": " or ".join(providers[code])}

@@ -157,6 +157,7 @@ python_version: 3.9
         (9, "rule", "greeting_interruptible", ()),
         (8, "rule", "partial_prompts", ("path",)),
         (8, "rule", "partial_prompts", ("stt_provider",)),
+        (8, "rule", "partial_prompts", ("regulations",)),
         (10, "type", "session_store", ()),
         (11, "choice", "python_version", ()),
     ]

@@ -96,6 +96,8 @@ def test_a_language_is_heard_and_spoken(code: str) -> None:
     row = LANGUAGES[code]
     assert row["name"] and row["stt"] and row["tts"]
     assert all(voice is None or not voice.isspace() for voice in row["tts"].values())
+    heard = code.partition("-")[0] in runpy.run_path(str(ROOT / "template" / "kit" / "twiml.py"))["FLUX"]
+    assert row["flux"] == (["Deepgram"] if heard else []) and bool(row["flux"]) >= ("speech_model" in row)
 
 
 def test_both_repositories_are_linted_alike(render: Render, tmp_path: Path) -> None:

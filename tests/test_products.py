@@ -36,6 +36,8 @@ def every(regulations: list[str]) -> Iterator[Answers]:
         yield answers
         if regulations and answers["channels"] != "messaging":
             yield answers | {"recording": True}
+            yield from (answers | {"turn_detection": name} for name in ("flux", "twilio"))
+            yield answers | {"partial_prompts": True} | {"path": "manual"}
 
 
 def barred(answers: Answers) -> list[str]:

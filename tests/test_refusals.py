@@ -77,6 +77,31 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
     ]:
         near = {"path": "manual", "partial_prompts": True}
         yield f"partial prompts by {wrong}", wrong | {"partial_prompts": True}, [fragment], near
+    manual: Answers = {"path": "manual", "partial_prompts": True}
+    google: Answers = {"stt_provider": "Google"}
+    fragment = "turn_detection=flux needs stt_provider=Deepgram, not Google"
+    yield "Flux by Google", google | {"turn_detection": "flux"}, [fragment], google | {"turn_detection": "silence"}
+    for code, tts in [("ko-KR", "ElevenLabs"), ("pl-PL", "ElevenLabs"), ("zh-CN", "Amazon"), ("zh-HK", "Google")]:
+        speaks: Answers = {"languages": ["en-US", code], "tts_provider": tts}
+        fragments = [f"turn_detection=flux does not go with languages={code}", "developers.deepgram.com", "2026-"]
+        yield f"Flux in {code}", speaks | {"turn_detection": "flux"}, fragments, speaks | {"turn_detection": "twilio"}
+        fragments = [f"partial_prompts=true does not go with languages={code}", "Take partial_prompts=false"]
+        yield f"partial prompts in {code}", speaks | manual, fragments, manual | {"languages": ["hi-IN", "es-MX"]}
+    for who in ["twilio", "silence"]:
+        fragments = [f"turn_detection={who} does not go with partial_prompts=true", "Take turn_detection=auto"]
+        yield (
+            f"partial prompts by {who}",
+            manual | {"turn_detection": who},
+            fragments,
+            manual | {"turn_detection": "flux"},
+        )
+    for time in ["599", "5001", "1.5", "often", "1,000"]:
+        yield (
+            f"{time} as a silence",
+            {"speech_timeout": time},
+            ["Write auto, or milliseconds"],
+            {"speech_timeout": "600"},
+        )
     aws: Answers = {"path": "aws"}
     for name, value, fragment in [
         ("model_provider", "anthropic", "model_provider=anthropic does not go with path=aws"),
@@ -144,6 +169,16 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         for path in ["tac", "aws", "azure"]:
             fragments = [f"path={path} does not go with regulations={name}", "not legal advice", "Take path=manual"]
             yield f"{name} on {path}", bound | {"path": path}, fragments, bound
+        for who, reason in [("flux", "not known to be allowed"), ("twilio", "may not be used")]:
+            fragments = [f"turn_detection={who} does not go with regulations={name}", reason, "not legal advice"]
+            yield (
+                f"{name} with {who}",
+                bound | {"turn_detection": who},
+                fragments,
+                bound | {"turn_detection": "silence"},
+            )
+        fragments = [f"partial_prompts=true does not go with regulations={name}", "not legal advice"]
+        yield f"{name} with partial prompts", bound | {"partial_prompts": True}, fragments, bound
         ways: list[Answers] = [{"level": "2"}, {"level": "4"}, {"level": "custom", "memory": True}]
         for remembering in ways:
             twilios = bound | remembering | {"memory_backend": "twilio"}
@@ -156,7 +191,8 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
     written = recorded | {"regulations": ["gdpr"], "channels": "messaging"}
     yield "a recording without calls", written, ["channels=messaging has none"], written | {"channels": "omnichannel"}
     for word in ["maybe", "flase"]:
-        yield f"{word} as yes or no", {"greeting_interruptible": word}, [word], {"greeting_interruptible": "no"}
+        for name in ("greeting_interruptible", "application_reconnect"):
+            yield f"{word} as {name}", {name: word}, [word], {name: "no"}
     for name in CUSTOM:
         custom: Answers = {"level": "custom"}
         yield f"maybe as {name}", custom | {name: "maybe"}, [f"{name}=maybe is neither"], custom | {name: "yes"}
@@ -278,6 +314,13 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
     ({"model_provider": "google"}, {"fallback_provider": "google"}, "model_provider=google"),
     ({"path": "manual", "partial_prompts": True}, {"path": "tac"}, "partial_prompts=true"),
     ({"path": "manual", "partial_prompts": True}, {"stt_provider": "Google"}, "partial_prompts=true"),
+    ({"turn_detection": "flux"}, {"stt_provider": "Google"}, "turn_detection=flux"),
+    ({"turn_detection": "flux"}, {"languages": ["ko-KR"]}, "languages=ko-KR cannot have turn_detection=flux"),
+    ({"path": "manual", "partial_prompts": True}, {"languages": ["ko-KR"]}, "ko-KR cannot have partial_prompts=true"),
+    ({"turn_detection": "silence"}, {"path": "manual", "partial_prompts": True}, "turn_detection=silence"),
+    ({"path": "manual", "turn_detection": "flux"}, {"regulations": ["pci"]}, "pci cannot have turn_detection=flux"),
+    ({"path": "manual", "turn_detection": "twilio"}, {"regulations": ["hipaa"]}, "cannot have turn_detection=twilio"),
+    ({"path": "manual", "partial_prompts": True}, {"regulations": ["hipaa"]}, "cannot have partial_prompts=true"),
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "tac"}, "path=tac cannot have session_store=dynamodb"),
     ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual"}, "session_store=dynamodb"),
     ({"path": "azure", "session_store": "cosmos"}, {"path": "aws"}, "path=aws cannot have session_store=cosmos"),
@@ -332,6 +375,7 @@ def test_an_update_never_resets_a_recorded_answer_without_a_message(
         ),
         ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "Amazon"}),
         ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
+        ({"turn_detection": "flux"}, {"languages": ["ko-KR"], "turn_detection": "auto"}),
         ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual", "session_store": "redis"}),
         ({"path": "azure", "session_store": "cosmos"}, {"path": "aws", "session_store": "dynamodb"}),
         ({"path": "azure", "azure_runtime": "voice_live"}, {"channels": "messaging", "azure_runtime": "foundry"}),

@@ -24,6 +24,7 @@ from tests.questionnaire import (
     Answers,
     choices,
     is_asked,
+    is_heard,
     is_valid,
     listed,
     record,
@@ -36,6 +37,7 @@ FREE: dict[str, list[Any]] = {
     "languages": [*LANGUAGES, ["de-DE", "en-US"], "fr-FR, en-US"],
     "regulations": [[], [], [], ["hipaa"], ["gdpr"], ["pci", "gdpr"], ["hipaa", "eu_ai_act"]],
     "voice": ["", "some.Voice-1"],
+    "speech_timeout": ["auto", "1200"],
     "aws_region": ["us-east-1", "eu-central-1"],
     "aws_model": [DEFAULTS["aws_model"], "amazon.nova-pro-v1:0"],
     "azure_model": [DEFAULTS["azure_model"], "gpt-6-sol"],
@@ -64,7 +66,8 @@ def drawn(random: Random) -> Answers:
         answers |= {name: random.choice(values) for name, values in FREE.items()}
         answers |= {name: DEFAULTS[name] for name in CONDITIONAL if not is_asked(name, answers)}
         providers = answers["stt_provider"], answers["tts_provider"]
-        if is_valid(answers) and all(serves(*providers, code) for code in listed(answers["languages"])):
+        codes = listed(answers["languages"])
+        if is_valid(answers) and all(serves(*providers, code) and is_heard(answers, code) for code in codes):
             return record(answers)
 
 

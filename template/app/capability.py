@@ -192,6 +192,14 @@ class Detours(Protocol):
 
 
 @runtime_checkable
+class RescuesCall(Protocol):
+    """A capability that takes a call whose session has failed and does not come back."""
+
+    async def on_lost(self, form: Mapping[str, str]) -> str | None:
+        """TwiML for the caller, or None. `form` is Twilio's. Limit: `Timeouts.hook`."""
+
+
+@runtime_checkable
 class FiltersText(Protocol):
     """A capability that takes out of a conversation what nothing may read or keep. Its methods may not raise."""
 

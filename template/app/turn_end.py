@@ -1,13 +1,15 @@
-"""End a turn from a tool or a hook: add the last sentence, and stop the model; or wait for its end from outside."""
+"""End a turn from a tool or a hook: add the last sentence, stop the model, or wait for its end; count failed turns."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 from pydantic_ai import messages as m
 
 from app.connection import Connection
+from app.runtimes import TOOL_FAILED
 from app.session import Session, this_session
 from app.turn import Turn
 
@@ -60,3 +62,18 @@ async def flushed(turn: Turn, hold: str) -> None:
                 await asyncio.sleep(0.002)
     except TimeoutError:
         log.warning("turn.not_flushed")
+
+
+def failures(history: Sequence[m.ModelMessage], apology: str) -> int:
+    """The number of failed turns at the end of `history`: a tool failed, or the agent answered with `apology`."""
+    count, failed = 0, False
+    for part in (part for message in reversed(history) for part in message.parts):
+        if isinstance(part, m.ToolReturnPart):
+            failed = failed or str(part.content).startswith(TOOL_FAILED.partition("{")[0])
+        elif isinstance(part, m.TextPart):
+            failed = failed or apology in part.content
+        elif isinstance(part, m.UserPromptPart):
+            if not failed:
+                break
+            count, failed = count + 1, False
+    return count

@@ -112,6 +112,9 @@ class Call(WebhookSender):
         self.task: dict[str, Any] | None = None  # the attributes of its task
         self.workflow = ""
         self.payment: twiml.Payment | None = None  # the <Pay> that the call is in
+        self.gather: twiml.Document | None = None  # the document whose <Gather> waits for a key
+        self.dialed: twiml.Dialed | None = None  # the <Dial> that the call is in
+        self.backups: set[str] = set()  # stt or tts, where Twilio has taken its backup
         self.ended_by: str | None = None
         self.problems: list[str] = []
         self._unreported: list[str] = []  # text frames for which no `tokensPlayed` was sent
@@ -163,6 +166,17 @@ class Call(WebhookSender):
         for digit in digits:
             await self.sends({"type": "dtmf", "digit": digit})
         return turn
+
+    async def chooses(self, key: str = "") -> None:
+        """Press a key of a menu that Twilio speaks. Without one, wait until the menu gives up."""
+        gather, self.gather = self.gather, None
+        if gather is None or gather.asks is None or gather.following is None:
+            raise Problem("no menu waits for a key")
+        if key:
+            await self.goes_on(await self.fetch(gather.asks, Digits=key, CallStatus="in-progress"))
+        else:
+            self._hear(gather.following)
+            await self.goes_on(gather.following)
 
     async def hears(self, phrase: str) -> None:
         """Wait until the agent has sent `phrase` in the current turn, or in the greeting."""
@@ -219,12 +233,28 @@ class Call(WebhookSender):
             await self.account.simulate(self, {"taskrouter": "hangup"})
         if self.payment:
             await self.account.simulate(self, {"pay": "caller-hung-up"})
+        self.gather = self.dialed = None
         self.ended_by = "caller"
         await self.account.ended(self)
 
     async def drops(self) -> None:
-        """Lose the WebSocket. The call goes on, and Twilio requests the action URL."""
+        """Lose the WebSocket for good. The call goes on, and Twilio requests the action URL."""
         await self._close("failed", "in-progress", ErrorCode="64105")
+
+    async def reconnects(self) -> None:
+        """Lose the WebSocket, which Twilio opens again: it does with applicationReconnect. No document says what it
+        sends first then; here, `setup` as before."""
+        if self.relay is None or self.attribute("applicationReconnect", "false") != "true":
+            raise Problem("Twilio does not open the WebSocket again: set applicationReconnect")
+        await self._lose_socket()
+        await self._connect(self.relay)
+
+    async def loses_speech(self, part: str) -> None:
+        """The provider of `part`, stt or tts, fails. With <Failover>, Twilio takes its backup, once for each part."""
+        if self.relay and self.relay.failover and part not in self.backups:
+            self.backups.add(part)
+        else:
+            await self._close("failed", "in-progress", ErrorCode={"stt": "64114", "tts": "64111"}[part])
 
     # --- Twilio ----------------------------------------------------------------------------
 
@@ -287,8 +317,13 @@ class Call(WebhookSender):
             document = twiml.read(text)
         except twiml.TwimlError as error:
             raise Problem(f"the TwiML is wrong: {error}") from None
-        self.farewell = f"{self.farewell} {document.said}".strip()
+        self._hear(document)
         return document
+
+    def _hear(self, document: twiml.Document) -> None:
+        """What is said before the call waits for a key, if it does."""
+        waits = document.asks and self.relay and not self.account.keys
+        self.farewell = f"{self.farewell} {document.asking if waits else document.said}".strip()
 
     async def fetch(self, url: str, **more: str) -> twiml.Document:
         """Request TwiML from a URL of the app, as Twilio does during a call."""
@@ -298,7 +333,10 @@ class Call(WebhookSender):
         await self.goes_on(await self.follow(text))
 
     async def goes_on(self, document: twiml.Document) -> None:
-        """Follow the TwiML: connect to the agent, enqueue, take a card, record a message, or hang up."""
+        """Follow the TwiML: connect to the agent, enqueue, dial, take a card, record a message, or hang up.
+
+        After the agent, a <Gather> waits for `chooses`, unless the account has keys.
+        """
         self.queue, self.payment = document.queue, document.payment
         if document.payment:
             if any(record["status"] == "in-progress" for record in self.account.recordings.of(self.sid)):
@@ -311,6 +349,12 @@ class Call(WebhookSender):
         if document.asks and self.account.keys:
             more = {"Digits": self.account.keys.pop(0), "CallStatus": "in-progress"}
             await self.goes_on(await self.fetch(document.asks, **more))
+            return
+        if document.asks and self.relay:
+            self.gather = document
+            return
+        self.dialed = document.dialed
+        if document.dialed:
             return
         if document.recording:
             await self.account.recordings.begin(self, document.recording)
@@ -469,8 +513,13 @@ class Call(WebhookSender):
         return [answer.model_name for answer in answers if answer.model_name]
 
     async def _close(self, session_status: str, call_status: str, **more: str) -> None:
+        if await self._lose_socket():
+            await self._follow(await self._action(session_status, call_status, **more))
+
+    async def _lose_socket(self) -> bool:
+        """Close the WebSocket. False when it is closed already."""
         if self._socket is None:
-            return
+            return False
         socket, self._socket = self._socket, None
         await socket.close()
         if self._reader:
@@ -478,7 +527,7 @@ class Call(WebhookSender):
         for turn in self._open:  # the caller hears no further token
             turn.total, turn.calls = turn.elapsed(), self.tools_called()
         self._open.clear()
-        await self._follow(await self._action(session_status, call_status, **more))
+        return True
 
     async def _action(self, session_status: str, call_status: str, **more: str) -> str:
         if self.relay is None or self.relay.action is None:
@@ -487,14 +536,18 @@ class Call(WebhookSender):
         return await self.post(path, self.form(CallStatus=call_status, SessionStatus=session_status, **more))
 
     async def wait_for_end(self) -> None:
-        """Wait until the agent has ended the call, or sent it to a queue or a payment."""
+        """Wait until the agent has ended the call, or sent it to a queue, a payment, a menu or a number."""
         await wait_until(
-            lambda: self.ended_by or ((self.queue or self.payment) and self._closed) or self.problems,
+            lambda: self.ended_by or self.problems or (self._is_elsewhere and self._closed),
             "the call did not end",
             SILENCE_TIMEOUT,
         )
         if self.problems:
             raise Problem("; ".join(self.problems))
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return any((self.queue, self.payment, self.gather, self.dialed))
 
     async def aclose(self) -> None:
         if self._socket:

@@ -228,7 +228,7 @@ def _unsupported(scenario: Scenario) -> Iterator[dict[str, Any]]:
     for place, part in [*places, (("expect",), scenario.expect)]:
         for name in part.model_fields_set & driver.unsupported:
             yield {"loc": (*place, name), "type": "unsupported", "msg": f"that cannot be by {channel}"}
-    known = [name for name in dir(driver.phrases) if name.isupper()]
+    known = [name for name in dir(driver.phrases) if name.isupper() and isinstance(getattr(driver.phrases, name), str)]
     for place, step in places:
         if step.expect.phrase is not None and step.expect.phrase not in known:
             yield {"loc": (*place, "expect", "phrase"), "type": "unsupported", "msg": f"there are {', '.join(known)}"}

@@ -1,8 +1,8 @@
 """Read TwiML as Twilio does, but strictly: an unknown attribute, which Twilio ignores, is an error here.
 
 Source: https://www.twilio.com/docs/voice/twiml/connect/conversationrelay, and /enqueue, /gather, /leave, /record,
-/recording, /pay and /pay/prompt beside it
-(read in November 2026).
+/recording, /dial, /number, /pay and /pay/prompt beside it (read in November 2026). <Failover>, which names no provider
+here, means Twilio's own backups: https://www.twilio.com/docs/voice/conversationrelay/provider-failover (2026-11-29).
 """
 
 from __future__ import annotations
@@ -19,11 +19,22 @@ URL = re.compile(r"https://[^\s]+")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?|multi")
 VOICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 INPUT = re.compile("none|dtmf|speech|any|true|false")
-THRESHOLD = re.compile(r"0\.[3-9]\d*")
+HINTS = re.compile(r"\s*[^,\s][^,]*(,\s*[^,\s][^,]*)*")
 EVENT = "(speaker-events|tokens-played|config-updated)"
 RECORDING_EVENTS = re.compile("(in-progress|completed|absent)( (in-progress|completed|absent))*")
 STT = re.compile("Deepgram|Google")
 TTS = re.compile("ElevenLabs|Google|Amazon")
+VOICE_PATTERNS = {  # the names of a provider's voices
+    "Amazon": re.compile(r"[A-Z][a-z]+-(Neural|Generative|Standard|Long-form)"),
+    "Google": re.compile(r"[a-z]{2,3}-[A-Z]{2}-.+"),
+    "ElevenLabs": re.compile(r"[A-Za-z0-9]{20}(-.*)?"),
+}
+MODELS = {"Deepgram": re.compile("nova-[23]-general|flux"), "Google": re.compile("telephony|long")}
+# What Deepgram's Flux hears: https://developers.deepgram.com/docs/flux/language-prompting (2026-11-29).
+FLUX = ("en", "es", "fr", "de", "hi", "ru", "pt", "ja", "it", "nl")
+FLUX_ONLY = ("eotThreshold", "eagerEotThreshold", "partialPrompts")
+
+NUMBER = re.compile(r"\+[1-9]\d{6,14}")
 
 LANGUAGE_ATTRIBUTES = {
     "code": LANGUAGE,
@@ -31,7 +42,7 @@ LANGUAGE_ATTRIBUTES = {
     "voice": VOICE,
     "transcriptionProvider": STT,
     "speechModel": re.compile("nova-[23]-general|flux|telephony|long"),
-    "hints": ANY,
+    "hints": HINTS,
     "asrSmartFormat": BOOL,
     "ttsTextNormalization": re.compile("on|auto|off"),
     "ttsLanguageTextNormalization": ANY,
@@ -50,8 +61,8 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
         "language": LANGUAGE,
         "ttsLanguage": LANGUAGE,
         "transcriptionLanguage": LANGUAGE,
-        "eotThreshold": re.compile(r"0\.[5-9]\d*"),
-        "eagerEotThreshold": THRESHOLD,
+        "eotThreshold": re.compile(r"0\.([5-8]\d*|90*)"),
+        "eagerEotThreshold": re.compile(r"0\.([3-8]\d*|90*)"),
         "partialPrompts": BOOL,
         "partialPromptOnHangup": BOOL,
         "speechTimeout": re.compile(r"auto|[6-9]\d\d|[1-4]\d{3}|5000"),
@@ -78,6 +89,7 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
         "applicationReconnect": BOOL,
     },
     "Language": LANGUAGE_ATTRIBUTES,
+    "Failover": {},
     "Parameter": {"name": re.compile(r"\S+"), "value": ANY},
     "Say": {"language": LANGUAGE, "voice": ANY, "loop": re.compile(r"\d+")},
     "Play": {"loop": re.compile(r"\d+"), "digits": ANY},
@@ -94,6 +106,15 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
     },
     "Task": {"priority": re.compile(r"\d+"), "timeout": re.compile(r"[1-9]\d*")},
     "Leave": {},
+    "Dial": {
+        "action": URL,
+        "method": re.compile("GET|POST"),
+        "timeout": re.compile(r"[5-9]|[1-9]\d|[1-5]\d\d|600"),
+        "callerId": NUMBER,
+        "timeLimit": re.compile(r"[1-9]\d*"),
+        "answerOnBridge": BOOL,
+    },
+    "Number": {},
     "Gather": {
         "action": URL,
         "method": re.compile("GET|POST"),
@@ -160,12 +181,13 @@ TABLE: dict[str, dict[str, re.Pattern[str]]] = {
 CHILDREN = {
     "Response": {
         *("Connect", "Say", "Play", "Pause", "Hangup", "Redirect", "Enqueue", "Leave", "Record", "Gather", "Start"),
-        "Pay",
+        *("Pay", "Dial"),
     },
+    "Dial": {"Number"},
     "Gather": {"Say", "Play", "Pause"},
     "Start": {"Recording"},
     "Connect": {"ConversationRelay"},
-    "ConversationRelay": {"Language", "Parameter"},
+    "ConversationRelay": {"Language", "Failover", "Parameter"},
     "Enqueue": {"Task"},
     "Pay": {"Prompt", "Parameter"},
     "Prompt": {"Say", "Play", "Pause"},
@@ -187,6 +209,7 @@ class Relay:
     attributes: dict[str, str]
     languages: list[str] = field(default_factory=list)
     parameters: dict[str, str] = field(default_factory=dict)
+    failover: bool = False  # Twilio takes its backup when a provider of speech fails, once for each
 
 
 @dataclass
@@ -224,10 +247,20 @@ class Payment:
 
 
 @dataclass
+class Dialed:
+    """A `<Dial>` of a phone number. `caller_id` is the number that it shows, empty for that of the caller."""
+
+    number: str
+    action: str | None
+    caller_id: str
+
+
+@dataclass
 class Document:
     """A TwiML document. `said` is the text of <Say>, `record` the action URL of <Record>.
 
-    `asks` is the action URL of a <Gather>: keys of the caller go there, and without keys the next verb follows.
+    `asks` is the action URL of a <Gather>: keys of the caller go there. `asking` is what is said until then, and
+    `following` what follows without keys.
     """
 
     verbs: list[str]
@@ -238,6 +271,9 @@ class Document:
     asks: str | None = None
     recording: Recording | None = None
     payment: Payment | None = None
+    dialed: Dialed | None = None
+    asking: str = ""
+    following: Document | None = None
 
 
 def read(text: str) -> Document:
@@ -251,6 +287,10 @@ def read(text: str) -> Document:
         problems.append(f"a document must be <Response>, not <{root.tag}>")
     if problems:
         raise TwimlError("\n".join(problems))
+    return _document(root)
+
+
+def _document(root: ElementTree.Element) -> Document:
     relay = None
     if (element := root.find("Connect/ConversationRelay")) is not None:
         connect = root.find("Connect")
@@ -261,12 +301,27 @@ def read(text: str) -> Document:
             attributes=dict(element.attrib),
             languages=[child.attrib["code"] for child in element.findall("Language")],
             parameters={child.attrib["name"]: child.get("value", "") for child in element.findall("Parameter")},
+            failover=element.find("Failover") is not None,
         )
     said = " ".join(element.text or "" for element in root.iter("Say"))
     record = next((element.get("action") for element in root.findall("Record")), None)
     asks = next((element.get("action") for element in root.findall("Gather")), None)
     verbs, queue = [element.tag for element in root], _queue(root.find("Enqueue"))
-    return Document(verbs, said, relay, queue, record, asks, _recording(root.find("Start/Recording")), _payment(root))
+    recording, dialed = _recording(root.find("Start/Recording")), _dialed(root.find("Dial"))
+    document = Document(verbs, said, relay, queue, record, asks, recording, _payment(root), dialed)
+    if asks:
+        place, rest = verbs.index("Gather") + 1, ElementTree.Element("Response")
+        rest.extend(root[place:])
+        document.asking = " ".join(each.text or "" for element in root[:place] for each in element.iter("Say"))
+        document.following = _document(rest)
+    return document
+
+
+def _dialed(element: ElementTree.Element | None) -> Dialed | None:
+    if element is None:
+        return None
+    number = element.findtext("Number") or element.text or ""
+    return Dialed(number.strip(), element.get("action"), element.get("callerId", ""))
 
 
 def _recording(element: ElementTree.Element | None) -> Recording | None:
@@ -321,11 +376,13 @@ def _problems(element: ElementTree.Element) -> list[str]:
     if (required := REQUIRED.get(name)) and required not in element.attrib:
         problems.append(f"<{name}> needs the attribute {required}")
     if name == "ConversationRelay":
-        problems += _multi(element)
+        problems += [*_multi(element), *([] if problems else _speech(element))]
     if name == "Enqueue" and element.find("Task") is not None and "workflowSid" not in element.attrib:
         problems.append("<Enqueue> needs the attribute workflowSid to make a task")
     if name == "Task":
         problems += _task(element)
+    if name in ("Dial", "Number") and not len(element) and not NUMBER.fullmatch((element.text or "").strip()):
+        problems.append(f"<{name}> needs a number as in +15005550006, and has {element.text!r}")
     if name == "Response":
         problems += _order([child.tag for child in element])
     for child in element:
@@ -350,6 +407,33 @@ def _task(task: ElementTree.Element) -> list[str]:
         return ["<Task> must hold a JSON object"]
     wrong = [name for name in attributes if not re.fullmatch(r"[A-Za-z_]\w*", name)]
     return [f"<Task> has the attribute {name}, which no expression can name: use underscores" for name in wrong]
+
+
+def _speech(relay: ElementTree.Element) -> list[str]:
+    """Providers, models, languages and voices that do not go together: Twilio ends the session (64101, 64106)."""
+    problems, models = [], {element.get("speechModel") for element in relay.iter()}
+    for element in (relay, *relay.findall("Language")):
+        stt, tts = (
+            element.get(name, relay.get(name, standard))
+            for name, standard in (("transcriptionProvider", "Deepgram"), ("ttsProvider", "ElevenLabs"))
+        )
+        language = element.get("code", relay.get("transcriptionLanguage", relay.get("language", "en-US")))
+        model, voice = element.get("speechModel", ""), element.get("voice", "")
+        owners = [name for name, pattern in VOICE_PATTERNS.items() if pattern.fullmatch(voice)]
+        if model and stt in MODELS and not MODELS[stt].fullmatch(model):
+            problems.append(f"<{element.tag} speechModel={model!r}> is no model of {stt}")
+        elif model == "flux" and language.partition("-")[0] not in (*FLUX, "multi"):
+            problems.append(f"<{element.tag} speechModel={model!r}> does not hear {language}")
+        if owners and tts not in owners:
+            problems.append(f"<{element.tag} voice={voice!r}> is a voice of {owners[0]}, not of {tts}")
+    for name in FLUX_ONLY:
+        if relay.get(name, "false") != "false" and "flux" not in models:
+            problems.append(f"<ConversationRelay {name}> is for speechModel='flux' alone; Twilio would ignore it")
+    if float(relay.get("eagerEotThreshold", 0)) > float(relay.get("eotThreshold", 0.8)):
+        problems.append("<ConversationRelay eagerEotThreshold> is above eotThreshold")
+    if len(relay.findall("Failover")) > 1:
+        problems.append("<ConversationRelay> has more than one <Failover>")
+    return problems
 
 
 def _multi(relay: ElementTree.Element) -> list[str]:

@@ -27,6 +27,7 @@ To type while the agent speaks is to speak over it. Also:
 /drop          lose the WebSocket
 {tool_command.HELP}
 /hangup        put the phone down, like Ctrl-D"""
+IN_MENU = "Twilio asks for a key: /dtmf 1 presses one, and /silence presses none."
 IN_PAY = "Twilio takes a card: /dtmf 1 stands for one, and /dtmf * cancels."
 
 
@@ -51,6 +52,8 @@ class Screen(Terminal):
         if call.task is not None:
             why = call.task.get("reason_code", "no reason given")
             self.note(f"-> queue (workflow {call.workflow}): {why}")
+        if call.dialed is not None:
+            self.note(f"-> {call.dialed.number}")
         if call.farewell:
             self.agent(call.farewell, "spoken by Twilio")
         turns, cut_off = len(call.turns), sum(turn.heard_text is not None for turn in call.turns)
@@ -135,7 +138,7 @@ class TerminalCall:
     def is_over(self) -> bool:
         """One side has hung up, the call is in a queue, or the reply has failed."""
         broken = self.reply and self.reply.done() and not self.reply.cancelled() and self.reply.exception()
-        return bool(self.call.ended_by or self.call.queue or broken)
+        return bool(self.call.ended_by or self.call.queue or self.call.dialed or broken)
 
     @property
     def speaking(self) -> bool:
@@ -153,7 +156,7 @@ class TerminalCall:
             case "/tool", typed:
                 await self.call_tool(typed)
             case "/silence", seconds if re.fullmatch(r"\d{0,3}(\.\d+)?", seconds):
-                await self.call.stays_silent(float(seconds or 3))
+                await (self.choose() if self.call.gather else self.call.stays_silent(float(seconds or 3)))
             case "/drop", "":
                 await self.drop()
             case "/hangup", "":
@@ -165,8 +168,8 @@ class TerminalCall:
                 await self.say(text)
 
     async def say(self, text: str) -> None:
-        if self.call.payment:
-            self.terminal.note(IN_PAY)
+        if self.call.payment or self.call.gather:
+            self.terminal.note(IN_PAY if self.call.payment else IN_MENU)
             return
         if self.speaking:
             await self.interrupt()
@@ -190,7 +193,18 @@ class TerminalCall:
         if self.call.ended_by is None:
             self.terminal.agent(self.call.greeting, "connected again")
 
+    async def choose(self, key: str = "") -> None:
+        """A key in a menu that Twilio speaks, or none."""
+        self.terminal.caller(f"[{key or 'no key'}]")
+        said = len(self.call.farewell)
+        await self.call.chooses(key)
+        if self.call.gather:
+            self.terminal.agent(self.call.farewell[said:].strip(), "spoken by Twilio")
+
     async def press(self, digits: str) -> None:
+        if self.call.gather:
+            await self.choose(digits[0])
+            return
         if self.call.payment:
             await self.pay(digits)
             return
@@ -233,8 +247,14 @@ class TerminalCall:
         self.cut_off()
         await self.call.drops()
         self.terminal.note("The WebSocket broke. Twilio asked the action route what to do.")
-        if self.call.ended_by is None:
+        if self.call.gather:
+            self.at_twilio()
+        elif self.call.ended_by is None:
             self.terminal.agent(self.call.greeting, "connected again")
+
+    def at_twilio(self) -> None:
+        self.terminal.agent(self.call.farewell, "spoken by Twilio")
+        self.terminal.note(IN_PAY if self.call.payment else IN_MENU)
 
     def cut_off(self) -> None:
         """Print the part of the reply that was heard before the connection ended."""
@@ -254,9 +274,8 @@ class TerminalCall:
         self.terminal.reply(turn)
         if self.call.session.ending:
             await self.call.wait_for_end()
-        if self.call.payment:
-            self.terminal.agent(self.call.farewell, "spoken by Twilio")
-            self.terminal.note(IN_PAY)
+        if self.call.payment or self.call.gather:
+            self.at_twilio()
 
 
 async def wait_until_spoken(call: Call) -> None:

@@ -70,9 +70,11 @@ class VoiceDriver(Driver):
         """Take a step. Returns the turn that it begins, or None."""
         if step.caller is not None:
             return await self.call.begins(step.caller)
-        if step.dtmf is not None:
+        if self.call.gather and (step.dtmf is not None or step.silence is not None):
+            await self.call.chooses(step.dtmf or "")
+        elif step.dtmf is not None:
             return await self.call.types(step.dtmf)
-        if step.silence is not None:
+        elif step.silence is not None:
             await self.call.stays_silent(step.silence)
         elif step.drop:
             await self.call.drops()

@@ -47,6 +47,28 @@ WRONG: dict[str, tuple[str, str]] = {
         "needs transcriptionProvider=Deepgram",
     ),
     "multi with another voice": (connect('language="multi" ttsProvider="Amazon"'), "needs ttsProvider=ElevenLabs"),
+    "a model of another transcriber": (
+        connect('transcriptionProvider="Google" speechModel="flux"'),
+        "<ConversationRelay speechModel='flux'> is no model of Google",
+    ),
+    "a model of Google without Google": (connect('speechModel="telephony"'), "is no model of Deepgram"),
+    "a language that Flux does not hear": (connect('language="ko-KR" speechModel="flux"'), "does not hear ko-KR"),
+    "another language that it does not hear": (
+        connect('speechModel="flux"', '<Language code="zh-HK" speechModel="flux" ttsProvider="Google"/>'),
+        "<Language speechModel='flux'> does not hear zh-HK",
+    ),
+    "a voice of another provider": (connect('voice="Joanna-Neural"'), "is a voice of Amazon, not of ElevenLabs"),
+    "partial prompts without Flux": (connect('partialPrompts="true"'), "partialPrompts> is for speechModel='flux'"),
+    "a threshold without Flux": (connect('eotThreshold="0.7"'), "eotThreshold> is for speechModel='flux'"),
+    "a threshold that is too high": (connect('speechModel="flux" eotThreshold="0.95"'), "eotThreshold='0.95'> is not"),
+    "an early end after the end": (
+        connect('speechModel="flux" eagerEotThreshold="0.7" eotThreshold="0.6"'),
+        "eagerEotThreshold> is above eotThreshold",
+    ),
+    "a hint without words": (connect('hints="Bluebird Tours, "'), "hints='Bluebird Tours, '> is not a value"),
+    "two backups": (connect(children="<Failover/><Failover/>"), "more than one <Failover>"),
+    "a backup that nobody knows": (connect(children='<Failover provider="x"/>'), "provider> is not an attribute"),
+    "a backup outside the relay": ("<Response><Failover/></Response>", "<Failover> cannot stand in <Response>"),
     "a relay outside Connect": ("<Response><ConversationRelay url='wss://a.example/'/></Response>", "cannot stand in"),
     "speech inside the relay": (connect(children="<Say>Hi</Say>"), "<Say> cannot stand in <ConversationRelay>"),
     "a recording after the agent": (
@@ -84,6 +106,25 @@ def test_twiml_that_twilio_ignores_or_rejects_is_an_error(text: str, reason: str
     with pytest.raises(TwimlError) as error:
         twiml.read(text)
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        'speechModel="flux" eotThreshold="0.9" eagerEotThreshold="0.3" partialPrompts="true"',
+        'speechModel="flux" language="hi-IN" speechTimeout="600"',
+        'transcriptionProvider="Google" speechModel="telephony" partialPrompts="false"',
+        'turnDetection="true" ignoreBackchannel="true" interruptSensitivity="low" applicationReconnect="true"',
+        'speechTimeout="auto" hints="Bluebird Tours,ferry pass, 4711"',
+    ],
+)
+def test_speech_that_twilio_takes_passes(attributes: str) -> None:
+    assert twiml.read(connect(attributes)).relay
+
+
+def test_a_backup_for_speech_is_read() -> None:
+    with_backup, without = twiml.read(connect(children="<Failover/>")).relay, twiml.read(connect()).relay
+    assert with_backup and with_backup.failover and without and not without.failover
 
 
 def test_every_mistake_of_a_document_is_named() -> None:

@@ -20,6 +20,9 @@ async def attributes_are_allowed(context: Context) -> AsyncIterator[str]:
     """The TwiML turns on no feature of ConversationRelay that a regulation bars."""
     answer = await post(context, "/twiml", CALL)
     relay = answer.relay if isinstance(answer, Document) else None
+    attributes = relay.attributes if relay else {}
+    found = {*attributes, *(f"{name}={value}" for name, value in attributes.items())}
+    found |= {"Failover"} if relay and relay.failover else set()
     for verdict in barred():
-        if relay and verdict.attribute in relay.attributes:
+        if verdict.attribute in found:
             yield f"<ConversationRelay> has {verdict.attribute}. {verdict.reason}"

@@ -18,7 +18,6 @@ from typing import Any, Self
 import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
-from pydantic_ai import messages as m
 from starlette.background import BackgroundTask
 
 from app.capability import Capability, Services
@@ -26,10 +25,9 @@ from app.channel import signed_body
 from app.escalation.handoff import handoff
 from app.escalation.record import CALL_TTL, Payload, Record, Records, State
 from app.escalation.transfer import Transfer
-from app.runtimes import TOOL_FAILED
 from app.session import Action, Session
 from app.settings import Settings
-from app.turn_end import is_in_turn, wait_until_idle
+from app.turn_end import failures, is_in_turn, wait_until_idle
 
 log = structlog.get_logger()
 
@@ -200,18 +198,3 @@ def task_of(fields: Mapping[str, str]) -> dict[str, Any]:
         log.warning("taskrouter.malformed", event_type=fields.get("EventType"))
         return {}
     return attributes
-
-
-def failures(history: Sequence[m.ModelMessage], apology: str) -> int:
-    """The number of failed turns at the end of `history`: a tool failed, or the agent answered with `apology`."""
-    count, failed = 0, False
-    for part in (part for message in reversed(history) for part in message.parts):
-        if isinstance(part, m.ToolReturnPart):
-            failed = failed or str(part.content).startswith(TOOL_FAILED.partition("{")[0])
-        elif isinstance(part, m.TextPart):
-            failed = failed or apology in part.content
-        elif isinstance(part, m.UserPromptPart):
-            if not failed:
-                break
-            count, failed = count + 1, False
-    return count

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from fastapi import FastAPI, Request, Response
+from twilio.twiml.voice_response import VoiceResponse
 
 from app import config
 from app.brain import Brain
@@ -16,15 +17,17 @@ from app.channel import Channel, signed_body
 from app.connection import Connection
 from app.session import Session
 from app.settings import Settings
+from app.voice import call_token
 from app.voice.calls import CallRefused, Calls
 from app.voice.connect_action import on_session_ended, on_unhandled_error
 from app.voice.phrases import phrases
 
-PROVIDERS = {"transcription_provider": config.TRANSCRIPTION_PROVIDER, "tts_provider": config.TTS_PROVIDER}
-LANGUAGES: list[dict[str, Any]] = [
-    {"code": code, "voice": voice, **PROVIDERS} for code, voice in config.LANGUAGES.items()
-]
-
+SPEECH = {
+    "transcription_provider": config.TRANSCRIPTION_PROVIDER,
+    "tts_provider": config.TTS_PROVIDER,
+    "speech_model": config.SPEECH_MODEL,
+}
+LANGUAGES: list[dict[str, Any]] = [{"code": code, "voice": voice, **SPEECH} for code, voice in config.LANGUAGES.items()]
 
 T = TypeVar("T")
 
@@ -53,6 +56,7 @@ class Voice(Channel):
 
     name = "voice"
     signed_path = "/connect-action"
+    own_attributes: ClassVar[Mapping[str, Any]] = {}  # of <ConversationRelay>
 
     def __init__(self, services: Services, brain: Brain) -> None:
         self.services = services
@@ -82,9 +86,19 @@ class Voice(Channel):
     def add_websocket(self, app: FastAPI) -> None:
         """Add the WebSocket `/ws`."""
 
-    @abstractmethod
     async def connect_twiml(self, form: Mapping[str, str], greeting: str | None = None) -> str:
         """TwiML that connects the call of `form` to ConversationRelay. None is the greeting of the project."""
+        settings, capabilities = self.services.settings, self.services.capabilities
+        response = VoiceResponse()
+        connect = response.connect(action=f"{settings.public_url}/connect-action", method="POST")
+        attributes = {**self.own_attributes, **relay_attributes(greeting or phrases.GREETING, capabilities)}
+        relay = connect.conversation_relay(url=websocket_url(settings), **attributes)
+        for language in LANGUAGES:
+            relay.language(**language)
+        if config.SPEECH_FAILOVER:
+            relay.add_child("Failover")  # Twilio's own backup for each language: it is once a call
+        relay.parameter(name=call_token.PARAMETER, value=self.calls.token(form.get("CallSid", "")))
+        return str(response)
 
     async def answer_call(self, form: Mapping[str, str]) -> str:
         """TwiML of the first capability that speaks before the agent, or else the agent's."""
@@ -100,11 +114,11 @@ class Voice(Channel):
 
 
 def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[str, Any]:
-    """Attributes in snake_case, as Twilio's helper library and TAC take them."""
+    """Attributes of every call, in snake_case, as Twilio's helper library takes them. None leaves one out."""
     providers = [capability for capability in capabilities if isinstance(capability, RelayAttributes)]
     extra = {name: value for capability in providers for name, value in capability.relay_attributes().items()}
     return {
-        **PROVIDERS,
+        **SPEECH,
         "language": config.FIRST_LANGUAGE,
         "voice": config.LANGUAGES[config.FIRST_LANGUAGE],
         "welcome_greeting": with_added_words(greeting, capabilities),
@@ -112,6 +126,8 @@ def relay_attributes(greeting: str, capabilities: Sequence[Capability]) -> dict[
         "interruptible": "any",
         # Since May 2025 the default is "none": words that interrupt the agent would not reach it.
         "report_input_during_agent_speech": "any",
+        "hints": ", ".join(phrases.HINTS) or None,
+        **config.TURN_TAKING,
         **extra,
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
@@ -13,21 +12,14 @@ import httpx2
 from fastapi import FastAPI
 from twilio.base.exceptions import TwilioRestException
 
-from app import config
 from app.voice import call_token, websocket_url
 from app.voice.phrases import phrases
 from kit.doctor.check import Check, Context, check, list_records, masked, safe_url
+from kit.doctor.sentences import unspeakable
 from kit.twiml import Document, TwimlError, read
 from kit.webhook import sign
 
 RELAY = "https://www.twilio.com/docs/voice/twiml/connect/conversationrelay"
-VOICES = "https://www.twilio.com/docs/voice/conversationrelay/voice-configuration"
-MARKUP = re.compile(r"[*_#`<>\[\]{}|\\]|https?://")
-VOICE_PATTERNS = {  # the names of a provider's voices
-    "Amazon": re.compile(r"[A-Z][a-z]+-(Neural|Generative|Standard|Long-form)"),
-    "Google": re.compile(r"[a-z]{2,3}-[A-Z]{2}-.+"),
-    "ElevenLabs": re.compile(r"[A-Za-z0-9]{20}(-.*)?"),
-}
 CALL = {"CallSid": f"CA{'0' * 32}", "CallStatus": "in-progress", "From": "+15005550006", "To": "+15005550001"}
 ENDINGS: dict[str, Mapping[str, str]] = {  # the form of the action URL
     "the agent has said goodbye": {"SessionStatus": "ended"},
@@ -38,7 +30,7 @@ ENDINGS: dict[str, Mapping[str, str]] = {  # the form of the action URL
 
 @check(
     "TWI001",
-    hint="Correct what the message names, in agent/phrases.py or in app/.",
+    hint="Correct what the message names, in agent/phrases.py or in app/. A voice is answered anew: -d voice=….",
     docs=RELAY,
     requires=("ENV001", "PRJ016"),
 )
@@ -79,15 +71,6 @@ async def call_endings_valid(context: Context) -> AsyncIterator[str]:
             yield f"POST /connect-action when {ending}: {answer.splitlines()[0]}"
 
 
-@check("TWI004", hint="Take a voice of that provider: answer anew with -d voice=… or -d tts_provider=….", docs=VOICES)
-def voices_fit_languages(context: Context) -> Iterator[str]:
-    """Each voice belongs to the text-to-speech provider of the project."""
-    for language, voice in config.LANGUAGES.items():
-        providers = [name for name, pattern in VOICE_PATTERNS.items() if voice and pattern.fullmatch(voice)]
-        if providers and config.TTS_PROVIDER not in providers:
-            yield f"{voice} ({language}) is a voice of {providers[0]}; the TTS provider is {config.TTS_PROVIDER}."
-
-
 @check(
     "TWI005",
     hint="Write the sentence in agent/phrases.py as it is spoken.",
@@ -95,14 +78,9 @@ def voices_fit_languages(context: Context) -> Iterator[str]:
 )
 def phrases_speakable(context: Context) -> Iterator[str]:
     """The sentences of agent/phrases.py can be spoken."""
-    for name in dir(phrases):
-        sentence = getattr(phrases, name)
-        if not name.isupper() or not isinstance(sentence, str):
-            continue
-        if not sentence.strip():
-            yield f"{name} of agent/phrases.py is empty: callers would hear silence."
-        elif markup := MARKUP.search(sentence):
-            yield f"{name} of agent/phrases.py has {markup[0]!r}, which is read aloud."
+    if isinstance(phrases.HINTS, str) or any("," in str(hint) for hint in phrases.HINTS):
+        yield "HINTS of agent/phrases.py is no list of words without commas."
+    yield from unspeakable(phrases)
 
 
 async def app(context: Context) -> FastAPI:

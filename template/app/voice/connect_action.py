@@ -13,7 +13,7 @@ import structlog
 from fastapi import Request, Response
 from twilio.twiml.voice_response import VoiceResponse
 
-from app.capability import Detours, HandlesHandoff, first_answer, with_added_words
+from app.capability import Detours, HandlesHandoff, RescuesCall, first_answer, with_added_words
 from app.config import FIRST_LANGUAGE
 from app.connection import parties
 from app.session import Session
@@ -48,7 +48,7 @@ async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Cal
     elif failed:
         calls.services.count("call", outcome="lost")
         log.error("call.lost", call=call_sid, error=form.get("ErrorCode"))
-        twiml = say(phrases.UNAVAILABLE)
+        twiml = await first_answer(calls.services, RescuesCall.on_lost, form) or say(phrases.UNAVAILABLE)
     else:
         handoff, services = handoff_of(form), calls.services
         given = handoff is not None

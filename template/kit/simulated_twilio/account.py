@@ -13,6 +13,7 @@ from kit.simulated_twilio.call_log import Calls, Messages, Transcriptions, Trans
 from kit.simulated_twilio.chat_services import ChatServices
 from kit.simulated_twilio.conversation_configurations import ConversationConfigurations
 from kit.simulated_twilio.conversations import Conversations
+from kit.simulated_twilio.dial import Dial
 from kit.simulated_twilio.events import EventStreams
 from kit.simulated_twilio.flex import Flex
 from kit.simulated_twilio.insights import Insights
@@ -26,6 +27,7 @@ from kit.simulated_twilio.numbers import Numbers, Regions
 from kit.simulated_twilio.pay import Pay
 from kit.simulated_twilio.product import Clock, Fault, Product, Transport, keys
 from kit.simulated_twilio.recordings import Recordings
+from kit.simulated_twilio.speech import Speech
 from kit.simulated_twilio.taskrouter import TaskRouter
 from kit.simulated_twilio.taskrouter_workspaces import Workspaces
 
@@ -60,6 +62,8 @@ class SimulatedAccount:
         self.taskrouter = TaskRouter(clock)
         self.flex = Flex(clock, taskrouter=self.taskrouter)
         self.pay = Pay(clock)
+        self.dial = Dial(clock)
+        self.speech = Speech(clock)
         self.event_streams = EventStreams(clock)
         self.monitor = Monitor(clock, events=self.event_streams)
         self.insights = Insights(clock, events=self.event_streams)

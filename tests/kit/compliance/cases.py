@@ -19,6 +19,22 @@ def an_attribute_of_a_barred_feature(project: HealthyProject) -> None:
     judge(project, "interruptible", "not")
 
 
+@fails("REG001")
+def a_value_of_a_barred_feature(project: HealthyProject) -> None:
+    judge(project, "interruptible=any", "not")
+
+
+@passes("REG001")
+def another_value_of_an_attribute(project: HealthyProject) -> None:
+    judge(project, "interruptible=speech", "not")
+
+
+@fails("REG001")
+def an_element_of_a_barred_feature(project: HealthyProject) -> None:
+    project.patch.setattr(config, "SPEECH_FAILOVER", True)
+    judge(project, "Failover", "unknown")
+
+
 @passes("REG001")
 def an_attribute_of_an_allowed_feature(project: HealthyProject) -> None:
     judge(project, "interruptible", "conditional")

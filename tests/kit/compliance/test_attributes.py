@@ -17,10 +17,23 @@ async def findings(case: Case, place: Path, environment: pytest.MonkeyPatch) -> 
     return [finding.code for finding in (await project.diagnose([attributes_are_allowed])).findings]
 
 
-async def test_a_barred_attribute_is_found(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
-    assert await findings(cases.an_attribute_of_a_barred_feature, tmp_path, environment) == ["REG001"]
+BARRED = [
+    cases.an_attribute_of_a_barred_feature,
+    cases.a_value_of_a_barred_feature,
+    cases.an_element_of_a_barred_feature,
+]
+ALLOWED = [
+    cases.an_attribute_of_an_allowed_feature,
+    cases.an_attribute_that_is_not_there,
+    cases.another_value_of_an_attribute,
+]
 
 
-@pytest.mark.parametrize("case", [cases.an_attribute_of_an_allowed_feature, cases.an_attribute_that_is_not_there])
+@pytest.mark.parametrize("case", BARRED)
+async def test_a_barred_attribute_is_found(case: Case, tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
+    assert await findings(case, tmp_path, environment) == ["REG001"]
+
+
+@pytest.mark.parametrize("case", ALLOWED)
 async def test_other_attributes_are_not(case: Case, tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
     assert await findings(case, tmp_path, environment) == []

@@ -9,7 +9,6 @@ import httpx2
 
 from agent import phrases
 from app import config
-from app.config import FIRST_LANGUAGE
 from app.voice import LANGUAGES
 from kit import defaults
 from tests.kit.healthy_project import HealthyProject, fails, passes
@@ -40,16 +39,31 @@ def text_instead_of_twiml_at_the_end(project: HealthyProject) -> None:
     project.patch.setattr("app.voice.connect_action.say", lambda text: text)
 
 
-@fails("TWI004")
+@fails("TWI001")
 def a_voice_of_another_provider(project: HealthyProject) -> None:
     foreign = "en-US-Chirp3-HD-Aoede" if config.TTS_PROVIDER == "Amazon" else "Joanna-Generative"
-    project.patch.setitem(config.LANGUAGES, FIRST_LANGUAGE, foreign)
+    project.patch.setitem(LANGUAGES[-1], "voice", foreign)
 
 
-@passes("TWI004")
+@passes("TWI001")
 def a_voice_of_the_provider(project: HealthyProject) -> None:
-    project.patch.setattr(config, "LANGUAGES", {FIRST_LANGUAGE: "Joanna-Generative", "en-US": None})
-    project.patch.setattr(config, "TTS_PROVIDER", "Amazon")
+    project.patch.setitem(LANGUAGES[-1], "tts_provider", "Amazon")
+    project.patch.setitem(LANGUAGES[-1], "voice", "Joanna-Generative")
+
+
+@fails("TWI005", "TWI001")
+def hints_that_are_one_text(project: HealthyProject) -> None:
+    project.patch.setattr(phrases, "HINTS", "Bluebird Tours, ferry pass", raising=False)
+
+
+@fails("TWI005")
+def a_hint_that_is_two(project: HealthyProject) -> None:
+    project.patch.setattr(phrases, "HINTS", ["Bluebird Tours, ferry pass"], raising=False)
+
+
+@passes("TWI005")
+def some_hints(project: HealthyProject) -> None:
+    project.patch.setattr(phrases, "HINTS", ["Bluebird Tours", "ferry pass"], raising=False)
 
 
 @fails("TWI005")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import httpx2
 import pytest
 
+from agent import phrases as own_phrases
 from app import config
 from app.capability import AnswersCall
 from app.registry import CAPABILITIES
 from app.voice import relay_attributes
 from app.voice.phrases import phrases
 from app.voice.tests.test_calls import opened
-from kit import twiml
+from kit import defaults, twiml
 from kit.agent_app import build_app
 from kit.caller import Call
 from kit.plugin import Web, sign
@@ -47,6 +50,33 @@ async def test_greeting_languages_and_providers_are_those_of_the_project(web: We
     assert relay.attributes["transcriptionProvider"] == config.TRANSCRIPTION_PROVIDER
     assert relay.attributes["ttsProvider"] == config.TTS_PROVIDER
     assert relay.attributes.get("voice") == config.LANGUAGES[relay.languages[0]]
+
+
+async def test_turns_and_interruptions_are_those_of_the_project(web: Web) -> None:
+    relay = await opened(web)
+    assert relay.attributes.get("speechModel") == config.SPEECH_MODEL
+    assert relay.failover is config.SPEECH_FAILOVER
+    for name, value in config.TURN_TAKING.items():
+        first, *others = name.split("_")
+        assert relay.attributes[first + "".join(map(str.capitalize, others))] == str(value).replace("True", "true")
+    assert relay.attributes["interruptSensitivity"] in ("low", "medium", "high")
+    assert relay.attributes["ignoreBackchannel"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("hints", "value"), [([], None), (["Bluebird Tours", "pier nine"], "Bluebird Tours, pier nine")]
+)
+async def test_the_transcriber_gets_the_words_of_the_user(
+    web: Web, monkeypatch: pytest.MonkeyPatch, hints: list[str], value: str | None
+) -> None:
+    monkeypatch.setattr(own_phrases, "HINTS", hints, raising=False)
+    assert (await opened(web)).attributes.get("hints") == value
+
+
+async def test_a_language_is_heard_by_the_model_of_the_project(web: Web) -> None:
+    answer = await web.post("/twiml", {"CallSid": "CA1", "AccountSid": defaults.ACCOUNT_SID})
+    for element in ElementTree.fromstring(answer.text).iter("Language"):
+        assert element.get("speechModel") == config.SPEECH_MODEL
 
 
 @pytest.mark.parametrize(

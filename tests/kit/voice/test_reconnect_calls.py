@@ -14,6 +14,7 @@ from app.voice.phrases import phrases
 from app.voice.tests.test_security import PROMPT, setup
 from kit.activity import wait_until
 from kit.caller import Call, calls_of
+from kit.defaults import Problem
 from kit.testing import Dial
 from kit.voice_fixtures import contents, websocket
 
@@ -80,3 +81,50 @@ async def test_a_call_that_is_not_resumed_ends(dial: Dial) -> None:
     await wait_until(lambda: calls_of(call.app).get(CALL_SID), "the call did not begin")
     await socket.close()
     await wait_until(lambda: calls_of(call.app).get(CALL_SID) is None, "the call did not end")
+
+
+async def test_twilio_itself_opens_the_websocket_again(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(config.TURN_TAKING, "application_reconnect", True)
+    call = await dial({"says": "Yes."})
+    await call.says("My name is Ada")
+    session, greeting = call.session, call.greeting
+    await call.reconnects()
+    assert (await call.says("Who am I?")).text == "Yes."
+    assert call.session is session and call.greeting == greeting, "no other TwiML was asked for"
+    assert contents(call.session, m.UserPromptPart) == ["My name is Ada"]
+
+
+async def test_without_the_attribute_twilio_does_not(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call.relay
+    monkeypatch.delitem(call.relay.attributes, "applicationReconnect", raising=False)
+    with pytest.raises(Problem, match="set applicationReconnect"):
+        await call.reconnects()
+
+
+# --- a provider of speech fails -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", ["stt", "tts"])
+async def test_a_backup_for_speech_keeps_the_call_once(dial: Dial, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    monkeypatch.setattr(config, "SPEECH_FAILOVER", True)
+    call = await dial({"says": "Yes."})
+    await call.account.simulate(call, {"speech": part})
+    assert (await call.says("Hello?")).text == "Yes." and call.greeting.endswith(phrases.GREETING)
+    await call.account.simulate(call, {"speech": part})
+    assert phrases.RECONNECTED in call.greeting, "the backup has failed too: the action route has brought the call back"
+
+
+@pytest.mark.parametrize("part", ["stt", "tts"])
+async def test_without_a_backup_the_action_route_brings_the_call_back(
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr(config, "SPEECH_FAILOVER", False)
+    call = await dial({"says": "Yes."})
+    await call.account.simulate(call, {"speech": part})
+    assert phrases.RECONNECTED in call.greeting
+    assert (await call.says("Hello?")).text == "Yes."
+
+
+async def test_speech_has_two_parts(call: Call) -> None:
+    with pytest.raises(ValueError, match="stt or tts"):
+        await call.account.simulate(call, {"speech": "video"})

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import structlog
 from fastapi import FastAPI, WebSocket
 from twilio.request_validator import RequestValidator
 
+from app import config
 from app.voice import Voice, websocket_url
-from app.voice.phrases import phrases
 from app.voice.relay.connection import RelayConnection
-from app.voice.relay.twiml import connect_twiml
 
 log = structlog.get_logger()
 
 
 class RelayVoice(Voice):
     """Our own WebSocket server for ConversationRelay."""
+
+    own_attributes: ClassVar[Mapping[str, Any]] = {
+        "dtmf_detection": True,
+        "partial_prompts": config.PARTIAL_PROMPTS or None,
+    }
 
     def add_websocket(self, app: FastAPI) -> None:
         settings = self.services.settings
@@ -33,7 +38,3 @@ class RelayVoice(Voice):
                 return
             await websocket.accept()
             await RelayConnection(websocket, self.calls, settings.account_sid).serve()
-
-    async def connect_twiml(self, form: Mapping[str, str], greeting: str | None = None) -> str:
-        token, capabilities = self.calls.token(form.get("CallSid", "")), self.services.capabilities
-        return connect_twiml(self.services.settings, greeting or phrases.GREETING, capabilities, token)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,25 +14,22 @@ import structlog
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tac import TAC, TACConfig
-from tac.channels.voice import LanguageConfig, VoiceChannel, VoiceTwiMLOptionsConversationRelay
+from tac.channels.voice import VoiceChannel
 from tac.channels.websocket_protocol import WebSocketDisconnectError, WebSocketProtocol
 from tac.models.handoff import PendingHandoffData
 from tac.models.session import ConversationSession
 from tac.server import TACFastAPIServer, TACServerConfig
 
-from app.capability import Capability
 from app.connection import parties
 from app.history import clean
-from app.settings import Settings
-from app.voice import LANGUAGES, PhoneConnection, Voice, call_token, relay_attributes
+from app.voice import PhoneConnection, Voice
 from app.voice.calls import CallRefused, Calls
-from app.voice.phrases import phrases
 
 log = structlog.get_logger()
 
 
 class TacVoice(Voice):
-    """TAC's `/ws` on the app, and its TwiML. The other routes are our own: TAC's action route returns an empty body."""
+    """TAC's `/ws` on the app. TwiML and routes are our own: TAC's have no <Failover>, and an empty action response."""
 
     def add_websocket(self, app: FastAPI) -> None:
         os.environ.setdefault("TAC_ANALYTICS_DISABLED", "true")  # TAC reports to Segment unless this is exactly "true"
@@ -60,23 +57,6 @@ class TacVoice(Voice):
                 app.router.routes.remove(route)  # our own have these addresses, or no request of this project uses it
         app.add_middleware(ForwardedHeaders, public_url=settings.public_url)
         app.add_exception_handler(WebSocketDisconnect, ignore_rejected_handshake)
-
-    async def connect_twiml(self, form: Mapping[str, str], greeting: str | None = None) -> str:
-        token, capabilities = self.calls.token(form.get("CallSid", "")), self.services.capabilities
-        options = twiml_options(self.services.settings, greeting or phrases.GREETING, capabilities, token)
-        return await self.channel.handle_incoming_call(host_twiml_options=options)
-
-
-def twiml_options(
-    settings: Settings, greeting: str, capabilities: Sequence[Capability], token: str
-) -> VoiceTwiMLOptionsConversationRelay:
-    """No partial prompts: TAC 2.5 treats them as final."""
-    return VoiceTwiMLOptionsConversationRelay(
-        action_url=f"{settings.public_url}/connect-action",
-        languages=[LanguageConfig(**language) for language in LANGUAGES],
-        custom_parameters={call_token.PARAMETER: token},
-        **relay_attributes(greeting, capabilities),
-    )
 
 
 class TacChannel(VoiceChannel):

@@ -135,6 +135,7 @@ async def test_a_call_that_has_ended_is_forgotten(
     assert calls_of(app).get(CALL_SID) is None
 
 
+@pytest.mark.parametrize("app", [[]], indirect=True, ids=["no capability"])
 async def test_a_failed_session_is_opened_again_once(in_call: Web) -> None:
     document = await action(in_call, FAILED)
     assert document.verbs == ["Connect"]
@@ -153,7 +154,7 @@ async def test_a_failed_session_is_opened_again_once(in_call: Web) -> None:
 )
 async def test_unknown_calls_and_missing_fields_are_answered(in_call: Web, form: dict[str, str]) -> None:
     answer = await in_call.post("/connect-action", form)
-    assert twiml.read(answer.text).verbs == ["Say", "Hangup"]
+    assert twiml.read(answer.text).verbs[-2:] == ["Say", "Hangup"]
 
 
 # --- handoffs ----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pydantic_ai.messages import UserPromptPart
 
 from app import config
 from app.session import this_session
-from app.voice.relay import frames
+from app.voice.relay import RelayVoice, frames
 from app.voice.relay.connection import GOODBYE_TIMEOUT, KEYPAD_PAUSE
 from kit import defaults, twiml
 from kit.activity import wait_until
@@ -286,13 +286,11 @@ async def test_an_error_of_twilio_is_logged(call: Call, logged: Callable[[], str
 
 
 async def test_parameters_of_the_twiml_reach_the_session(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_parameter(*arguments: Any) -> str:
-        return original(*arguments).replace("<Language", '<Parameter name="a" value="b" /><Language', 1)
+    async def with_parameter(*arguments: Any) -> str:
+        return (await original(*arguments)).replace("<Language", '<Parameter name="a" value="b" /><Language', 1)
 
-    from app.voice.relay import routes
-
-    original = routes.connect_twiml
-    monkeypatch.setattr(routes, "connect_twiml", with_parameter)
+    original = RelayVoice.connect_twiml
+    monkeypatch.setattr(RelayVoice, "connect_twiml", with_parameter)
     call = await dial({"says": "Yes."})
     assert call.session.parameters == {"a": "b"}
 

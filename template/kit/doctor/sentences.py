@@ -1,0 +1,22 @@
+"""Sentences of `agent/` that cannot be spoken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from app.agent_module import AgentModule
+
+MARKUP = re.compile(r"[*_#`<>\[\]{}|\\]|https?://")
+
+
+def unspeakable(module: AgentModule) -> Iterator[str]:
+    """One sentence for each text in capitals that is empty, or has what a voice reads aloud."""
+    for name in dir(module):
+        sentence = getattr(module, name)
+        if not name.isupper() or not isinstance(sentence, str):
+            continue
+        if not sentence.strip():
+            yield f"{name} of {module.file} is empty: callers would hear silence."
+        elif markup := MARKUP.search(sentence):
+            yield f"{name} of {module.file} has {markup[0]!r}, which is read aloud."
