@@ -145,6 +145,27 @@ def test_conversations_are_evaluated_where_they_may_be(
     assert variable == (project / "app/orchestrator").exists() == (place == "twilio")
 
 
+@pytest.mark.parametrize(
+    ("regulations", "recording", "kept"),
+    [([], False, True), (["gdpr"], False, True), (["pci"], True, False), (["hipaa"], False, False)]
+    + [(["hipaa"], True, True), (["hipaa", "pci"], True, False)],
+    ids=str,
+)
+def test_a_voicemail_is_taken_where_it_may_be(regulations: list[str], recording: bool, kept: bool) -> None:
+    """No card may be spoken into one; under hipaa the owner answers for recordings, or has none."""
+    answers: Answers = {"fallback_menu": "always", "regulations": regulations}
+    if regulations:
+        answers["recording"] = recording
+    assert Computed(record(answers) | {"recording": recording})["has_voicemail"] is kept
+
+
+@pytest.mark.parametrize("regulations", [[], ["gdpr", "eu_ai_act"], ["hipaa"], ["pci"], ["hipaa", "gdpr"]], ids=str)
+def test_features_of_speech_are_on_where_they_may_be(regulations: list[str]) -> None:
+    found = Computed(record({"regulations": regulations}))
+    barred = bool({"hipaa", "pci"} & set(regulations))
+    assert found["has_flux"] is found["has_speech_failover"] is not barred
+
+
 def readme_table() -> str:
     """The products in the README, by the verdicts of the table."""
     rows = [

@@ -23,7 +23,8 @@ from kit.plugin import Web, sign
 async def test_the_twiml_only_connects_the_call_unless_something_must_be_said_before(web: Web) -> None:
     answer = await web.post("/twiml", {"CallSid": "CA1"})
     assert answer.headers["content-type"] == "application/xml"
-    speaks = any(issubclass(capability, AnswersCall) for capability in CAPABILITIES)
+    speaking = [each for each in CAPABILITIES if issubclass(each, AnswersCall)]
+    speaks = any("languages" not in each.__module__ for each in speaking)  # that one answers for other numbers
     assert (twiml.read(answer.text).verbs == ["Connect"]) is not speaks
     assert twiml.read(answer.text).verbs[-1] == "Connect"
 
