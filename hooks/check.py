@@ -158,7 +158,7 @@ def explain_part(question: Question, value: Any) -> tuple[Any, list[Problem]]:
         says = f"{name}={written(value)} is {kind_of(value)}. Write {form}."
         return MISSING, [Problem("type", name, value, says)]
     choices = {question.cast_answer(choice.value): str(choice.disabled or "") for choice in question._formatted_choices}
-    if choices and answer not in choices:
+    if choices and answer not in [*choices]:  # a list in a list is no key
         near = difflib.get_close_matches(str(answer), map(str, choices), n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
         says = f"{name}={written(answer)} is no choice. {meant}Take one of {', '.join(map(str, choices))}."
@@ -169,7 +169,7 @@ def explain_part(question: Question, value: Any) -> tuple[Any, list[Problem]]:
         reasons += validator_says(question, answer).splitlines()
     said = dict.fromkeys(filter(None, [*map(one_line, reasons), *rules]))
     is_list_of_words = isinstance(answer, list) and answer and all(isinstance(member, str) for member in answer)
-    usable = isinstance(answer, str | bool) or is_list_of_words
+    usable = isinstance(answer, str) or is_list_of_words or question.get_type_name() == "bool"
     return answer if usable else MISSING, [
         Problem("rule", name, value, reason, rules[reason])
         if reason in rules

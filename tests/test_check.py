@@ -185,6 +185,8 @@ def test_a_value_that_is_no_answer_hides_and_invents_no_other_problem(interview:
         ("observability: off\n", 1, 'observability=off is read as false by YAML. Write observability: "off".'),
         ("regulations: hipaa, pci\n", 1, "regulations=hipaa, pci is not a list. Write regulations=[hipaa, pci]"),
         ("regulations: 5\n", 1, "regulations=5 is not a list"),
+        ("regulations: [[hipaa]]\n", 1, 'regulations=["hipaa"] is no choice.'),
+        ("languages: true\n", 1, "languages=true names no language."),
         ("outcome:\n", 1, "outcome is empty. Write an answer, or leave it out to take the default."),
         ("path: {aws: strands}\n", 1, 'path={"aws": "strands"} is a mapping. Write one word, as in path=tac.'),
         ("1: 2\n", 1, "1=2 answers no question. The questions are project_name, "),
