@@ -133,6 +133,7 @@ async def test_the_log_keeps_what_was_heard(dial: Dial, logged: Callable[[], str
 
 async def test_it_is_said_in_the_language_of_the_call(dial: Dial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(wording.defaults, "de-DE", {"disclosure": "Ich bin eine KI.", "reminder": "Eine KI."})  # type: ignore[arg-type]
+    monkeypatch.setitem(wording.own, "de-DE", {})
 
     def german() -> str:
         """Speak German."""
