@@ -72,7 +72,8 @@ def parse(name: str, body: bytes) -> Any:
         case Path(suffix=".toml"):
             return tomllib.loads(text)
         case Path(suffix=".yml" | ".yaml"):
-            return yaml.safe_load(text)
+            documents = list(yaml.safe_load_all(text))
+            return documents[0] if len(documents) == 1 else documents
         case Path(suffix=".json"):
             return json.loads(text)
         case Path(suffix=".py"):
