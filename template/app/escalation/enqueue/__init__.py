@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from starlette.background import BackgroundTask
 from twilio.twiml.voice_response import VoiceResponse
 
+from app import config
 from app.capability import Services
 from app.channel import signed_body
 from app.connection import has_number, parties
@@ -130,7 +131,7 @@ class EnqueueTransfer(Transfer):
         if state is State.COMPLETED or redirected:
             return respond(goodbye_twiml(phrases.GOODBYE))
         log.warning("escalation.no_worker", call=call_sid, result=result)
-        voicemail, number = handoff.WAY_OUT == "voicemail", number_of(fields)
+        voicemail, number = config.VOICEMAIL and handoff.WAY_OUT == "voicemail", number_of(fields)
         way_out = "voicemail" if voicemail else "callback" if number else None
         record = await self.records.update_fields(call_sid, way_out=way_out)
         return respond(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+from app import config
 from app.escalation.checks import WEBHOOK, place
 from app.escalation.enqueue import enqueue_twiml, no_worker_twiml, wait_twiml
 from app.escalation.handoff import handoff
@@ -40,6 +41,8 @@ def announcements_valid(context: Context) -> Iterator[str]:
         yield f"MUSIC of agent/handoff.py is {handoff.MUSIC!r}, which Twilio cannot fetch: write an https address."
     if handoff.WAY_OUT not in WAYS_OUT:
         yield f"WAY_OUT of agent/handoff.py is {handoff.WAY_OUT!r}: write {' or '.join(WAYS_OUT)}."
+    if handoff.WAY_OUT == "voicemail" and not config.VOICEMAIL:
+        yield "WAY_OUT of agent/handoff.py is 'voicemail', which the regulations bar here: write callback."
 
 
 @check(

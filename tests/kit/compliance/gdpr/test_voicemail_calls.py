@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from app import config
 from app.capability import Services
 from app.compliance.gdpr.erasure import erase, export
 from app.compliance.gdpr.source import Person
@@ -32,6 +33,7 @@ async def test_a_voicemail_is_exported_and_erased(monkeypatch: pytest.MonkeyPatc
         heard.append(str(recording))
 
     monkeypatch.setattr(handoff, "WAY_OUT", "voicemail")
+    monkeypatch.setattr(config, "VOICEMAIL", True)
     monkeypatch.setattr(handoff, "follow_up", follow_up)
     account, store = SimulatedAccount(), InProcess()
     async with dial_app(build_app(ASKS, account=account, store=store), account=account) as call:

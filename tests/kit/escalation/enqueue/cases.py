@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent import handoff
+from app import config
 from app.escalation.resources import FLEX
 from kit.simulated_twilio.taskrouter import WORKSPACE
 from tests.kit.escalation.cases import part
@@ -22,6 +23,12 @@ def music_that_twilio_cannot_fetch(project: HealthyProject) -> None:
 @fails("QUE001")
 def an_unknown_way_out(project: HealthyProject) -> None:
     project.patch.setattr(handoff, "WAY_OUT", "voice-mail")
+
+
+@fails("QUE001")
+def a_voicemail_where_none_may_be_left(project: HealthyProject) -> None:
+    project.patch.setattr(handoff, "WAY_OUT", "voicemail")
+    project.patch.setattr(config, "VOICEMAIL", False)
 
 
 @passes("QUE001")

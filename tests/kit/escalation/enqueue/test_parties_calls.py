@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app import config
 from app.escalation.handoff import handoff
 from app.escalation.record import Record
 from app.store import InProcess, Store
@@ -61,6 +62,7 @@ async def test_the_customer_is_followed_up_whoever_began_the_call(
     follow_ups: list[Any], monkeypatch: pytest.MonkeyPatch, direction: str, way_out: str, event: str
 ) -> None:
     monkeypatch.setattr(handoff, "WAY_OUT", way_out)
+    monkeypatch.setattr(config, "VOICEMAIL", True)
     async with transferred(direction=direction) as call:
         await call.account.simulate(call, {"taskrouter": event})
         await wait_until(lambda: follow_ups, "nobody is followed up")
@@ -121,6 +123,7 @@ async def test_a_voicemail_of_a_caller_without_a_number_is_passed_on_without_a_p
     follow_ups: list[Any], monkeypatch: pytest.MonkeyPatch, caller: str, event: str
 ) -> None:
     monkeypatch.setattr(handoff, "WAY_OUT", "voicemail")
+    monkeypatch.setattr(config, "VOICEMAIL", True)
     store = InProcess()
     async with transferred(store, caller=caller) as call:
         await call.account.simulate(call, {"taskrouter": event})

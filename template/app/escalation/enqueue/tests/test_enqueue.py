@@ -17,6 +17,7 @@ from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
 from twilio.rest.taskrouter.v1.workspace.task_queue import TaskQueueInstance
 from twilio.rest.taskrouter.v1.workspace.workflow import WorkflowInstance
 
+from app import config
 from app.connection import Connection
 from app.escalation import failures, routing
 from app.escalation.enqueue import wait_twiml
@@ -419,6 +420,7 @@ async def test_without_a_worker_the_caller_can_leave_a_message(
 
     monkeypatch.setattr(handoff, "follow_up", follow_up)
     monkeypatch.setattr(handoff, "WAY_OUT", "voicemail")
+    monkeypatch.setattr(config, "VOICEMAIL", True)
     call = await transferred(dial, store)
     await call.account.simulate(call, {"taskrouter": event})
     record = await becomes(store, call.sid, state)
@@ -427,6 +429,17 @@ async def test_without_a_worker_the_caller_can_leave_a_message(
     assert f"{handoff.NO_WORKER} {handoff.MESSAGE}" in call.farewell
     ((caller, task, recording),) = calls
     assert (caller, task["reason_code"], recording) == (defaults.CALLER, "billing_dispute", record.recording)
+
+
+async def test_where_no_voicemail_may_be_left_a_call_back_is_promised(
+    dial: Dial, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handoff, "WAY_OUT", "voicemail")
+    monkeypatch.setattr(config, "VOICEMAIL", False)
+    call = await transferred(dial, store)
+    await call.account.simulate(call, {"taskrouter": "no_worker"})
+    assert call.farewell.endswith(f"{handoff.NO_WORKER} {handoff.CALL_BACK}")
+    assert (await becomes(store, call.sid, State.TIMED_OUT)).way_out == "callback"
 
 
 async def test_without_a_worker_a_call_back_can_be_promised(
