@@ -81,7 +81,7 @@ def refusal(name: str, value: Any, answers: Answers, recorded: Answers, given: A
             named |= {"barring": " and ".join(regulations), **source}
         if kind := rule.get("unconfirmed"):
             providers = {code: list(PROVIDERS_OF[code][kind]) for code in listed(now["languages"])}
-            provider = now["stt_provider" if kind == "flux" else f"{kind}_provider"]
+            provider = "Deepgram" if kind == "flux" else now[f"{kind}_provider"]
             code = next((code for code in providers if provider not in providers[code]), None)
             if not code:
                 continue
