@@ -245,7 +245,7 @@ def test_a_refusal_of_make_new_is_a_line_for_each_problem(clone: Path, tmp_path:
     done = make_new(clone, tmp_path / "project", given)
     assert done.returncode == 2 and not (tmp_path / "project").exists()
     said, level, path, end = done.stderr.splitlines()
-    assert said.startswith("The project gets ") and end.startswith("make: ")
+    assert said.startswith("The project gets ") and end.startswith("make")
     assert level.startswith("level=9 is no choice.") and path.startswith("path=aws does not go with regulations=hipaa")
     (tmp_path / "answers.yml").write_text("[")
     done = make_new(clone, tmp_path / "project", given)
