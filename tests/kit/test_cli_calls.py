@@ -11,8 +11,9 @@ import pytest
 
 from agent import phrases
 from app import this_session
+from app.capability import RescuesCall
 from app.main import create_app
-from app.registry import RUNTIME
+from app.registry import CAPABILITIES, RUNTIME
 from kit.scripted_model import scripted
 from tests.kit.test_cli import KEYS, alone, run, scenarios
 
@@ -71,10 +72,12 @@ def test_a_dropped_call_goes_on() -> None:
     assert 'I heard "plugh".' in screen
 
 
-def test_a_second_drop_ends_the_call() -> None:
+def test_after_a_second_drop_twilio_speaks_and_not_the_agent() -> None:
+    """What the agent says to a call that does not come back; a keypad menu speaks for itself."""
     screen = talk("/drop\n/drop\nplugh\n")
-    assert phrases.UNAVAILABLE in screen
-    assert "plugh" not in screen
+    rescued = any(issubclass(each, RescuesCall) for each in CAPABILITIES)
+    assert "(spoken by Twilio)" in screen and (phrases.UNAVAILABLE in screen) != rescued
+    assert 'I heard "plugh"' not in screen
 
 
 def test_keys_are_delivered_or_refused_with_a_reason() -> None:
