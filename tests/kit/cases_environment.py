@@ -28,6 +28,7 @@ def a_tunnel_to_several_workers(project: HealthyProject) -> None:
 
 @passes("ENV002")
 def a_tunnel_during_development(project: HealthyProject) -> None:
+    project.answer(profile="startup")
     project.patch.setattr("app.registry.STORE.shared", False)
     project.patch.setenv("PUBLIC_URL", TUNNEL)
 
