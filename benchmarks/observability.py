@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from operator import sub, truediv
 from pathlib import Path
+from random import Random
 from threading import Thread
 from typing import Any
 
@@ -83,12 +84,13 @@ def side(name: str, project: Path, endpoint: str) -> Iterator[Callable[[], float
 def main(rounds: int) -> int:
     taken: dict[str, list[float]] = {name: [] for name in SIDES}
     blocks: dict[str, list[float]] = {}
+    order = Random(0)
     with tempfile.TemporaryDirectory() as folder, sink() as endpoint, ExitStack() as servers:
         here = make(Path(folder) / "project", ["path=tac", "observability=otlp"])
         calls = {name: servers.enter_context(side(name, here, endpoint)) for name in SIDES}
         for number in range(rounds * BLOCK + WARM_UP):
-            for name, call in calls.items():
-                milliseconds = call()
+            for name in order.sample(sorted(calls), len(calls)):  # an export goes on during the next call
+                milliseconds = calls[name]()
                 if number >= WARM_UP:
                     taken[name].append(milliseconds)
     for name, values in taken.items():
