@@ -19,7 +19,7 @@ from app.session import Session
 from app.settings import Settings
 from app.voice import call_token
 from app.voice.calls import CallRefused, Calls
-from app.voice.connect_action import on_session_ended, on_unhandled_error
+from app.voice.connect_action import on_session_ended, on_unhandled_error, respond
 from app.voice.phrases import phrases
 
 SPEECH = {
@@ -72,13 +72,13 @@ class Voice(Channel):
 
         @app.post("/twiml")
         async def twiml(request: Request) -> Response:
-            return Response(await self.answer_call(await signed_form(request)), media_type="application/xml")
+            return respond(await self.answer_call(await signed_form(request)))
 
         @app.post("/connect-action")
         async def connect_action(request: Request) -> Response:
             form = await signed_form(request)
             twiml = await on_session_ended(form, self.calls, lambda: self.connect_twiml(form, phrases.RECONNECTED))
-            return Response(twiml, media_type="application/xml")
+            return respond(twiml)
 
         self.add_websocket(app)
 

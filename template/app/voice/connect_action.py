@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from fastapi import Request, Response
+from starlette.background import BackgroundTask
 from twilio.twiml.voice_response import VoiceResponse
 
 from app.capability import Detours, HandlesHandoff, RescuesCall, first_answer, with_added_words
@@ -25,12 +26,17 @@ log = structlog.get_logger()
 SAY_LANGUAGE = "en-US" if FIRST_LANGUAGE == "multi" else FIRST_LANGUAGE  # `<Say>` does not support "multi"
 
 
-def say(text: str) -> str:
-    """TwiML that says a sentence in the project's first language and hangs up."""
+def say(*sentences: str) -> str:
+    """TwiML that says sentences in the project's first language and hangs up."""
     response = VoiceResponse()
-    response.say(text, language=SAY_LANGUAGE)
+    for sentence in sentences:
+        response.say(sentence, language=SAY_LANGUAGE)
     response.hangup()
     return str(response)
+
+
+def respond(twiml: str, background: BackgroundTask | None = None) -> Response:
+    return Response(twiml, media_type="application/xml", background=background)
 
 
 async def on_session_ended(form: Mapping[str, str], calls: Calls, reconnect: Callable[[], Awaitable[str]]) -> str:
@@ -74,4 +80,4 @@ def handoff_of(form: Mapping[str, str]) -> Any:
 
 async def on_unhandled_error(request: Request, error: Exception) -> Response:
     """Speak an apology for an error in a route: an empty 500 would be silence. The server logs the error."""
-    return Response(say(phrases.UNAVAILABLE), media_type="application/xml")
+    return respond(say(phrases.UNAVAILABLE))

@@ -28,6 +28,7 @@ from app.session import Action, Session
 from app.settings import Settings
 from app.turn_end import cancel_model, is_in_turn, speak_in_turn
 from app.voice import Voice
+from app.voice.connect_action import respond
 
 log = structlog.get_logger()
 
@@ -246,7 +247,3 @@ def greeting(status: Status) -> str:
     """What the caller hears when the call is back."""
     known = {Status.PAID: phrases.PAID, Status.UNCONFIRMED: phrases.PAY_UNCONFIRMED}
     return str(known.get(status, phrases.NOT_PAID))
-
-
-def respond(twiml: str) -> Response:
-    return Response(twiml, media_type="application/xml")

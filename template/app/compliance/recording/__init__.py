@@ -26,7 +26,7 @@ from app.settings import Settings
 from app.twilio_http import Http
 from app.voice import Voice
 from app.voice.calls import MAX_CALL_DURATION
-from app.voice.connect_action import SAY_LANGUAGE
+from app.voice.connect_action import SAY_LANGUAGE, respond
 
 log = structlog.get_logger()
 
@@ -101,7 +101,7 @@ class Recording(Capability):
         agreed = self.consent.agrees(form)
         log.info("recording.agreed" if agreed else "recording.refused", call=form.get("CallSid"))
         twiml = await self.connect(form, self.consent.reply(agreed), recorded=agreed)
-        return Response(twiml, media_type="application/xml")
+        return respond(twiml)
 
     async def connect(self, form: Mapping[str, str], words: str, recorded: bool) -> str:
         """TwiML that says `words`, begins the recording if the call is `recorded`, and connects the agent."""

@@ -25,8 +25,9 @@ from app.escalation.handoff import handoff
 from app.escalation.record import FINAL_STATES, Payload, Record, Records, State
 from app.escalation.transfer import CONNECT_GRACE, Transfer, customer_attributes, follow_up
 from app.session import Session
-from app.voice.connect_action import SAY_LANGUAGE
+from app.voice.connect_action import SAY_LANGUAGE, respond, say
 from app.voice.phrases import phrases
+from app.voice.voicemail import record_twiml
 
 log = structlog.get_logger()
 
@@ -40,8 +41,6 @@ RESULTS = {
 }
 # Seconds of pause after an announcement without MUSIC. A caller leaves the queue only at the end of pause or MUSIC.
 ANNOUNCEMENT_PAUSE = 15
-MAX_VOICEMAIL = 120  # seconds
-VOICEMAIL_SILENCE = 5  # seconds of silence that end a voicemail
 BEFORE_THE_QUEUE = (State.REQUESTED, State.BRIEFING)
 
 
@@ -129,7 +128,7 @@ class EnqueueTransfer(Transfer):
             return respond(empty_twiml())
         redirected = result == "redirected" and record and record.state in (State.ACCEPTED, State.COMPLETED)
         if state is State.COMPLETED or redirected:
-            return respond(goodbye_twiml(phrases.GOODBYE))
+            return respond(say(phrases.GOODBYE))
         log.warning("escalation.no_worker", call=call_sid, result=result)
         voicemail, number = config.VOICEMAIL and handoff.WAY_OUT == "voicemail", number_of(fields)
         way_out = "voicemail" if voicemail else "callback" if number else None
@@ -145,16 +144,12 @@ class EnqueueTransfer(Transfer):
         call_sid, recording = str(fields.get("CallSid", "")), str(fields.get("RecordingUrl", "")) or None
         record = await self.records.update_fields(call_sid, recording=recording)
         promise = [handoff.CALL_BACK] if number_of(fields) else []
-        return respond(goodbye_twiml(*promise, phrases.GOODBYE), call_follow_up(fields, record, recording))
+        return respond(say(*promise, phrases.GOODBYE), call_follow_up(fields, record, recording))
 
     async def assignment(self, request: Request) -> Response:
         """Without Flex: connect the caller to the worker's `contact_uri`. TaskRouter waits 5 seconds."""
         _, called = parties(task_of(await self.form(request)))
         return JSONResponse({"instruction": "dequeue", **({"from": called} if called else {})})
-
-
-def respond(twiml: str, background: BackgroundTask | None = None) -> Response:
-    return Response(twiml, media_type="application/xml", background=background)
 
 
 def number_of(fields: Mapping[str, str]) -> str:
@@ -208,25 +203,9 @@ def leave_twiml() -> str:
 
 def no_worker_twiml(public_url: str, way_out: str | None) -> str:
     """Say that no worker is available, and offer `way_out`; without one, ask the caller to call again."""
-    response = VoiceResponse()
-    response.say(handoff.NO_WORKER, language=SAY_LANGUAGE)
     if way_out == "voicemail":
-        response.say(handoff.MESSAGE, language=SAY_LANGUAGE)
-        action = f"{public_url}/escalation/voicemail"
-        response.record(action=action, max_length=MAX_VOICEMAIL, timeout=VOICEMAIL_SILENCE, play_beep=True)
-        response.say(phrases.GOODBYE, language=SAY_LANGUAGE)  # when the caller recorded no message
-    else:
-        response.say(handoff.CALL_BACK if way_out else handoff.CALL_AGAIN, language=SAY_LANGUAGE)
-    response.hangup()
-    return str(response)
-
-
-def goodbye_twiml(*sentences: str) -> str:
-    response = VoiceResponse()
-    for sentence in sentences:
-        response.say(sentence, language=SAY_LANGUAGE)
-    response.hangup()
-    return str(response)
+        return record_twiml(f"{public_url}/escalation/voicemail", handoff.NO_WORKER, handoff.MESSAGE)
+    return say(handoff.NO_WORKER, handoff.CALL_BACK if way_out else handoff.CALL_AGAIN)
 
 
 def empty_twiml() -> str:

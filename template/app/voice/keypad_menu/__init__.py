@@ -24,9 +24,10 @@ from app.connection import has_number, parties
 from app.session import Session
 from app.settings import Settings
 from app.turn_end import cancel_model, failures, speak_in_turn
-from app.voice.connect_action import SAY_LANGUAGE
+from app.voice.connect_action import SAY_LANGUAGE, respond, say
 from app.voice.keypad_menu.phrases import menu
 from app.voice.phrases import phrases
+from app.voice.voicemail import record_twiml
 
 log = structlog.get_logger()
 
@@ -35,8 +36,6 @@ PERSON, MESSAGE = "1", "2"  # the keys, as agent/keypad_menu.py says them
 REASON = "keypad_menu"  # of the handoff that leads here, and of the one to a human
 WAIT = 6  # seconds for a key, after the words
 RING = 20  # seconds that the number of a person rings
-MAX_VOICEMAIL = 120  # seconds
-VOICEMAIL_SILENCE = 5  # seconds of silence that end a voicemail
 
 
 class KeypadMenuSettings(Settings):
@@ -106,8 +105,8 @@ class KeypadMenu(Capability):
         if digit == PERSON and (twiml := await self.person(form)):
             return respond(twiml)
         if digit == MESSAGE and config.VOICEMAIL:
-            return respond(self.record(menu.MESSAGE))
-        return respond(self.offer() or said(menu.CALL_AGAIN))
+            return respond(record_twiml(self.url(VOICEMAIL), menu.MESSAGE))
+        return respond(self.offer() or say(menu.CALL_AGAIN))
 
     async def person(self, form: Mapping[str, str]) -> str | None:
         """TwiML that leads to a human: the number of the settings, else the queue of the hand-off."""
@@ -132,10 +131,10 @@ class KeypadMenu(Capability):
         if form.get("CallStatus", "in-progress") != "in-progress":
             return respond(str(VoiceResponse()))  # the caller has hung up
         if result in ("completed", "answered"):
-            return respond(said(phrases.GOODBYE))
-        return respond(
-            self.record(menu.NO_PERSON, menu.MESSAGE) if config.VOICEMAIL else said(menu.NO_PERSON, menu.CALL_AGAIN)
-        )
+            return respond(say(phrases.GOODBYE))
+        if config.VOICEMAIL:
+            return respond(record_twiml(self.url(VOICEMAIL), menu.NO_PERSON, menu.MESSAGE))
+        return respond(say(menu.NO_PERSON, menu.CALL_AGAIN))
 
     async def voicemail(self, request: Request) -> Response:
         """Twilio requests this after a message."""
@@ -145,7 +144,7 @@ class KeypadMenu(Capability):
         recording = str(form.get("RecordingUrl", ""))
         log.info("keypad_menu.voicemail", call=form.get("CallSid"), seconds=form.get("RecordingDuration"))
         promise = [menu.CALL_BACK] if caller else []
-        return respond(said(*promise, phrases.GOODBYE), BackgroundTask(on_voicemail, caller, recording))
+        return respond(say(*promise, phrases.GOODBYE), BackgroundTask(on_voicemail, caller, recording))
 
     # --- TwiML: every document speaks, connects or ends the call ----------------------------------------------------
 
@@ -166,30 +165,6 @@ class KeypadMenu(Capability):
         response.say(phrases.GOODBYE, language=SAY_LANGUAGE)
         response.hangup()
         return str(response)
-
-    def record(self, *sentences: str) -> str:
-        response = VoiceResponse()
-        for sentence in sentences:
-            response.say(sentence, language=SAY_LANGUAGE)
-        action = self.url(VOICEMAIL)
-        response.record(
-            action=action, method="POST", max_length=MAX_VOICEMAIL, timeout=VOICEMAIL_SILENCE, play_beep=True
-        )
-        response.say(phrases.GOODBYE, language=SAY_LANGUAGE)  # when the caller recorded no message
-        response.hangup()
-        return str(response)
-
-
-def said(*sentences: str) -> str:
-    response = VoiceResponse()
-    for sentence in sentences:
-        response.say(sentence, language=SAY_LANGUAGE)
-    response.hangup()
-    return str(response)
-
-
-def respond(twiml: str, background: BackgroundTask | None = None) -> Response:
-    return Response(twiml, media_type="application/xml", background=background)
 
 
 async def on_voicemail(caller: str, recording: str) -> None:
