@@ -231,9 +231,12 @@ CLASSIFIED |= {
 }
 
 # What the libraries of runtimes write: pydantic-ai 2.68, Strands 1.62, Agent Framework 1.23.
+CHAT = "chat"
+PROVIDER, SYSTEM = "gen_ai.provider.name", "gen_ai.system"
+REQUEST_MODEL, RESPONSE_MODEL = "gen_ai.request.model", "gen_ai.response.model"
 CLASSIFIED |= {
-    **dict.fromkeys(("gen_ai.request.model", "gen_ai.response.model"), "the name of a model"),
-    **dict.fromkeys(("gen_ai.provider.name", "gen_ai.system"), "the name of a provider or of a library"),
+    **dict.fromkeys((REQUEST_MODEL, RESPONSE_MODEL), "the name of a model"),
+    **dict.fromkeys((PROVIDER, SYSTEM), "the name of a provider or of a library"),
     **dict.fromkeys(("gen_ai.response.finish_reasons", "gen_ai.token.type", "gen_ai.tool.status"), "a few words"),
     "strands.cancellation.type": "the name of a class",
     **dict.fromkeys(

@@ -70,9 +70,9 @@ class SampledModel(InstrumentedModel):
         with suppress(Exception):  # no price is known, or no usage: no reason to lose the answer
             price = answer.cost()
         attributes: dict[str, Any] = {
-            names.OPERATION: "chat",
-            **dict.fromkeys(("gen_ai.provider.name", "gen_ai.system"), self.system),
-            "gen_ai.request.model": self.model_name,
-            "gen_ai.response.model": answer.model_name or self.model_name,
+            names.OPERATION: names.CHAT,
+            **dict.fromkeys((names.PROVIDER, names.SYSTEM), self.system),
+            names.REQUEST_MODEL: self.model_name,
+            names.RESPONSE_MODEL: answer.model_name or self.model_name,
         }
         self.instrumentation_settings.record_metrics(answer, price, attributes, first_chunk)
