@@ -221,7 +221,7 @@ class Interview:
         self.worker._cleanup()
 
     def judge(self, given: Answers, prompts: bool = False) -> Report:
-        """All problems. With `prompts`, somebody answers the other questions: rules that name those do not count."""
+        """All problems. With `prompts`, the other questions are asked later: rules that name those do not count."""
         problems, known = list[Problem](), dict[str, Any]()
         for name, value in given.items():
             if name not in self.asked and name not in COPIERS_OWN:
