@@ -107,7 +107,7 @@ def another_way_to_ignore_it(project: HealthyProject) -> None:
 
 @fails("ENV009")
 def the_edge_of_another_region(project: HealthyProject) -> None:
-    project.move("ie1")
+    project.move("au1")
     project.patch.setenv("TWILIO_EDGE", "ashburn")
 
 

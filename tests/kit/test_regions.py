@@ -38,41 +38,41 @@ def test_a_host_is_that_of_the_region_if_the_region_has_the_product(
 
 @pytest.fixture
 def account() -> SimulatedAccount:
-    """An account whose credentials are those of Ireland."""
+    """An account whose credentials are those of Australia, where no regulation keeps a product out."""
     account = SimulatedAccount()
-    account.transport.region = "ie1"
+    account.transport.region = "au1"
     return account
 
 
-@pytest.mark.parametrize("variables", [{}, {"TWILIO_REGION": "ie1"}, {"TWILIO_REGION": "ie1", "TWILIO_EDGE": "dublin"}])
+@pytest.mark.parametrize("variables", [{}, {"TWILIO_REGION": "au1"}, {"TWILIO_REGION": "au1", "TWILIO_EDGE": "sydney"}])
 async def test_the_library_reaches_the_region_whatever_it_reads_itself(
     account: SimulatedAccount, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads these variables too, and makes hosts without a city of the region alone."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    settings = defaults.settings(twilio_region="ie1")
+    settings = defaults.settings(twilio_region="au1")
     http = Http(account.transport, 5.0, settings)
     client = Client(defaults.ACCOUNT_SID, defaults.AUTH_TOKEN, http_client=http)
     numbers = client.api.v2010.account.incoming_phone_numbers
     assert [each.phone_number for each in await numbers.page_async()] == [defaults.CALLED]
-    assert account.transport.hosts == {"api.dublin.ie1.twilio.com"}
+    assert account.transport.hosts == {"api.sydney.au1.twilio.com"}
 
 
 async def test_setup_changes_the_number_in_the_region(account: SimulatedAccount) -> None:
     token = defaults.AUTH_TOKEN
     settings = SetupSettings(
-        account_sid=defaults.ACCOUNT_SID, auth_token=token, public_url=defaults.PUBLIC_URL, twilio_region="ie1"
+        account_sid=defaults.ACCOUNT_SID, auth_token=token, public_url=defaults.PUBLIC_URL, twilio_region="au1"
     )
     api = Api(settings, account.transport)
     numbers = f"https://api.twilio.com/2010-04-01/Accounts/{defaults.ACCOUNT_SID}/IncomingPhoneNumbers.json"
     assert await api.list_all(numbers, "incoming_phone_numbers")
-    assert account.transport.hosts == {"api.dublin.ie1.twilio.com"}
+    assert account.transport.hosts == {"api.sydney.au1.twilio.com"}
     with pytest.raises(SetupError, match="401 to GET memory.twilio.com.* of another region than TWILIO_REGION"):
         await api.get("https://memory.twilio.com/v1/ControlPlane/Stores")
 
 
-@pytest.mark.parametrize("region", ["us1", "au1"])
+@pytest.mark.parametrize("region", ["us1", "ie1"])
 async def test_credentials_are_those_of_one_region(account: SimulatedAccount, region: str) -> None:
     http = Http(account.transport, 5.0, defaults.settings(twilio_region=region))
     client = Client(defaults.ACCOUNT_SID, defaults.AUTH_TOKEN, http_client=http)

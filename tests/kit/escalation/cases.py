@@ -160,4 +160,4 @@ def a_region_without_taskrouter(project: HealthyProject) -> None:
 
 @passes("ESC009")
 def a_region_with_taskrouter(project: HealthyProject) -> None:
-    project.move("ie1")
+    project.move("au1")
