@@ -152,5 +152,5 @@ def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_pa
     project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
     run_suite(project, note, share=(FEW.index(answers), 4) if answers in FEW else (MANY.index(answers), 8))
     if (project / "app" / "memory" / "database").exists():
-        said = run_offline(project, "pytest -q app/memory/database", guard_only=True)
+        said = run_offline(project, "pytest -q app/database app/memory/database", guard_only=True)
         assert "skipped" not in said, "PostgreSQL did not start"

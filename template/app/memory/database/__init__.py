@@ -2,72 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Self
 from uuid import uuid4
 
-from pydantic import AfterValidator, Field, SecretStr
-from sqlalchemy import (
-    JSON,
-    Float,
-    ForeignKey,
-    String,
-    Text,
-    UniqueConstraint,
-    delete,
-    event,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import JSON, Float, ForeignKey, String, Text, UniqueConstraint, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.capability import Services
+from app.database import Database, DatabaseSettings, connect, moment
 from app.memory.backend import Backend, Deleted, Identity, Item, Memories, MemorySettings
 
-CONNECT_TIMEOUT = 5  # seconds for a connection, or for SQLite's lock
 MAX_SEARCHED = 1000  # the newest items of a person, which a query is compared with
-DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
-def parse_url(text: str) -> URL:
-    """A URL of a hosting provider, for the asynchronous drivers. Raises ValueError for another database."""
-    try:
-        url = make_url(text)
-    except ArgumentError:
-        raise ValueError("not a database URL") from None
-    if url.drivername not in {*DRIVERS, *DRIVERS.values()}:
-        raise ValueError("neither sqlite nor postgresql")
-    query: dict[str, Any] = dict(url.query)
-    if "sslmode" in query:  # libpq's name; asyncpg's is ssl
-        query["ssl"] = query.pop("sslmode")
-    query.pop("channel_binding", None)  # asyncpg has no such parameter
-    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername), query=query)
-
-
-def valid_url(url: SecretStr) -> SecretStr:
-    parse_url(url.get_secret_value())
-    return url
-
-
-class DatabaseMemorySettings(MemorySettings):
-    database_url: Annotated[SecretStr, AfterValidator(valid_url)] = Field(
-        SecretStr("sqlite:///./memory.db"),
-        alias="DATABASE_URL",
-        examples=["sqlite://"],  # in memory, one for each simulated agent
-        description="Write postgresql://user:password@host/name, or sqlite:///./memory.db for a file.",
-    )
+class DatabaseMemorySettings(MemorySettings, DatabaseSettings):
+    pass
 
 
 class Base(DeclarativeBase):
@@ -102,41 +56,39 @@ class Entry(Base):
 
 
 class DatabaseMemory(Backend):
-    """Creates its tables on first use, so that the database may start after the server."""
-
     settings = DatabaseMemorySettings
 
-    def __init__(self, engine: AsyncEngine, settings: DatabaseMemorySettings, now: Callable[[], datetime]) -> None:
-        self.engine = engine
+    def __init__(self, database: Database, settings: DatabaseMemorySettings, now: Callable[[], datetime]) -> None:
+        self.database = database
         self.kinds = settings.memory_kinds
         self.items = settings.memory_items
         self.age = timedelta(days=settings.memory_days)
         self.now = now
-        self._has_tables = False
 
     @classmethod
     def build(cls, services: Services) -> Self:
         settings: DatabaseMemorySettings = services.settings
-        return cls(connect(settings.database_url.get_secret_value()), settings, services.now)
+        database = Database(connect(settings.database_url.get_secret_value()), Base.metadata)
+        return cls(database, settings, services.now)
 
     async def open(self) -> None:
-        async with self._begin() as database:
+        async with self.database.begin() as database:
             await self._delete_expired(database)
 
     async def close(self) -> None:
-        await self.engine.dispose()
+        await self.database.close()
 
     async def find_profile(self, identity: Identity) -> str | None:
-        async with self._begin() as database:
+        async with self.database.begin() as database:
             return await self._find(database, identity)
 
     async def find_or_create_profile(self, identity: Identity) -> str:
-        async with self._begin() as database:
+        async with self.database.begin() as database:
             if profile := await self._find(database, identity):
                 return profile
         profile = uuid4().hex
         try:
-            async with self._begin() as database:
+            async with self.database.begin() as database:
                 await database.execute(
                     insert(Profile).values(
                         id=profile,
@@ -152,7 +104,7 @@ class DatabaseMemory(Backend):
         return profile
 
     async def recall(self, profile: str, query: str | None = None) -> Memories:
-        async with self._begin() as database:
+        async with self.database.begin() as database:
             return Memories(
                 traits=await self._traits(database, profile) if "traits" in self.kinds and query is None else {},
                 observations=await self._entries(database, profile, "observations", query),
@@ -169,7 +121,7 @@ class DatabaseMemory(Backend):
         """Count the conversation, and delete expired rows."""
         if "traits" in self.kinds:
             await self.find_or_create_profile(identity)
-        async with self._begin() as database:
+        async with self.database.begin() as database:
             mine = (Profile.kind == identity.kind) & (Profile.value == identity.value)
             await database.execute(
                 update(Profile).where(mine).values(conversations=Profile.conversations + 1, seen_at=self._time())
@@ -177,7 +129,7 @@ class DatabaseMemory(Backend):
             await self._delete_expired(database)
 
     async def forget(self, identity: Identity) -> Deleted:
-        async with self._begin() as database:
+        async with self.database.begin() as database:
             profile = await self._find(database, identity)
             if profile is None:
                 return Deleted()
@@ -188,15 +140,6 @@ class DatabaseMemory(Backend):
         return Deleted(1, counts.get("observations", 0), counts.get("summaries", 0))
 
     # --- rows --------------------------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def _begin(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction."""
-        async with self.engine.begin() as database:
-            if not self._has_tables:
-                await database.run_sync(Base.metadata.create_all)
-            yield database
-        self._has_tables = True
 
     async def _find(self, database: AsyncConnection, identity: Identity) -> str | None:
         wanted = select(Profile.id).where(Profile.kind == identity.kind, Profile.value == identity.value)
@@ -240,7 +183,7 @@ class DatabaseMemory(Backend):
             conversation_id=conversation_id,
             occurred_at=self._time(),
         )
-        async with self._begin() as database:
+        async with self.database.begin() as database:
             await database.execute(entry)
 
     async def _delete_expired(self, database: AsyncConnection) -> None:
@@ -253,48 +196,6 @@ class DatabaseMemory(Backend):
 
     def _oldest(self) -> float:
         return (self.now() - self.age).timestamp()
-
-
-def connect(text: str) -> AsyncEngine:
-    """An engine that connects on first use. SQLite in memory is one connection, which is used in turns."""
-    url = parse_url(text)
-    options: dict[str, Any] = {"pool_timeout": CONNECT_TIMEOUT, "connect_args": {"timeout": CONNECT_TIMEOUT}}
-    if url.drivername.startswith("postgresql"):
-        options["pool_pre_ping"] = True
-    elif url.database in (None, "", ":memory:"):
-        options |= {"poolclass": AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
-    engine = create_async_engine(url, **options)
-    if url.drivername.startswith("sqlite"):
-        event.listen(engine.sync_engine, "do_connect", make_private)
-        event.listen(engine.sync_engine, "connect", enable_foreign_keys)
-    return engine
-
-
-def make_private(dialect: Any, record: Any, arguments: Any, options: Any) -> None:
-    """Let the file be its owner's from the start: SQLite gives the files beside it, as in memory.db-wal, the same mode.
-
-    One that exists is not opened: on closing it, this process would lose SQLite's locks.
-    """
-    file = os.path.realpath(urlsplit(arguments[0]).path if options.get("uri") else arguments[0])
-    if os.path.basename(file) in ("", ":memory:") or "mode=memory" in arguments[0]:
-        return
-    with suppress(OSError):  # SQLite says what is wrong
-        try:
-            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            for each in filter(os.path.exists, (f"{file}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))):
-                os.chmod(each, stat.S_IMODE(os.stat(each).st_mode) & 0o770)
-
-
-def enable_foreign_keys(connection: Any, record: Any) -> None:
-    """SQLite checks foreign keys per connection, on request. Without, a deleted profile could get new rows."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-def moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def words(text: str) -> set[str]:

@@ -11,13 +11,14 @@ from fastapi import FastAPI
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database import Database, connect
 from app.memory import Memory
 from app.memory.backend import Identity
-from app.memory.database import DatabaseMemory, Profile, connect
+from app.memory.database import DatabaseMemory, Profile
 
 FIELDS = {"callers", "fails", "slow"}
 CALLER_FIELDS = {"traits", "observations", "summaries"}
-UNREACHABLE = "sqlite:////dev/null/memory.db"
+UNREACHABLE = "sqlite:////dev/null/agent.db"
 
 
 async def given_memory(app: FastAPI, account: object, facts: dict[str, Any]) -> None:
@@ -36,19 +37,19 @@ async def given_memory(app: FastAPI, account: object, facts: dict[str, Any]) -> 
             await database.add_observation(profile, observation)
         for summary in known.get("summaries", []):
             await database.add_summary(profile, summary)
-        async with database.engine.begin() as connection:
+        async with database.database.begin() as connection:
             traits = update(Profile).where(Profile.id == profile).values(traits=known.get("traits", {}))
             await connection.execute(traits)
     if facts.get("fails"):
-        await database.engine.dispose()
-        database.engine = connect(UNREACHABLE)
+        await database.close()
+        database.database.engine = connect(UNREACHABLE)
     if facts.get("slow"):
-        delay(database, facts["slow"])
+        delay(database.database, facts["slow"])
 
 
-def delay(database: DatabaseMemory, seconds: float) -> None:
+def delay(database: Database, seconds: float) -> None:
     """Begin every transaction so many seconds later."""
-    begin = database._begin
+    begin = database.begin
 
     @asynccontextmanager
     async def delayed() -> AsyncGenerator[AsyncConnection]:
@@ -56,7 +57,7 @@ def delay(database: DatabaseMemory, seconds: float) -> None:
         async with begin() as connection:
             yield connection
 
-    database._begin = delayed  # type: ignore[method-assign]
+    database.begin = delayed  # type: ignore[method-assign]
 
 
 GIVEN = {"memory": given_memory}

@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import text
 
 from app.capability import Services
+from app.database import connect
 from app.memory.backend import Identity
-from app.memory.database import DatabaseMemory, connect
+from app.memory.database import DatabaseMemory
 from app.store import InProcess
 from kit import defaults
 
@@ -36,7 +37,7 @@ async def used(url: str, wal: bool = False) -> Any:
     settings = defaults.settings(database_url=url)
     memory = DatabaseMemory.build(Services(settings, InProcess(), lambda: datetime.now(UTC)))
     if wal:
-        async with memory.engine.connect() as database:
+        async with memory.database.engine.connect() as database:
             await database.execute(text("PRAGMA journal_mode=WAL"))
     await memory.open()
     await memory.add_observation(await memory.find_or_create_profile(ADA), "likes tea")
@@ -71,13 +72,13 @@ async def test_the_file_is_private_before_sqlite_opens_it(tmp_path: Path, monkey
         )
     )
     seen: list[dict[str, int]] = []
-    connecting = memory.engine.sync_engine.dialect.connect
+    connecting = memory.database.engine.sync_engine.dialect.connect
 
     def noted(*args: Any, **kwargs: Any) -> Any:
         seen.append(modes(tmp_path))
         return connecting(*args, **kwargs)
 
-    monkeypatch.setattr(memory.engine.sync_engine.dialect, "connect", noted)
+    monkeypatch.setattr(memory.database.engine.sync_engine.dialect, "connect", noted)
     await memory.open()
     assert seen[0] == {"memory.db": 0o600}
     await memory.close()

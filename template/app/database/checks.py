@@ -1,4 +1,4 @@
-"""Memory in your own database."""
+"""Your own database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from app.memory.database import connect, parse_url
+from app.database import connect, is_sqlite, parse_url
 from app.registry import STORE
 from kit.doctor.check import Context, check, reason
 
@@ -17,9 +17,9 @@ URLS = "https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls"
 
 @check("DBM001", hint="Put the address of a PostgreSQL database into DATABASE_URL.", docs=URLS, requires=("ENV001",))
 def database_shared(context: Context) -> Iterator[str]:
-    """Several workers share one memory."""
-    if STORE.shared and parse_url(url(context)).drivername.startswith("sqlite"):
-        yield "DATABASE_URL is a SQLite file, and calls may come back elsewhere: each machine has its own memory."
+    """Several workers share one database."""
+    if STORE.shared and is_sqlite(url(context)):
+        yield "DATABASE_URL is a SQLite file, and calls may come back elsewhere: each machine has its own."
 
 
 @check(
@@ -30,16 +30,16 @@ def database_shared(context: Context) -> Iterator[str]:
 )
 async def database_answers(context: Context) -> AsyncIterator[str]:
     """The database answers."""
-    if parse_url(url(context)).drivername.startswith("sqlite"):  # a connection would create the file
+    if is_sqlite(url(context)):  # a connection would create the file
         if path := unwritable(parse_url(url(context)).database):
-            yield f"DATABASE_URL names {path}, which cannot be written: no caller is known."
+            yield f"DATABASE_URL names {path}, which cannot be written: nothing is kept."
         return
     engine = connect(url(context))
     try:
         async with engine.connect() as database:
             await database.execute(text("SELECT 1"))
     except Exception as error:
-        yield f"The database of DATABASE_URL does not answer ({reason(error)}): no caller is known."
+        yield f"The database of DATABASE_URL does not answer ({reason(error)}): nothing is kept."
     finally:
         await engine.dispose()
 

@@ -12,12 +12,12 @@ def healthy(project: HealthyProject) -> None:
 @fails("DBM001", "HIP001")  # a session store needs a BAA
 def a_file_for_several_workers(project: HealthyProject) -> None:
     project.patch.setattr("app.registry.STORE.shared", True)
-    project.patch.setenv("DATABASE_URL", "sqlite:///./memory.db")
+    project.patch.setenv("DATABASE_URL", "sqlite:///./agent.db")
 
 
 @passes("DBM001")
 def a_file_for_one(project: HealthyProject) -> None:
-    project.patch.setenv("DATABASE_URL", "sqlite:///./memory.db")
+    project.patch.setenv("DATABASE_URL", "sqlite:///./agent.db")
 
 
 @fails("DBM002")
@@ -27,4 +27,4 @@ def a_database_that_is_down(project: HealthyProject) -> None:
 
 @fails("DBM002")
 def a_file_in_a_missing_folder(project: HealthyProject) -> None:
-    project.patch.setenv("DATABASE_URL", "sqlite:///./nowhere/memory.db")
+    project.patch.setenv("DATABASE_URL", "sqlite:///./nowhere/agent.db")
