@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,8 +21,11 @@ from tests import shortcuts
 from tests.guard import sitecustomize as guard  # from here on, this process reaches nothing but this machine
 from tests.offline import wall
 from tests.questionnaire import ASKED, ROOT
+from tests.shards import share_of_tests
 
 Note = Callable[[str], None]
+Figure = Callable[[str, int], None]
+STARTED = time.monotonic()
 RECORDED = ("reserved", "zone_delivered")  # in the answers file, and no answers
 assert guard
 
@@ -166,14 +171,39 @@ def note(record_property: Callable[[str, object], None]) -> Note:
     return lambda text: record_property("note", text)
 
 
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Figure:
+    """Count something of this test; the summary at the end of the run has the sum."""
+    return lambda name, number: record_property("figure", [name, number])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mine = set(share_of_tests(items))
+    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    items[:] = [item for item in items if item in mine]
+
+
 def pytest_report_header() -> str:
     return f"wall between commands and the network: {wall()}"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The notes and figures of the tests, also for the page that GitHub shows of a run."""
     reports = [report for kind in terminalreporter.stats.values() for report in kind if hasattr(report, "when")]
-    notes = {text for report in reports if report.when == "call" for name, text in report.user_properties}
-    if notes:
-        terminalreporter.section("notes")
-    for text in sorted(notes):
-        terminalreporter.line(text)
+    properties = [pair for report in reports if report.when == "call" for pair in report.user_properties]
+    figures = Counter[str]()
+    for name, number in (value for kind, value in properties if kind == "figure"):
+        figures[name] += number
+    lines = [f"{number:,} {name}" for name, number in figures.items()]
+    lines += sorted({text for kind, text in properties if kind == "note"})
+    if not lines:
+        return
+    lines.append(f"{time.monotonic() - STARTED:,.0f} seconds")
+    terminalreporter.section("notes")
+    for line in lines:
+        terminalreporter.line(line)
+    is_worker = hasattr(terminalreporter.config, "workerinput")  # of xdist, with a part of the reports
+    if (page := os.environ.get("GITHUB_STEP_SUMMARY")) and not is_worker:
+        with open(page, "a", encoding="utf-8") as summary:
+            summary.writelines(f"- {line}\n" for line in lines)
