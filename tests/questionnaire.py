@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -96,23 +97,41 @@ RULES = [
 ]
 
 
+def bars(product: str, regulations: list[str]) -> bool:
+    return bool(barring(product, {"regulations": regulations}))
+
+
+# What valid answers fulfil, by the names of the answers: stated anew, not read from copier/rules.yml.
+CONDITIONS: list[Callable[..., bool]] = [
+    lambda session_store, path: path == {"dynamodb": "aws", "cosmos": "azure"}.get(session_store, path),
+    lambda azure_runtime, channels: azure_runtime != "voice_live" or channels == "voice",
+    lambda deploy_target, session_store: deploy_target != "lambda" or session_store != "process",
+    lambda fallback_provider, model_provider: fallback_provider != model_provider,
+    lambda path, channels, regulations: not bars("tac", regulations) or (path, channels) == ("manual", "voice"),
+    lambda partial_prompts, path, turn_detection: (
+        not partial_prompts or (path == "manual" and turn_detection in ("auto", "flux"))
+    ),
+    lambda partial_prompts, turn_detection, stt_provider, regulations: (
+        not (partial_prompts or turn_detection == "flux")
+        or (stt_provider == "Deepgram" and not bars("flux", regulations))
+    ),
+    lambda turn_detection, regulations: turn_detection != "twilio" or not bars("turn_detection", regulations),
+    lambda level, memory, memory_backend, regulations: (
+        not (
+            (memory if level == "custom" else level >= "2")
+            and memory_backend == "twilio"
+            and bars("memory", regulations)
+        )
+    ),
+]
+READ = [(valid, [*inspect.signature(valid).parameters]) for valid in CONDITIONS]
+
+
 def is_valid(answers: Answers) -> bool:
     """The rules among the structural answers."""
-    partial = not answers["partial_prompts"] or (
-        answers["path"] == "manual" and answers["turn_detection"] in ("auto", "flux")
+    return all(valid(*[answers[name] for name in names]) for valid, names in READ) and all(
+        answers[name] == DEFAULTS[name] or is_asked(name, answers) for name in CONDITIONAL
     )
-    heard = not wants_flux(answers) or (answers["stt_provider"] == "Deepgram" and not barring("flux", answers))
-    ended = answers["turn_detection"] != "twilio" or not barring("turn_detection", answers)
-    reached = answers["path"] == {"dynamodb": "aws", "cosmos": "azure"}.get(answers["session_store"], answers["path"])
-    called = answers["azure_runtime"] != "voice_live" or answers["channels"] == "voice"
-    shared = answers["deploy_target"] != "lambda" or answers["session_store"] != "process"
-    different = answers["fallback_provider"] != answers["model_provider"]
-    remembers = answers["memory"] if answers["level"] == "custom" else answers["level"] >= "2"
-    private = not (remembers and answers["memory_backend"] == "twilio" and barring("memory", answers))
-    carried = not barring("tac", answers) or (answers["path"], answers["channels"]) == ("manual", "voice")
-    unasked = [name for name in CONDITIONAL if answers[name] != DEFAULTS[name]]
-    allowed = partial and heard and ended and reached and called and shared and different and private and carried
-    return allowed and all(is_asked(name, answers) for name in unasked)
 
 
 @functools.cache

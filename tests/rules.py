@@ -8,6 +8,7 @@ from tests.questionnaire import ASKED, LANGUAGES, PRODUCTS, QUESTIONS, SOURCES, 
 
 ASKED_WITH: dict[str, Answers] = QUESTIONS["rules"]["default"]["asked_with"]
 RULES: list[Answers] = QUESTIONS["rules"]["default"]["pairs"]
+ASKED_AGAIN: set[str] = set(QUESTIONS["rules"]["default"]["asked_again"])
 PROVIDERS_OF = {**LANGUAGES, "multi": {"stt": ["Deepgram"], "tts": ["ElevenLabs"], "flux": []}}
 
 
@@ -58,37 +59,56 @@ def answered(recorded: Answers, given: Answers) -> Answers | str:
 
 def refusal(name: str, value: Any, answers: Answers, recorded: Answers, given: Answers, first: bool) -> str:
     """The text of the first rule that refuses this answer, or nothing. Members of lists are judged one by one."""
+    found = (refused_by(rule, name, value, answers, recorded, given, first) for rule in RULES)
+    return next(filter(None, found), "")
+
+
+def names_of(rule: Answers) -> set[str]:
+    """The questions whose answers a rule names, besides the one that it refuses."""
+    names = {name for part in ("when", "unless", "kept") for name in rule.get(part, {})}
+    kind = rule.get("unconfirmed")
+    spoken = {"languages", *([f"{kind}_provider"] if kind != "flux" else [])} if kind else set()
+    return names | spoken | ({"regulations"} if "barred" in rule else set())
+
+
+def refused_by(
+    rule: Answers,
+    name: str,
+    value: Any,
+    answers: Answers,
+    recorded: Answers,
+    given: Answers,
+    first: bool = True,
+    prompt: bool = False,
+) -> str:
+    """The text with which one rule refuses an answer, or nothing. With `prompt`, the answer is given at one."""
     now = answers | {name: value}
-    for rule in RULES:
-        kept = rule.get("kept", {})
-        if (
-            name not in rule["refuse"]
-            or not hold(rule["refuse"], now)
-            or not hold(rule.get("when", {}), now, value)
-            or not hold(kept, now, value)
-        ):
-            continue
-        if "unless" in rule and hold(rule["unless"], now):
-            continue
-        if any(other in given or not is_open(other, now) for other in kept):
-            continue
-        named: Answers = {"language_docs": QUESTIONS["language_docs"]["default"]}
-        if product := rule.get("barred"):
-            regulations = barring(product, now | {"regulations": listed(now.get("regulations", []))})
-            if not regulations:
-                continue
-            source = SOURCES[PRODUCTS[product][regulations[0]]["source"]]
-            named |= {"barring": " and ".join(regulations), **source}
-        if kind := rule.get("unconfirmed"):
-            providers = {code: list(PROVIDERS_OF[code][kind]) for code in listed(now["languages"])}
-            provider = "Deepgram" if kind == "flux" else now[f"{kind}_provider"]
-            code = next((code for code in providers if provider not in providers[code]), None)
-            if not code:
-                continue
-            named |= {"code": code, "confirmed": " or ".join(providers[code])}
-        if "changed" in rule:
-            named["recorded"] = listed(recorded.get(name, value))[0]
-            if not first or named["recorded"] == value:
-                continue
-        return str(rule["say"].format(**now | named | ({name: str(value).lower()} if value in (True, False) else {})))
-    return ""
+    kept = rule.get("kept", {})
+    if name not in rule["refuse"] or not all(hold(rule.get(part, {}), now, value) for part in ("refuse", "when")):
+        return ""
+    if "unless" in rule and hold(rule["unless"], now):
+        return ""
+    if not hold(kept, now, value) or any(other in given or not is_open(other, now) for other in kept):
+        return ""
+    if prompt and ASKED_AGAIN.intersection(kept):
+        return ""
+    named: Answers = {"language_docs": QUESTIONS["language_docs"]["default"]}
+    if product := rule.get("barred"):
+        regulations = barring(product, now | {"regulations": listed(now.get("regulations", []))})
+        if not regulations:
+            return ""
+        source = SOURCES[PRODUCTS[product][regulations[0]]["source"]]
+        named |= {"barring": " and ".join(regulations), **source}
+    if kind := rule.get("unconfirmed"):
+        providers = {code: list(PROVIDERS_OF[code][kind]) for code in listed(now["languages"])}
+        provider = "Deepgram" if kind == "flux" else now[f"{kind}_provider"]
+        code = next((code for code in providers if provider not in providers[code]), None)
+        if not code:
+            return ""
+        named |= {"code": code, "confirmed": " or ".join(providers[code])}
+    if "changed" in rule:
+        named["recorded"] = listed(recorded.get(name, value))[0]
+        if not first or named["recorded"] == value:
+            return ""
+    word = {name: str(given.get(name, value)).lower()} if isinstance(value, bool) else {}
+    return str(rule["say"].format(**now | named | word))
