@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import typer
 from pydantic import ValidationError
 
-from app.registry import RUNTIME, ProjectSettings
+from app.registry import RUNTIME, START_CHECKS, ProjectSettings
 from app.settings import Settings, WrongValue
 
 
@@ -60,7 +60,7 @@ def load(require_model_keys: bool = True) -> Settings:
         named = {line.split()[0] for line in problems}
         problems += [f"{name} is missing. {fix}" for name, fix in RUNTIME.missing_env().items() if name not in named]
     if require_model_keys and settings and not problems:
-        problems = RUNTIME.invalid_models(settings)
+        problems = [*RUNTIME.invalid_models(settings), *(line for check in START_CHECKS for line in check(settings))]
     if settings is None or problems:
         raise SettingsError(problems)
     return settings

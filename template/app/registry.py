@@ -29,6 +29,7 @@ CAPABILITIES: list[type[Capability]] = [feature for feature in FEATURES if issub
 PARTS: list[type[Any]] = [
     feature for feature in FEATURES if not issubclass(feature, Channel | Capability | Runtime | Store)
 ]
+START_CHECKS: list[Any] = [feature.start_problems for feature in FEATURES if hasattr(feature, "start_problems")]
 LOG_FILTERS: list[Any] = [feature.log_filter for feature in FEATURES if hasattr(feature, "log_filter")]
 LOG_EXPORTS: list[Any] = [feature.log_export for feature in FEATURES if hasattr(feature, "log_export")]
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -79,6 +80,7 @@ class Call(WebhookSender):
     """The caller's side of one call. Every wait has a timeout; silence raises Problem.
 
     `caller` is the person, and `called` the agent's number; with `direction` outbound, the agent has called the person.
+    `answered_by` is what answering-machine detection says then, as in machine_end_beep; "" is a call without it.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Call(WebhookSender):
         called: str,
         account: SimulatedAccount | None,
         direction: str = "inbound",
+        answered_by: str = "",
     ) -> None:
         super().__init__(address)
         self.app = app
@@ -98,7 +101,9 @@ class Call(WebhookSender):
         self.caller = caller
         self.called = called
         self.direction = direction
-        self.sid = "CA" + uuid4().hex
+        self.answered_by = answered_by
+        self.placed = self.account.calls.waiting_for(caller) if self.outbound else None
+        self.sid = self.placed["sid"] if self.placed else "CA" + uuid4().hex
         self.greeting = ""
         self.relay: twiml.Relay | None = None
         self.turns: list[CallTurn] = []
@@ -129,7 +134,9 @@ class Call(WebhookSender):
     async def dial(self) -> str:
         """Ring, and return the greeting. Twilio requests TwiML for an outbound call when it is answered."""
         status = "in-progress" if self.outbound else "ringing"
-        await self._follow(await self.post("/twiml", self.form(CallStatus=status)))
+        path = urlsplit(self.placed["url"]).path if self.placed else "/twiml"
+        detected = {"AnsweredBy": self.answered_by} if self.answered_by else {}
+        await self._follow(await self.post(path, self.form(CallStatus=status, **detected)))
         return self.greeting
 
     async def says(self, text: str, lang: str = "en-US") -> CallTurn:
@@ -575,9 +582,10 @@ async def caller_on(
     called: str = CALLED,
     account: SimulatedAccount | None = None,
     direction: str = "inbound",
+    answered_by: str = "",
 ) -> AsyncGenerator[Call]:
     """A call to an app that is already served at `address`. `pace` divides the duration of speech."""
-    call = Call(app, address, pace, caller, called, account, direction)
+    call = Call(app, address, pace, caller, called, account, direction, answered_by)
     try:
         await call.dial()
         yield call

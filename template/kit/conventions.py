@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ import typer
 
 from app.registry import RUNTIME, folders, modules
 from kit.order import after_required
+
+Script = Annotated[bool, typer.Option("--script", help="Use the script even if a model key is set.")]
 
 
 def check_modules() -> list[str]:
@@ -48,9 +51,7 @@ def commands() -> list[Callable[..., Any]]:
 def command(name: str, conversation: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., None]:
     """`agent call` or `agent text`; without a model key a script answers. Exits with the code of `conversation`."""
 
-    def run(
-        script: Annotated[bool, typer.Option("--script", help="Use the script even if a model key is set.")] = False,
-    ) -> None:
+    def hold(script: bool, **parties: str) -> None:
         from app.log import configure_logging
         from kit.scripted_model import echo_model
 
@@ -59,11 +60,23 @@ def command(name: str, conversation: Callable[..., Coroutine[Any, Any, int]]) ->
         if missing := RUNTIME.missing_env():
             typer.echo(f"No {', '.join(missing)}: a script answers instead of {names[0]}.")
         if missing or script:
-            code = asyncio.run(conversation([echo_model()], "a script, not a model", local=True))
+            code = asyncio.run(conversation([echo_model()], "a script, not a model", local=True, **parties))
         else:
-            code = asyncio.run(conversation(names, names[0], local=False))
+            code = asyncio.run(conversation(names, names[0], local=False, **parties))
         raise typer.Exit(code)
 
+    def text(script: Script = False) -> None:
+        hold(script)
+
+    def call(
+        script: Script = False,
+        outbound: Annotated[bool, typer.Option("--outbound", help="The agent has called you.")] = False,
+        voicemail: Annotated[bool, typer.Option("--voicemail", help="And an answering machine takes it.")] = False,
+    ) -> None:
+        direction = "outbound" if outbound or voicemail else "inbound"
+        hold(script, direction=direction, answered_by="machine_end_beep" if voicemail else "human" * outbound)
+
+    run: Callable[..., None] = call if "parties" in signature(conversation).parameters else text
     run.__name__ = name
     run.__doc__ = (
         f"{name.capitalize()} the agent in this terminal. Needs no account; with a model key the real model answers."

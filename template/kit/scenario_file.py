@@ -26,6 +26,7 @@ from kit import defaults
 from kit.conventions import drivers, given_fields, scenario_commands
 from kit.migrations import RENAMED_KEYS
 from kit.scripted_model import Pattern, Rule
+from kit.simulated_twilio.call_log import ANSWERED_BY
 from kit.tool_calls import ExpectedCalls
 from kit.tool_stubs import Outcomes
 
@@ -42,6 +43,12 @@ def known_channel(channel: str) -> str:
     if channel not in drivers():
         raise ValueError(f"this project can be reached by {', '.join(drivers())}")
     return channel
+
+
+def known_answer(answered_by: str) -> str:
+    if answered_by not in ("", *ANSWERED_BY):
+        raise ValueError(f"a call can be answered by {', '.join(ANSWERED_BY)}")
+    return answered_by
 
 
 def known_command(command: str) -> str:
@@ -143,6 +150,9 @@ class Given(BaseModel):
     )
     called: str = Field(defaults.CALLED, pattern=r"^\+[1-9]\d{6,14}$", description="the agent's number")
     direction: Literal["inbound", "outbound"] = Field("inbound", description="outbound: the agent began")
+    answered_by: Annotated[str, AfterValidator(known_answer)] = Field(
+        "", description="of an outbound call: what answering-machine detection says, as in machine_end_beep"
+    )
     now: datetime = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
     deadline: float = Field(5.0, gt=0, le=30, description="AGENT_DEADLINE")
     tools: Annotated[dict[str, Outcomes] | None, WrapValidator(own_or_sample)] = Field(

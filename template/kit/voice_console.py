@@ -69,8 +69,11 @@ class Screen(Terminal):
         return ", ".join(models) or "no model: the log says why"
 
 
-async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
-    """A call from the keyboard or a pipe. Returns the exit code: 1 if the agent was silent or sent a wrong frame."""
+async def talk(models: Sequence[Any], name: str, *, local: bool, **parties: str) -> int:
+    """A call from the keyboard or a pipe. Returns the exit code: 1 if the agent was silent or sent a wrong frame.
+
+    `parties` are those of `kit.caller.caller_on`, as in direction="outbound".
+    """
     interactive = sys.stdin.isatty()
     refused: list[str] = []
     terminal = Screen(pace=1.0 if interactive else 8.0)
@@ -85,10 +88,11 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
             stack.enter_context(tool_failures.shown(terminal.problem, app.state.brain.tools))
             if local:
                 terminal.note(tool_command.hint(app.state.brain.tools))
-            call = await stack.enter_async_context(dial_app(app, pace=terminal.pace, account=account))
+            call = await stack.enter_async_context(dial_app(app, pace=terminal.pace, account=account, **parties))
             if call.opening:
                 terminal.agent(call.opening, "spoken by Twilio")
-            terminal.agent(call.greeting)
+            if call.relay:
+                terminal.agent(call.greeting)
             await TerminalCall(call, terminal, interactive).run()
             if call.ended_by is None:
                 await call.hangs_up()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from fastapi import FastAPI
 
+from app.config import FIRST_LANGUAGE
 from app.session import Session
 from kit.caller import Call, CallTurn, caller_on
 from kit.driver import Driver, Reply
@@ -31,6 +33,7 @@ class VoiceDriver(Driver):
         cls, app: FastAPI, address: str, given: Given, account: SimulatedAccount, pace: float, watch: bool
     ) -> AsyncGenerator[VoiceDriver]:
         parties = {"caller": given.caller, "called": given.called, "direction": given.direction}
+        parties["answered_by"] = given.answered_by
         async with caller_on(app, address, pace=pace, account=account, **parties) as call:
             driver = cls(call, Screen() if watch else None)
             yield driver
@@ -63,7 +66,10 @@ class VoiceDriver(Driver):
         await self.call.hangs_up()
 
     async def session(self) -> Session:
-        session: Session = self.call.session
+        call = self.call
+        if call.session is None:  # an answering machine: the agent has not spoken
+            return Session(call.sid, call.caller, call.called, FIRST_LANGUAGE, now=lambda: datetime.now(UTC))
+        session: Session = call.session
         return session
 
     async def _act(self, step: Step) -> CallTurn | None:

@@ -49,6 +49,10 @@ def is_sqlite(url: str) -> bool:
     return parse_url(url).drivername.startswith("sqlite")
 
 
+def is_sqlite_file(url: str) -> bool:
+    return is_sqlite(url) and parse_url(url).database not in (None, "", ":memory:")
+
+
 class DatabaseSettings(Settings):
     database_url: Annotated[SecretStr, AfterValidator(valid_url)] = Field(
         SecretStr("sqlite:///./agent.db"),
@@ -71,11 +75,12 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction."""
-        async with self.engine.begin() as connection:
-            if not self._has_tables:
+        if not self._has_tables:
+            async with self.engine.begin() as connection:
                 await connection.run_sync(create_tables, self.metadata)
+            self._has_tables = True
+        async with self.engine.begin() as connection:
             yield connection
-        self._has_tables = True
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -85,6 +90,8 @@ def create_tables(connection: Connection, metadata: MetaData) -> None:
     """Create what is missing. Another process may be doing the same."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})"))
+        metadata.create_all(connection)
+        return
     for table in metadata.sorted_tables:
         connection.execute(CreateTable(table, if_not_exists=True))
         for index in sorted(table.indexes, key=lambda each: str(each.name)):

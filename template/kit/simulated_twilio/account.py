@@ -6,6 +6,7 @@ It has every product, in every project. As at Twilio, a write can be read only s
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from kit.defaults import settings
 from kit.simulated_twilio.api_keys import ApiKeys
@@ -94,7 +95,10 @@ class SimulatedAccount:
     async def connected(self, call: Call) -> None:
         """ConversationRelay has connected a call."""
         self.flex.subscriber = call.post_form
-        self.calls.add(call.sender, call.recipient, call.sid, direction=call.direction, status="in-progress")
+        if call.placed:
+            call.placed["status"] = "in-progress"
+        else:
+            self.calls.add(call.sender, call.recipient, call.sid, direction=call.direction, status="in-progress")
         if configuration := call.attribute("conversationConfiguration", ""):
             self.conversations.begin(configuration, "VOICE", call.sid, call.caller, call.called)
 
@@ -102,6 +106,9 @@ class SimulatedAccount:
         """A call is over, and so are its recordings."""
         if record := self.calls.records.get(call.sid):
             record["status"] = "completed"
+            if callback := record.pop("status_callback", None):
+                detected = {"AnsweredBy": call.answered_by} if call.answered_by else {}
+                await call.post_form(urlsplit(callback).path, call.form(CallStatus="completed", **detected))
         await self.recordings.end(call)
 
     async def queued(self, call: Call, queue: Queue) -> None:

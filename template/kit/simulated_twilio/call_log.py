@@ -6,13 +6,25 @@ Sources: https://www.twilio.com/docs/voice/api/call-resource, /docs/messaging/ap
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.defaults import ACCOUNT_SID
+from kit.defaults import ACCOUNT_SID, CALLED
 from kit.simulated_twilio.numbers import ACCOUNT
-from kit.simulated_twilio.product import Answer, ApiError, NotFound, Product, Request, get, route, sid, timestamp
+from kit.simulated_twilio.product import (
+    Answer,
+    ApiError,
+    BadRequest,
+    NotFound,
+    Product,
+    Request,
+    get,
+    route,
+    sid,
+    timestamp,
+)
 
 NOT_OVER = 20009  # Twilio's error code for a record that cannot be deleted yet
 LIVE = ("queued", "ringing", "in-progress", "sending")
@@ -57,9 +69,42 @@ class Records(Product):
         return 204, None
 
 
+# https://www.twilio.com/docs/voice/answering-machine-detection (2026-11-29)
+ANSWERED_BY = (
+    "human",
+    "machine_start",
+    "machine_end_beep",
+    "machine_end_silence",
+    "machine_end_other",
+    "fax",
+    "unknown",
+)
+INVALID_TO, INVALID_FROM, INVALID_URL = 21211, 21210, 21205  # Twilio's error codes
+
+
 @dataclass
 class Calls(Records):
     prefix = "CA"
+
+    @route("POST", ACCOUNT + "/Calls.json")
+    async def create(self, request: Request, account: str) -> Answer:
+        """Queues a call. It rings when a simulated person takes it (`kit.caller`)."""
+        check_account(account)
+        to, sender, url = (str(request.body.get(name, "")) for name in ("To", "From", "Url"))
+        if not re.fullmatch(r"\+[1-9]\d{6,14}", to):
+            raise BadRequest(f"{to} is not a phone number", INVALID_TO)
+        if sender != CALLED:
+            raise BadRequest(f"{sender} is not a number of this account", INVALID_FROM)
+        if not url.startswith("https://"):
+            raise BadRequest(f"{url} is not a valid URL", INVALID_URL)
+        kept = {"url": url, "status_callback": request.body.get("StatusCallback")}
+        record = self.add(sender, to, direction="outbound-api", status="queued", **kept)
+        return 201, {name: value for name, value in record.items() if name not in kept}
+
+    def waiting_for(self, person: str) -> dict[str, Any] | None:
+        """The call to a person that has been queued first."""
+        queued = (each for each in self.records.values() if (each["to"], each["status"]) == (person, "queued"))
+        return next(queued, None)
 
     @route("GET", ACCOUNT + "/Calls.json")
     async def list(self, request: Request, account: str) -> Answer:

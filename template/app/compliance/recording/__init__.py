@@ -15,15 +15,14 @@ from xml.etree import ElementTree
 import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
-from twilio.rest import Client
 from twilio.twiml.voice_response import VoiceResponse
 
+from app.account_client import account_client
 from app.capability import Capability, Services
 from app.channel import signed_body
 from app.compliance.recording.wording import sentence
 from app.session import Action, Session
 from app.settings import Settings
-from app.twilio_http import Http
 from app.voice import Voice
 from app.voice.calls import MAX_CALL_DURATION
 from app.voice.connect_action import SAY_LANGUAGE, respond
@@ -71,11 +70,7 @@ class Recording(Capability):
         self.options = services.settings
         self.form = signed_body(services.settings)
         self.consent: Consent | None = next((part() for part in services.parts_of(Consent)), None)
-        # An API key if there is one, else the Auth Token, which every project has.
-        key, secret = (getattr(self.options, name, None) for name in ("api_key", "api_secret"))
-        user, password = (key, secret) if key and secret else (self.options.account_sid, self.options.auth_token)
-        http = Http(services.transport, REQUEST_TIMEOUT, services.settings)
-        self.client = Client(user, password.get_secret_value(), self.options.account_sid, http_client=http)
+        self.client = account_client(services, REQUEST_TIMEOUT)
 
     @classmethod
     def build(cls, services: Services) -> Self:

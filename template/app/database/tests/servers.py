@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import tempfile
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,11 @@ def postgresql() -> Iterator[str]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     sqlite = f"sqlite:///{tmp_path}/agent.db"
     return sqlite if request.param == "sqlite" else str(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+async def no_thread_is_left() -> AsyncGenerator[None]:
+    """Wait for the threads of aiosqlite: one whose connection failed would report to a loop that is closed."""
+    yield
+    while any("connection_worker" in thread.name for thread in threading.enumerate()):
+        await asyncio.sleep(0.001)

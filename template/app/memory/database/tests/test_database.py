@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -228,14 +227,6 @@ async def test_another_worker_sees_it(memory: DatabaseMemory, url: str, clock: C
 
 
 # --- an unreachable database -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def no_thread_is_left() -> AsyncGenerator[None]:
-    """Wait for the threads of aiosqlite: one whose connection failed would report to a loop that is closed."""
-    yield
-    while any("connection_worker" in thread.name for thread in threading.enumerate()):
-        await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("unreachable", ["sqlite:////dev/null/memory.db", "postgresql://ada:tea@127.0.0.1:1/memory"])

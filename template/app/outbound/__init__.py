@@ -1,0 +1,217 @@
+"""Outbound: calls that the agent begins, through one gate, with a ledger that proves it. Not legal advice.
+
+Twilio itself says who calls and how not to be called again, while key 9 counts: that needs no model, and nothing
+interrupts it. Then the agent speaks. On an answering machine it leaves the message of agent/outbound.py.
+Sources, 2026-11-29: https://www.twilio.com/docs/voice/answering-machine-detection, 47 CFR 64.1200(b).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+from xml.etree import ElementTree
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+from twilio.twiml.voice_response import VoiceResponse
+
+from app.capability import AnswersCall, Background, Capability, Services, run_hooks, with_added_words
+from app.channel import signed_body
+from app.connection import has_number, parties
+from app.outbound.dialer import STATUS, Dialer, OutboundSettings
+from app.outbound.ledger import unfit_database
+from app.outbound.opt_out_words import is_opt_out
+from app.outbound.phrases import phrases
+from app.outbound.route import CallRoute
+from app.session import Session
+from app.turn_end import cancel_model, speak_in_turn
+from app.voice import Voice
+from app.voice.calls import MAX_CALL_DURATION
+from app.voice.connect_action import SAY_LANGUAGE, respond, say
+
+log = structlog.get_logger()
+
+KEY = "/outbound/key"
+OPT_OUT_KEY = "9"  # as agent/outbound.py says it
+KEY_PAUSE = 1  # seconds for the key, after the words
+PRESSED = f"(The caller pressed {OPT_OUT_KEY} on the keypad.)"
+MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other")
+RETRY_DELAYS = (0.5, 2.0, 5.0, 15.0)  # seconds before each further attempt to keep an opt-out
+WROTE = "This person does not want to be called again, and will not be. Say so in a few words."
+
+
+class CallSettings(OutboundSettings):
+    callback_number: str | None = Field(
+        None,
+        alias="AGENT_CALLBACK_NUMBER",
+        pattern=r"^\+[1-9]\d{6,14}$",
+        description="Write the number to call back, as in +15005550001. Without it, TWILIO_PHONE_NUMBER is said.",
+    )
+
+
+class Outbound(Capability):
+    settings = CallSettings
+    spoken_only = True
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.options = services.settings
+        self.form = signed_body(services.settings)
+        self.dialer = Dialer.build(services)
+        self.ledger = self.dialer.ledger
+        self.saving = Background()
+
+    @classmethod
+    def build(cls, services: Services) -> Self:
+        return cls(services)
+
+    @staticmethod
+    def start_problems(settings: Any) -> list[str]:
+        """What keeps the server from starting, a line each."""
+        return unfit_database(settings)
+
+    async def close(self) -> None:
+        await self.saving.finish(self.services.timeouts.shutdown / 2)
+        await self.dialer.close()
+
+    # --- before the agent speaks ------------------------------------------------------------------------------------
+
+    async def answer_call(self, form: Mapping[str, str]) -> str | None:
+        """TwiML for a call that the agent began; other capabilities answer the rest, and follow the introduction."""
+        if not form.get("Direction", "").startswith("outbound"):
+            return None
+        call, answered_by = form.get("CallSid", ""), form.get("AnsweredBy", "")
+        log.info("outbound.answered", call=call, by=answered_by or "unknown")
+        if answered_by == "fax":
+            return hang_up()
+        if answered_by in MACHINES:
+            return self.voicemail()
+        await self.services.store.put(key(call), "", MAX_CALL_DURATION)
+        first = VoiceResponse()
+        gather = first.gather(
+            input="dtmf", num_digits=1, timeout=KEY_PAUSE, action=f"{self.options.public_url}{KEY}", method="POST"
+        )
+        for sentence in (phrases.INTRODUCTION, phrases.OPT_OUT):
+            gather.say(sentence, language=SAY_LANGUAGE)
+        return joined(first, await self.go_on(form))
+
+    async def go_on(self, form: Mapping[str, str]) -> str:
+        """TwiML after the introduction: what the next capability says first, or the agent."""
+        others = [each for each in self.services.capabilities if each is not self and isinstance(each, AnswersCall)]
+        answers = await run_hooks(others, AnswersCall.answer_call, form, timeout=self.services.timeouts.hook)
+        (voice,) = [channel for channel in self.services.channels if isinstance(channel, Voice)]
+        twiml = next(filter(None, answers), None) or await voice.connect_twiml(form)
+        root = ElementTree.fromstring(twiml)
+        for relay in root.iter("ConversationRelay"):
+            relay.set("welcomeGreeting", self.greeting())
+        return ElementTree.tostring(root, encoding="unicode")
+
+    def greeting(self) -> str:
+        return with_added_words(phrases.MOMENT, self.services.capabilities)
+
+    def voicemail(self) -> str:
+        """TwiML that leaves a message, or hangs up without one."""
+        number = self.options.callback_number or self.options.phone_number
+        message = phrases.VOICEMAIL.format(number=" ".join(number.removeprefix("+")))
+        return say(phrases.INTRODUCTION, message) if message else hang_up()
+
+    async def key(self, request: Request) -> Response:
+        """Twilio requests this when the person has pressed a key during the introduction."""
+        form = await self.form(request)
+        if form.get("Digits") != OPT_OUT_KEY:
+            return respond(await self.go_on(form))
+        await self.refuse(parties(form)[0], "key 9")
+        return respond(say(phrases.OPTED_OUT))
+
+    # --- during the call --------------------------------------------------------------------------------------------
+
+    async def on_start(self, session: Session) -> None:
+        session.state["outbound"] = await self.services.store.get(key(session.id)) is not None
+        if session.state["outbound"]:
+            session.greeting = f"{phrases.INTRODUCTION} {phrases.OPT_OUT} {self.greeting()}"
+
+    async def context(self, session: Session, text: str) -> str | None:
+        """Words and the key that ask for no more calls act at once, whatever the model makes of them."""
+        began = session.state.get("outbound", False)
+        if not (is_opt_out(text) or (began and PRESSED in text)):
+            return None
+        await self.refuse(session.caller, "in a call")
+        if not began or session.turn is None:
+            return WROTE
+        await speak_in_turn(session, session.turn, phrases.OPTED_OUT)
+        await session.connection.end()
+        cancel_model(session.turn)
+        return None
+
+    def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
+        async def do_not_call() -> str:
+            """Never call this person again. Use it at once when they ask for that, in any words or language."""
+            await self.refuse(session.caller, "in a call")
+            return WROTE
+
+        return [do_not_call]
+
+    async def refuse(self, number: str, reason: str) -> None:
+        """Put a number on the own do-not-call list: at once, and in the background if the database does not answer."""
+        if not has_number(number):
+            return
+        task = asyncio.create_task(self._refuse(number, reason))
+        self.saving.add(task)
+        task.add_done_callback(self.saving.discard)
+        await asyncio.wait([task], timeout=self.services.timeouts.hook / 2)
+
+    async def _refuse(self, number: str, reason: str) -> None:
+        for delay in (*RETRY_DELAYS, None):
+            try:
+                await self.ledger.suppress(number, reason)
+            except Exception as error:
+                log.error("outbound.opt_out_not_kept", error=type(error).__name__, last=delay is None)
+                await asyncio.sleep(delay or 0)
+            else:
+                log.info("outbound.opted_out", reason=reason)
+                return
+
+    # --- webhooks ---------------------------------------------------------------------------------------------------
+
+    def routes(self) -> APIRouter:
+        router = APIRouter()
+        router.add_api_route(KEY, self.key, methods=["POST"])
+        router.add_api_route(STATUS, self.status, methods=["POST"])
+        CallRoute(self.dialer, self.options).add_to(router)
+        return router
+
+    async def status(self, request: Request) -> Response:
+        """Twilio says how a call has ended."""
+        form = await self.form(request)
+        outcome = outcome_of(form)
+        known = await self.ledger.record_outcome(parties(form)[0], form.get("CallSid", ""), outcome)
+        log.info("outbound.ended", call=form.get("CallSid"), outcome=outcome, known=known)
+        return Response(status_code=204)
+
+
+def outcome_of(form: Mapping[str, str]) -> str:
+    """One of answered, voicemail, fax, busy, no-answer, failed and canceled."""
+    status, answered_by = form.get("CallStatus", ""), form.get("AnsweredBy", "")
+    if status != "completed":
+        return status if status in ("busy", "no-answer", "failed", "canceled") else "failed"
+    return "fax" if answered_by == "fax" else "voicemail" if answered_by in MACHINES else "answered"
+
+
+def key(call_sid: str) -> str:
+    """The key of the store that marks a call as begun by the agent."""
+    return f"outbound:{call_sid}"
+
+
+def hang_up() -> str:
+    response = VoiceResponse()
+    response.hangup()
+    return str(response)
+
+
+def joined(first: VoiceResponse, then: str) -> str:
+    """TwiML with the verbs of `first` before those of `then`."""
+    root = ElementTree.fromstring(then)
+    root[:0] = list(first.xml())
+    return ElementTree.tostring(root, encoding="unicode")

@@ -1,0 +1,120 @@
+"""Contacts in, report out, and the commands around them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from app.__main__ import app as production
+from app.outbound.contacts import Contact, ContactsError, hours_in, read
+from app.outbound.tests.dialing import ADA, BOB
+from kit.cli import app as cli
+
+HEADER = "number,id,purpose,consent,consent_at,consent_how,consent_wording,zone"
+GOOD = f"{ADA},a1,information,written,2026-01-02T10:00:00Z,web,v1,"
+
+
+def file_of(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    path = folder / "spring.csv"
+    path.write_text("\n".join([header, *rows]), encoding="utf-8")
+    return path
+
+
+def test_rows_are_read(tmp_path: Path) -> None:
+    first, second = read(file_of(tmp_path, GOOD, f"{BOB},,,,,,,America/Chicago"))
+    assert (first.number, first.id, first.consent, second.zone) == (ADA, "a1", "written", "America/Chicago")
+    assert (second.purpose, second.consent) == ("telemarketing", "none")  # the strictest, where nothing is said
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("2125550123,,,,,,,", "number: write + and the country code"),
+        ("anonymous,,,,,,,", "number"),
+        (f"{ADA},,gossip,,,,,", "purpose"),
+        (f"{ADA},,,written,,,,", "a consent needs consent_at, consent_how and consent_wording"),
+        (f"{ADA},,,written,yesterday,web,v1,", "consent_at"),
+        (f"{ADA},,,written,2026-01-02T10:00:00Z,carrier pigeon,v1,", "consent_how"),
+        (f"{ADA},,,,,,,America/Springfield", "zone"),
+        (f"{ADA},,debt,,,,,", "purpose debt and the column debt need each other"),
+    ],
+)
+def test_a_wrong_row_is_named_without_its_value(tmp_path: Path, row: str, says: str) -> None:
+    with pytest.raises(ContactsError) as error:
+        read(file_of(tmp_path, GOOD, row))
+    assert f"row 3: {says}" in str(error.value) and ADA not in str(error.value)
+
+
+def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContactsError, match="row 2: consents"):
+        read(file_of(tmp_path, f"{ADA},written", header="number,consents"))
+
+
+@pytest.mark.parametrize(
+    ("text", "days"), [("mon-fri 09:00-17:00", 5), ("sun 00:00-24:00", 1), ("fri-mon 10:00-11:00", 4), ("", 0)]
+)
+def test_times_are_read(text: str, days: int) -> None:
+    assert sum(len(hours.days) for hours in hours_in(text)) == days
+
+
+@pytest.mark.parametrize("text", ["mondays", "mon 9-17", "mon 09:00", "xyz 09:00-17:00"])
+def test_a_time_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no time"):
+        Contact(number=ADA, inconvenient=text)
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(environment: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    environment.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/ledger.db")
+
+    def invoke(*arguments: str) -> Any:
+        return CliRunner().invoke(cli, list(arguments))
+
+    return invoke
+
+
+def test_a_dry_run_says_of_each_contact_why(run: Any, tmp_path: Path) -> None:
+    report = tmp_path / "report.csv"
+    contacts = file_of(tmp_path, f"{ADA},a1,,,,,,", "+919812345678,a2,information,,,,,")
+    result = run("dial", str(contacts), "--dry-run", "--report", str(report))
+    assert result.exit_code == 0, result.output
+    assert "row 2 (a1): would not call (consent: " in result.output and "2 would not call." in result.output
+    rows = list(csv.DictReader(report.read_text(encoding="utf-8").splitlines()))
+    assert [(row["row"], row["id"], row["result"], row["gate"]) for row in rows] == [
+        ("2", "a1", "would not call", "consent"),
+        ("3", "a2", "would not call", "consent"),
+    ]
+    assert ADA not in report.read_text() + result.output
+
+
+def test_wrong_contacts_call_nobody(run: Any, tmp_path: Path) -> None:
+    result = run("dial", str(file_of(tmp_path, GOOD, "bogus,,,,,,,")))
+    assert result.exit_code == 2 and "row 3: number" in result.output
+
+
+def test_a_number_is_taken_off_by_hand_and_the_ledger_is_verified(run: Any) -> None:
+    assert run("do-not-call", ADA).exit_code == 0
+    verified = run("ledger")
+    assert verified.exit_code == 0 and "1 entries, 0 verdicts recomputed." in verified.output
+    assert "off the list" in run("do-not-call", ADA, "--lift").output
+    assert "not on the list" in run("do-not-call", ADA, "--lift").output
+    assert "tombstone" in run("erase-calls", ADA).output and "does not know" in run("erase-calls", ADA).output
+    assert run("do-not-call", "Ada").exit_code == 2
+
+
+def test_a_ledger_in_memory_is_refused(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DATABASE_URL", "sqlite://")
+    result = CliRunner().invoke(cli, ["ledger"])
+    assert result.exit_code == 2 and "in memory" in result.output
+
+
+def test_the_commands_run_in_production_too() -> None:
+    names = {command.callback.__name__ for command in production.registered_commands if command.callback}
+    assert {"dial", "ledger", "do_not_call", "erase_calls"} <= names
