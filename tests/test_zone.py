@@ -55,7 +55,7 @@ def test_the_list_of_switches_is_that_of_the_zone() -> None:
     full = Computed(
         DEFAULTS
         | {"level": "4", "channels": "omnichannel", "regulations": ["hipaa"]}
-        | {"operators": ["custom", "script_adherence"]}
+        | {"operators": ["custom", "script_adherence"], "outcome": "outbound"}
     )["zone"].keys()
     listed = {name for name in full if f"'{name}'" in CONFIG["_exclude"][-1]}
     assert listed == full - (rows[0] & rows[1])

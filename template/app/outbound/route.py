@@ -29,7 +29,7 @@ class CallRoute:
         self.seen: deque[float] = deque()
 
     def add_to(self, router: APIRouter) -> None:
-        router.add_api_route(CALLS, self.call, methods=["POST"])
+        router.add_api_route(CALLS, self.call, methods=["POST"], include_in_schema=False)  # no webhook
 
     async def call(self, request: Request) -> JSONResponse:
         """200 with `result`, `gate`, `reason` and `call_sid`; 400, 401, 404 (closed) or 429 for what is no request."""
@@ -40,7 +40,7 @@ class CallRoute:
             contact = Contact.model_validate(body)
         except ValidationError as error:
             raise HTTPException(400, list(wrong(error))) from None
-        except (ValueError, KeyError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise HTTPException(400, "Write a JSON object with number, campaign and the fields of a contact.") from None
         if not (isinstance(campaign, str) and campaign and isinstance(dry_run, bool)):
             raise HTTPException(400, "campaign is a name, and dry_run is true or false.")

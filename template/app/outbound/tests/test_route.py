@@ -90,6 +90,13 @@ async def test_a_body_that_is_no_contact_is_refused(opened: Open, changes: dict[
     assert answer.status_code == 400 and ADA not in answer.text and not route.account.calls.records
 
 
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"[]", b"1", b""])
+async def test_hostile_json_is_refused(opened: Open, content: bytes) -> None:
+    route = await opened()
+    answer = await route.http.post("/outbound/calls", content=content, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 400
+
+
 def test_a_short_token_is_refused() -> None:
     with pytest.raises(ValueError, match="dial_token"):
         build_app(dial_token="short")
