@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,8 @@ from tests.shards import share_of_tests
 Note = Callable[[str], None]
 Figure = Callable[[str, int], None]
 STARTED = time.monotonic()
+SEED = os.environ.setdefault("SEED", datetime.now(UTC).date().isoformat())
+"""What a night draws. All workers have the same one: they inherit the environment."""
 RECORDED = ("reserved", "zone_delivered")  # in the answers file, and no answers
 assert guard
 
@@ -76,6 +79,7 @@ def machine_of_its_own(patch: pytest.MonkeyPatch, home: Path) -> None:
     patch.setenv("COPIER_SETTINGS_PATH", str(home / "settings.yml"))
     patch.setenv("COPIER_CACHE_DIR", str(home / "copier"))
     patch.setenv("NETWORK_GUARD_LOG", str(home / "refused"))
+    patch.setenv("MYPY_CACHE_DIR", str(home / "mypy"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -184,8 +188,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item in mine]
 
 
-def pytest_report_header() -> str:
-    return f"wall between commands and the network: {wall()}"
+def is_nightly(config: pytest.Config) -> bool:
+    """Whether tests run that take long."""
+    return str(config.getoption("markexpr")) != "not matrix"
+
+
+def pytest_report_header() -> list[str]:
+    return [f"wall between commands and the network: {wall()}", f"triples of this night: SEED={SEED}"]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

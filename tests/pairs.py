@@ -1,4 +1,7 @@
-"""Which projects are installed and run: every two answers that can occur together do so in one of them."""
+"""Which projects are installed and run: every two answers that can occur together do so in one of them.
+
+Each night draws more, for three answers that those do not have together.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from tests.questionnaire import DEFAULTS, RULES, STRUCTURAL, Answers, choices, i
 
 LANGUAGES: list[Any] = [["en-US"], ["es-MX", "en-US"], ["zh-HK"], "multi"]
 Pair = frozenset[tuple[str, str]]
+Triple = tuple[tuple[str, str], ...]
 
 
 @functools.cache
@@ -94,6 +98,33 @@ def pairwise() -> list[Answers]:
     """The same rows in every process: the fewest of some tries, and few to begin with."""
     tries = (covering(Random(seed)) for seed in range(2))
     return min(tries, key=lambda rows: (len(each_shape_once(rows)), len(rows)))
+
+
+def triples(answers: Answers) -> set[Triple]:
+    named = [(name, str(value)) for name, value in sorted(answers.items())]
+    return set(itertools.combinations(named, 3))
+
+
+@functools.cache
+def tonight(seed: str, number: int = 6) -> list[Answers]:
+    """Rows with as many triples as a greedy choice finds that are in no row of the pairs and in no earlier one.
+
+    A row starts with such a triple; then each question in turn takes the answer that adds most of them.
+    """
+    shuffled, offered, rows = Random(seed), options(), list[Answers]()
+    covered = set().union(*map(triples, pairwise()))
+    while len(rows) < number:
+        row = {name: shuffled.choice(offered[name]) for name in shuffled.sample(sorted(offered), 3)}
+        if triples(row) <= covered or not completable(row):
+            continue
+        for name in shuffled.sample(sorted(offered.keys() - row.keys()), len(offered) - 3):
+            fitting = [value for value in offered[name] if completable(row | {name: value})]
+            shuffled.shuffle(fitting)
+            gains = [len(triples(row | {name: value}) - covered) for value in fitting]
+            row[name] = fitting[gains.index(max(gains))]
+        covered |= triples(row)
+        rows.append({name: row[name] for name in offered})
+    return rows
 
 
 def shape(answers: Answers) -> set[tuple[str, str]]:

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
+from tests.pages import faults
+
 PACKAGES = ("agent", "app", "kit", "tests")
 CONVENTIONAL = {"checks", "resources", "commands", "fake"}
 # Modules that are started by name, not imported.
@@ -34,7 +36,7 @@ def problems(files: Mapping[str, bytes]) -> list[str]:
     for name in sources:
         if name.startswith("agent/") and not name.endswith(".py") and name.removeprefix("agent/") not in text:
             found.append(f"{name} is not read")
-    return found
+    return found + faults(files)
 
 
 def module_name(path: str) -> str:

@@ -24,16 +24,20 @@ FENCE = re.compile(
 SHELLS = {"bash", "shell", "console", "zsh", "shell-session"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Block:
     body: str
     reason: str | None
 
 
 def blocks(readme: Path) -> list[Block]:
-    found = list(FENCE.finditer(readme.read_text(encoding="utf-8")))
+    return blocks_in(readme.read_text(encoding="utf-8"), readme.name)
+
+
+def blocks_in(text: str, name: str) -> list[Block]:
+    found = list(FENCE.finditer(text))
     wrong = [match["language"] for match in found if match["language"] in SHELLS]
-    assert not wrong, f"{readme.name} has a block of {wrong[0]}, which nothing runs: call it sh"
+    assert not wrong, f"{name} has a block of {wrong[0]}, which nothing runs: call it sh"
     return [Block(textwrap.dedent(match["body"]), match["reason"]) for match in found if match["language"] == "sh"]
 
 

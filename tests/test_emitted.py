@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 import uv
 
-from tests.conftest import Note, Render, commit, git
+from hooks.check import Interview
+from tests.conftest import SEED, Figure, Note, Render, commit, git, is_nightly
 from tests.offline import offline, wall
-from tests.pairs import each_shape_once, every_pair, interpreter, options, pairs, pairwise
+from tests.pages import UNKNOWN, commands, pages
+from tests.pairs import Triple, each_shape_once, every_pair, interpreter, options, pairs, pairwise, tonight, triples
 from tests.questionnaire import DEFAULTS, ROOT, Answers, asked, choices
 from tests.readme import run
 
@@ -57,17 +60,24 @@ def test_a_new_project_is_well_kept(project: Path, command: str) -> None:
     run_offline(project, command)
 
 
-def test_the_pages_do_what_they_say_offline(project: Path, note: Note) -> None:
-    """README.md and docs/: tests and scenarios are green, and so is every other command. They leave a lock file."""
-    pages = [project / "README.md", *sorted(project.glob("docs/*.md"))]
-    shown = {line.partition("#")[0].strip() for line in pages[0].read_text().splitlines()}
+def read_pages(project: Path, note: Note) -> None:
+    """Type what the pages say: tests and scenarios are green, and so is every other command. They leave a lock file."""
+    names = git(project, "ls-files", "-z", "*.md").split("\0")
+    read = pages({name: (project / name).read_bytes() for name in filter(None, names)})
+    shown = {line.partition("#")[0].strip() for line in read["README.md"].splitlines()}
     assert {"uv run pytest", "uv run agent scenario"} <= shown
     log = project.parent / "refused"
-    skipped = [reason for page in pages for reason in run(page, project, refused=log)]
+    skipped = [reason for page in read for reason in run(project / page, project, refused=log)]
     assert not log.exists(), f"left this machine for {log.read_text()}"
     assert git(project, "status", "--porcelain").split() == ["??", "uv.lock"]
+    named = sorted(set().union(*map(commands, read.values())))
+    assert run_offline(project, shlex.join(["python", "-c", UNKNOWN, json.dumps(named)])) == ""
     note(f"emitted pages: {len(skipped)} blocks not run: {'; '.join(skipped)}")
     note(f"emitted projects ran behind {wall()}")
+
+
+def test_the_pages_do_what_they_say_offline(project: Path, note: Note) -> None:
+    read_pages(project, note)
 
 
 def test_the_server_passes_its_own_tests(project: Path) -> None:
@@ -88,17 +98,32 @@ def test_every_python_is_tried(note: Note) -> None:
 FEW = each_shape_once(pairwise())
 MANY = [row for row in pairwise() if row not in FEW]
 ROWS = [*FEW, *(pytest.param(row, marks=pytest.mark.matrix) for row in MANY)]
+REGULATED: list[Answers] = [
+    {"path": "manual", "level": "4", "regulations": ["hipaa", "gdpr"], "recording": True},
+    {"path": "manual", "level": "3", "regulations": ["hipaa", "pci", "gdpr", "eu_ai_act"], "recording": True},
+    {"path": "manual", "level": "4", "regulations": ["pci"], "languages": ["es-MX", "en-US"]},
+    {"path": "tac", "level": "4", "channels": "omnichannel", "regulations": ["gdpr", "eu_ai_act"], "recording": True},
+    {"path": "aws", "level": "2", "channels": "voice_and_messaging", "regulations": ["eu_ai_act"]},
+    {"path": "azure", "level": "1", "regulations": ["gdpr"], "recording": True},
+]
+READING = [*({"path": path} for path in choices("path")), *map(asked, pairwise()), *REGULATED]
+"""The projects that read their pages."""
+NIGHTLY = 6
+"""How many more projects a night draws."""
 Share = tuple[int, int]  # 0 of 2: the first half of the files
 
 
 def run_suite(project: Path, note: Note, workbench: bool = True, share: Share = (0, 1)) -> None:
     """All tests of a project, and those of its workbench. A second try tells a busy machine from a defect."""
     run_offline(project, "pytest -q")
-    for tests in ["app", *(workbench_tests(project, share) if workbench else ())]:
+    suites = ["agent selftest -q -n 0"]  # in one process
+    if workbench:
+        suites += [f"pytest -q {each}" for each in workbench_tests(project, share)]
+    for suite in suites:
         try:
-            run_offline(project, f"pytest -q {tests}")
+            run_offline(project, suite)
         except AssertionError as failure:
-            run_offline(project, f"pytest -q --last-failed {tests}")
+            run_offline(project, f"{suite} --last-failed")
             note(f"passed at the second try: {re.findall('FAILED .*', str(failure)) or 'the end of the run'}")
     if workbench:
         shutil.rmtree(project / "tests" / "kit")
@@ -126,31 +151,56 @@ def workbench_tests(project: Path, share: Share = (0, 1)) -> list[str]:
     return [" ".join(["tests/kit", *(f"--ignore=tests/kit/{path}" for path in left_out)])]
 
 
-REGULATED: list[Answers] = [
-    {"path": "manual", "level": "4", "regulations": ["hipaa", "gdpr"], "recording": True},
-    {"path": "manual", "level": "3", "regulations": ["hipaa", "pci", "gdpr", "eu_ai_act"], "recording": True},
-    {"path": "manual", "level": "4", "regulations": ["pci"], "languages": ["es-MX", "en-US"]},
-    {"path": "tac", "level": "4", "channels": "omnichannel", "regulations": ["gdpr", "eu_ai_act"], "recording": True},
-    {"path": "aws", "level": "2", "channels": "voice_and_messaging", "regulations": ["eu_ai_act"]},
-    {"path": "azure", "level": "1", "regulations": ["gdpr"], "recording": True},
-]
-
-
 @pytest.mark.matrix
 @pytest.mark.parametrize("answers", REGULATED, ids=str)
 def test_a_project_under_regulations_passes_its_own_tests(
-    answers: Answers, render: Render, tmp_path: Path, note: Note
+    answers: Answers, render: Render, tmp_path: Path, note: Note, figure: Figure
 ) -> None:
     project = install(render(tmp_path / "project", **answers), DEFAULTS["python_version"])
     run_suite(project, note)
-    run_offline(project, "mypy")
+    read_pages(project, note)
+    figure("projects installed and tested", 1)
 
 
 @pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))
-def test_a_project_passes_its_own_tests(answers: Answers, render: Render, tmp_path: Path, note: Note) -> None:
-    """One of the few projects runs a test of the workbench that concerns all, and every eighth of the many."""
+def test_a_project_passes_its_own_tests(
+    answers: Answers, render: Render, tmp_path: Path, note: Note, figure: Figure, request: pytest.FixtureRequest
+) -> None:
+    """One of the few projects runs a test of the workbench that concerns all, and every eighth of the many.
+
+    In `make test` the few do not read their pages, which the default projects do.
+    """
     project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
     run_suite(project, note, share=(FEW.index(answers), 4) if answers in FEW else (MANY.index(answers), 8))
     if (project / "app" / "memory" / "database").exists():
-        said = run_offline(project, "pytest -q app/database app/memory/database", guard_only=True)
+        said = run_offline(project, "pytest -q app/memory/database", guard_only=True)
         assert "skipped" not in said, "PostgreSQL did not start"
+    if answers in MANY or is_nightly(request.config):
+        read_pages(project, note)
+    figure("projects installed and tested", 1)
+
+
+@pytest.mark.parametrize("seed", ["2026-11-29", *(pytest.param(str(n), marks=pytest.mark.matrix) for n in range(30))])
+def test_a_night_draws_answers_that_go_together_and_were_not_yet(
+    seed: str, folder: Path, quick: pytest.MonkeyPatch, note: Note
+) -> None:
+    interview, seen = Interview(folder), set[Triple]().union(*map(triples, pairwise()))
+    note(f"{len(seen):,} triples of answers are in a row of the pairs")
+    for answers in tonight(seed, NIGHTLY):
+        assert interview.judge(asked(answers)).problems == []
+        assert not triples(answers) <= seen
+        seen |= triples(answers)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("number", range(NIGHTLY))
+def test_a_project_of_this_night_passes_its_own_tests(
+    number: int, render: Render, tmp_path: Path, note: Note, figure: Figure
+) -> None:
+    """Answers in threes that no other project has together; other ones every night."""
+    answers = tonight(SEED, NIGHTLY)[number]
+    note(f"SEED={SEED}, project {number}: {asked(answers)}")
+    project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
+    run_suite(project, note, share=(number, 8))
+    read_pages(project, note)
+    figure("projects installed and tested", 1)
