@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -17,6 +19,7 @@ import copier
 import pytest
 import yaml
 from copier import VcsRef
+from copier._cli import CopierApp
 
 from tests import shortcuts
 from tests.guard import sitecustomize as guard  # from here on, this process reaches nothing but this machine
@@ -35,6 +38,10 @@ assert guard
 
 class Render(Protocol):
     def __call__(self, project: Path, **answers: Any) -> Path: ...
+
+
+class Command(Protocol):
+    def __call__(self, *arguments: object, cwd: Path) -> str: ...
 
 
 class Update(Protocol):
@@ -167,6 +174,20 @@ def update(quick: pytest.MonkeyPatch) -> Update:
         )
 
     return change
+
+
+@pytest.fixture(scope="module")
+def command(quick: pytest.MonkeyPatch) -> Command:
+    """Copier's command line, in this process and with its shortcuts. Returns what it says."""
+
+    def run(*arguments: object, cwd: Path) -> str:
+        said = io.StringIO()
+        with contextlib.chdir(cwd), contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            _, code = CopierApp.run(["copier", *map(str, arguments)], exit=False)
+        assert code == 0, said.getvalue()
+        return said.getvalue()
+
+    return run
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Note, Render, commit, files, recorded
+from tests.conftest import Command, Note, Render, commit, files, recorded
 from tests.questionnaire import ROOT, choices
 from tests.test_emitted import install, run_offline, run_suite
 from tests.test_updates import assert_clean
@@ -43,18 +42,17 @@ def edit(project: Path) -> dict[str, bytes]:
     return {name: body for name, body in files(project).items() if name in kept}
 
 
-def command(level: str) -> list[str]:
-    """The README's, with the copier of this environment."""
-    shown = re.search(r"uvx (copier update .*?level=)\d", (ROOT / "README.md").read_text())
-    assert shown
-    return f"{shown[1]}{level}".split()
+def shown(level: str) -> list[str]:
+    """The arguments of the README's command."""
+    found = re.search(r"uvx copier (update .*?level=)\d", (ROOT / "README.md").read_text())
+    assert found
+    return f"{found[1]}{level}".split()
 
 
-def climb(project: Path, mine: dict[str, bytes]) -> Iterator[str]:
+def climb(project: Path, mine: dict[str, bytes], run: Command) -> Iterator[str]:
     """Update to every level, and commit each."""
     for level in CLIMB:
-        done = subprocess.run(command(level), cwd=project, capture_output=True, encoding="utf-8")
-        assert done.returncode == 0, done.stderr
+        run(*shown(level), cwd=project)
         assert_clean(project)
         now = files(project)
         assert {name: now[name] for name in mine} == mine
@@ -66,16 +64,18 @@ def climb(project: Path, mine: dict[str, bytes]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_edits_survive_the_climb(path: str, create: Render, tmp_path: Path) -> None:
+def test_edits_survive_the_climb(path: str, create: Render, command: Command, tmp_path: Path) -> None:
     project = create(tmp_path / "project", path=path)
-    assert list(climb(project, edit(project))) == CLIMB
+    assert list(climb(project, edit(project), command)) == CLIMB
 
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("path", choices("path"))
-def test_a_project_with_edits_is_green_on_every_rung(path: str, create: Render, tmp_path: Path, note: Note) -> None:
+def test_a_project_with_edits_is_green_on_every_rung(
+    path: str, create: Render, command: Command, tmp_path: Path, note: Note
+) -> None:
     project = create(tmp_path / "project", path=path)
-    for _ in climb(project, edit(project)):
+    for _ in climb(project, edit(project), command):
         install(project, "3.11")
         run_suite(project, note)
         for check in ["ruff check .", "ruff format --check .", "mypy"]:

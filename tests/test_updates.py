@@ -54,21 +54,45 @@ FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual", "level": "4", "channels": "omnichannel"}, {"observability": "otlp"}),
     ({"path": "manual", "outcome": "outbound"}, {"path": "tac", "outcome": "commerce", "python_version": "3.13"}),
 ]
-SWITCHES: list[tuple[Answers, Answers]] = [({}, change) for change in changes()] + FURTHER
-# Answers that bring files and take them away; those that change a few words.
-SHAPING = {"channels", "level", "path", "memory_backend", "session_store"}
-LIKE_ANOTHER = {"outcome", "model_provider", "fallback_provider", "tts_provider", "python_version"}
+ALL_AT_ONCE: Answers = {
+    "project_name": "Front Desk",
+    "description": "Books appointments.",
+    "outcome": "outbound",
+    "model_provider": "anthropic",
+    "fallback_provider": "google",
+    "stt_provider": "Google",
+    "tts_provider": "Google",
+    "voice": "some.Voice-1",
+    "greeting_interruptible": False,
+    "turn_detection": "silence",
+    "interrupt_sensitivity": "low",
+    "application_reconnect": True,
+    "speech_failover": "off",
+    "python_version": "3.12",
+}
+"""Answers that change words in files; `make matrix` switches them one by one, too."""
+SHAPING = {"channels", "level", "path", "memory_backend", "session_store", "observability", "profile", "languages"}
+"""Answers that bring files and take them away."""
+SINGLE: list[tuple[Answers, Answers]] = [({}, change) for change in changes()]
+SWITCHES = [({}, ALL_AT_ONCE), *SINGLE, *FURTHER]
 
 
-def marked(slow: Callable[[Answers, set[str]], bool]) -> list[Any]:
-    """Every switch; those have time that are `slow` of a change, and of the questions that were switched before."""
-    seen: set[str] = set()
-    listed = []
-    for before, change in SWITCHES:
-        late = not before and slow(change, seen)
-        listed.append(pytest.param(before, change, marks=pytest.mark.matrix if late else ()))
-        seen |= change.keys()
-    return listed
+def marked(slow: Callable[[Answers, Answers], bool]) -> list[Any]:
+    """Every switch; those that are `slow` have time until the night."""
+    return [
+        pytest.param(before, change, marks=pytest.mark.matrix if slow(before, change) else ())
+        for before, change in SWITCHES
+    ]
+
+
+def changes_words(before: Answers, change: Answers) -> bool:
+    """One answer that changes words: they are switched all at once."""
+    return not before and change != ALL_AT_ONCE and not change.keys() & SHAPING
+
+
+def goes_elsewhere(before: Answers, change: Answers) -> bool:
+    """What comes before is another project; its files come and go by the same table."""
+    return bool(before) or changes_words(before, change)
 
 
 def restored(before: Answers, after: Answers) -> Answers:
@@ -115,9 +139,7 @@ def fresh(create: Render, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return copy
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), marked(lambda change, seen: bool(change.keys() & LIKE_ANOTHER & seen)), ids=json.dumps
-)
+@pytest.mark.parametrize(("before", "after"), marked(changes_words), ids=json.dumps)
 def test_a_switch_and_back_equal_fresh_copies(
     before: Answers,
     after: Answers,
@@ -189,7 +211,7 @@ def edited(project: Path) -> dict[str, bytes]:
     return {name: body for name, body in files(project).items() if name in own or name.startswith(ZONE)}
 
 
-@pytest.mark.parametrize(("before", "change"), marked(lambda change, seen: not change.keys() & SHAPING), ids=json.dumps)
+@pytest.mark.parametrize(("before", "change"), marked(goes_elsewhere), ids=json.dumps)
 def test_the_edits_of_a_first_week_survive_every_switch(
     before: Answers,
     change: Answers,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Render, Update, commit, files, git
+from tests.conftest import Command, Render, Update, commit, files, git
 from tests.questionnaire import CONFIG, DEFAULTS, Answers
 from tests.test_render import ZONE, Computed
 from tests.test_updates import assert_clean, machinery
@@ -108,22 +107,23 @@ def test_a_file_of_the_users_at_that_place_stays(project: Path, update: Update) 
     assert same(project, mine)
 
 
-def test_an_update_says_which_files_came_and_which_are_out_of_step(project: Path) -> None:
+def test_an_update_says_which_files_came_and_which_are_out_of_step(project: Path, command: Command) -> None:
+    commands = Commands(command, project.parent)
     change = ["-d", "level=4", "-d", "outcome=outbound", "-d", "languages=[es-MX]"]
-    said = Commands(project.parent).update(project, *change)
+    said = commands.update(project, *change)
     assert "agent/handoff.py is new unless you had it, and yours from now on" in said
     assert "agent/prompt.md is yours and stays as it is: it was written for outcome=customer_service." in said
     assert "agent/phrases.py is yours and stays as it is: it was written for languages=en-US." in said
     assert "tests/test_agent.py" not in said
     commit(project)
-    said = Commands(project.parent).update(project, "-d", "languages=[fr-FR]", "-d", "level=4")
+    said = commands.update(project, "-d", "languages=[fr-FR]", "-d", "level=4")
     assert "agent/handoff.py is yours and stays as it is: it was written for languages=es-MX." in said
     assert "outcome" not in said and "is new" not in said
     commit(project)
-    said = Commands(project.parent).update(project, "-d", "routing=skills")
+    said = commands.update(project, "-d", "routing=skills")
     assert 'ROUTING = "skills"' in (project / "app" / "config.py").read_text() and "stays as it is" not in said
     commit(project)
-    said = Commands(project.parent).update(project, "-d", "level=1")
+    said = commands.update(project, "-d", "level=1")
     assert "`git restore agent/handoff.py` brings yours back" in said
 
 
@@ -133,17 +133,17 @@ def test_an_update_says_which_files_came_and_which_are_out_of_step(project: Path
 class Commands:
     """Runs Copier's commands in projects below `place`."""
 
-    def __init__(self, place: Path, template: Path | None = None) -> None:
+    def __init__(self, run: Command, place: Path, template: Path | None = None) -> None:
+        self.run = run
         self.place = place
         self.template = template
         self.number = 0
         self.warnings = ""
 
     def copier(self, *arguments: object, cwd: Path) -> str:
-        done = subprocess.run(["copier", *map(str, arguments)], cwd=cwd, capture_output=True, encoding="utf-8")
-        assert done.returncode == 0, done.stderr
-        self.warnings += done.stderr
-        return done.stderr
+        said = self.run(*arguments, cwd=cwd)
+        self.warnings += said
+        return said
 
     def new(self, answers: Answers | None = None, *options: object, release: int = 1) -> Path:
         self.number += 1
@@ -178,10 +178,10 @@ def releases(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def commands(releases: Path, tmp_path: Path) -> Iterator[Commands]:
-    run = Commands(tmp_path, releases)
-    yield run
-    assert "arning" not in run.warnings
+def commands(releases: Path, command: Command, tmp_path: Path) -> Iterator[Commands]:
+    commands = Commands(command, tmp_path, releases)
+    yield commands
+    assert "arning" not in commands.warnings
 
 
 def test_a_release_leaves_the_zone_alone_and_brings_new_files_once(commands: Commands) -> None:
