@@ -10,6 +10,7 @@ import itertools
 import os
 import subprocess
 from collections.abc import Iterable
+from operator import and_
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -44,23 +45,31 @@ def completable(answers: Answers) -> bool:
     codes: Any = answers.get("languages", DEFAULTS["languages"])
     spoken = codes if isinstance(codes, str) else tuple(codes)
     ttses = [answers["tts_provider"]] if "tts_provider" in answers else choices("tts_provider")
-    bound = [tuple((name, answers[name]) for name in rule if name in answers) for rule in RULES]
-    return has_level(bound[1]) and any(speaks(bound[0], spoken, tts) for tts in ttses)
-
-
-@functools.cache
-def has_level(given: tuple[tuple[str, Any], ...]) -> bool:
-    return any(dict(given).items() <= answers.items() for answers in valid(1))
-
-
-@functools.cache
-def speaks(given: tuple[tuple[str, Any], ...], spoken: str | tuple[str, ...], tts: str) -> bool:
-    codes = [spoken] if isinstance(spoken, str) else spoken
-    fitting = (answers for answers in valid(0) if dict(given).items() <= answers.items())
-    return any(
-        all(serves(answers["stt_provider"], tts, code) and is_heard(answers, code) for code in codes)
-        for answers in fitting
+    fitting, level = (
+        functools.reduce(and_, (having(rule, name, answers[name]) for name in names if name in answers), -1)
+        for rule, names in enumerate(RULES)
     )
+    return bool(level) and any(fitting & speaking(spoken, tts) for tts in ttses)
+
+
+@functools.cache
+def having(rule: int, name: str, value: Any) -> int:
+    """The valid combinations of a rule that have this answer, one bit for each."""
+    return bits(answers[name] == value for answers in valid(rule))
+
+
+@functools.cache
+def speaking(spoken: str | tuple[str, ...], tts: str) -> int:
+    """The combinations in which these languages are heard and spoken, one bit for each."""
+    codes = [spoken] if isinstance(spoken, str) else spoken
+    return bits(
+        all(serves(answers["stt_provider"], tts, code) and is_heard(answers, code) for code in codes)
+        for answers in valid(0)
+    )
+
+
+def bits(given: Iterable[bool]) -> int:
+    return int("".join("01"[one] for one in given)[::-1] or "0", 2)
 
 
 def pairs(answers: Answers) -> set[Pair]:
