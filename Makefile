@@ -36,7 +36,7 @@ check: .venv/ready ## List every problem of a file of answers: make check ANSWER
 test: lint ## Test everything, in some minutes
 	"$(BIN)/pytest" -n $(JOBS) --dist loadgroup
 
-matrix: lint ## Test everything, and install every pair of choices: make matrix [SHARD=2/4] [SEED=…] [TESTS=…]
+matrix: lint ## Test everything, and install every pair of choices: make matrix [SHARD=2/4] [TESTS=tests/test_emitted.py]
 	SHARD="$(SHARD)" "$(BIN)/pytest" -n $(JOBS) --dist loadgroup -m "" $(TESTS)
 
 lint: .venv/ready ## Check style and types of the template and of its tests

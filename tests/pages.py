@@ -34,18 +34,18 @@ for program, arguments in json.loads(sys.argv[1]):
 """
 
 
-def pages(files: Mapping[str, bytes]) -> dict[str, str]:
+def pages(files: Mapping[str, str]) -> dict[str, str]:
     """The pages that people read, by path. `kit/` has none."""
-    return {name: body.decode() for name, body in files.items() if name.endswith(".md") and not name.startswith("kit/")}
+    return {name: text for name, text in files.items() if name.endswith(".md") and not name.startswith("kit/")}
 
 
-def faults(files: Mapping[str, bytes]) -> list[str]:
+def faults(files: Mapping[str, str]) -> list[str]:
     """What the pages name and the project does not have: files, pages, variables, codes of the doctor, routes."""
     there = {*files, *(folder for name in files for folder in parents(name))}
-    other = {name: body for name, body in files.items() if not name.endswith(".md")}
-    variables = frozenset[str]().union(*(variables_in(body) for body in other.values()))
-    strings = frozenset[str]().union(*(strings_in(body) for name, body in other.items() if not name.startswith("kit/")))
-    strings |= {code for name, body in other.items() if name.startswith("kit/doctor/") for code in strings_in(body)}
+    other = {name: text for name, text in files.items() if not name.endswith(".md")}
+    variables = frozenset[str]().union(*(variables_in(text) for text in other.values()))
+    strings = frozenset[str]().union(*(strings_in(text) for name, text in other.items() if not name.startswith("kit/")))
+    strings |= {code for name, text in other.items() if name.startswith("kit/doctor/") for code in strings_in(text)}
     found: list[str] = []
     for page, text in pages(files).items():
         here = posixpath.dirname(page)
@@ -63,14 +63,14 @@ def faults(files: Mapping[str, bytes]) -> list[str]:
 
 
 @functools.cache
-def variables_in(body: bytes) -> frozenset[str]:
-    return frozenset(VARIABLE.findall(body.decode()))
+def variables_in(text: str) -> frozenset[str]:
+    return frozenset(VARIABLE.findall(text))
 
 
 @functools.cache
-def strings_in(body: bytes) -> frozenset[str]:
+def strings_in(text: str) -> frozenset[str]:
     """Codes of findings and paths of routes, as they stand in Python."""
-    return frozenset(STRING.findall(body.decode()))
+    return frozenset(STRING.findall(text))
 
 
 def parents(name: str) -> Iterator[str]:

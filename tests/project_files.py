@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
 from tests.pages import faults
@@ -14,29 +16,47 @@ CONVENTIONAL = {"checks", "resources", "commands", "fake"}
 STARTED = {"app.__main__"}
 
 
-def problems(files: Mapping[str, bytes]) -> list[str]:
+def problems(files: Mapping[str, str]) -> list[str]:
     """The faults of a project's files, by path. `agent_runtime/` and `lambda_proxy/` stand alone."""
-    sources = {name: body.decode() for name, body in files.items() if name.split("/")[0] in PACKAGES}
+    return [*faults_of_modules(tuple(sorted(files.items()))), *faults(files)]
+
+
+def faults_of_modules(files: tuple[tuple[str, str], ...]) -> list[str]:
+    sources = {name: text for name, text in files if name.split("/")[0] in PACKAGES}
     modules = {module_name(name): text for name, text in sources.items() if name.endswith(".py")}
+    imported = tuple((module, imports(module, text), loaded(text)) for module, text in modules.items())
+    found = list(faults_of_imports(imported))
+    found += [f"{module} imports for types only" for module, text in modules.items() if only_for_types(module, text)]
+    read = set[str]().union(*map(files_named_in, sources.values()))
+    for name in sources:
+        if name.startswith("agent/") and not name.endswith(".py") and name.removeprefix("agent/") not in read:
+            found.append(f"{name} is not read")
+    return found
+
+
+@cache
+def files_named_in(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[\w-]+\.\w+", text))
+
+
+@cache
+def faults_of_imports(imported: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]) -> tuple[str, ...]:
+    """Of modules with the names that they import anywhere, and at their top level."""
+    modules = {module for module, _, _ in imported}
     found: list[str] = []
     used: set[str] = set()
-    for module, text in modules.items():
-        for wanted in imports(module, text):
+    for module, names, _ in imported:
+        for wanted in names:
             target = wanted if wanted in modules else wanted.rpartition(".")[0]
             if target not in modules:
                 found.append(f"{module} imports {wanted}, which is not there")
             elif target != module:
                 used |= {target, *parents(target)}
-    found += [
-        f"{module} is not used" for module in sorted(modules) if not (module in used or is_entry(module, modules))
-    ]
-    found += circles({module: text for module, text in modules.items() if module.startswith("app.")})
-    found += [f"{module} imports for types only" for module, text in modules.items() if only_for_types(module, text)]
-    text = "\n".join(sources.values())
-    for name in sources:
-        if name.startswith("agent/") and not name.endswith(".py") and name.removeprefix("agent/") not in text:
-            found.append(f"{name} is not read")
-    return found + faults(files)
+    entries = {module for module in modules if is_entry(module)}
+    entries |= {parent for module in entries for parent in parents(module)}
+    found += [f"{module} is not used" for module in sorted(modules - used - entries)]
+    at_once = {module: set(names) for module, _, names in imported if module.startswith("app.")}
+    return (*found, *circles(at_once))
 
 
 def module_name(path: str) -> str:
@@ -48,8 +68,10 @@ def parents(module: str) -> Iterator[str]:
         yield module
 
 
-def imports(module: str, text: str) -> Iterator[str]:
+@cache
+def imports(module: str, text: str) -> tuple[str, ...]:
     """The modules of the project that a module names in its imports; a name behind the last dot may be a function."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -59,23 +81,20 @@ def imports(module: str, text: str) -> Iterator[str]:
             names = [f"agent.{ast.literal_eval(node.args[0])}"]
         else:
             continue
-        yield from (name for name in names if name.split(".")[0] in PACKAGES)
+        found += [name for name in names if name.split(".")[0] in PACKAGES]
+    return tuple(found)
 
 
-def is_entry(module: str, modules: Mapping[str, str]) -> bool:
+def is_entry(module: str) -> bool:
     """Found by its place instead of by an import: tests, conventional modules of folders, the user's files."""
     parts = module.split(".")
     conventional = parts[-1] in CONVENTIONAL or parts[-2:-1] == ["checks"]
-    holds_an_entry = any(other.startswith(f"{module}.") and is_entry(other, modules) for other in modules)
-    return "tests" in parts or parts[0] == "kit" or conventional or module in STARTED or holds_an_entry
+    return "tests" in parts or parts[0] == "kit" or conventional or module in STARTED
 
 
-def circles(modules: Mapping[str, str]) -> list[str]:
+def circles(modules: Mapping[str, set[str]]) -> list[str]:
     """Modules that import each other when they are loaded."""
-    graph = {
-        module: {name for name in loaded(text) if name in modules and name != module}
-        for module, text in modules.items()
-    }
+    graph = {module: modules.keys() & names - {module} for module, names in modules.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -83,14 +102,16 @@ def circles(modules: Mapping[str, str]) -> list[str]:
     return []
 
 
-def loaded(text: str) -> Iterator[str]:
+@cache
+def loaded(text: str) -> tuple[str, ...]:
     """The modules that the top level of a module imports, and those of names that may be modules."""
+    found: list[str] = []
     for node in ast.parse(text).body:
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
 
 
 def only_for_types(module: str, text: str) -> bool:

@@ -7,10 +7,11 @@ import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from copier._template import load_template_config
-from jinja2 import Environment
+from jinja2 import Environment, meta
 
 ROOT = Path(__file__).parent.parent
 Answers = dict[str, Any]
@@ -107,7 +108,8 @@ CONDITIONS: list[Callable[..., bool]] = [
     lambda azure_runtime, channels: azure_runtime != "voice_live" or channels == "voice",
     lambda deploy_target, session_store: deploy_target != "lambda" or session_store != "process",
     lambda fallback_provider, model_provider: fallback_provider != model_provider,
-    lambda path, channels, regulations: not bars("tac", regulations) or (path, channels) == ("manual", "voice"),
+    lambda path, regulations: not bars("tac", regulations) or path == "manual",
+    lambda channels, regulations: not bars("tac", regulations) or channels == "voice",
     lambda partial_prompts, path, turn_detection: (
         not partial_prompts or (path == "manual" and turn_detection in ("auto", "flux"))
     ),
@@ -124,7 +126,42 @@ CONDITIONS: list[Callable[..., bool]] = [
         )
     ),
 ]
+SPEECH: list[Callable[..., bool]] = [
+    lambda languages, stt_provider, tts_provider: all(
+        serves(stt_provider, tts_provider, code) for code in listed(languages)
+    ),
+    lambda languages, partial_prompts, turn_detection: all(
+        is_heard({"partial_prompts": partial_prompts, "turn_detection": turn_detection}, code)
+        for code in listed(languages)
+    ),
+]
+"""The same for languages."""
+
+
+def unasked(question: str) -> tuple[Callable[..., bool], list[str]]:
+    """A question that the others leave closed keeps its default."""
+    names = sorted(meta.find_undeclared_variables(Environment().parse(ASKED[question]["when"])))
+    check = condition(question)
+    return (
+        lambda answer, *others: answer == DEFAULTS[question] or bool(check(**dict(zip(names, others, strict=True)))),
+        [question, *names],
+    )
+
+
 READ = [(valid, [*inspect.signature(valid).parameters]) for valid in CONDITIONS]
+HEARD = [(valid, [*inspect.signature(valid).parameters]) for valid in SPEECH]
+CONSTRAINTS = [*map(unasked, CONDITIONAL), *HEARD, *READ]
+"""Each with the questions that it is about."""
+BINDING = {name: [(scope, check) for check, scope in CONSTRAINTS if name in scope] for name in ASKED}
+COUNTABLE = [*STRUCTURAL, "languages", "regulations"]
+BOUND = list(dict.fromkeys([*(name for _, scope in CONSTRAINTS for name in scope), *COUNTABLE]))
+"""COUNTABLE, those beside each other that bind each other: a search finds out early what does not go together."""
+SPOKEN: list[Any] = [DEFAULTS["languages"], ["es-MX", "en-US"], "zh-CN, de-DE, en-US", ["zh-HK"], "multi"]
+REGIMES = [
+    list(names)
+    for count in range(len(choices("regulations")) + 1)
+    for names in itertools.combinations(choices("regulations"), count)
+]
 
 
 def is_valid(answers: Answers) -> bool:
@@ -134,27 +171,80 @@ def is_valid(answers: Answers) -> bool:
     )
 
 
+def values(name: str) -> list[Any]:
+    """The answers to a question that are tried, the default first."""
+    tried: dict[str, list[Any]] = {"languages": SPOKEN, "regulations": REGIMES}
+    return sorted(tried.get(name) or choices(name), key=lambda value: value != DEFAULTS[name])
+
+
+def extended(answers: Answers, names: list[str], values: Callable[[str], list[Any]] = values) -> Iterator[Answers]:
+    """Every way to answer these questions beside the answers, as far as those given go together."""
+    if not names:
+        yield answers
+        return
+    name, *others = names
+    for value in values(name):
+        now = answers | {name: value}
+        if all(check(*map(now.get, scope)) for scope, check in BINDING[name] if now.keys() >= set(scope)):
+            yield from extended(now, others, values)
+
+
+def completed(answers: Answers, values: Callable[[str], list[Any]] = values) -> Answers | None:
+    """The answers with the first of `values` that go together for all of BOUND; None if there are none."""
+    open_ones = {name: [answers[name]] if name in answers else values(name) for name in [*answers, *BOUND]}
+    return search({}, open_ones)
+
+
+def drawn(answers: Answers, random: Random) -> Answers:
+    """The answers with random ones to every other question of BOUND."""
+    found = completed(answers, lambda question: random.sample(values(question), len(values(question))))
+    assert found, answers
+    return found
+
+
+def search(found: Answers, open_ones: dict[str, list[Any]]) -> Answers | None:
+    """Answer the open questions. A choice that leaves another question without an answer is dropped at once."""
+    if not open_ones:
+        return found
+    name, *others = open_ones
+    for value in open_ones[name]:
+        now, left = found | {name: value}, {other: open_ones[other] for other in others}
+        if narrow(name, now, left) and (complete := search(now, left)):
+            return complete
+    return None
+
+
+def narrow(name: str, found: Answers, open_ones: dict[str, list[Any]]) -> bool:
+    """Take away what no longer goes with the answer to `name`. Whether every open question has an answer left."""
+    for scope, check in BINDING[name]:
+        unknown = [other for other in scope if other in open_ones]
+        if not unknown and not check(*map(found.get, scope)):
+            return False
+        if len(unknown) == 1:
+            (other,) = unknown
+            fits = [value for value in open_ones[other] if check(*map((found | {other: value}).get, scope))]
+            if not fits:
+                return False
+            open_ones[other] = fits
+    return True
+
+
+def every(questions: Iterable[str]) -> Iterator[Answers]:
+    """Every combination of the answers to these questions that some answers to the others complete."""
+    names = [name for name in BOUND if name in questions]
+    for answers in extended({}, names):
+        if completed(answers):
+            yield answers
+
+
 @functools.cache
 def valid(rule: int) -> list[Answers]:
     """Every valid combination of the answers that a rule binds, those first that have many defaults."""
     names = RULES[rule]
-    found = [dict(zip(names, values, strict=True)) for values in itertools.product(*map(choices, names))]
+    others = {name: value for name, value in DEFAULTS.items() if name not in names}
+    found = [{name: answers[name] for name in names} for answers in extended(others, names)]
     found.sort(key=lambda answers: sum(answers[name] != DEFAULTS[name] for name in names))
-    return [answers for answers in found if is_valid(DEFAULTS | answers)]
-
-
-def combinations(questions: Iterable[str]) -> Iterator[Answers]:
-    """Every combination of the answers to some structural questions, with such others as make it valid."""
-    names = [name for name in STRUCTURAL if name in questions]
-    bound = [name for rule in RULES for name in rule]
-    groups = [[{name: value} for value in choices(name)] for name in names if name not in bound]
-    for rule, members in enumerate(RULES):
-        distinct: dict[str, Answers] = {}
-        for answers in valid(rule) if set(members) & set(names) else []:
-            distinct.setdefault(str([answers[name] for name in members if name in names]), answers)
-        groups += [list(distinct.values())] if distinct else []
-    for parts in itertools.product(*groups):
-        yield {name: value for part in parts for name, value in part.items()}
+    return found
 
 
 def wants_flux(answers: Answers) -> bool:

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.questionnaire import ASKED, DEFAULTS, LANGUAGES, QUESTIONS, Answers, choices, listed
+from tests.renderer import ENVIRONMENT
 from tests.rules import ASKED_WITH, RULES, is_open, names_of, refused_by
-from tests.test_render import ENVIRONMENT
 
 ORDER = [*ASKED]
 PARTS = {"refuse", "when", "unless", "kept", "barred", "unconfirmed", "changed", "say"}

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uv
@@ -42,13 +43,12 @@ def run_offline(project: Path, command: str, guard_only: bool = False) -> str:
     return done.stdout
 
 
-def grouped(path: str) -> object:
-    """The same worker installs a project and tests it. Rows of FEW have the other paths."""
-    slow = [] if path == "tac" else [pytest.mark.matrix]
-    return pytest.param(path, marks=[pytest.mark.xdist_group(path), *slow])
+def grouped(path: str, nightly: bool) -> Any:
+    """The same worker installs a project and tests it."""
+    return pytest.param(path, marks=[pytest.mark.xdist_group(path), *([pytest.mark.matrix] if nightly else [])])
 
 
-@pytest.fixture(scope="module", params=map(grouped, choices("path")))
+@pytest.fixture(scope="module", params=[grouped(path, nightly=path in ("aws", "azure")) for path in choices("path")])
 def project(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The default project of a path."""
     place = tmp_path_factory.mktemp(request.param) / "project"
@@ -58,7 +58,7 @@ def project(request: pytest.FixtureRequest, render: Render, tmp_path_factory: py
 def read_pages(project: Path, note: Note) -> None:
     """Type what the pages say: tests, scenarios, ruff, mypy and all other commands are content. They leave a lock."""
     names = git(project, "ls-files", "-z", "*.md").split("\0")
-    read = pages({name: (project / name).read_bytes() for name in filter(None, names)})
+    read = pages({name: (project / name).read_text(encoding="utf-8") for name in filter(None, names)})
     shown = {line.partition("#")[0].strip() for line in read["README.md"].splitlines()}
     assert {"uv run pytest", "uv run agent scenario"} <= shown and "uv run mypy" in read["AGENTS.md"]
     log = project.parent / "refused"
@@ -76,7 +76,9 @@ def test_the_pages_do_what_they_say_offline(project: Path, note: Note) -> None:
     read_pages(project, note)
 
 
+@pytest.mark.parametrize("project", [grouped(path, nightly=path != "tac") for path in choices("path")], indirect=True)
 def test_the_server_passes_its_own_tests(project: Path) -> None:
+    """A row of FEW has almost those of another path, and more."""
     run_offline(project, "agent selftest")
 
 

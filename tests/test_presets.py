@@ -12,9 +12,9 @@ from hooks.check import Interview
 from tests.conftest import Note, Render, files, recorded
 from tests.project_files import problems
 from tests.questionnaire import ASKED, DEFAULTS, ROOT, Answers, is_asked, record
+from tests.renderer import expected_files
 from tests.test_emitted import install, run_offline, run_suite
 from tests.test_prompts import ENTER, Terminal
-from tests.test_render import expected_files
 
 PRESETS = sorted((ROOT / "presets").iterdir())
 each_preset = pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.stem)
@@ -56,7 +56,7 @@ def test_a_preset_becomes_a_project(preset: Path, interview: Interview, render: 
     assert report.problems == [] and [row["id"] for row in report.questions if row["try"]] == []
     project = render(tmp_path / "project", **answers)
     assert recorded(project) == record(answers) == report.answers
-    assert problems(files(project)) == []
+    assert problems({name: body.decode() for name, body in files(project).items()}) == []
     assert files(project).keys() == expected_files(answers)
 
 

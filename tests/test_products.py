@@ -13,8 +13,8 @@ import pytest
 from tests import rules
 from tests.conftest import Render
 from tests.questionnaire import CUSTOM, PRODUCTS, QUESTIONS, ROOT, SOURCES, Answers, barring, choices, defaults, record
+from tests.renderer import Computed
 from tests.rules import RULES, DroppedError, answered
-from tests.test_render import Computed
 
 REGULATIONS: dict[str, Answers] = QUESTIONS["regulation_table"]["default"]
 SETS = [list(names) for count in range(5) for names in itertools.combinations(choices("regulations"), count)]

@@ -11,8 +11,8 @@ import yaml
 
 from tests.conftest import Render, commit, files, git
 from tests.questionnaire import Answers, asked
+from tests.renderer import ALL_FILES, expected_files
 from tests.test_emitted import ROWS
-from tests.test_render import ALL_FILES, expected_files
 
 
 @pytest.mark.parametrize("answers", ROWS, ids=lambda row: "-".join(map(str, row.values())))

@@ -9,8 +9,8 @@ import pytest
 
 from tests.conftest import Note, Render, Update, commit, files
 from tests.questionnaire import Answers
+from tests.renderer import ZONE
 from tests.test_emitted import install, run_offline, run_suite
-from tests.test_render import ZONE
 from tests.test_updates import assert_clean
 
 TEXT: Answers = {"channels": "messaging"}

@@ -21,7 +21,7 @@ from jinja2 import StrictUndefined
 from tests.conftest import Render, Update, commit, files, git, recorded
 from tests.pairs import pairwise
 from tests.questionnaire import CONFIG, DEFAULTS, Answers, asked, changes, record
-from tests.test_render import ENVIRONMENT, ZONE
+from tests.renderer import ENVIRONMENT, ZONE
 
 FURTHER: list[tuple[Answers, Answers]] = [
     ({"path": "manual"}, {"partial_prompts": True}),

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Render, Update, files, git, recorded
+from tests.contents import parse
 from tests.questionnaire import choices
-from tests.test_render import parse
 
 DESCRIPTIONS = {
     "quotes": """She said "hello", it's 'fine' and `ticks` and \"\"\"three\"\"\".""",
@@ -38,7 +38,7 @@ def test_the_description_arrives_whole(path: str, description: str, render: Rend
     assert recorded(project)["description"] == description
     assert tomllib.loads(given["pyproject.toml"].decode())["project"]["description"] == description
     for name in reached:
-        parse(name, given[name])
+        parse(name, given[name].decode())
         if name.endswith(".md"):
             assert description in given[name].decode()
 
@@ -48,7 +48,7 @@ def test_the_name_arrives_whole(name: str, render: Render, tmp_path: Path) -> No
     given = files(project := render(tmp_path / "given", project_name=name))
     assert recorded(project)["project_name"] == name
     for file, body in given.items():
-        parse(file, body)
+        parse(file, body.decode())
     assert name in given["README.md"].decode() and name in given["agent/prompt.md"].decode()
 
 

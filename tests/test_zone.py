@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Command, Render, Update, commit, files, git
 from tests.questionnaire import CONFIG, DEFAULTS, Answers
-from tests.test_render import ZONE, Computed
+from tests.renderer import ZONE, Computed
 from tests.test_updates import assert_clean, machinery
 
 ALWAYS = ["README.md", "agent/__init__.py", "agent/prompt.md", "agent/tools.py", "tests/test_agent.py"]

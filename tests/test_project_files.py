@@ -1,0 +1,31 @@
+"""The judge of a project's files finds what would mislead its reader."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.project_files import problems
+from tests.renderer import project
+
+
+def with_text(name: str, text: str) -> dict[str, str]:
+    files = project({})
+    return files | {name: files.get(name, "") + text}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("docs/develop.md", "See `app/nowhere.py`.\n", "docs/develop.md: there is no app/nowhere.py"),
+        ("docs/operate.md", "[there](gone.md)\n", "docs/operate.md: the link to gone.md leads nowhere"),
+        ("README.md", "Set `AGENT_PATIENCE`.\n", "README.md: nothing reads AGENT_PATIENCE"),
+        ("README.md", "It reports PRJ099.\n", "README.md: no check has the code PRJ099"),
+        ("agent/notes.md", "Nobody reads this.\n", "agent/notes.md is not read"),
+        ("app/main.py", "from app.nowhere import name\n", "app.main imports app.nowhere.name, which is not there"),
+        ("app/alone.py", "A = 1\n", "app.alone is not used"),
+        ("app/settings.py", "import app.main\n", "a circle of imports: "),
+    ],
+)
+def test_what_is_wrong_is_found(name: str, text: str, said: str) -> None:
+    assert problems(project({})) == []
+    assert [found for found in problems(with_text(name, text)) if found.startswith(said)]
