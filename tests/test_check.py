@@ -235,7 +235,7 @@ EXAMPLES: dict[str, tuple[Answers, Answers]] = {
     "health_without_hipaa": ({"project_name": "Clinic"}, {"project_name": "Clinic", "regulations": ["hipaa"]}),
     "europe_without_gdpr": ({"languages": ["fr-FR"]}, {"languages": ["fr-FR"], "regulations": ["gdpr"]}),
     "gdpr_without_ai_act": ({"regulations": ["gdpr"]}, {"regulations": ["gdpr", "eu_ai_act"]}),
-    "calls_without_consent": ({"outcome": "outbound"}, {"outcome": "outbound", "channels": "messaging"}),
+    "calls_without_consent": ({"outcome": "outbound"}, {"outcome": "outbound", "regulations": ["tcpa"]}),
     "debt_without_a_ledger": ({"outcome": "outbound", "description": "Collects a debt."}, {"outcome": "outbound"}),
     "whatsapp_for_anything": ({"channels": "omnichannel"}, {"channels": "voice_and_messaging"}),
     "tenants_in_one_store": ({"profile": "isv", "level": "2"}, {"profile": "isv"}),

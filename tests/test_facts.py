@@ -32,7 +32,17 @@ WITHOUT_WORDS = {  # keys of the store whose values are yes, no, a time, an id o
         "interaction",
         "language",
     ),
-    *("listening", "no-worker", "reassured", "reconnect", "recorded", "signals-seen", "taskrouter", "text-seen"),
+    *(
+        "listening",
+        "no-worker",
+        "outbound",
+        "reassured",
+        "reconnect",
+        "recorded",
+        "signals-seen",
+        "taskrouter",
+        "text-seen",
+    ),
     *("twilio-error", "twilio-event"),
 }
 KEPT = {"opted-out"}  # an opt-out stays respected, and every receipt says so

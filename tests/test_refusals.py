@@ -37,6 +37,7 @@ IN_LAMBDA: Answers = {
     "session_store": "dynamodb",
     "deploy_target": "lambda",
 }
+CALLS: Answers = {"outcome": "outbound", "regulations": ["tcpa"]}
 PCI: Answers = {"regulations": ["pci"], "path": "manual"}
 CUSTOM_MEMORY: Answers = {"level": "custom", "memory": True}
 
@@ -184,6 +185,10 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
             twilios = bound | remembering | {"memory_backend": "twilio"}
             fragment = f"memory_backend=twilio does not go with regulations={name}"
             yield f"{name} with Twilio's memory by {remembering}", twilios, [fragment], bound | remembering
+    for outcome in ("customer_service", "internal_tool", "commerce"):
+        wrong = CALLS | {"outcome": outcome}
+        yield f"tcpa with {outcome}", wrong, ["regulations=tcpa needs outcome=outbound", "Set outcome=outbound"], CALLS
+    yield "tcpa without calls", CALLS | {"channels": "messaging"}, ["Set channels=voice_and_messaging"], CALLS
     both = {"regulations": ["hipaa", "pci"]}
     yield "two regulations on tac", both | {"path": "tac"}, ["regulations=hipaa and pci"], both
     recorded: Answers = {"recording": True}
@@ -339,6 +344,8 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
     ({"channels": "omnichannel", "path": "manual"}, {"regulations": ["pci"]}, "needs channels=voice, not omnichannel"),
     ({"path": "manual", "level": "2"}, {"regulations": ["hipaa"]}, "cannot have memory_backend=twilio"),
     ({"path": "manual"} | CUSTOM_MEMORY, {"regulations": ["hipaa"]}, "cannot have memory_backend=twilio"),
+    (CALLS, {"outcome": "commerce"}, "outcome=commerce cannot have regulations=tcpa"),
+    (CALLS, {"channels": "messaging"}, "channels=messaging cannot have regulations=tcpa"),
     (PCI | {"memory_backend": "twilio"}, {"level": "4"}, "level=4 cannot have memory_backend=twilio"),
     (PCI | {"memory_backend": "twilio"}, CUSTOM_MEMORY, "memory=true cannot have memory_backend=twilio"),
     (

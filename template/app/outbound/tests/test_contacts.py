@@ -82,7 +82,7 @@ def run(environment: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 def test_a_dry_run_says_of_each_contact_why(run: Any, tmp_path: Path) -> None:
     report = tmp_path / "report.csv"
-    contacts = file_of(tmp_path, f"{ADA},a1,,,,,,", "+919812345678,a2,information,,,,,")
+    contacts = file_of(tmp_path, f"{ADA},a1,information,,,,,", "+919812345678,a2,information,,,,,")
     result = run("dial", str(contacts), "--dry-run", "--report", str(report))
     assert result.exit_code == 0, result.output
     assert "row 2 (a1): would not call (consent: " in result.output and "2 would not call." in result.output
