@@ -16,6 +16,7 @@ PATH = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w./*-]*")
 CODE = re.compile(r"^ *```sh\n(?P<block>.*?)^ *```$|(?<!`)`(?P<span>[^`\n]+)`(?!`)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([\w./-]+)(?:#[\w-]*)?\)")
 VARIABLE = re.compile(r"\b(?:AGENT|AWS|AZURE|BEDROCK|DATABASE|FOUNDRY|OTEL|PUBLIC|REDIS|TWILIO)_[A-Z0-9_]*[A-Z0-9]\b")
+SET = re.compile(r'"name": "([A-Z_]+)"')  # by the page itself, in what it sends
 FINDING = re.compile(r"\b[A-Z]{3}0\d\d\b")
 ROUTE = re.compile(r"(?:PUBLIC_URL|DOMAIN|\$URL|your-address|=…|GET|POST)(?:` and `| )?(/[a-z][\w/-]*)")
 STRING = re.compile(r'"([A-Z]{3}0\d\d|/[a-z][\w/-]*)')
@@ -56,7 +57,8 @@ def faults(files: Mapping[str, str]) -> list[str]:
         for link in LINK.findall(text):
             if posixpath.normpath(posixpath.join(here, link)) not in files:
                 found.append(f"{page}: the link to {link} leads nowhere")
-        found += [f"{page}: nothing reads {name}" for name in VARIABLE.findall(text) if name not in variables]
+        unread = variables_in(text) - variables - set(SET.findall(text))
+        found += [f"{page}: nothing reads {name}" for name in unread]
         found += [f"{page}: no check has the code {name}" for name in FINDING.findall(text) if name not in strings]
         found += [f"{page}: there is no route {route}" for route in ROUTE.findall(text) if route not in strings]
     return sorted(set(found))
