@@ -164,6 +164,7 @@ FOLDERS: dict[str, Condition] = {
     "app/compliance/recording": records,
     "app/compliance/recording/consent": lambda a: under(a, "gdpr"),
     "app/compliance/speech": lambda a: under(a, "pci"),
+    "app/compliance/tcpa": lambda a: under(a, "tcpa"),
     "app/compliance/wording.py": lambda a: discloses(a) or records(a),
     "app/database": lambda a: remembers_in(a, "database") or dials(a),
     "app/escalation": hands_over,

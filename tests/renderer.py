@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from copier._main import Worker
-from jinja2 import Environment, Template, meta, nodes
+from jinja2 import Environment, StrictUndefined, Template, meta, nodes
 from pathspec import GitIgnoreSpec
 
 from tests import shortcuts
@@ -30,6 +30,7 @@ def copiers_environment() -> Environment:
     with pytest.MonkeyPatch.context() as patch:
         shortcuts.without_git(patch, ROOT)
         environment: Environment = Worker(src_path=str(ROOT), dst_path=Path("nowhere")).jinja_env
+    environment.undefined = StrictUndefined  # a misspelt name or attribute is an error here
     return environment
 
 

@@ -17,7 +17,7 @@ from tests.conftest import Figure, Render
 from tests.contents import check, digest
 from tests.folders import files_of
 from tests.project_files import problems
-from tests.questionnaire import CUSTOM, Answers, choices, defaults, drawn, every, is_valid
+from tests.questionnaire import CUSTOM, Answers, choices, completed, defaults, drawn, every, is_valid
 from tests.renderer import project
 
 CORE = {
@@ -36,14 +36,21 @@ def combinations() -> list[Answers]:
         {**answers, "regulations": regulations, "observability": observability}
         for answers in every(CORE)
         for regulations in REGULATIONS
-        if is_valid(defaults({}) | answers | {"regulations": regulations})
+        if with_defaults({**answers, "regulations": regulations})
         for observability in choices("observability")
     ]
 
 
+def with_defaults(answers: Answers) -> Answers | None:
+    """The answers, with others than the defaults only where they need them."""
+    return answers if is_valid(defaults(answers) | answers) else completed(answers)
+
+
 def projects(part: int) -> Iterator[Answers]:
     for number, answers in list(enumerate(combinations()))[part::PARTS]:
-        yield answers if answers["observability"] == "off" else drawn(answers, Random(number))
+        full = with_defaults(answers) if answers["observability"] == "off" else drawn(answers, Random(number))
+        assert full
+        yield full
 
 
 @pytest.fixture(scope="session")

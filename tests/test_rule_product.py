@@ -185,7 +185,7 @@ def test_a_refusal_is_one_line_with_value_reason_and_a_way_out_that_works(questi
 # --- What the rules are for -------------------------------------------------------------------------
 
 TEXTS = [name for name, each in ASKED.items() if isinstance(each.get("when"), str) and name not in CONDITIONAL]
-OUTER = {"path", "channels", "regulations", "level"}
+OUTER = {"path", "channels", "regulations", "level", "outcome"}
 """Answers that conditions share; what is left falls into groups that share none, and are judged one by one."""
 
 
