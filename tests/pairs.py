@@ -17,7 +17,8 @@ from typing import Any
 
 import uv
 
-from tests.questionnaire import DEFAULTS, RULES, STRUCTURAL, Answers, choices, is_heard, serves, valid
+from tests.questionnaire import DEFAULTS, RULES, STRUCTURAL, Answers, asked, choices, is_heard, serves, valid
+from tests.rules import answered
 
 LANGUAGES: list[Any] = [["en-US"], ["es-MX", "en-US"], ["zh-HK"], "multi"]
 Pair = frozenset[tuple[str, str]]
@@ -132,8 +133,17 @@ def tonight(seed: str, number: int = 6) -> list[Answers]:
             gains = [len(triples(row | {name: value}) - covered) for value in fitting]
             row[name] = fitting[gains.index(max(gains))]
         covered |= triples(row)
-        rows.append({name: row[name] for name in offered})
+        rows.append({name: row[name] for name in offered} | {"regulations": regime(row, shuffled)})
     return rows
+
+
+def regime(row: Answers, shuffled: Random) -> list[str]:
+    """Regulations, or none, under which these answers are taken."""
+    names = choices("regulations")
+    sets = [list(some) for count in range(len(names) + 1) for some in itertools.combinations(names, count)]
+    return shuffled.choice(
+        [some for some in sets if isinstance(answered({}, asked(row | {"regulations": some})), dict)]
+    )
 
 
 def shape(answers: Answers) -> set[tuple[str, str]]:
