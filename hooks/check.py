@@ -25,6 +25,7 @@ import dataclasses
 import difflib
 import functools
 import json
+import re
 import sys
 import warnings
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from copier._user_data import AnswersMap, Question, parse_yaml_list
 TEMPLATE = Path(__file__).absolute().parent.parent
 COPIERS_OWN = ("reserved", "zone_delivered", "_src_path", "_commit")
 """What the answers file of a project holds beside answers."""
+IS_LIST = "{% from 'includes/shown.jinja' import is_list %}{{ is_list(text) }}"
 REFUSALS = """{% from 'includes/rules.jinja' import refusals with context %}
 {{ refusals(judged_question, judged_answer, is_first) }}"""
 Answers = dict[str, Any]
@@ -68,8 +70,10 @@ def one_line(text: str) -> str:
 
 
 def written(value: Any) -> str:
-    """A value as it stands behind `-d name=`."""
-    return value if isinstance(value, str) and value.strip() else json.dumps(value, ensure_ascii=False, default=str)
+    """A value on one line, as includes/shown.jinja has it: cut, and as JSON unless its text is plain."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = f"{text[:60]}…" if len(text) > 60 else text
+    return text if text and text.isprintable() and text == text.strip() else json.dumps(text)
 
 
 def kind_of(value: Any) -> str:
@@ -101,9 +105,10 @@ def read(path: Path) -> File:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror}. Name a file of answers.", None) from error
-    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
+    except Exception as error:  # of PyYAML too: it raises an AttributeError for a wrong date
         mark = getattr(error, "problem_mark", None)
-        reason = one_line(getattr(error, "problem", None) or str(error))
+        is_known = isinstance(error, yaml.YAMLError | TypeError | ValueError)
+        reason = one_line(getattr(error, "problem", None) or str(error)) if is_known else "a value cannot be read"
         fix = "Write each answer on a line of its own, as in path: manual."
         raise Unreadable(f"is not YAML: {reason}. {fix}", mark.line + 1 if mark else None) from error
     if not isinstance(loaded, dict) or not isinstance(node, yaml.MappingNode):
@@ -159,7 +164,7 @@ def explain_part(question: Question, value: Any) -> tuple[Any, list[Problem]]:
         return MISSING, [Problem("type", name, value, says)]
     choices = {question.cast_answer(choice.value): str(choice.disabled or "") for choice in question._formatted_choices}
     if choices and answer not in [*choices]:  # a list in a list is no key
-        near = difflib.get_close_matches(str(answer), map(str, choices), n=1)
+        near = difflib.get_close_matches(str(answer)[:60], map(str, choices), n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
         says = f"{name}={written(answer)} is no choice. {meant}Take one of {', '.join(map(str, choices))}."
         return MISSING, [Problem("choice", name, value, says)]
@@ -226,6 +231,9 @@ class Interview:
         for name, value in given.items():
             if name not in self.asked and name not in COPIERS_OWN:
                 problems.append(self.unknown(name, value))
+            elif name == "operators" and self.is_no_list(name, value):
+                says = f"{name}={written(value)} is not a list. Write a list, as in {name}=[sentiment, summary]."
+                problems.append(Problem("type", name, value, says))
             elif self.is_no_list(name, value):
                 problems.append(no_list(name, value, choices := [str(choice) for choice in self.choices(name)]))
                 known |= {name: words(value)} if {*words(value)} <= {*choices} else {}
@@ -255,13 +263,18 @@ class Interview:
         return self.questions[name].get("ask", True) is not False
 
     def is_no_list(self, name: str, value: Any) -> bool:
-        is_text = name in self.asked and self.questions[name].get("multiselect") and isinstance(value, str)
-        return bool(is_text) and not value.strip().startswith("[")
+        """Whether a text answers a question that takes a list."""
+        if name not in self.asked or not isinstance(value, str):
+            return False
+        if self.questions[name].get("multiselect"):
+            return not value.strip().startswith("[")
+        is_list = self.worker.jinja_env.from_string(IS_LIST).render(text=value)
+        return self.questions[name]["type"] == "yaml" and not re.fullmatch("[a-z_]*", value) and not is_list
 
     def unknown(self, name: Any, value: Any) -> Problem:
         near = difflib.get_close_matches(str(name), self.asked, n=1)
         fix = f"Did you mean {near[0]}?" if near else f"The questions are {', '.join(self.asked)}."
-        return Problem("unknown", str(name), value, one_line(f"{name}={written(value)} answers no question. {fix}"))
+        return Problem("unknown", str(name), value, f"{written(name)}={written(value)} answers no question. {fix}")
 
     def ask(self, given: Answers, unsettled: set[str]) -> tuple[list[Problem], list[str]]:
         """Go through the questions as `Worker._ask` does, and on after a refusal: problems, and what was no answer."""
@@ -275,7 +288,7 @@ class Interview:
             for name, details in self.questions.items():
                 question = Question(
                     answers=worker.answers,
-                    context=worker._render_context(),
+                    context={**worker._render_context(), "all_problems": True},
                     jinja_env=worker.jinja_env,
                     settings=worker.settings,
                     var_name=name,
@@ -365,7 +378,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     with Interview() as interview:
         report = check(given.file, interview)
-    print(as_json(given.file, report) if given.json else as_text(given.file, report))
+    said = as_json(given.file, report) if given.json else as_text(given.file, report)
+    print(said.encode(errors="backslashreplace").decode())
     return 1 if report.problems else 0
 
 

@@ -16,13 +16,13 @@ from typing import Any
 from copier._cli import CopierApp
 from copier.errors import CopierError
 
-from hooks.check import TEMPLATE, Interview, Report, Unreadable, one_line, read
+from hooks.check import TEMPLATE, Interview, Report, Unreadable, one_line, read, written
 from hooks.clone import copied_ref
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments that give answers; Copier reads the others."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("-d", "--data", action="append", default=[])
     parser.add_argument("--data-file", type=Path)
     parser.add_argument("-l", "--defaults", "-f", "--force", action="store_true")
@@ -33,7 +33,7 @@ def answers(given: argparse.Namespace) -> dict[str, Any]:
     """What Copier would take as answers. `-d` wins over the file. Raises Unreadable."""
     pairs = [text.partition("=") for text in given.data]
     if unpaired := [name for name, sign, _ in pairs if not sign]:
-        raise Unreadable(f"-d {unpaired[0]} has no value. Write -d name=value.", None)
+        raise Unreadable(f"-d {written(unpaired[0])} has no value. Write -d name=value.", None)
     if given.data_file is None:
         return {name: value for name, _, value in pairs}
     try:
@@ -54,6 +54,9 @@ def main(arguments: list[str]) -> int:
     try:
         given = parsed(rest)
         report = judged(given, Path(destination), ref)
+    except argparse.ArgumentError as error:
+        print(f"{error.argument_name} has no value. Write -d name=value, or --data-file FILE.", file=sys.stderr)
+        return 2
     except Unreadable as error:
         print(error.args[0], file=sys.stderr)
         return 2

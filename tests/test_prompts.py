@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -220,3 +221,62 @@ def test_two_answers_are_swapped_at_their_prompts(create: Render, tmp_path: Path
         terminal.types(*[DOWN] * question.endswith("_provider"), ENTER)
     terminal.finishes()
     assert recorded(project) == record({"model_provider": "anthropic", "fallback_provider": "openai"})
+
+
+# --- Words ------------------------------------------------------------------------------------------
+
+EVERYDAY = {
+    *("AI", "SMS", "WhatsApp", "README", "USA", "EU", "UK", "GitHub", "Python"),
+    *("Twilio", "Amazon", "Microsoft", "Google", "OpenAI", "Anthropic", "Deepgram", "ElevenLabs"),  # companies
+}
+"""What a reader knows who builds software and has never used Twilio."""
+
+EXPLAINED = {
+    "HIPAA": "health data of patients in the USA",
+    "PCI": "callers pay by card",
+    "DSS": "callers pay by card",
+    "GDPR": "people in the EU or the UK",
+    "TCPA": "the agent calls people in the USA",
+    "ISV": "customers to whom you sell it",
+    "RCS": "RCS (SMS with pictures)",
+    "ConversationRelay": "speech into text and text into speech\n(ConversationRelay)",
+    "TAC": "library (Twilio Agent Connect)",
+    "SDK": "TAC SDK  Twilio's own library",
+    "AWS": "in Amazon's cloud",
+    "Azure": "in Microsoft's cloud",
+    "Bedrock": "language models run in Amazon Bedrock",
+    "AgentCore": "AgentCore       Amazon runs the agent",
+    "OpenTelemetry": "(OpenTelemetry, the open standard for it)",
+    "OTLP": "OTLP  yes, in the format of OpenTelemetry",
+    "prompt": "the first instructions of the\nlanguage model (the prompt)",
+    "Flux": "model Flux",
+    "SQLite": "a file (SQLite)",
+    "PostgreSQL": "a server of yours (PostgreSQL)",
+    "DynamoDB": "a database of AWS",
+    "DB": "Cosmos DB       a database of Azure",
+    "workers": "all copies of the server (its workers)",
+    "worker": "all copies of the server (its workers)",
+    "AWS_REGION": "environment variable AWS_REGION",
+    "AGENT_MODEL": "environment variable AGENT_MODEL",
+}
+"""Each other term, and the words that explain it: in the same question, or in one before it."""
+
+FIELD = (
+    r"prompts?|turn|workers?|tokens?|tunnel|tenants?|runtime|webhooks?|queue|hand-off|handoff|inference|latency|TwiML"
+)
+TERM = re.compile(rf"\b(?:[A-Z][A-Z_]+\w*|[A-Z]\w*[a-z][A-Z]\w*|{FIELD}|{'|'.join(EXPLAINED)})\b")
+
+
+def test_every_term_of_a_question_is_explained_by_then() -> None:
+    """Acronyms, names of products and words of the field, in help texts and titles of choices."""
+    read = ""
+    for name, details in ASKED.items():
+        text = "\n".join([details["help"], *map(str, details.get("choices", []))])
+        read += f"{text}\n"
+        for term in {*TERM.findall(re.sub(r"\b[a-z]{2}-[A-Z]{2}\b", "", text))} - EVERYDAY:  # without en-US
+            assert EXPLAINED.get(term, "\0") in read, f"{name}: what is {term}?"
+
+
+def test_every_explanation_is_needed() -> None:
+    texts = "\n".join(f"{each['help']}\n{list(each.get('choices', []))}" for each in ASKED.values())
+    assert [term for term in EXPLAINED if not re.search(rf"\b{term}\b", texts)] == []

@@ -18,6 +18,7 @@ from tests.questionnaire import (
     ASKED,
     CONDITIONAL,
     DEFAULTS,
+    LANGUAGES,
     READ,
     Answers,
     defaults,
@@ -301,7 +302,7 @@ def updates(question: str, rule: Answers) -> Iterator[tuple[Answers, Answers]]:
     names = [*variables(question, rule).keys() & {*ORDER} - {question}]
     for values in itertools.product(possible(question), *map(possible, names)):
         chosen = {name: State(value).answer for name, value in zip([question, *names], values, strict=True)}
-        chosen = ({"path": "manual"} if question == "partial_prompts" else {}) | chosen
+        chosen = {"path": "manual"} | chosen  # which every regulation allows, and partial prompts need
         before = defaults(chosen) | chosen
         if not all(part(*(before[name] for name in read)) for part, read in conditions()):
             continue
@@ -330,3 +331,20 @@ def test_no_update_resets_a_recorded_answer(question: str) -> None:
             assert found, rule
             for recorded, given in found:
                 assert isinstance(answered(recorded, given), str), (recorded, given)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("before", judged_answers("tts_provider"))
+def test_a_voice_stays_with_its_provider_and_its_first_language(before: str) -> None:
+    """A voice of ElevenLabs speaks every language. Of all providers and languages, before and after."""
+    codes = [code for code in LANGUAGES if serves("Deepgram", before, code)]
+    for first, then, after in itertools.product(codes, LANGUAGES, judged_answers("tts_provider")):
+        recorded = record({"languages": [first], "tts_provider": before, "voice": "some.Voice-1"})
+        new: Answers = {"languages": [then], "tts_provider": after}
+        given = {name: value for name, value in new.items() if recorded[name] != value}
+        loses_voice = after != before or (then != first and after != "ElevenLabs")
+        expected = loses_voice or not serves("Deepgram", after, then)
+        assert isinstance(answered(recorded, given), str) == expected, (recorded, given)
+        if not serves("Deepgram", after, then):
+            continue
+        assert isinstance(answered(recorded, {**given, "voice": ""}), dict)
