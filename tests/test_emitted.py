@@ -103,7 +103,7 @@ REGULATED: list[Answers] = [
     {"path": "tac", "level": "4", "channels": "omnichannel", "regulations": ["gdpr", "eu_ai_act"], "recording": True},
     {"path": "aws", "level": "2", "channels": "voice_and_messaging", "regulations": ["eu_ai_act"]},
     {"path": "azure", "level": "1", "regulations": ["gdpr"], "recording": True},
-    {"path": "manual", "level": "1", "outcome": "outbound", "regulations": ["tcpa"]},
+    {"path": "manual", "level": "1", "outcome": "outbound", "regulations": ["tcpa", "fdcpa"]},
 ]
 READING = [*({"path": path} for path in choices("path")), *map(asked, pairwise()), *REGULATED]
 """The projects that read their pages."""

@@ -17,7 +17,7 @@ from tests.renderer import Computed
 from tests.rules import RULES, DroppedError, answered
 
 REGULATIONS: dict[str, Answers] = QUESTIONS["regulation_table"]["default"]
-OF_CALLS = ["tcpa"]  # those that only rule whom the agent calls
+OF_CALLS = ["tcpa", "fdcpa"]  # those that only rule whom the agent calls
 JUDGING = [name for name in choices("regulations") if name not in OF_CALLS]
 SETS = [list(names) for count in range(5) for names in itertools.combinations(JUDGING, count)]
 LEVELS: list[Answers] = [

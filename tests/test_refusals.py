@@ -344,8 +344,8 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
     ({"channels": "omnichannel", "path": "manual"}, {"regulations": ["pci"]}, "needs channels=voice, not omnichannel"),
     ({"path": "manual", "level": "2"}, {"regulations": ["hipaa"]}, "cannot have memory_backend=twilio"),
     ({"path": "manual"} | CUSTOM_MEMORY, {"regulations": ["hipaa"]}, "cannot have memory_backend=twilio"),
-    (CALLS, {"outcome": "commerce"}, "outcome=commerce cannot have regulations=tcpa"),
-    (CALLS, {"channels": "messaging"}, "channels=messaging cannot have regulations=tcpa"),
+    (CALLS, {"outcome": "commerce"}, "outcome=commerce cannot have regulations with tcpa"),
+    (CALLS, {"channels": "messaging"}, "channels=messaging cannot have regulations with tcpa"),
     (PCI | {"memory_backend": "twilio"}, {"level": "4"}, "level=4 cannot have memory_backend=twilio"),
     (PCI | {"memory_backend": "twilio"}, CUSTOM_MEMORY, "memory=true cannot have memory_backend=twilio"),
     (

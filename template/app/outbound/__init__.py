@@ -8,7 +8,7 @@ Sources, 2026-11-29: https://www.twilio.com/docs/voice/answering-machine-detecti
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 from xml.etree import ElementTree
 
@@ -37,8 +37,9 @@ KEY = "/outbound/key"
 OPT_OUT_KEY = "9"  # as agent/outbound.py says it
 KEY_PAUSE = 1  # seconds for the key, after the words
 PRESSED = f"(The caller pressed {OPT_OUT_KEY} on the keypad.)"
-MACHINES = ("machine_start", "machine_end_beep", "machine_end_silence", "machine_end_other")
-RETRY_DELAYS = (0.5, 2.0, 5.0, 15.0)  # seconds before each further attempt to keep an opt-out
+MACHINES = ("machine_end_beep", "machine_end_silence", "machine_end_other")  # that wait for a message
+NO_PERSON = ("fax", "machine_start")  # the second still speaks: a message over it would arrive in part
+RETRY_DELAYS = (0.5, 2.0, 5.0, 15.0)  # seconds before each further attempt to write into the ledger
 WROTE = "This person does not want to be called again, and will not be. Say so in a few words."
 
 
@@ -84,7 +85,7 @@ class Outbound(Capability):
             return None
         call, answered_by = form.get("CallSid", ""), form.get("AnsweredBy", "")
         log.info("outbound.answered", call=call, by=answered_by or "unknown")
-        if answered_by == "fax":
+        if answered_by in NO_PERSON:
             return hang_up()
         if answered_by in MACHINES:
             return self.voicemail()
@@ -114,7 +115,10 @@ class Outbound(Capability):
     def voicemail(self) -> str:
         """TwiML that leaves a message, or hangs up without one."""
         number = self.options.callback_number or self.options.phone_number
-        message = phrases.VOICEMAIL.format(number=" ".join(number.removeprefix("+")))
+        digits = " ".join(number.removeprefix("+"))
+        for limited in filter(None, (regime.message(digits) for regime in self.dialer.regimes)):
+            return say(limited)
+        message = phrases.VOICEMAIL.format(number=digits)
         return say(phrases.INTRODUCTION, message) if message else hang_up()
 
     async def key(self, request: Request) -> Response:
@@ -154,23 +158,27 @@ class Outbound(Capability):
         return [do_not_call]
 
     async def refuse(self, number: str, reason: str) -> None:
-        """Put a number on the own do-not-call list: at once, and in the background if the database does not answer."""
+        """Put a number on the own do-not-call list."""
+        await self.keep(number, "refusal", lambda: self.ledger.suppress(number, reason))
+
+    async def keep(self, number: str, what: str, write: Callable[[], Awaitable[Any]]) -> None:
+        """Write into the ledger: at once, and in the background as long as the database does not answer."""
         if not has_number(number):
             return
-        task = asyncio.create_task(self._refuse(number, reason))
+        task = asyncio.create_task(self._keep(what, write))
         self.saving.add(task)
         task.add_done_callback(self.saving.discard)
         await asyncio.wait([task], timeout=self.services.timeouts.hook / 2)
 
-    async def _refuse(self, number: str, reason: str) -> None:
+    async def _keep(self, what: str, write: Callable[[], Awaitable[Any]]) -> None:
         for delay in (*RETRY_DELAYS, None):
             try:
-                await self.ledger.suppress(number, reason)
-            except Exception as error:
-                log.error("outbound.opt_out_not_kept", error=type(error).__name__, last=delay is None)
+                await write()
+            except Exception as error:  # its text may quote the number
+                log.error("outbound.not_kept", what=what, error=type(error).__name__, last=delay is None)
                 await asyncio.sleep(delay or 0)
             else:
-                log.info("outbound.opted_out", reason=reason)
+                log.info("outbound.kept", what=what)
                 return
 
     # --- webhooks ---------------------------------------------------------------------------------------------------
@@ -192,11 +200,12 @@ class Outbound(Capability):
 
 
 def outcome_of(form: Mapping[str, str]) -> str:
-    """One of answered, voicemail, fax, busy, no-answer, failed and canceled."""
+    """One of answered, voicemail, hung up, fax, busy, no-answer, failed and canceled."""
     status, answered_by = form.get("CallStatus", ""), form.get("AnsweredBy", "")
     if status != "completed":
         return status if status in ("busy", "no-answer", "failed", "canceled") else "failed"
-    return "fax" if answered_by == "fax" else "voicemail" if answered_by in MACHINES else "answered"
+    known = {"fax": "fax", "machine_start": "hung up", **dict.fromkeys(MACHINES, "voicemail")}
+    return known.get(answered_by, "answered")
 
 
 def key(call_sid: str) -> str:

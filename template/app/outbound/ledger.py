@@ -264,6 +264,24 @@ class Ledger:
                 await turn.append("outcome", person.pseudonym, call=call.number, outcome=outcome)
             return True
 
+    async def record_conversation(self, number: str, call_sid: str, began: bool) -> None:
+        """A conversation with a person: about the debt of the call, about every debt, or about none of them.
+
+        `began` is True for a call of the agent's. One that the ledger does not know counts for every debt.
+        """
+        async with self.turn() as turn:
+            person = await turn.person(number)
+            call = (await turn.history(person)).call_of(person.hash("call", call_sid)) if began else None
+            if call is None or call.debt:
+                await turn.append("conversation", person.pseudonym, debt=call.debt if call else "")
+
+    async def record_notice(self, number: str, call_sid: str, wording: str) -> None:
+        """A notice that the law asks for was spoken to the end. Of its wording a digest is kept."""
+        async with self.turn() as turn:
+            person = await turn.person(number)
+            sid = person.hash("call", call_sid)
+            await turn.append("notice", person.pseudonym, sid=sid, wording=digest(wording))
+
     async def entries(self) -> AsyncIterator[Entry]:
         async with self.database.begin() as connection:
             chain = select(Entry.number, Entry.subject, Entry.body, Entry.mac).order_by(Entry.number)

@@ -54,6 +54,10 @@ class Regime(ABC):
     async def tighten(self, contact: Contact, terms: Terms) -> Terms:
         """The terms with what this regulation asks for. What it cannot find out must deny the call."""
 
+    def message(self, number: str) -> str | None:
+        """The whole of what an answering machine may hear, or None for that of agent/outbound.py."""
+        return None
+
 
 def terms_of(contact: Contact, settings: Any) -> Terms:
     """What always holds: a consent, daytime where the person is, and AGENT_CALLS_PER_DAY."""
