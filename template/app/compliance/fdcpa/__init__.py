@@ -23,7 +23,7 @@ from app.outbound.terms import Regime, Terms
 
 SEVEN_IN_SEVEN = Cap(calls=7, days=7, each="debt")
 DAYS_AFTER_CONVERSATION = 7
-# 15 USC 1692e(11): of the first communication, and of every one; 12 CFR 1006.2(j): the message. No lawyer has read them.
+# 15 USC 1692e(11): of the first communication and of every one; 12 CFR 1006.2(j): the message. No lawyer has read them.
 SENTENCES = {
     "en": {
         "MINI_MIRANDA": "This is from a debt collector. It is an attempt to collect a debt, and any "
