@@ -152,6 +152,7 @@ FOLDERS: dict[str, Condition] = {
     "app/compliance": lambda a: bool(a["regulations"]),
     "app/compliance/checks.py": calls,
     "app/compliance/disclosure": discloses,
+    "app/compliance/fdcpa": lambda a: under(a, "fdcpa"),
     "app/compliance/gdpr": lambda a: under(a, "gdpr"),
     "app/compliance/gdpr/database_memory": lambda a: remembers_in(a, "database"),
     "app/compliance/gdpr/failed_signals": judges,

@@ -110,8 +110,8 @@ CONDITIONS: list[Callable[..., bool]] = [
     lambda fallback_provider, model_provider: fallback_provider != model_provider,
     lambda path, regulations: not bars("tac", regulations) or path == "manual",
     lambda channels, regulations: not bars("tac", regulations) or channels == "voice",
-    lambda regulations, outcome: "tcpa" not in regulations or outcome == "outbound",
-    lambda regulations, channels: "tcpa" not in regulations or channels != "messaging",
+    lambda regulations, outcome: {"tcpa", "fdcpa"}.isdisjoint(regulations) or outcome == "outbound",
+    lambda regulations, channels: {"tcpa", "fdcpa"}.isdisjoint(regulations) or channels != "messaging",
     lambda partial_prompts, path, turn_detection: (
         not partial_prompts or (path == "manual" and turn_detection in ("auto", "flux"))
     ),
