@@ -22,6 +22,17 @@ def with_text(name: str, text: str) -> dict[str, str]:
         ("README.md", "It reports PRJ099.\n", "README.md: no check has the code PRJ099"),
         ("agent/notes.md", "Nobody reads this.\n", "agent/notes.md is not read"),
         ("app/main.py", "from app.nowhere import name\n", "app.main imports app.nowhere.name, which is not there"),
+        (
+            "app/main.py",
+            "from app import config\nconfig.SPEECH\n",
+            "app.main reads app.config.SPEECH, which is not there",
+        ),
+        (
+            "app/main.py",
+            "from app.settings import Setting\n",
+            "app.main reads app.settings.Setting, which is not there",
+        ),
+        (".env.example", "# REDIS_ADDRESS=\n", ".env.example names REDIS_ADDRESS, and no other file does"),
         ("app/alone.py", "A = 1\n", "app.alone is not used"),
         ("app/settings.py", "import app.main\n", "a circle of imports: "),
     ],
