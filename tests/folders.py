@@ -157,6 +157,7 @@ FOLDERS: dict[str, Condition] = {
     "app/compliance/gdpr/database_memory": lambda a: remembers_in(a, "database"),
     "app/compliance/gdpr/failed_signals": judges,
     "app/compliance/gdpr/orchestrator": orchestrator,
+    "app/compliance/gdpr/outbound": dials,
     "app/compliance/gdpr/twilio_memory": lambda a: remembers_in(a, "twilio"),
     "app/compliance/hipaa": lambda a: under(a, "hipaa"),
     "app/compliance/pay": lambda a: under(a, "pci") and manual(a),

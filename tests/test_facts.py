@@ -43,7 +43,7 @@ WITHOUT_WORDS = {  # keys of the store whose values are yes, no, a time, an id o
         "taskrouter",
         "text-seen",
     ),
-    *("twilio-error", "twilio-event"),
+    *("twilio-error", "twilio-event", "whatsapp-window"),
 }
 KEPT = {"opted-out"}  # an opt-out stays respected, and every receipt says so
 PLACEHOLDERS = {"AWS_DEFAULT_REGION": "us-east-1", "AZURE_OPENAI_ENDPOINT": "https://example.com"}

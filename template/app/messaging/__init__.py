@@ -104,7 +104,7 @@ class Messaging(Channel):
     @classmethod
     def build(cls, services: Services, brain: Brain) -> Self:
         settings: MessagingSettings = services.settings
-        twilio, opt_outs = twilio_client(settings, services.transport), OptOuts(services.store)
+        twilio, opt_outs = twilio_client(settings, services.transport), OptOuts(services)
         return cls(services, brain, Outbox(twilio, settings.addresses, opt_outs))
 
     def connect(self, app: FastAPI) -> None:

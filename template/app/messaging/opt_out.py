@@ -11,17 +11,19 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 import structlog
 
+from app.capability import Services
 from app.connection import NotSupported
 from app.messaging.inbox import EARLIEST, Message, bare
 from app.messaging.opt_out_words import LANGUAGES, TWILIO_STARTS, TWILIO_STOPS
-from app.store import Store
 
 log = structlog.get_logger()
 
 OPTED_OUT = 21610  # https://www.twilio.com/docs/api/errors/21610
+WHATSAPP_WINDOW = 24 * 3600.0  # seconds; https://www.twilio.com/docs/whatsapp/key-concepts (2026-11-28)
 KEPT = 5 * 365 * 24 * 3600.0  # seconds: as long as a do-not-call list of one's own, 47 CFR 64.1200(d)(6)
 LONGEST = 1000  # characters that are examined
 UNSPACED = {"ja", "ko", "zh"}
@@ -85,19 +87,39 @@ class OptedOut(NotSupported):
     """The customer has opted out: nothing may be sent."""
 
 
+class OutsideWindow(NotSupported):
+    """WhatsApp takes free text within 24 hours of the customer's last message, and templates after them."""
+
+
+@runtime_checkable
+class SharesOptOuts(Protocol):
+    """A capability that keeps refusals of calls: they count for messages too, and those of messages for calls."""
+
+    def refuses(self, text: str) -> bool:
+        """Whether a message asks for no more calls."""
+
+    async def is_opted_out(self, number: str) -> bool: ...
+
+    async def on_opt_out(self, number: str) -> None:
+        """The customer has opted out of messages."""
+
+
 class OptOuts:
     """Addresses that get no message. A phone number has one entry for SMS, WhatsApp and RCS.
 
     A chat has one for each conversation: a customer who opens it anew wants an answer, and may be another person.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, services: Services) -> None:
+        self.store = services.store
+        self.sharing = [each for each in services.capabilities if isinstance(each, SharesOptOuts)]
 
     async def admits(self, message: Message) -> bool:
         """Whether a message may be answered. Records STOP at once, also while an answer is being written."""
         place = message.author.channel, message.author.address, message.conversation_id
-        if is_stop(message.text):
+        if message.author.channel == "WHATSAPP":
+            await self.store.put(window_key(message.author.address), "", WHATSAPP_WINDOW)
+        if is_stop(message.text) or any(each.refuses(message.text) for each in self.sharing):
             await self.record(*place, message.written)
             log.info("text.opted_out", conversation=message.conversation_id)
             return False
@@ -114,11 +136,29 @@ class OptOuts:
 
     async def record(self, channel: str, address: str, conversation_id: str, at: datetime = EARLIEST) -> None:
         await self.store.put(opt_out_key(channel, address, conversation_id), at.isoformat(), KEPT)
+        for each in self.sharing if channel != "CHAT" else ():
+            await each.on_opt_out(bare(address))
+
+    async def mark(self, number: str) -> None:
+        """A number is opted out of calls: it gets no message either, until it writes START."""
+        await self.store.put(opt_out_key("SMS", number, ""), EARLIEST.isoformat(), KEPT)
+
+    async def in_window(self, channel: str, address: str) -> bool:
+        """Whether free text may be sent now."""
+        return channel != "WHATSAPP" or await self.store.get(window_key(address)) is not None
 
     async def since(self, channel: str, address: str, conversation_id: str) -> datetime | None:
         """When the opt-out was written, EARLIEST if that is unknown; None without one."""
         at = await self.store.get(opt_out_key(channel, address, conversation_id))
+        if at is None and channel != "CHAT":  # "" is START, which came after it
+            for each in self.sharing:
+                if await each.is_opted_out(bare(address)):
+                    return EARLIEST
         return datetime.fromisoformat(at) if at else None
+
+
+def window_key(address: str) -> str:
+    return f"whatsapp-window:{bare(address)}"
 
 
 def opt_out_key(channel: str, address: str, conversation_id: str) -> str:

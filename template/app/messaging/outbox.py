@@ -17,7 +17,7 @@ from twilio.rest.conversations.v2.participant import ParticipantInstance, Partic
 
 from app.connection import Connection
 from app.messaging.inbox import Message, bare
-from app.messaging.opt_out import OPTED_OUT, OptedOut, OptOuts
+from app.messaging.opt_out import OPTED_OUT, OptedOut, OptOuts, OutsideWindow
 from app.messaging.texts import texts
 from app.session import Session
 from app.twilio_api import list_all
@@ -147,10 +147,12 @@ class Outbox:
         session.greeting = session.greeting or self.introduction
 
     async def send(self, route: Route, text: str) -> None:
-        """Send `text`, split into messages of at most LIMIT characters. Raises OptedOut."""
+        """Send `text`, split into messages of at most LIMIT characters. Raises OptedOut and OutsideWindow."""
         for part in split(text):
             if await self.opt_outs.since(route.channel, route.address, route.conversation_id):
                 raise OptedOut("say: the customer has opted out")
+            if not await self.opt_outs.in_window(route.channel, route.address):
+                raise OutsideWindow("say: the customer has not written on WhatsApp in the last 24 hours")
             payload: dict[str, Any] = {
                 "from": {"participantId": route.agent, "channel": route.channel},
                 "to": [{"participantId": route.customer, "channel": route.channel}],

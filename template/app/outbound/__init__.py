@@ -158,7 +158,10 @@ class Outbound(Capability):
         return [do_not_call]
 
     async def refuse(self, number: str, reason: str) -> None:
-        """Put a number on the own do-not-call list."""
+        """Put a number on the own do-not-call list, and out of messages, if the project has them."""
+        for channel in self.services.channels if has_number(number) else ():
+            if opt_outs := getattr(channel, "opt_outs", None):
+                await opt_outs.mark(number)
         await self.keep(number, "refusal", lambda: self.ledger.suppress(number, reason))
 
     async def keep(self, number: str, what: str, write: Callable[[], Awaitable[Any]]) -> None:
@@ -180,6 +183,23 @@ class Outbound(Capability):
             else:
                 log.info("outbound.kept", what=what)
                 return
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def refuses(self, text: str) -> bool:
+        return is_opt_out(text)
+
+    async def is_opted_out(self, number: str) -> bool:
+        """False while the database does not answer: a customer who writes wants an answer."""
+        try:
+            async with asyncio.timeout(self.services.timeouts.hook / 2):
+                return has_number(number) and await self.ledger.suppressed(number) is not None
+        except Exception as error:
+            log.warning("outbound.list_unknown", error=type(error).__name__)
+            return False
+
+    async def on_opt_out(self, number: str) -> None:
+        await self.keep(number, "refusal", lambda: self.ledger.suppress(number, "in a message"))
 
     # --- webhooks ---------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from app.connection import has_number
 from app.outbound.gate import Hours, Purpose, Tier
-from app.outbound.places import states
+from app.outbound.states import STATES
 
 DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 REPORT_FIELDS = ("row", "id", "result", "gate", "reason", "call_sid")
@@ -58,7 +58,7 @@ class Contact(BaseModel):
     @field_validator("state")
     @classmethod
     def is_state(cls, state: str) -> str:
-        if state and state.upper() not in states():
+        if state and state.upper() not in STATES:
             raise ValueError(f"{state!r} is no state of the USA, as in TX")
         return state.upper()
 

@@ -25,6 +25,10 @@ NOT_REACHED = (
 )
 IN_PROCESS = "Sessions in the memory of the server: they end with the conversation, or when the server restarts."
 TASKS = "Tasks of TaskRouter and interactions of Flex: delete them in the Console."
+LEDGER = (
+    "The ledger of calls: its entries stay, under a pseudonym whose key is destroyed; and for five years a keyed hash "
+    "on the do-not-call list, so that the number is not called again."
+)
 CHATS = "Chats in Conversations (classic), at the other end of the bridge: delete them in the Console."
 
 
@@ -157,6 +161,7 @@ def not_reached(services: Services) -> list[str]:
     from app.registry import folders  # which imports this folder
 
     tasks = [TASKS] if "app.escalation" in folders() else []
+    tasks += [LEDGER] if "app.outbound" in folders() else []
     tasks += [CHATS] if "app.messaging.chat" in folders() else []
     return [*NOT_REACHED, *tasks, *([] if services.store.shared else [IN_PROCESS])]
 

@@ -3,31 +3,30 @@
 47 CFR 64.1200, and FCC 24-17 of 2024-02-08, by which an AI voice is an artificial one: written consent for calls that
 sell, prior express consent for others; do-not-call lists of at most 31 days; a toll-free number on answering machines.
 Courts have split over these tiers since 2025: the stricter ones are held. Sources as of 2026-11-28: legal guide of
-RobStrayer/voice-agent-skills. States: hours.yml.
+RobStrayer/voice-agent-skills. States: hours.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, time
-from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import yaml
 from pydantic import Field
 
 from app.capability import Services
+from app.compliance.tcpa.hours import HOURS, Row
 from app.compliance.tcpa.lists import DoNotCallList
 from app.outbound import CallSettings
 from app.outbound.contacts import Contact
 from app.outbound.gate import Cap, Hours
 from app.outbound.phrases import phrases
-from app.outbound.places import state_of, zones_of, zones_of_state
+from app.outbound.places import state_of, zones_of
+from app.outbound.states import STATES
 from app.outbound.terms import Regime, Terms
 
 MAX_LIST_AGE = 31  # days; 47 CFR 64.1200(c)(2)(i)(D)
-DAYS = {"sat": 5, "sun": 6}
 
 
 class TcpaSettings(CallSettings):
@@ -72,36 +71,28 @@ class Tcpa(Regime):
 
 def with_state(terms: Terms, state: str, contact: Contact) -> Terms:
     """The terms with the row of a state, if it has one."""
-    row = rows().get(state)
+    row = HOURS.get(state)
     if row is None:
         return terms
     terms = terms.with_hours(*hours_of(row))
-    if row.get("calls"):
-        terms = terms.with_cap(Cap(calls=row["calls"], hours=24))
-    if row.get("area_code"):
-        presumed = zones_of(contact.number) or zones_of_state(state)
+    if row.calls:
+        terms = terms.with_cap(Cap(calls=row.calls, hours=24))
+    if row.by_area_code:
+        presumed = zones_of(contact.number) or STATES[state].zones
         terms = replace(terms, zones=tuple(dict.fromkeys([*terms.zones, *presumed])))
     return terms
 
 
-@cache
-def rows() -> dict[str, Any]:
-    table: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "hours.yml").read_text(encoding="utf-8"))
-    return table
-
-
-def hours_of(row: dict[str, Any]) -> list[Hours]:
-    """The hours of a row: those of `every` day, but for days with their own."""
-    others = tuple(day for day in range(7) if day not in [DAYS[name] for name in DAYS if name in row])
-    spans = [(row["every"], others), *((row[name], (day,)) for name, day in DAYS.items() if name in row)]
-    return [Hours(start=start, end=end, days=days) for span, days in spans for start, end in parsed(span)]
-
-
-def parsed(span: str) -> list[tuple[time, time]]:
-    if span == "none":
-        return []
-    start, end = span.split("-")
-    return [(time.fromisoformat(start), time.fromisoformat(end))]
+def hours_of(row: Row) -> list[Hours]:
+    """The hours of a row: those of `every` day, but for Saturday and Sunday with their own."""
+    own = {day: span for day, span in ((5, row.saturday), (6, row.sunday)) if span is not None}
+    spans = [(row.every, tuple(day for day in range(7) if day not in own)), *((own[day], (day,)) for day in own)]
+    found = []
+    for span, days in spans:
+        if span:
+            start, end = map(time.fromisoformat, span.split("-"))
+            found.append(Hours(start=start, end=end, days=days))
+    return found
 
 
 async def reassigned(contact: Contact) -> bool | None:

@@ -12,7 +12,7 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from app.capability import attach
-from app.messaging.opt_out import OptedOut, is_start, is_stop
+from app.messaging.opt_out import OptedOut, OutsideWindow, is_start, is_stop
 from app.messaging.tests.test_messaging import sent
 from kit import defaults
 from kit.conventions import build_model
@@ -260,3 +260,34 @@ async def test_nothing_of_the_words_or_the_number_is_logged(reach: Reach, logged
     await writes(customer, "Please stop texting me about the biopsy")
     assert "text.opted_out" in logged()
     assert "biopsy" not in logged() and defaults.CALLER not in logged()
+
+
+# --- the window of WhatsApp -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("hours", "taken"), [(23, True), (25, False)])
+async def test_free_text_goes_to_whatsapp_within_24_hours_of_the_last_message(
+    reach: Reach, advance_clock: Callable[[float], None], hours: int, taken: bool
+) -> None:
+    own, theirs = "+15005550003", f"whatsapp:{defaults.CALLER}"
+    customer = await reach(whatsapp_number=own, author=theirs, channel="WHATSAPP")
+    await writes(customer, "Hello")
+    session = await customer.session()
+    await attach(session, customer.messaging.services)
+    advance_clock(hours * 3600)
+    if taken:
+        await session.say("By the way.")
+    else:
+        with pytest.raises(OutsideWindow):
+            await session.say("By the way.")
+    assert sent(customer) == ["Yes.", "By the way."][: 1 + taken]
+
+
+async def test_sms_has_no_window(reach: Reach, advance_clock: Callable[[float], None]) -> None:
+    customer = await reach()
+    await writes(customer, "Hello")
+    session = await customer.session()
+    await attach(session, customer.messaging.services)
+    advance_clock(25 * 3600)
+    await session.say("By the way.")
+    assert sent(customer) == ["Yes.", "By the way."]

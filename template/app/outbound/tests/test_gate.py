@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.outbound.gate import Cap, Facts, Hours, Past, judge
-from app.outbound.places import state_of, states, zones_of
+from app.outbound.places import state_of, zones_of
+from app.outbound.states import STATES
 from app.outbound.terms import DAYTIME
 
 NOON = datetime(2026, 3, 3, 18, 0, tzinfo=UTC)  # Tuesday, 12:00 in Chicago
@@ -166,9 +167,9 @@ def test_a_number_says_where_its_owner_may_be(number: str, zones: set[str], stat
 
 
 def test_the_table_of_states_has_each_area_code_once() -> None:
-    areas = [area for row in states().values() for area in row["areas"]]
-    assert len(areas) == len(set(areas)) and len(states()) == 51
-    assert all(ZoneInfo(zone) for row in states().values() for zone in row["zones"])
+    areas = [area for row in STATES.values() for area in row.areas.split()]
+    assert len(areas) == len(set(areas)) and len(STATES) == 51
+    assert all(ZoneInfo(zone) for row in STATES.values() for zone in row.zones)
 
 
 # --- attempts --------------------------------------------------------------------------------------------------------
