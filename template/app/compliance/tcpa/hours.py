@@ -1,8 +1,8 @@
 """States whose hours for calls that sell something are stricter than 8:00 to 21:00. Not legal advice.
 
-No statute was opened. Sources: legal guide of RobStrayer/voice-agent-skills, 2026-09-30 (guide);
-dropcowboy.com/state-compliance of 2025-11-01 and usestello.com/compliance of 2026-04-08, as searches of 2026-11-29 quote
-them (both: they agree). Where sources differ, the stricter one stands. Holidays are not held, nor disputed rows (PA).
+No statute was opened. Sources: legal guide of RobStrayer/voice-agent-skills, 2026-09-30 (guide); and, as searches of
+2026-11-29 quote them, dropcowboy.com/state-compliance of 2025-11-01 and usestello.com/compliance of 2026-04-08 (both:
+they agree). Where sources differ, the stricter one stands. Holidays are not held, nor disputed rows (PA).
 """
 
 from __future__ import annotations
