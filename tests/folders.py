@@ -238,6 +238,7 @@ FOLDERS: dict[str, Condition] = {
     "lambda_proxy": inside_agentcore,
     "observability": observes,
     "scenarios/call-*.yml": calls,
+    "scenarios/call-no-time.yml": dials,
     "scenarios/text-*.yml": messages,
     "tests/test_reactions.py": judges,
 }
