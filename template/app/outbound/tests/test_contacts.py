@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from app import config
 from app.__main__ import app as production
+from app.environment import SettingsError, load
 from app.outbound.contacts import Contact, ContactsError, hours_in, read
 from app.outbound.tests.dialing import ADA, BOB
+from app.registry import RUNTIME, STORE
 from kit.cli import app as cli
 
 HEADER = "number,id,purpose,consent,consent_at,consent_how,consent_wording,zone"
@@ -73,6 +76,8 @@ def test_a_time_that_is_none_is_refused(text: str) -> None:
 @pytest.fixture
 def run(environment: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     environment.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/ledger.db")
+    environment.setattr(config, "DEPLOYED", False)
+    environment.setattr(STORE, "shared", False)
 
     def invoke(*arguments: str) -> Any:
         return CliRunner().invoke(cli, list(arguments))
@@ -107,6 +112,24 @@ def test_a_number_is_taken_off_by_hand_and_the_ledger_is_verified(run: Any) -> N
     assert "not on the list" in run("do-not-call", ADA, "--lift").output
     assert "tombstone" in run("erase-calls", ADA).output and "does not know" in run("erase-calls", ADA).output
     assert run("do-not-call", "Ada").exit_code == 2
+
+
+def test_a_file_is_refused_where_several_dialers_may_run(run: Any, environment: pytest.MonkeyPatch) -> None:
+    environment.setattr(config, "DEPLOYED", True)
+    result = run("do-not-call", ADA)
+    assert result.exit_code == 2 and "DATABASE_URL is a SQLite file, and this project is deployed" in result.output
+
+
+def test_the_server_does_not_start_either(environment: pytest.MonkeyPatch) -> None:
+    environment.setattr(config, "DEPLOYED", True)
+    environment.setattr(RUNTIME, "missing_env", dict)
+    environment.setattr(RUNTIME, "invalid_models", lambda settings: [])
+    environment.setenv("DATABASE_URL", "sqlite:///./agent.db")
+    with pytest.raises(SettingsError) as error:
+        load()
+    assert len(error.value.problems) == 1 and "postgresql://" in error.value.problems[0]
+    environment.setenv("DATABASE_URL", "postgresql://agent@host/agent")
+    assert load()
 
 
 def test_a_ledger_in_memory_is_refused(environment: pytest.MonkeyPatch) -> None:
