@@ -11,7 +11,7 @@ from random import Random
 
 from jinja2 import meta, nodes
 
-from tests.questionnaire import BOUND, QUESTIONS, Answers, defaults, drawn, every, values
+from tests.questionnaire import BOUND, QUESTIONS, Answers, completed, defaults, drawn, together, values
 from tests.renderer import (
     ANSWERS_FILE,
     ENVIRONMENT,
@@ -101,10 +101,10 @@ def rows(name: str, beside: Names = frozenset()) -> Iterator[Answers]:
         if name in WHOLE and combinations_of(part | bringing(name)) > LARGEST:
             continue
         seen: set[str] = set()
-        for answers in every(questions_behind(part | bringing(name))):
+        for answers in together(questions_behind(part | bringing(name))):
             computed = Computed(defaults(answers) | answers)
             value = repr([computed[each] for each in sorted(part)])
-            if value in seen:
+            if value in seen or not completed(answers):
                 continue
             full = drawn(answers, random)
             if name in expected_files(full):

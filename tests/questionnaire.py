@@ -158,7 +158,10 @@ BINDING = {name: [(scope, check) for check, scope in CONSTRAINTS if name in scop
 COUNTABLE = [*STRUCTURAL, "languages", "regulations"]
 BOUND = list(dict.fromkeys([*(name for _, scope in CONSTRAINTS for name in scope), *COUNTABLE]))
 """COUNTABLE, those beside each other that bind each other: a search finds out early what does not go together."""
-SPOKEN: list[Any] = [DEFAULTS["languages"], ["es-MX", "en-US"], "zh-CN, de-DE, en-US", ["zh-HK"], "multi"]
+SPOKEN: list[Any] = [
+    *(DEFAULTS["languages"], ["es-MX", "en-US"], "zh-CN, de-DE, en-US", "multi"),
+    *([code] for code in LANGUAGES if code != DEFAULTS["languages"]),
+]
 REGIMES = [
     list(names)
     for count in range(len(choices("regulations")) + 1)
@@ -233,10 +236,12 @@ def narrow(name: str, found: Answers, open_ones: dict[str, list[Any]]) -> bool:
 
 def every(questions: Iterable[str]) -> Iterator[Answers]:
     """Every combination of the answers to these questions that some answers to the others complete."""
-    names = [name for name in BOUND if name in questions]
-    for answers in extended({}, names):
-        if completed(answers):
-            yield answers
+    return filter(completed, together(questions))
+
+
+def together(questions: Iterable[str]) -> Iterator[Answers]:
+    """Every combination of the answers to these questions that go together, as far as these questions tell."""
+    return extended({}, [name for name in BOUND if name in questions])
 
 
 @functools.cache
