@@ -11,11 +11,15 @@ from typer.testing import CliRunner
 
 from app import config
 from app.__main__ import app as production
+from app.capability import Services
 from app.environment import SettingsError, load
 from app.outbound.contacts import Contact, ContactsError, hours_in, read
-from app.outbound.tests.dialing import ADA, BOB
-from app.registry import RUNTIME, STORE
+from app.outbound.tests.dialing import ADA, BOB, Clock
+from app.registry import PARTS, RUNTIME, STORE
+from app.store import InProcess
 from kit.cli import app as cli
+from kit.simulated_twilio.account import SimulatedAccount
+from kit.simulated_twilio.product import Fault
 
 HEADER = "number,id,purpose,consent,consent_at,consent_how,consent_wording,zone"
 GOOD = f"{ADA},a1,information,written,2026-01-02T10:00:00Z,web,v1,"
@@ -97,6 +101,28 @@ def test_a_dry_run_says_of_each_contact_why(run: Any, tmp_path: Path) -> None:
         ("3", "a2", "would not call", "consent"),
     ]
     assert ADA not in report.read_text() + result.output
+
+
+def test_people_are_called_once_and_the_report_names_nobody(
+    run: Any, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    account, report = SimulatedAccount(), tmp_path / "report.csv"
+    environment.setattr(
+        "app.outbound.commands.services_of",
+        lambda own: Services(own, InProcess(), Clock(), account.transport, parts=PARTS),
+    )
+    contacts = file_of(tmp_path, GOOD, GOOD.replace(ADA, BOB).replace("a1", "b2"))
+    first = run("dial", str(contacts), "--report", str(report))
+    assert first.exit_code == 0 and "2 called." in first.output, first.output
+    rows = list(csv.DictReader(report.read_text(encoding="utf-8").splitlines()))
+    assert [(row["id"], row["call_sid"]) for row in rows] == list(zip(["a1", "b2"], account.calls.records, strict=True))
+    assert ADA not in report.read_text(encoding="utf-8") + first.output
+    again = run("dial", str(contacts))
+    assert again.exit_code == 0 and "2 refused." in again.output and "row 2 (a1): refused (once: " in again.output
+    account.calls.fault = Fault(status=503, times=1)
+    unclear = run("dial", str(contacts), "--campaign", "autumn")
+    assert unclear.exit_code == 1 and "1 unclear" in unclear.output and "1 called" in unclear.output
+    assert run("ledger").exit_code == 0
 
 
 def test_wrong_contacts_call_nobody(run: Any, tmp_path: Path) -> None:
