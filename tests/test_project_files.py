@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from tests.project_files import problems
-from tests.renderer import project
+from tests.renderer import TEMPLATE_OF, project, source
 
 
 def with_text(name: str, text: str) -> dict[str, str]:
@@ -40,3 +41,10 @@ def with_text(name: str, text: str) -> dict[str, str]:
 def test_what_is_wrong_is_found(name: str, text: str, said: str) -> None:
     assert problems(project({})) == []
     assert [found for found in problems(with_text(name, text)) if found.startswith(said)]
+
+
+def test_scenarios_of_the_server_play_with_sample_tools() -> None:
+    """The tools in agent/ are the user's; the server's own tests do not depend on them."""
+    scenarios = [name for name in TEMPLATE_OF if name.startswith("app/") and "/scenarios/" in name]
+    given = {name: yaml.safe_load(source(name)).get("given", {}).get("tools") for name in scenarios}
+    assert len(given) > 40 and [name for name, tools in given.items() if tools in (None, "own")] == []
