@@ -164,8 +164,9 @@ class Messaging(Channel):
         tokens = {message.id, token or message.id}
         if not all([await self.store.claim(f"text-seen:{token}", DAY) for token in tokens]):
             return None
+        admitted = await self.opt_outs.admits(message)
         self.counts["received"] += 1
-        if not await self.opt_outs.admits(message):
+        if not admitted:
             self.counts["opted out"] += 1
             return None
         await self.inbox.put(message.conversation_id, message)
