@@ -196,8 +196,8 @@ def extended(answers: Answers, names: list[str], values: Callable[[str], list[An
 
 def completed(answers: Answers, values: Callable[[str], list[Any]] = values) -> Answers | None:
     """The answers with the first of `values` that go together for all of BOUND; None if there are none."""
-    open_ones = {name: [answers[name]] if name in answers else values(name) for name in [*answers, *BOUND]}
-    return search({}, open_ones)
+    possible = {name: [answers[name]] if name in answers else values(name) for name in [*answers, *BOUND]}
+    return search({}, possible)
 
 
 def drawn(answers: Answers, random: Random) -> Answers:
@@ -207,30 +207,30 @@ def drawn(answers: Answers, random: Random) -> Answers:
     return found
 
 
-def search(found: Answers, open_ones: dict[str, list[Any]]) -> Answers | None:
+def search(found: Answers, possible: dict[str, list[Any]]) -> Answers | None:
     """Answer the open questions. A choice that leaves another question without an answer is dropped at once."""
-    if not open_ones:
+    if not possible:
         return found
-    name, *others = open_ones
-    for value in open_ones[name]:
-        now, left = found | {name: value}, {other: open_ones[other] for other in others}
+    name, *others = possible
+    for value in possible[name]:
+        now, left = found | {name: value}, {other: possible[other] for other in others}
         if narrow(name, now, left) and (complete := search(now, left)):
             return complete
     return None
 
 
-def narrow(name: str, found: Answers, open_ones: dict[str, list[Any]]) -> bool:
+def narrow(name: str, found: Answers, possible: dict[str, list[Any]]) -> bool:
     """Take away what no longer goes with the answer to `name`. Whether every open question has an answer left."""
     for scope, check in BINDING[name]:
-        unknown = [other for other in scope if other in open_ones]
+        unknown = [other for other in scope if other in possible]
         if not unknown and not check(*map(found.get, scope)):
             return False
         if len(unknown) == 1:
             (other,) = unknown
-            fits = [value for value in open_ones[other] if check(*map((found | {other: value}).get, scope))]
+            fits = [value for value in possible[other] if check(*map((found | {other: value}).get, scope))]
             if not fits:
                 return False
-            open_ones[other] = fits
+            possible[other] = fits
     return True
 
 
