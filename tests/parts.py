@@ -27,7 +27,7 @@ from tests.renderer import (
 Names = frozenset[str]
 # Loops over tables of all answers: tests/test_combinations.py renders them in whole projects, tests/test_advice.py too.
 WHOLE = {ANSWERS_FILE, "ARCHITECTURE.md", "app/features.py"}
-LARGEST = 100_000
+LARGEST = 2_000_000
 
 
 def parts(text: str) -> set[Names]:

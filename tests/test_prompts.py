@@ -237,6 +237,7 @@ EXPLAINED = {
     "DSS": "callers pay by card",
     "GDPR": "people in the EU or the UK",
     "TCPA": "the agent calls people in the USA",
+    "FDCPA": "the agent collects debts from people in the USA",
     "ISV": "customers to whom you sell it",
     "RCS": "RCS (SMS with pictures)",
     "ConversationRelay": "speech into text and text into speech\n(ConversationRelay)",

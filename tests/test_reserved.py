@@ -31,13 +31,13 @@ def test_a_project_knows_every_name_that_it_has_not(answers: Answers, render: Re
 
 
 def test_the_pages_say_which_names_to_keep_free(render: Render, tmp_path: Path) -> None:
-    """At the root of a project and in `agent/`; all of `app/` is the template's."""
+    """At the root of a project and in `agent/`; all of `app/` and `docs/` is the template's."""
     project = render(tmp_path / "project")
     page = (project / "docs" / "develop.md").read_text(encoding="utf-8")
     brought = [Path(name).parts for name in set(ALL_FILES) - files(project).keys()]
     names = {Path(parts[1]).stem if parts[0] == "agent" else parts[0] for parts in brought}
     assert names >= {"deploy", "handoff"}
-    assert [name for name in names - {"app", "scenarios", "tests"} if f"`{name}`" not in page] == []
+    assert [name for name in names - {"app", "docs", "scenarios", "tests"} if f"`{name}`" not in page] == []
 
 
 MEMORY = {"level": "2"}

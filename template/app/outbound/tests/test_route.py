@@ -35,6 +35,7 @@ async def opened() -> AsyncGenerator[Open]:
 
         async def start(**settings: Any) -> Route:
             app = build_app(now=Clock(), **{"dial_token": TOKEN, **settings})
+            await stack.enter_async_context(app.router.lifespan_context(app))  # closes the database
             transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
             http = httpx2.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000")
             return Route(await stack.enter_async_context(http), app.state.account)
