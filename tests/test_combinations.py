@@ -17,7 +17,7 @@ from tests.conftest import Figure, Render
 from tests.contents import check, digest
 from tests.folders import files_of
 from tests.project_files import problems
-from tests.questionnaire import CUSTOM, Answers, choices, completed, defaults, drawn, every, is_valid
+from tests.questionnaire import CUSTOM, ROOT, Answers, choices, completed, defaults, drawn, every, is_valid
 from tests.renderer import project
 
 CORE = {
@@ -78,3 +78,8 @@ def test_every_combination_is_a_project(
     check(new.values(), tmp_path / "distinct", render(tmp_path / "project") / "pyproject.toml")
     figure("combinations rendered whole", count)
     figure("distinct files checked", len(new))
+
+
+@pytest.mark.matrix
+def test_the_readme_counts_them() -> None:
+    assert f"all {len(combinations()):,} combinations" in (ROOT / "README.md").read_text(encoding="utf-8")
