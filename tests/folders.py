@@ -220,6 +220,7 @@ FOLDERS: dict[str, Condition] = {
         orchestrator(a) or under(a, "gdpr") or (error_logs(a) and calls(a) and not under(a, "hipaa"))
     ),
     "app/voice": calls,
+    "app/voice/joined_twiml.py": lambda a: records(a) or dials(a),
     "app/voice/keypad_menu": keypad_menu,
     "app/voice/keypad_menu/scenarios/voicemail.yml": voicemail,
     "app/voice/languages": lambda a: len(listed(a["languages"])) > 1,

@@ -22,7 +22,7 @@ STARTED = {"app.__main__"}
 
 def problems(files: Mapping[str, str]) -> list[str]:
     """The faults of a project's files, by path. `agent_runtime/` and `lambda_proxy/` stand alone."""
-    return [*faults_of_modules(tuple(sorted(files.items()))), *faults(files), *lonely_variables(files)]
+    return [*faults_of_modules(files), *faults(files), *lonely_variables(files)]
 
 
 def lonely_variables(files: Mapping[str, str]) -> list[str]:
@@ -36,8 +36,8 @@ def lonely_variables(files: Mapping[str, str]) -> list[str]:
     ]
 
 
-def faults_of_modules(files: tuple[tuple[str, str], ...]) -> list[str]:
-    sources = {name: text for name, text in files if name.split("/")[0] in PACKAGES}
+def faults_of_modules(files: Mapping[str, str]) -> list[str]:
+    sources = {name: text for name, text in sorted(files.items()) if name.split("/")[0] in PACKAGES}
     modules = {module_name(name): text for name, text in sources.items() if name.endswith(".py")}
     imported = tuple((module, imports(module, text), loaded(text)) for module, text in modules.items())
     found = list(faults_of_imports(imported))

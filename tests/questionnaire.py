@@ -39,6 +39,12 @@ def choices(question: str) -> list[Any]:
     return [value["value"] if isinstance(value, dict) else value for value in values]
 
 
+def subsets(question: str) -> list[tuple[Any, ...]]:
+    """The possible answers to a question with several."""
+    offered = choices(question)
+    return [some for count in range(len(offered) + 1) for some in itertools.combinations(offered, count)]
+
+
 @functools.cache
 def condition(question: str) -> Callable[..., Any]:
     return Environment().compile_expression(ASKED[question]["when"].strip("{ }"))
@@ -162,11 +168,7 @@ SPOKEN: list[Any] = [
     *(DEFAULTS["languages"], ["es-MX", "en-US"], "zh-CN, de-DE, en-US", "multi"),
     *([code] for code in LANGUAGES if code != DEFAULTS["languages"]),
 ]
-REGIMES = [
-    list(names)
-    for count in range(len(choices("regulations")) + 1)
-    for names in itertools.combinations(choices("regulations"), count)
-]
+REGIMES = list(map(list, subsets("regulations")))
 
 
 def is_valid(answers: Answers) -> bool:

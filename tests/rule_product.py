@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.questionnaire import ASKED, DEFAULTS, LANGUAGES, QUESTIONS, Answers, choices, listed
+from tests.questionnaire import ASKED, DEFAULTS, LANGUAGES, QUESTIONS, Answers, choices, listed, subsets
 from tests.renderer import ENVIRONMENT
 from tests.rules import ASKED_WITH, RULES, is_open, names_of, refused_by
 
@@ -73,8 +73,7 @@ def possible(question: str) -> list[Any]:
     if question == "languages":
         return texts_of_languages()
     if ASKED[question].get("multiselect"):
-        offered = choices(question)
-        return [some for count in range(len(offered) + 1) for some in itertools.combinations(offered, count)]
+        return list(subsets(question))
     return FREE[question] if question in FREE else choices(question)
 
 

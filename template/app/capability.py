@@ -257,9 +257,9 @@ async def run_hooks(
     return results
 
 
-async def first_answer(services: Services, hook: Callable[..., Any], *args: Any) -> Any:
-    """What the first capability with this hook returns, unless it is empty; None if none does."""
-    capable = [capability for capability in services.capabilities if hasattr(capability, hook.__name__)]
+async def first_answer(services: Services, hook: Callable[..., Any], *args: Any, but: object = None) -> Any:
+    """What the first capability with this hook, `but` aside, returns, unless it is empty; None if none does."""
+    capable = [each for each in services.capabilities if each is not but and hasattr(each, hook.__name__)]
     return next(filter(None, await run_hooks(capable, hook, *args, timeout=services.timeouts.hook)), None)
 
 

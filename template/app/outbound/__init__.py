@@ -17,7 +17,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 from twilio.twiml.voice_response import VoiceResponse
 
-from app.capability import AnswersCall, Background, Capability, Services, run_hooks, with_added_words
+from app.capability import Background, Capability, Services, with_added_words
 from app.channel import signed_body
 from app.connection import has_number, parties
 from app.outbound.dialer import STATUS, Dialer, OutboundSettings
@@ -30,6 +30,7 @@ from app.turn_end import cancel_model, speak_in_turn
 from app.voice import Voice
 from app.voice.calls import MAX_CALL_DURATION
 from app.voice.connect_action import SAY_LANGUAGE, respond, say
+from app.voice.joined_twiml import joined
 
 log = structlog.get_logger()
 
@@ -86,7 +87,7 @@ class Outbound(Capability):
         call, answered_by = form.get("CallSid", ""), form.get("AnsweredBy", "")
         log.info("outbound.answered", call=call, by=answered_by or "unknown")
         if answered_by in NO_PERSON:
-            return hang_up()
+            return say()
         if answered_by in MACHINES:
             return self.voicemail()
         await self.services.store.put(key(call), "", MAX_CALL_DURATION)
@@ -100,11 +101,8 @@ class Outbound(Capability):
 
     async def go_on(self, form: Mapping[str, str]) -> str:
         """TwiML after the introduction: what the next capability says first, or the agent."""
-        others = [each for each in self.services.capabilities if each is not self and isinstance(each, AnswersCall)]
-        answers = await run_hooks(others, AnswersCall.answer_call, form, timeout=self.services.timeouts.hook)
         (voice,) = [channel for channel in self.services.channels if isinstance(channel, Voice)]
-        twiml = next(filter(None, answers), None) or await voice.connect_twiml(form)
-        root = ElementTree.fromstring(twiml)
+        root = ElementTree.fromstring(await voice.answer_call(form, but=self))
         for relay in root.iter("ConversationRelay"):
             relay.set("welcomeGreeting", self.greeting())
         return ElementTree.tostring(root, encoding="unicode")
@@ -119,7 +117,7 @@ class Outbound(Capability):
         for limited in filter(None, (regime.message(digits) for regime in self.dialer.regimes)):
             return say(limited)
         message = phrases.VOICEMAIL.format(number=digits)
-        return say(phrases.INTRODUCTION, message) if message else hang_up()
+        return say(phrases.INTRODUCTION, message) if message else say()
 
     async def key(self, request: Request) -> Response:
         """Twilio requests this when the person has pressed a key during the introduction."""
@@ -231,16 +229,3 @@ def outcome_of(form: Mapping[str, str]) -> str:
 def key(call_sid: str) -> str:
     """The key of the store that marks a call as begun by the agent."""
     return f"outbound:{call_sid}"
-
-
-def hang_up() -> str:
-    response = VoiceResponse()
-    response.hangup()
-    return str(response)
-
-
-def joined(first: VoiceResponse, then: str) -> str:
-    """TwiML with the verbs of `first` before those of `then`."""
-    root = ElementTree.fromstring(then)
-    root[:0] = list(first.xml())
-    return ElementTree.tostring(root, encoding="unicode")

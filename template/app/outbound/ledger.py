@@ -282,12 +282,13 @@ class Ledger:
             sid = person.hash("call", call_sid)
             await turn.append("notice", person.pseudonym, sid=sid, wording=digest(wording))
 
-    async def entries(self) -> AsyncIterator[Entry]:
+    async def entries(self) -> AsyncIterator[Any]:
+        """Rows of Entry, in the order of the chain."""
         async with self.database.begin() as connection:
             chain = select(Entry.number, Entry.subject, Entry.body, Entry.mac).order_by(Entry.number)
             rows = await connection.stream(chain)
             async for row in rows:
-                yield row  # type: ignore[misc]
+                yield row
 
     async def verify(self) -> Verification:
         """Follow the chain from its first entry, and recompute every verdict."""

@@ -100,9 +100,9 @@ class Voice(Channel):
         relay.parameter(name=call_token.PARAMETER, value=self.calls.token(form.get("CallSid", "")))
         return str(response)
 
-    async def answer_call(self, form: Mapping[str, str]) -> str:
-        """TwiML of the first capability that speaks before the agent, or else the agent's."""
-        answer: str | None = await first_answer(self.services, AnswersCall.answer_call, form)
+    async def answer_call(self, form: Mapping[str, str], but: Capability | None = None) -> str:
+        """TwiML of the first capability, `but` aside, that speaks before the agent, or else the agent's."""
+        answer: str | None = await first_answer(self.services, AnswersCall.answer_call, form, but=but)
         return answer or await self.connect_twiml(form)
 
     @property

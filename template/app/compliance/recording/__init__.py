@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
-from xml.etree import ElementTree
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -26,6 +25,7 @@ from app.settings import Settings
 from app.voice import Voice
 from app.voice.calls import MAX_CALL_DURATION
 from app.voice.connect_action import SAY_LANGUAGE, respond
+from app.voice.joined_twiml import joined
 
 log = structlog.get_logger()
 
@@ -187,10 +187,3 @@ class Recording(Capability):
 def key(call_sid: str) -> str:
     """The key of the store that says whether a call is recorded."""
     return f"recorded:{call_sid}"
-
-
-def joined(first: VoiceResponse, then: str) -> str:
-    """TwiML with the verbs of `first` before those of `then`."""
-    root = ElementTree.fromstring(then)
-    root[:0] = list(first.xml())
-    return ElementTree.tostring(root, encoding="unicode")

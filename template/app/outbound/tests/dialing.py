@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from app.capability import Services
 from app.database import Database, connect
@@ -19,6 +20,11 @@ from kit.simulated_twilio.account import SimulatedAccount
 DAY = timedelta(days=1)
 ADA, BOB = "+12125550123", "+13125550123"  # of New York and Chicago
 NOON = datetime(2026, 3, 3, 18, 0, tzinfo=UTC)  # Tuesday, 13:00 and 12:00 there
+
+
+def local(zone: str, year: int, month: int, day: int, hour: int, minute: int = 0) -> datetime:
+    """A local time, as UTC."""
+    return datetime(year, month, day, hour, minute, tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
 class Clock:

@@ -12,20 +12,15 @@ from app.outbound.gate import Cap, Facts, Hours, Past, judge
 from app.outbound.places import state_of, zones_of
 from app.outbound.states import STATES
 from app.outbound.terms import DAYTIME
+from app.outbound.tests.dialing import DAY, NOON, local
 
-NOON = datetime(2026, 3, 3, 18, 0, tzinfo=UTC)  # Tuesday, 12:00 in Chicago
 CHICAGO, KOLKATA, ST_JOHNS = "America/Chicago", "Asia/Kolkata", "America/St_Johns"
-DAY = timedelta(days=1)
 
 
 def facts(at: datetime = NOON, past: dict[str, Any] | None = None, **changes: Any) -> Facts:
     """A call that is allowed, with changes."""
     given: dict[str, Any] = {"purpose": "information", "zones": (CHICAGO,), "hours": ((DAYTIME,),), **changes}
     return Facts(at=at, past=Past(**{"consent": "written", **(past or {})}), **given)
-
-
-def local(zone: str, *moment: int) -> datetime:
-    return datetime(*moment, tzinfo=ZoneInfo(zone)).astimezone(UTC)  # type: ignore[arg-type, misc]
 
 
 def gate_of(given: Facts) -> str:

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,7 +15,7 @@ from app.compliance.tcpa.lists import DoNotCallList, number_in
 from app.outbound.dialer import Dialer
 from app.outbound.phrases import phrases
 from app.outbound.states import STATES
-from app.outbound.tests.dialing import ADA, Clock, contact, dialer
+from app.outbound.tests.dialing import ADA, Clock, contact, dialer, local
 from kit import defaults
 
 TODAY = "2026-03-03"
@@ -45,10 +44,6 @@ async def dials(clock: Clock, listed: Callable[..., Path]) -> AsyncGenerator[Dia
     own = dialer(clock, database_url="sqlite://", do_not_call_file=listed("2129990000"))
     yield own
     await own.close()
-
-
-def local(zone: str, *moment: int) -> datetime:
-    return datetime(*moment, tzinfo=ZoneInfo(zone)).astimezone(UTC)  # type: ignore[arg-type, misc]
 
 
 async def gate(dials: Dialer, number: str = ADA, **changes: Any) -> str:
