@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic_ai import messages as m
-from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 from app.brain import Brain
 from app.capability import Services
@@ -19,11 +17,10 @@ from app.session import Session
 from app.store import InProcess
 from app.turn import Turn
 from kit import defaults
-from kit.conventions import build_model, scenario_files
+from kit.conventions import scenario_files
 from kit.plugin import Begin
 from kit.scenario import play
 from kit.scenario_file import load as load_scenario
-from kit.scripted_model import ModelDown, last_exchange, scripted, tool_calls
 
 
 @pytest.mark.parametrize("path", scenario_files(), ids=lambda path: f"{path.parents[1].name}-{path.stem}")
@@ -51,72 +48,6 @@ async def test_a_reply_that_breaks_off_ends_in_an_apology_and_is_remembered_with
     assert (await talk.says("Count")).text == f"One two {talk.apology}"
     await talk.says("Again")
     assert f"One two {talk.apology}".lower() in await talk.history_text()
-
-
-# An only model may be left to the brain, which waits for five deadlines. Only `advance_clock` makes these seconds pass.
-@pytest.mark.parametrize(("second", "deadline", "deadlines"), [("From the second.", 10.0, 1), (None, 4.0, 6)])
-async def test_a_silent_model_is_given_up_at_the_deadline(
-    begin: Begin, advance_clock: Callable[[float], None], second: str | None, deadline: float, deadlines: int
-) -> None:
-    asked = asyncio.Event()
-
-    async def silent(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-        asked.set()
-        if last_exchange(messages)[0] == "first":
-            await asyncio.Event().wait()
-        yield "Yes."
-
-    others = [scripted({"says": second})] if second else []
-    talk = await begin(models=[build_model(FunctionModel(stream_function=silent)), *others], deadline=deadline)
-    reply = asyncio.create_task(talk.says("first"))
-    await asked.wait()
-    for _ in range(deadlines):
-        advance_clock(deadline)
-        await asyncio.sleep(0.01)
-    assert (await reply).text.endswith(second or talk.apology)
-    assert (await talk.says("second")).text.endswith("Yes.")
-
-
-@pytest.mark.parametrize("second", [{"says": "Yes."}, {"fails": True}], ids=["second model", "apology"])
-async def test_the_second_model_answers_when_the_first_fails(begin: Begin, second: dict[str, Any]) -> None:
-    talk = await begin({"fails": True}, fallback=[second])
-    assert (await talk.says("Hello")).text == second.get("says", talk.apology)
-
-
-async def test_nothing_is_said_twice_when_the_first_model_breaks_off(begin: Begin) -> None:
-    talk = await begin({"says": "One two", "breaks_off": True}, fallback=[{"says": "One two three."}])
-    assert (await talk.says("Count")).text.count("One") == 1
-
-
-async def test_a_tool_runs_once_when_the_first_model_fails_after_it(begin: Begin) -> None:
-    ran: list[str] = []
-
-    def book(order: str) -> str:
-        ran.append(order)
-        return "booked"
-
-    async def fails_after_the_tool(
-        messages: list[m.ModelMessage], info: AgentInfo
-    ) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
-        if last_exchange(messages)[1]:
-            raise ModelDown
-        yield tool_calls({"book": {"order": "4711"}})
-
-    async def repeats_the_result(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-        yield f"It is {' '.join(last_exchange(messages)[1])}."
-
-    models = [build_model(FunctionModel(stream_function=each)) for each in (fails_after_the_tool, repeats_the_result)]
-    talk = await begin(models=models, tools=[book])
-    reply = await talk.says("Book 4711")
-    assert (ran, reply.text) == (["4711"], "It is booked.")
-
-
-async def test_a_model_error_is_logged_without_its_text(begin: Begin, logged: Callable[[], str]) -> None:
-    talk = await begin({"fails": True})
-    await talk.says("Hello")
-    log = logged()
-    assert "model.failed" in log and "ModelDown" in log
-    assert "scripted failure" not in log
 
 
 class SilentRuntime(Runtime):

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from twilio.twiml.voice_response import VoiceResponse
 
-from app.capability import Capability
-from app.session import Session
 from app.voice.phrases import phrases
 from kit import defaults, twiml
 from kit.agent_app import build_app
@@ -133,50 +129,3 @@ async def test_a_call_that_has_ended_is_forgotten(
     document = await action(in_call, form)
     assert document.verbs == verbs and document.said.endswith(text)  # a regulation may add words before the goodbye
     assert calls_of(app).get(CALL_SID) is None
-
-
-@pytest.mark.parametrize("app", [[]], indirect=True, ids=["no capability"])
-async def test_a_failed_session_is_opened_again_once(in_call: Web) -> None:
-    document = await action(in_call, FAILED)
-    assert document.verbs == ["Connect"]
-    assert document.relay and phrases.RECONNECTED in document.relay.greeting
-    document = await action(in_call, FAILED)
-    assert (document.said, document.verbs) == (phrases.UNAVAILABLE, ["Say", "Hangup"])
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        *({**UP, "CallSid": "CA" + "f" * 32, "SessionStatus": status} for status in ("completed", "ended", "failed")),
-        {**UP, "CallSid": "CA" + "f" * 32, "SessionStatus": "new-in-2027"},
-        *({"CallSid": ""}, {"SessionStatus": "failed"}, {"HandoffData": "{}"}, UP),
-    ],
-)
-async def test_unknown_calls_and_missing_fields_are_answered(in_call: Web, form: dict[str, str]) -> None:
-    answer = await in_call.post("/connect-action", form)
-    assert twiml.read(answer.text).verbs[-2:] == ["Say", "Hangup"]
-
-
-# --- handoffs ----------------------------------------------------------------------------------------------
-
-
-class Desk(Capability):
-    """Transfers a caller who wants a person."""
-
-    async def on_handoff(self, session: Session, handoff: Mapping[str, Any]) -> str | None:
-        if handoff["wants"] != "a person":
-            return None
-        response = VoiceResponse()
-        response.redirect(f"{defaults.PUBLIC_URL}/desk/{session.id}")
-        return str(response)
-
-
-@pytest.mark.parametrize("app", [[Capability, Desk, Capability]], indirect=True, ids=["desk"])
-@pytest.mark.parametrize(
-    ("data", "verbs"),
-    [('{"wants": "a person"}', ["Redirect"])]
-    + [(data, ["Say", "Hangup"]) for data in ('{"wants": "nothing"}', "{}", "[]", "7")],
-)
-async def test_the_first_capability_that_takes_a_handoff_decides(in_call: Web, data: str, verbs: list[str]) -> None:
-    document = await action(in_call, ENDED, HandoffData=data)
-    assert (document.verbs, document.said) == (verbs, phrases.GOODBYE if verbs != ["Redirect"] else "")
