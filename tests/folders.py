@@ -239,8 +239,11 @@ FOLDERS: dict[str, Condition] = {
     "lambda_proxy": inside_agentcore,
     "observability": observes,
     "scenarios/call-*.yml": calls,
-    "scenarios/call-no-time.yml": dials,
+    "scenarios/*-note.yml": lambda a: bool(a["outcome"] == "internal_tool"),
+    "scenarios/*-order.yml": lambda a: bool(a["outcome"] == "commerce"),
+    "scenarios/call-*-time.yml": dials,
     "scenarios/text-*.yml": messages,
+    "scenarios/text-reply.yml": lambda a: bool(a["outcome"] == "outbound"),
     "tests/test_reactions.py": judges,
 }
 

@@ -59,9 +59,14 @@ def test_the_tables_hold_what_is_offered() -> None:
 @pytest.mark.parametrize("code", [*LANGUAGES, "multi"])
 def test_the_first_words_say_that_an_ai_speaks_or_writes(code: str) -> None:
     """In its own words in each language; `multi` begins in English."""
-    words = Environment(loader=FileSystemLoader(ROOT)).get_template("includes/words.jinja")
+    includes = Environment(loader=FileSystemLoader(ROOT))
+    words, texts = map(includes.get_template, ("includes/words.jinja", "includes/texts.jinja"))
     spoken, english = (words.make_module({"language_list": [each]}).spoken for each in (code, "en-US"))  # type: ignore[attr-defined]
-    assert spoken["ai"] in spoken["greeting"]
+    written = texts.make_module({"language_list": [code]}).written  # type: ignore[attr-defined]
+    assert spoken["greeting"].keys() == written["introduction"].keys() == set(choices("outcome"))
+    for first_words in (spoken["greeting"], written["introduction"]):
+        assert len(set(first_words.values())) == len(first_words)  # each outcome has its own
+        assert all(spoken["ai"] in each for each in first_words.values())
     assert (spoken["ai"] == english["ai"]) == (code in ("en-US", "multi"))
 
 
