@@ -52,10 +52,7 @@ def load(require_model_keys: bool = True) -> Settings:
     try:
         settings = ProjectSettings()
     except ValidationError as errors:
-        for error in errors.errors():
-            why = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""
-            fix = why if isinstance(error.get("ctx", {}).get("error"), WrongValue) else ""
-            problems += [problem(str(error["loc"][0]), fix)] if error["loc"] else why.splitlines()
+        problems = problems_in(errors)
     if require_model_keys:
         named = {line.split()[0] for line in problems}
         problems += [f"{name} is missing. {fix}" for name, fix in RUNTIME.missing_env().items() if name not in named]
@@ -66,9 +63,19 @@ def load(require_model_keys: bool = True) -> Settings:
     return settings
 
 
-def problem(name: str, fix: str = "") -> str:
+def problems_in(errors: ValidationError, settings: type[Settings] = ProjectSettings) -> list[str]:
+    """One line for each error of `settings`."""
+    problems = []
+    for error in errors.errors():
+        why = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""
+        fix = why if isinstance(error.get("ctx", {}).get("error"), WrongValue) else ""
+        problems += [problem(str(error["loc"][0]), fix, settings)] if error["loc"] else why.splitlines()
+    return problems
+
+
+def problem(name: str, fix: str = "", settings: type[Settings] = ProjectSettings) -> str:
     """One line: the variable, its value unless that is a secret, and `fix`, or the description of its field."""
-    field = next(field for field in ProjectSettings.model_fields.values() if field.alias == name)
+    field = next(field for field in settings.model_fields.values() if field.alias == name)
     value = os.environ.get(name)
     wrong = "missing" if not value else "malformed" if "SecretStr" in repr(field.annotation) else repr(value)
     return f"{name} is {wrong}. {fix or field.description}"

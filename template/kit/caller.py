@@ -119,8 +119,11 @@ class Call(WebhookSender):
         self.payment: twiml.Payment | None = None  # the <Pay> that the call is in
         self.gather: twiml.Document | None = None  # the document whose <Gather> waits for a key
         self.dialed: twiml.Dialed | None = None  # the <Dial> that the call is in
+        self.number = ""  # the number that <Dial> has called last
         self.backups: set[str] = set()  # stt or tts, where Twilio has taken its backup
         self.ended_by: str | None = None
+        self.hung_up_in = ""  # where the call was when the caller hung up: queue, payment, menu, number or agent
+        self.broken = False  # the WebSocket failed, and the call has not been connected again
         self.problems: list[str] = []
         self._unreported: list[str] = []  # text frames for which no `tokensPlayed` was sent
         self._open: deque[CallTurn] = deque()  # turns without `last: true` so far, in order
@@ -233,6 +236,7 @@ class Call(WebhookSender):
 
     async def hangs_up(self) -> None:
         """Hang up. Twilio closes the WebSocket, or removes the call from its queue, and requests the action URL."""
+        self.hung_up_in, ended_by = self.place, self.ended_by
         await self._close("completed", "completed")
         if self._reader:
             await asyncio.wait([self._reader], timeout=SILENCE_TIMEOUT)
@@ -241,8 +245,32 @@ class Call(WebhookSender):
         if self.payment:
             await self.account.simulate(self, {"pay": "caller-hung-up"})
         self.gather = self.dialed = None
-        self.ended_by = "caller"
+        self.ended_by = ended_by or "caller"
         await self.account.ended(self)
+
+    @property
+    def ending(self) -> str:
+        """How the call ended, as a sentence. A caller who waits elsewhere at the end has been passed on."""
+        elsewhere = {
+            "queue": "The call was passed on to a queue, where it waits for a human.",
+            "number": f"The call was passed on to {self.number}, which rings.",
+            "payment": "The caller hung up while Twilio took a card.",
+            "menu": "The caller hung up while Twilio waited for a key.",
+        }
+        if self.hung_up_in in elsewhere:
+            return elsewhere[self.hung_up_in]
+        if self.ended_by == "agent" and self.relay is None:
+            return "The call was not connected to the agent: its TwiML ended it."
+        if self.ended_by == "agent" and self.broken:
+            return "The connection to the agent broke, and its TwiML ended the call."
+        return f"The {self.ended_by or 'caller'} ended the call."
+
+    @property
+    def place(self) -> str:
+        """Where the call is: with the agent, or where its TwiML has led it; empty for a call that is over."""
+        elsewhere = {"queue": self.queue, "payment": self.payment, "menu": self.gather, "number": self.dialed}
+        found = [name for name, value in elsewhere.items() if value]
+        return found[0] if found else "" if self.ended_by else "agent"
 
     async def drops(self) -> None:
         """Lose the WebSocket for good. The call goes on, and Twilio requests the action URL."""
@@ -362,6 +390,7 @@ class Call(WebhookSender):
             return
         self.dialed = document.dialed
         if document.dialed:
+            self.number = document.dialed.number
             return
         if document.recording:
             await self.account.recordings.begin(self, document.recording)
@@ -404,6 +433,7 @@ class Call(WebhookSender):
                 "customParameters": relay.parameters,
             }
         )
+        self.broken = False
         await self.account.connected(self)
         await wait_until(
             lambda: calls_of(self.app).get(self.sid) or self._closed, "the app did not take the call", SILENCE_TIMEOUT
@@ -521,6 +551,7 @@ class Call(WebhookSender):
 
     async def _close(self, session_status: str, call_status: str, **more: str) -> None:
         if await self._lose_socket():
+            self.broken = session_status == "failed"
             await self._follow(await self._action(session_status, call_status, **more))
 
     async def _lose_socket(self) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from app.__main__ import environment, serve
 from kit.conventions import commands
+from kit.defaults import exit_on_wrong_settings
 from kit.doctor.command import doctor
 from kit.migrate import migrate
 from kit.selftest import PASSED_ON, selftest
@@ -35,10 +38,9 @@ def scenario(
     junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML to this file.")] = None,
 ) -> None:
     """Play scripted conversations. Exits with 1 when an expectation fails, with 2 when a file is wrong."""
-    from app.environment import SettingsError
     from app.log import configure_logging
     from app.registry import RUNTIME
-    from kit import scenario_report
+    from kit import defaults, scenario_report
     from kit.scenario import Result, play
     from kit.scenario_file import ScenarioError, load
     from kit.terminal import Terminal
@@ -47,7 +49,7 @@ def scenario(
     if model and (missing := RUNTIME.missing_env()):
         typer.secho(f"--model needs {', '.join(missing)}.", fg="red", err=True)
         raise typer.Exit(2)
-    models = RUNTIME.model_names()
+    models = defaults.usable_models() if model else []
     terminal = Terminal()
     results: list[Result] = []
     try:
@@ -56,10 +58,10 @@ def scenario(
         for path in (path for path in paths for _ in range(repeat)):
             if watch:
                 terminal.note(f"{path}: {descriptions[path]}")
-            run = play(path, models if model else None, pace=1.0 if watch else 1000.0, watch=watch)
+            run = play(path, models or None, pace=1.0 if watch else 1000.0, watch=watch)
             results.append(asyncio.run(run))
             scenario_report.print_result(results[-1])
-    except (ScenarioError, SettingsError) as error:
+    except ScenarioError as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from None
     if repeat > 1:
@@ -86,7 +88,18 @@ def scenario_paths(files: list[Path]) -> list[Path]:
     return paths
 
 
+def explained(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which ends with 2 and a line for each wrong setting instead of with a traceback."""
+
+    @wraps(command)
+    def run(*given: Any, **options: Any) -> None:
+        with exit_on_wrong_settings():
+            command(*given, **options)
+
+    return run
+
+
 app.command(context_settings=PASSED_ON)(selftest)
 for command in (serve, scenario, doctor, migrate, *commands()):
-    app.command()(command)
+    app.command()(explained(command))
 app.add_typer(setup, name="setup")

@@ -53,15 +53,16 @@ def command(name: str, conversation: Callable[..., Coroutine[Any, Any, int]]) ->
 
     def hold(script: bool, **parties: str) -> None:
         from app.log import configure_logging
+        from kit.defaults import usable_models
         from kit.scripted_model import echo_model
 
         configure_logging("error")
-        names = RUNTIME.model_names()
         if missing := RUNTIME.missing_env():
-            typer.echo(f"No {', '.join(missing)}: a script answers instead of {names[0]}.")
+            typer.echo(f"No {', '.join(missing)}: a script answers instead of {RUNTIME.model_names()[0]}.")
         if missing or script:
             code = asyncio.run(conversation([echo_model()], "a script, not a model", local=True, **parties))
         else:
+            names = usable_models()
             code = asyncio.run(conversation(names, names[0], local=False, **parties))
         raise typer.Exit(code)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from app.registry import ProjectSettings
+from pydantic import ValidationError
+
+from app.environment import SettingsError, exit_on_settings_error, problems_in
+from app.registry import RUNTIME, ProjectSettings
 from app.settings import Settings
 
 CALLER = "+15005550006"
@@ -17,9 +22,32 @@ def settings(**changes: Any) -> Settings:
     return ProjectSettings(**{**examples, "log_level": "error", **changes})
 
 
-ACCOUNT_SID: str = settings().account_sid
-AUTH_TOKEN: str = settings().auth_token.get_secret_value()
-PUBLIC_URL: str = settings().public_url
+def usable_models() -> list[str]:
+    """The models of the environment. Raises SettingsError for one that cannot be used."""
+    if problems := RUNTIME.invalid_models(settings()):
+        raise SettingsError(problems)
+    return RUNTIME.model_names()
+
+
+@contextmanager
+def exit_on_wrong_settings(*hint: str) -> Iterator[None]:
+    """Exit with 2 and a line for each wrong setting, also where the simulator reads the environment; then `hint`."""
+    with exit_on_settings_error(*hint):
+        try:
+            yield
+        except ValidationError as errors:
+            if errors.title != ProjectSettings.__name__:
+                raise
+            raise SettingsError(problems_in(errors)) from None
+
+
+def example(name: str) -> str:
+    """The example of a field, without the environment; empty if the project has no such field."""
+    field = ProjectSettings.model_fields.get(name)
+    return str(field.examples[0]) if field and field.examples else ""
+
+
+ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL = example("account_sid"), example("auth_token"), example("public_url")
 
 
 class Problem(AssertionError):

@@ -42,6 +42,7 @@ class Driver(ABC):
     phrases: AgentModule  # with the sentences of this channel
     unsupported: frozenset[str] = frozenset()  # fields of Step and Ending that the channel lacks
     ended_by: str | None = None
+    hung_up_in: str = ""  # where a call was when the caller hung up, as in kit.caller.Call
     handoff: Any = None
     task: dict[str, Any] | None = None
     remarks: str = ""  # text between the replies and after them

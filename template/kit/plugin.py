@@ -43,6 +43,8 @@ from kit.texter import Texter, texter
 from kit.virtual_time import VirtualTimeLoop
 from kit.webhook import sign
 
+for _field in ProjectSettings.model_fields.values():  # tests have settings of their own, not those of the shell
+    os.environ.pop(str(_field.alias), None)
 pytest_plugins = ["kit.voice_fixtures", "kit.testing"]
 
 

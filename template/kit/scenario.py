@@ -138,7 +138,9 @@ def check_ending(expect: Ending, conversation: Driver, calls: Sequence[ToolCall]
     """One sentence for each expectation that the conversation does not meet. `calls` are those of all its turns."""
     failures = list(unmet(expect.calls, calls))
     if expect.ended_by and conversation.ended_by != expect.ended_by:
-        failures.append(f"the call was ended by {conversation.ended_by}, expected: {expect.ended_by}")
+        place = conversation.hung_up_in.replace("agent", "")
+        by = f"{conversation.ended_by}{f' in a {place}' if place else ''}"
+        failures.append(f"the call was ended by {by}, expected: {expect.ended_by}")
     if expect.handoff is not None and not expect.handoff.items() <= (conversation.handoff or {}).items():
         failures.append(f"handoff data: {conversation.handoff}, expected at least: {expect.handoff}")
     if expect.task is not None and not expect.task.items() <= (conversation.task or {}).items():

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from app.environment import SettingsError
 from app.main import create_app
 from kit import defaults, tool_command, tool_failures
 from kit.network_guard import offline
@@ -24,6 +23,7 @@ HELP = f"""\
 /close         Twilio closes the conversation after a time without messages
 {tool_command.HELP}
 /quit          put the phone away, like Ctrl-D"""
+COMMANDS = [line.split()[0] for line in HELP.splitlines()]
 EVENTS = {"/no_worker": "no_worker", "/done": "completed"}  # the next event of the task
 
 
@@ -49,7 +49,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
                     await obey(customer, terminal, text)
             counts = customer.messaging.counts
             terminal.note(f"{counts['received']} received, {counts['answered']} answered, {counts['failed']} failed.")
-    except (defaults.Problem, SettingsError) as problem:
+    except defaults.Problem as problem:
         terminal.problem(str(problem))
         return 1
     if refused:
@@ -59,21 +59,22 @@ async def talk(models: Sequence[Any], name: str, *, local: bool) -> int:
 
 async def obey(customer: Texter, terminal: Terminal, text: str) -> None:
     command, _, words = text.partition(" ")
-    begun = bool(customer.account.conversations.records)
     if not text:
         return
-    if command == "/human" and words and begun:
+    if wrong := mistake(customer, command, words.strip()):
+        return terminal.note(wrong)
+    if command == "/human":
         if (task := customer.account.flex.task) and task["assignment_status"] == "pending":
             terminal.note("TaskRouter: accepted.")
         terminal.line("human", words, style="magenta")
         await customer.human(words)
-    elif command in EVENTS and customer.account.flex.task:
+    elif command in EVENTS:
         await customer.account.flex.update_task(EVENTS[command])
         terminal.note(f"TaskRouter: {EVENTS[command]}.")
         if command == "/done":
             await customer.wait_for_app()
             return
-    elif command == "/close" and begun:
+    elif command == "/close":
         await customer.closes()
         await customer.wait_for_app()
         terminal.note("Twilio has closed the conversation. The next message begins another.")
@@ -86,11 +87,26 @@ async def obey(customer: Texter, terminal: Terminal, text: str) -> None:
         except ValueError as error:
             return terminal.note(str(error))
         await writes(customer, terminal, text)
-    elif command.startswith("/") and command != "/photo":
-        return terminal.note(HELP)
     else:
         await writes(customer, terminal, None if command == "/photo" else text)
     await answers(customer, terminal)
+
+
+def mistake(customer: Texter, command: str, words: str) -> str:
+    """Why a command cannot be obeyed; the help for /help; empty for a text, and for a command that can be."""
+    if command == "/help" or not command.startswith("/"):
+        return HELP * (command == "/help")
+    if command not in COMMANDS:
+        return f"There is no command {command}. There are:\n{HELP}"
+    if words and command not in ("/human", "/tool"):
+        return f"Not done: {command} stands alone, without {words!r}."
+    if command == "/human" and not words:
+        return "Not done: /human takes what the human writes, as in /human Hello."
+    if command in ("/human", "/close") and not customer.account.conversations.records:
+        return f"Not done: the conversation has not begun, so {command} has to wait for a text."
+    if command in EVENTS and not customer.account.flex.task:
+        return f"Not done: {command} is for a conversation in which a human was asked for."
+    return ""
 
 
 async def writes(customer: Texter, terminal: Terminal, text: str | None) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-from app.environment import SettingsError
 from app.main import create_app
 from kit import defaults, tool_command, tool_failures
 from kit.caller import Call, CallTurn, dial_app
@@ -19,20 +18,22 @@ from kit.network_guard import offline
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.terminal import Terminal, typed_lines
 
-HELP = f"""\
-To type while the agent speaks is to speak over it. Also:
+COMMANDS = f"""\
 /interrupt     speak over the agent; with words behind it, after these
 /dtmf 12#      press keys
 /silence 5     say nothing for 5 seconds
 /drop          lose the WebSocket
 {tool_command.HELP}
 /hangup        put the phone down, like Ctrl-D"""
+HELP = f"To type while the agent speaks is to speak over it. Also:\n{COMMANDS}"
 IN_MENU = "Twilio asks for a key: /dtmf 1 presses one, and /silence presses none."
 IN_PAY = "Twilio takes a card: /dtmf 1 stands for one, and /dtmf * cancels."
 
 
 class Screen(Terminal):
     """Prints a call."""
+
+    printed = 0  # how many remarks of the agent
 
     def caller(self, text: str) -> None:
         self.line("caller", text, style="cyan")
@@ -46,19 +47,22 @@ class Screen(Terminal):
         notes += ["cut off"] if turn.heard_text is not None else []
         self.agent(text, ", ".join(notes))
 
-    def summary(self, call: Call, model: str) -> None:
-        for remark in call.remarks:
+    def remarks(self, call: Call) -> None:
+        """What the agent has said between two turns, and has not been printed."""
+        for remark in call.remarks[self.printed :]:
             self.agent(remark, "between two turns")
+        self.printed = len(call.remarks)
+
+    def summary(self, call: Call, model: str) -> None:
+        self.remarks(call)
         if call.task is not None:
             why = call.task.get("reason_code", "no reason given")
             self.note(f"-> queue (workflow {call.workflow}): {why}")
-        if call.dialed is not None:
-            self.note(f"-> {call.dialed.number}")
         if call.farewell:
             self.agent(call.farewell, "spoken by Twilio")
         turns, cut_off = len(call.turns), sum(turn.heard_text is not None for turn in call.turns)
         count = f"{turns} turn{'s' * (turns != 1)}{f', {cut_off} cut off' * bool(cut_off)}"
-        self.note(f"{count}. The {call.ended_by or 'caller'} ended the call.")
+        self.note(f"{count}. {call.ending}")
         if first := [turn.first for turn in call.turns if turn.first is not None]:
             self.note(f"First word after {statistics.median(first):.0f} ms (median), {max(first):.0f} ms at worst.")
         self.note(f"Answered by {model}.")
@@ -96,7 +100,7 @@ async def talk(models: Sequence[Any], name: str, *, local: bool, **parties: str)
             await TerminalCall(call, terminal, interactive).run()
             if call.ended_by is None:
                 await call.hangs_up()
-    except (defaults.Problem, SettingsError) as problem:
+    except defaults.Problem as problem:
         terminal.problem(str(problem))
         return 1
     terminal.summary(call, name if local else terminal.answered(call))
@@ -160,14 +164,22 @@ class TerminalCall:
             case "/tool", typed:
                 await self.call_tool(typed)
             case "/silence", seconds if re.fullmatch(r"\d{0,3}(\.\d+)?", seconds):
-                await (self.choose() if self.call.gather else self.call.stays_silent(float(seconds or 3)))
+                await (self.choose() if self.call.gather else self.stay_silent(float(seconds or 3)))
             case "/drop", "":
                 await self.drop()
             case "/hangup", "":
                 self.cut_off()
                 await self.call.hangs_up()
-            case _ if command.startswith("/"):
+            case "/help", _:
                 self.terminal.note(HELP)
+            case "/dtmf", wrong:
+                self.terminal.note(f"Not pressed: /dtmf takes keys (0 to 9, * and #), as in /dtmf 12#, not {wrong!r}.")
+            case "/silence", wrong:
+                self.terminal.note(f"Not silent: /silence takes seconds (0 to 999), as in /silence 5, not {wrong!r}.")
+            case "/drop" | "/hangup", wrong:
+                self.terminal.note(f"Not done: {command} stands alone, without {wrong!r}.")
+            case _ if command.startswith("/"):
+                self.terminal.note(f"There is no command {command}. There are:\n{COMMANDS}")
             case _:
                 await self.say(text)
 
@@ -205,6 +217,12 @@ class TerminalCall:
         if self.call.gather:
             self.terminal.agent(self.call.farewell[said:].strip(), "spoken by Twilio")
 
+    async def stay_silent(self, seconds: float) -> None:
+        """Say nothing, and print what the agent says meanwhile."""
+        self.terminal.caller(f"[silent for {seconds:g} s]")
+        await self.call.stays_silent(seconds)
+        self.terminal.remarks(self.call)
+
     async def press(self, digits: str) -> None:
         if self.call.gather:
             await self.choose(digits[0])
@@ -230,7 +248,7 @@ class TerminalCall:
                 await self.call.hears(after)
                 while after not in self.call.playback.heard():
                     await asyncio.sleep(0.02)
-            except (defaults.Problem, SettingsError) as problem:
+            except defaults.Problem as problem:
                 self.terminal.note(f"Not interrupted: {problem}.")
                 return
         elif not self.interactive:
@@ -248,6 +266,9 @@ class TerminalCall:
             )
 
     async def drop(self) -> None:
+        if self.call.payment or self.call.gather:
+            self.terminal.note("Not dropped: Twilio has the call, without a WebSocket.")
+            return
         self.cut_off()
         await self.call.drops()
         self.terminal.note("The WebSocket broke. Twilio asked the action route what to do.")

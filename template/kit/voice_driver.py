@@ -38,6 +38,7 @@ class VoiceDriver(Driver):
             driver = cls(call, Screen() if watch else None)
             yield driver
         driver.ended_by, driver.handoff, driver.task = call.ended_by, call.handoff, call.task
+        driver.hung_up_in = call.hung_up_in
         driver.remarks = " ".join([call.opening, *call.remarks, call.farewell]).strip()
 
     async def takes(self, step: Step) -> Reply:

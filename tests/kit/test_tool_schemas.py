@@ -183,7 +183,7 @@ def test_a_conversation_on_this_machine_refuses_to_start(environment: pytest.Mon
     environment.setattr("app.registry.load_tools", lambda: [book])
     result = CliRunner().invoke(cli.app, [command, "--script"], input="Hello\n")
     silence_logs()
-    assert result.exit_code == 1 and f"{__name__}.book: the parameter calendar " in result.output.replace("\n", " ")
+    assert result.exit_code == 2 and f"{__name__}.book: the parameter calendar " in result.output.replace("\n", " ")
 
 
 def test_a_scenario_with_a_wrong_tool_is_not_played(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

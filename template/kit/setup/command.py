@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import os
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -16,8 +15,9 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from app.environment import SettingsError, exit_on_settings_error
+from app.environment import SettingsError, problems_in
 from app.log import configure_logging
+from kit.defaults import exit_on_wrong_settings
 from kit.setup.api import Api, SetupError, SetupSettings
 from kit.setup.apply import apply, plan
 from kit.setup.env_file import EnvFile
@@ -192,7 +192,7 @@ def run(
 
     configure_logging("critical")
     try:
-        with exit_on_settings_error("Nothing was changed."):
+        with exit_on_wrong_settings("Nothing was changed."):
             code = asyncio.run(with_account())
     except SetupError as error:
         typer.secho(str(error), fg="red", err=True)
@@ -218,14 +218,7 @@ def load() -> SetupSettings:
     try:
         return SetupSettings()
     except ValidationError as errors:
-        names = [str(error["loc"][0]) for error in errors.errors()]
-    fields = {field.alias: field for field in SetupSettings.model_fields.values()}
-    raise SettingsError(
-        [
-            f"{name} is {'malformed' if os.environ.get(name) else 'missing'}. {fields[name].description}"
-            for name in names
-        ]
-    )
+        raise SettingsError(problems_in(errors, SetupSettings)) from None
 
 
 async def ask(question: str, options: Sequence[tuple[str, str]]) -> str:

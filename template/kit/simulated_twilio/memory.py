@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kit.defaults import settings
+from kit.defaults import example
 from kit.simulated_twilio.memory_stores import MemoryStores
 from kit.simulated_twilio.product import (
     Answer,
@@ -28,7 +28,7 @@ from kit.simulated_twilio.product import (
 LOOKUP, RECALL, EXPANSION = 0.9, 0.04, 3.0  # seconds; EXPANSION when a model has to write the query
 READABLE_AFTER = 1.0  # seconds after the response to a write
 EXTRACTED_AFTER = 2.5  # seconds after a conversation has been closed
-OWN_STORE = getattr(settings(), "memory_store_id", None)  # the store of the project, which is active from the start
+OWN_STORE = example("memory_store_id")  # the store of the project, which is active from the start
 FIELDS = {"callers", "extracts"}
 CALLER_FIELDS = {"traits", "observations", "summaries"}
 PROFILES = "/v1/Stores/{store}/Profiles"

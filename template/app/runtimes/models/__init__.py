@@ -30,11 +30,12 @@ from app.turn import Turn
 
 log = structlog.get_logger()
 
+WRITE_MODEL = "Write provider:model, as in openai:gpt-6-luna."
 REASONED = ("openai", "azure", "anthropic", "google", "bedrock")  # providers that say why an answer ends
 
 
 class ModelsSettings(Settings):
-    model: str = Field(config.MODEL, alias="AGENT_MODEL", description="Write provider:model, as in openai:gpt-6-luna.")
+    model: str = Field(config.MODEL, alias="AGENT_MODEL", description=WRITE_MODEL)
     fallback_model: str | None = Field(
         config.FALLBACK_MODEL, alias="AGENT_FALLBACK_MODEL", description="Write provider:model, or leave it out."
     )
@@ -87,10 +88,11 @@ class Models(Runtime):
         problems = []
         for name, model in (("AGENT_MODEL", settings.model), ("AGENT_FALLBACK_MODEL", settings.fallback_model)):
             try:
-                if model:
-                    infer_model(model)
+                if model and not infer_model(model).model_name:
+                    raise UserError("Unknown model")
             except (UserError, ValueError, ImportError) as error:
-                problems.append(f"{name} is {model!r}. {str(error).splitlines()[0]}")
+                reason = str(error).splitlines()[0]
+                problems.append(f"{name} is {model!r}. {WRITE_MODEL if 'Unknown model' in reason else reason}")
         return problems
 
     async def warm_up(self) -> None:
