@@ -88,6 +88,7 @@ class Brain:
                 yield apology
         finally:
             turn.task.cancel()
+            turn.ended = now()
 
     async def _run(self, session: Session, turn: Turn, tokens: asyncio.Queue[str | None]) -> None:
         """Put every token of the runtime into the queue, then None."""

@@ -30,6 +30,7 @@ class Connection:
     spoken = True  # False in a text conversation, which needs no hold phrase
     hold = ""  # said when a model or a tool takes long; empty in a text conversation
     apology = ""  # said when no model could answer
+    still_there = ""  # asked when a caller says nothing
     instructions = ""  # added to the model's instructions
     turn_is_open = False  # tokens of a turn are being sent
 

@@ -33,6 +33,7 @@ class Turn:
     late: dict[str, asyncio.Task[Any]] = field(default_factory=dict)  # tools that timed out and still run in a thread
     interjections: list[m.ModelResponse] = field(default_factory=list)  # sent with session.say() during this turn
     task: asyncio.Task[None] | None = None
+    ended: float | None = None  # when its last token was taken, in seconds of the event loop
     complete: bool = False
     stopped: bool = False
     refused: bool = False

@@ -29,6 +29,7 @@ from kit.tool_calls import ToolCall, calls_in
 from kit.webhook import WebhookSender, sign
 
 SILENCE_TIMEOUT = 30.0  # seconds; the limit of every wait for the app
+SILENCE_PACE = 50.0  # at most, while the caller is silent for longer than the agent waits
 
 # Frames that ConversationRelay accepts: type -> (required fields, all fields). Source: Twilio docs, 2026-11.
 FRAMES: dict[str, tuple[set[str], set[str]]] = {
@@ -232,7 +233,26 @@ class Call(WebhookSender):
         return heard
 
     async def stays_silent(self, seconds: float) -> None:
-        await asyncio.sleep(seconds / self.pace)
+        """Say nothing for so many seconds. The agent, which may ask or hang up, counts at the pace of the caller."""
+        silence = getattr(self.session and self.session.connection, "silence", None) if self._socket else None
+        if not silence or not 0 < silence.limit < seconds:
+            await asyncio.sleep(seconds / self.pace)
+            return
+        pace, limit, told = min(self.pace, SILENCE_PACE), silence.limit, -1
+        await asyncio.sleep(self.playback.remaining)
+        silence.limit = limit / pace
+        silence.begin(self.session)
+        end = time.monotonic() + seconds / pace
+        while (left := end - time.monotonic()) > 0 and not self._closed:
+            if told != len(self.remarks) and self._socket:
+                told = len(self.remarks)
+                await self.sends({"type": "info", "name": "agentSpeaking", "value": "off"})
+            await asyncio.sleep(min(left, 0.01))
+        if self.session.ending:
+            await self.wait_for_end()
+        else:
+            silence.limit = limit
+            silence.begin(self.session)
 
     async def hangs_up(self) -> None:
         """Hang up. Twilio closes the WebSocket, or removes the call from its queue, and requests the action URL."""

@@ -157,6 +157,12 @@ EVENTS = {
         "app.voice",
         {"outcome": ("started", "reconnecting", "resumed", "lost")},
     ),
+    "silence": Event(
+        "app.silences",
+        "Silent callers: asked whether they are there, and calls that ended so.",
+        "app.voice",
+        {"outcome": ("asked", "ended")},
+    ),
     "memory_request": Event(
         "app.memory.requests",
         "Requests to memory. Look-ups start, find something or nothing, are late for the first answer, or fail.",

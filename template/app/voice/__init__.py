@@ -21,6 +21,7 @@ from app.voice import call_token
 from app.voice.calls import CallRefused, Calls
 from app.voice.connect_action import on_session_ended, on_unhandled_error, respond
 from app.voice.phrases import phrases
+from app.voice.silence import Silence, SilenceSettings
 
 SPEECH = {
     "transcription_provider": config.TRANSCRIPTION_PROVIDER,
@@ -37,10 +38,12 @@ class PhoneConnection(Connection):
 
     hold = phrases.HOLD
     apology = phrases.APOLOGY
+    still_there = phrases.STILL_THERE
     session: Session | None = None  # set by the setup
 
-    def __init__(self, setup_timeout: float) -> None:
-        self.setup_deadline = asyncio.get_running_loop().time() + setup_timeout
+    def __init__(self, services: Services) -> None:
+        self.setup_deadline = asyncio.get_running_loop().time() + services.timeouts.setup
+        self.silence = Silence(services)
 
     async def before_deadline(self, frame: Awaitable[T]) -> T:
         """Wait for a frame. Raises CallRefused when the setup has not come in time, also when other frames have."""
@@ -55,6 +58,7 @@ class Voice(Channel):
     """Phone calls over ConversationRelay."""
 
     name = "voice"
+    settings = SilenceSettings
     signed_path = "/connect-action"
     own_attributes: ClassVar[Mapping[str, Any]] = {}  # of <ConversationRelay>
 
@@ -92,6 +96,8 @@ class Voice(Channel):
         response = VoiceResponse()
         connect = response.connect(action=f"{settings.public_url}/connect-action", method="POST")
         attributes = {**self.own_attributes, **relay_attributes(greeting or phrases.GREETING, capabilities)}
+        events = [attributes.get("events"), "speaker-events" if settings.silence else None]
+        attributes["events"] = " ".join(filter(None, events)) or None
         relay = connect.conversation_relay(url=websocket_url(settings), **attributes)
         for language in LANGUAGES:
             relay.language(**language)

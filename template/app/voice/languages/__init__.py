@@ -91,6 +91,7 @@ def can_switch(session: Session) -> bool:
 
 
 def use_phrases(session: Session) -> None:
-    """Hold and apologise in the language of the call."""
+    """Hold, apologise and ask in the language of the call."""
     session.connection.hold = translated(session.language, "HOLD")
     session.connection.apology = translated(session.language, "APOLOGY")
+    session.connection.still_there = translated(session.language, "STILL_THERE")

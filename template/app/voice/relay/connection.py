@@ -27,7 +27,7 @@ class RelayConnection(PhoneConnection):
     """A ConversationRelay session. At most one turn runs at a time."""
 
     def __init__(self, websocket: WebSocket, calls: Calls, account_sid: str) -> None:
-        super().__init__(calls.services.timeouts.setup)
+        super().__init__(calls.services)
         self.websocket = websocket
         self.calls = calls
         self.account_sid = account_sid
@@ -55,11 +55,13 @@ class RelayConnection(PhoneConnection):
             with suppress(WebSocketDisconnect, RuntimeError):
                 await self.websocket.close(1008, "call refused")
         finally:
+            self.silence.stop()
             await self.stop_tasks()
             if self.session and self.session.connection is self:
                 self.calls.on_disconnect(self.session)
 
     async def handle(self, frame: frames.Frame) -> None:
+        self.silence.on_frame(frame.type, getattr(frame, "name", None), getattr(frame, "value", None))
         if isinstance(frame, frames.Setup):
             await self.begin(frame)
         elif self.session is None:
@@ -96,6 +98,8 @@ class RelayConnection(PhoneConnection):
             connection=self,
             parameters=parameters,
         )
+        self.silence.agent_says(self.session.greeting)
+        self.silence.begin(self.session)
         if self.session.language != config.FIRST_LANGUAGE:  # a call that came back: its TwiML is that of a new one
             await self.send(language(self.session.language))
 
@@ -150,6 +154,7 @@ class RelayConnection(PhoneConnection):
     async def say(self, text: str, interruptible: bool = True) -> None:
         frame = frames.Text(token=text, last=not self.turn_is_open)
         await self.send(frame if interruptible else frame.model_copy(update={"interruptible": False}))
+        self.silence.agent_says(text)
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         assert self.session
@@ -177,6 +182,7 @@ class RelayConnection(PhoneConnection):
 
     async def play(self, source: str, loop: int = 1) -> None:
         await self.send(frames.Play(source=source, loop=loop))
+        self.silence.agent_plays()
 
     async def send_digits(self, digits: str) -> None:
         await self.send(frames.SendDigits(digits=digits))

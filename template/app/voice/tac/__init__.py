@@ -79,6 +79,7 @@ class TacChannel(VoiceChannel):
             await super().handle_websocket(connection)
         finally:
             connection.closed.set()
+            connection.silence.stop()
             if connection.session and connection.session.connection is connection:
                 self.connections.pop(connection.session.id)
                 self.calls.on_disconnect(connection.session)
@@ -105,7 +106,7 @@ class TacConnection(PhoneConnection):
     """
 
     def __init__(self, channel: TacChannel, websocket: WebSocketProtocol) -> None:
-        super().__init__(channel.calls.services.timeouts.setup)
+        super().__init__(channel.calls.services)
         self.channel = channel
         self.websocket = websocket
         self.turn_is_open = False
@@ -133,6 +134,8 @@ class TacConnection(PhoneConnection):
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 log.warning("frame.ignored", reason=type(error).__name__)
                 continue
+            if isinstance(frame, dict):
+                self.silence.on_frame(*map(frame.get, ("type", "name", "value")))
             match frame:
                 case {"type": "setup", "callSid": str(call_sid)} if self.session is None:
                     await self.begin(call_sid, frame)
@@ -166,6 +169,8 @@ class TacConnection(PhoneConnection):
             connection=self,
             parameters=parameters,
         )
+        self.silence.agent_says(self.session.greeting)
+        self.silence.begin(self.session)
         if old := self.channel.connections.get(call_sid):  # close it first: TAC keys conversations by CallSid
             with suppress(RuntimeError, WebSocketDisconnect):
                 await old.close()
@@ -190,6 +195,7 @@ class TacConnection(PhoneConnection):
         limits = {} if interruptible else {"interruptible": False}
         frame = {"type": "text", "token": text, "last": not self.turn_is_open, **limits}
         await self.websocket.send_text(json.dumps(frame))
+        self.silence.agent_says(text)
 
     async def end(self, handoff: Mapping[str, Any] | None = None) -> None:
         assert self.session

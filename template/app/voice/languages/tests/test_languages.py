@@ -20,7 +20,7 @@ SWITCH = {"hears": "other", "calls": {"switch_language": {"language": OTHER}}}
 
 def test_each_language_has_its_phrases() -> None:
     assert list(DEFAULTS) == list(config.LANGUAGES)[1:]
-    for name in ("GREETING", "HOLD", "APOLOGY", "GOODBYE"):
+    for name in ("GREETING", "HOLD", "APOLOGY", "STILL_THERE", "GOODBYE"):
         assert translated(FIRST, name) == getattr(phrases, name)
         assert translated(OTHER, name) == own.TRANSLATIONS.get(OTHER, DEFAULTS[OTHER])[name]
 
@@ -49,6 +49,7 @@ async def test_the_model_changes_the_language_of_the_call(dial: Dial) -> None:
     turn = await call.says("The other language, please")
     assert translated(OTHER, "GREETING") in turn.text and call.session.language == OTHER
     assert call.session.connection.hold == translated(OTHER, "HOLD")
+    assert call.session.connection.still_there == translated(OTHER, "STILL_THERE")
     await call.drops()
     assert call.session.connection.apology == translated(OTHER, "APOLOGY")
     await call.begins("bye")
