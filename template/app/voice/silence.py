@@ -91,7 +91,8 @@ class Silence:
                 self.asked = True
                 await session.say(connection.still_there)
             except Exception as error:
-                return log.warning("silence.not_broken", call=session.id, error=type(error).__name__)
+                log.warning("silence.not_broken", call=session.id, error=type(error).__name__)
+                return
 
 
 def duration(text: str) -> float:

@@ -32,7 +32,8 @@ class TacVoice(Voice):
     """TAC's `/ws` on the app. TwiML and routes are our own: TAC's have no <Failover>, and an empty action response."""
 
     def add_websocket(self, app: FastAPI) -> None:
-        os.environ.setdefault("TAC_ANALYTICS_DISABLED", "true")  # TAC reports to Segment unless this is exactly "true"
+        if os.environ.get("TAC_ANALYTICS_DISABLED", "").lower() not in ("false", "0", "no", "off"):
+            os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # TAC reports to Segment unless it is exactly this
         settings = self.services.settings
         tac = TAC(
             TACConfig(
@@ -42,11 +43,12 @@ class TacVoice(Voice):
                 api_secret="",
                 phone_number="",
                 voice_public_domain=settings.public_url,
-                log_level=settings.log_level.upper(),
+                log_level="CRITICAL",  # TAC 2.5 says in plain text that memory and messages are off: not those of app/
             )
         )
-        logging.getLogger("tac").handlers.clear()  # TAC's own handler bypasses the redaction
-        logging.getLogger("tac").propagate = True
+        tac_log = logging.getLogger("tac")
+        tac_log.handlers.clear()  # TAC's own handler bypasses the redaction
+        tac_log.propagate, tac_log.level = True, logging.NOTSET
         self.channel = TacChannel(tac, self.calls)
         tac.on_message_ready(self.channel.answer)
         before = list(app.routes)
