@@ -182,10 +182,11 @@ class Brain:
 
     async def _instructions(self, session: Session, text: str) -> str:
         contexts = await self._hooks(Capability.context, session, text)
-        now = f"It is {session.now():%A, %d %B %Y, %H:%M} UTC."
+        now = session.now()
+        time = f"It is {now:%A, %d %B %Y, %H:%M} {now.tzinfo}."
         greeting = f"You began with: {session.greeting}" if session.greeting else None
         channel = session.connection.instructions
-        texts = [self.prompt, greeting, channel, *self.services.filtered([*contexts, *session.guidance]), now]
+        texts = [self.prompt, greeting, channel, *self.services.filtered([*contexts, *session.guidance]), time]
         return str(clean("\n\n".join(filter(None, texts))))
 
     async def _hooks(self, hook: Callable[..., Any], *args: Any) -> list[Any]:

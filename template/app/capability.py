@@ -64,6 +64,10 @@ class Services:
     def __post_init__(self) -> None:
         self.sessions = SessionStore(self.store, self.now)
 
+    def local_now(self) -> datetime:
+        """The time in the zone of the settings."""
+        return self.now().astimezone(self.settings.time_zone)
+
     @cached_property
     def filters(self) -> list[FiltersText]:
         return [capability for capability in self.capabilities if isinstance(capability, FiltersText)]
@@ -264,8 +268,8 @@ async def first_answer(services: Services, hook: Callable[..., Any], *args: Any,
 
 
 async def attach(session: Session, services: Services) -> None:
-    """Give a session filter and actions of the capabilities, and a connection when it has none and a channel can."""
-    session.filtered = services.filtered
+    """Give a session clock, filter and actions, and a connection when it has none and a channel can."""
+    session.now, session.filtered = services.local_now, services.filtered
     if not session.connection.open:
         for channel in services.channels:
             if connection := await channel.connection_to(session):

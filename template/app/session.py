@@ -85,7 +85,7 @@ def not_json(value: Any, place: str) -> str | None:
 class Session:
     """One conversation. `caller` is the customer, also of a call that the agent makes: E.164, an address such as
     `sip:ada@example.com`, an identity in chat, or "" for a withheld number. `called` is the agent's own number. `id` is
-    the CallSid, or in writing the id of Conversation Orchestrator; `now` is the project's clock (UTC).
+    the CallSid, or in writing the id of Conversation Orchestrator; `now` is the time in AGENT_TIME_ZONE.
 
     `state` is a State, and yours: capabilities keep theirs there under their own names. `guidance` is added to the
     model's instructions from the next turn on, `hearing` is a partial prompt, if the project has them. PERSISTED_FIELDS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -41,6 +43,9 @@ class Settings(BaseSettings):
     )
     drain: float = Field(
         600, alias="AGENT_DRAIN", ge=0, description="Write how many seconds conversations may last at shutdown."
+    )
+    time_zone: ZoneInfo = Field(
+        ZoneInfo("UTC"), alias="AGENT_TIME_ZONE", description="Write an IANA name, as in America/New_York."
     )
     host: str = Field("0.0.0.0", alias="HOST", description="Write the address to listen on.")
     port: int = Field(8000, alias="PORT", ge=0, le=65535, description="Write the port to listen on, 0 to 65535.")

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -24,6 +25,7 @@ from app.outbound.dialer import STATUS, Dialer, OutboundSettings
 from app.outbound.ledger import unfit_database
 from app.outbound.opt_out_words import is_opt_out
 from app.outbound.phrases import phrases
+from app.outbound.places import zones_of
 from app.outbound.route import CallRoute
 from app.session import Session
 from app.turn_end import cancel_model, speak_in_turn
@@ -138,7 +140,7 @@ class Outbound(Capability):
         """Words and the key that ask for no more calls act at once, whatever the model makes of them."""
         began = session.state.get("outbound", False)
         if not (is_opt_out(text) or (began and PRESSED in text)):
-            return None
+            return self.local_time(session)
         await self.refuse(session.caller, "in a call")
         if not began or session.turn is None:
             return WROTE
@@ -146,6 +148,13 @@ class Outbound(Capability):
         await session.connection.end()
         cancel_model(session.turn)
         return None
+
+    def local_time(self, session: Session) -> str | None:
+        """The time of the other party, where their number has a single zone, and it is not that of the settings."""
+        zones = zones_of(session.caller)
+        if len(zones) != 1 or zones[0] == str(self.services.settings.time_zone):
+            return None
+        return f"By their number, it is {session.now().astimezone(ZoneInfo(zones[0])):%A, %H:%M} ({zones[0]}) for them."
 
     def tools(self, session: Session) -> Sequence[Callable[..., Any]]:
         async def do_not_call() -> str:

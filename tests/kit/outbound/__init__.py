@@ -1,0 +1,1 @@
+"""Tests of outbound that the template keeps."""
