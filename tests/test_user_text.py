@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Render, Update, files, git, recorded
-from tests.contents import parse
+from tests.contents import lint, parse
 from tests.questionnaire import choices
+from tests.renderer import project
 
 DESCRIPTIONS = {
     "quotes": """She said "hello", it's 'fine' and `ticks` and \"\"\"three\"\"\".""",
@@ -50,6 +51,18 @@ def test_the_name_arrives_whole(name: str, render: Render, tmp_path: Path) -> No
     for file, body in given.items():
         parse(file, body.decode())
     assert name in given["README.md"].decode() and name in given["agent/prompt.md"].decode()
+
+
+@pytest.mark.parametrize("name", [DESCRIPTIONS["quotes"][:60], DESCRIPTIONS["backslashes"][:60], "x" * 60])
+def test_the_name_is_said_in_outbound_calls(name: str, tmp_path: Path) -> None:
+    """Without its quotation marks, which nothing speaks, so that its literal is formatted with any name."""
+    given = project({"outcome": "outbound", "languages": ["es-MX"], "project_name": name})
+    names = ("agent/outbound.py", "app/outbound/phrases.py")
+    (tmp_path / "pyproject.toml").write_text(given["pyproject.toml"])
+    assert lint([(file, given[file]) for file in names], tmp_path / "linted", tmp_path / "pyproject.toml") == []
+    own: dict[str, str] = {}
+    exec(given["agent/outbound.py"], own)
+    assert own["INTRODUCTION"].endswith(f" {own['NAME']}.") and own["NAME"] == name.replace('"', "")
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,14 @@ class AnswersCall(Protocol):
 
 
 @runtime_checkable
+class GreetsCall(Protocol):
+    """A capability that has the greeting of some calls, each time that one is connected to the agent."""
+
+    async def greet_call(self, form: Mapping[str, str]) -> str | None:
+        """The greeting, or None for that of the project. `form` is Twilio's. Limit: `Timeouts.hook`."""
+
+
+@runtime_checkable
 class AddsWords(Protocol):
     """A capability that adds to the first words of the agent, or to the last."""
 
@@ -262,9 +270,15 @@ async def run_hooks(
 
 
 async def first_answer(services: Services, hook: Callable[..., Any], *args: Any, but: object = None) -> Any:
-    """What the first capability with this hook, `but` aside, returns, unless it is empty; None if none does."""
-    capable = [each for each in services.capabilities if each is not but and hasattr(each, hook.__name__)]
-    return next(filter(None, await run_hooks(capable, hook, *args, timeout=services.timeouts.hook)), None)
+    """What the first capability with this hook, `but` aside, returns, unless it is empty; None if none does.
+
+    Those after it are not called.
+    """
+    for each in services.capabilities:
+        if each is not but and hasattr(each, hook.__name__):
+            for answer in filter(None, await run_hooks([each], hook, *args, timeout=services.timeouts.hook)):
+                return answer
+    return None
 
 
 async def attach(session: Session, services: Services) -> None:

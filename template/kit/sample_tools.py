@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from app.session import this_session
 
 
@@ -31,4 +34,4 @@ async def end_call(reason: str) -> str:
     return "The call ends as soon as you have finished speaking."
 
 
-SAMPLE_TOOLS = [order_status, place_order, add_note, keep_answer, end_call]
+SAMPLE_TOOLS: list[Callable[..., Any]] = [order_status, place_order, add_note, keep_answer, end_call]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
-from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -39,6 +38,7 @@ log = structlog.get_logger()
 KEY = "/outbound/key"
 OPT_OUT_KEY = "9"  # as agent/outbound.py says it
 KEY_PAUSE = 1  # seconds for the key, after the words
+BEGUN, INTRODUCED = "begun", "introduced"  # of a call; the second is in its form too, once Twilio says who calls
 PRESSED = f"(The caller pressed {OPT_OUT_KEY} on the keypad.)"
 MACHINES = ("machine_end_beep", "machine_end_silence", "machine_end_other")  # that wait for a message
 NO_PERSON = ("fax", "machine_start")  # the second still speaks: a message over it would arrive in part
@@ -84,7 +84,7 @@ class Outbound(Capability):
 
     async def answer_call(self, form: Mapping[str, str]) -> str | None:
         """TwiML for a call that the agent began; other capabilities answer the rest, and follow the introduction."""
-        if not form.get("Direction", "").startswith("outbound"):
+        if not is_outbound(form):
             return None
         call, answered_by = form.get("CallSid", ""), form.get("AnsweredBy", "")
         log.info("outbound.answered", call=call, by=answered_by or "unknown")
@@ -92,25 +92,44 @@ class Outbound(Capability):
             return say()
         if answered_by in MACHINES:
             return self.voicemail()
-        await self.services.store.put(key(call), "", MAX_CALL_DURATION)
+        await self.mark(call, BEGUN)
         first = VoiceResponse()
         gather = first.gather(
             input="dtmf", num_digits=1, timeout=KEY_PAUSE, action=f"{self.options.public_url}{KEY}", method="POST"
         )
         for sentence in (phrases.INTRODUCTION, phrases.OPT_OUT):
             gather.say(sentence, language=SAY_LANGUAGE)
-        return joined(first, await self.go_on(form))
+        then = await self.go_on(form)
+        await self.mark(call, INTRODUCED)
+        return joined(first, then)
 
     async def go_on(self, form: Mapping[str, str]) -> str:
         """TwiML after the introduction: what the next capability says first, or the agent."""
         (voice,) = [channel for channel in self.services.channels if isinstance(channel, Voice)]
-        root = ElementTree.fromstring(await voice.answer_call(form, but=self))
-        for relay in root.iter("ConversationRelay"):
-            relay.set("welcomeGreeting", self.greeting())
-        return ElementTree.tostring(root, encoding="unicode")
+        return await voice.answer_call({**form, INTRODUCED: "yes"}, but=self)
 
-    def greeting(self) -> str:
-        return with_added_words(phrases.MOMENT, self.services.capabilities)
+    async def greet_call(self, form: Mapping[str, str]) -> str | None:
+        """The agent's first words, with the introduction unless Twilio has said it: a hook may have failed."""
+        if not is_outbound(form):
+            return None
+        introduced = INTRODUCED in form or await self.marked(form.get("CallSid", "")) == INTRODUCED
+        return phrases.MOMENT if introduced else f"{phrases.INTRODUCTION} {phrases.OPT_OUT} {phrases.MOMENT}"
+
+    async def mark(self, call_sid: str, value: str) -> None:
+        """Keep that the agent began a call. Without that, its introduction is said once more."""
+        try:
+            async with asyncio.timeout(self.services.timeouts.hook / 4):
+                await self.services.store.put(key(call_sid), value, MAX_CALL_DURATION)
+        except Exception as error:
+            log.error("outbound.not_marked", call=call_sid, error=type(error).__name__)
+
+    async def marked(self, call_sid: str) -> str | None:
+        try:
+            async with asyncio.timeout(self.services.timeouts.hook / 4):
+                return await self.services.store.get(key(call_sid))
+        except Exception as error:
+            log.error("outbound.not_marked", call=call_sid, error=type(error).__name__)
+            return None
 
     def voicemail(self) -> str:
         """TwiML that leaves a message, or hangs up without one."""
@@ -134,7 +153,8 @@ class Outbound(Capability):
     async def on_start(self, session: Session) -> None:
         session.state["outbound"] = await self.services.store.get(key(session.id)) is not None
         if session.state["outbound"]:
-            session.greeting = f"{phrases.INTRODUCTION} {phrases.OPT_OUT} {self.greeting()}"
+            moment = with_added_words(phrases.MOMENT, self.services.capabilities)
+            session.greeting = f"{phrases.INTRODUCTION} {phrases.OPT_OUT} {moment}"
 
     async def context(self, session: Session, text: str) -> str | None:
         """Words and the key that ask for no more calls act at once, whatever the model makes of them."""
@@ -235,6 +255,11 @@ def outcome_of(form: Mapping[str, str]) -> str:
     return known.get(answered_by, "answered")
 
 
+def is_outbound(form: Mapping[str, str]) -> bool:
+    """Whether the agent began the call: Twilio says `outbound-api`."""
+    return form.get("Direction", "").startswith("outbound")
+
+
 def key(call_sid: str) -> str:
-    """The key of the store that marks a call as begun by the agent."""
+    """The key of the store that marks a call as begun by the agent: BEGUN or INTRODUCED."""
     return f"outbound:{call_sid}"

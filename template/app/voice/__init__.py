@@ -12,7 +12,15 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from app import config
 from app.brain import Brain
-from app.capability import AnswersCall, Capability, RelayAttributes, Services, first_answer, with_added_words
+from app.capability import (
+    AnswersCall,
+    Capability,
+    GreetsCall,
+    RelayAttributes,
+    Services,
+    first_answer,
+    with_added_words,
+)
 from app.channel import Channel, signed_body
 from app.connection import Connection
 from app.session import Session
@@ -91,11 +99,12 @@ class Voice(Channel):
         """Add the WebSocket `/ws`."""
 
     async def connect_twiml(self, form: Mapping[str, str], greeting: str | None = None) -> str:
-        """TwiML that connects the call of `form` to ConversationRelay. None is the greeting of the project."""
+        """TwiML that connects the call of `form` to ConversationRelay. None is the greeting of such a call."""
         settings, capabilities = self.services.settings, self.services.capabilities
+        greeting = greeting or await first_answer(self.services, GreetsCall.greet_call, form) or phrases.GREETING
         response = VoiceResponse()
         connect = response.connect(action=f"{settings.public_url}/connect-action", method="POST")
-        attributes = {**self.own_attributes, **relay_attributes(greeting or phrases.GREETING, capabilities)}
+        attributes = {**self.own_attributes, **relay_attributes(greeting, capabilities)}
         events = [attributes.get("events"), "speaker-events" if settings.silence else None]
         attributes["events"] = " ".join(filter(None, events)) or None
         relay = connect.conversation_relay(url=websocket_url(settings), **attributes)

@@ -57,6 +57,30 @@ async def test_the_first_capability_that_answers_speaks_before_the_agent() -> No
     assert document.relay and document.relay.greeting == "Welcome inside."
 
 
+async def test_no_capability_is_asked_after_the_first_that_answers() -> None:
+    class Second(Doorman):
+        async def answer_call(self, form: Mapping[str, str]) -> str | None:
+            asked.append(form["CallSid"])
+            return None
+
+    asked: list[str] = []
+    await answer(Doorman, Second)
+    assert asked == []
+    await answer(Silent, Second)
+    assert asked == [FORM["CallSid"]]
+
+
+async def test_a_capability_has_the_greeting_of_a_call() -> None:
+    class Greeter(Capability):
+        async def greet_call(self, form: Mapping[str, str]) -> str | None:
+            return "Good evening." if form["CallSid"] == FORM["CallSid"] else None
+
+    document = await answer(Greeter)
+    assert document.relay and document.relay.greeting == "Good evening."
+    document = await answer(Greeter, Doorman)  # which has a greeting for it
+    assert document.relay and document.relay.greeting == "Welcome inside."
+
+
 @pytest.mark.parametrize("capabilities", [[], [Silent], [Broken]], ids=["none", "silent", "broken"])
 async def test_without_an_answer_the_agent_greets(capabilities: list[type[Capability]]) -> None:
     document = await answer(*capabilities)

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from app.outbound import Outbound, outcome_of
 from app.outbound.phrases import phrases
 from app.outbound.tests.dialing import ADA, Clock, contact
+from app.voice.phrases import phrases as spoken
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on
 from kit.local_server import serve
@@ -68,6 +69,23 @@ async def test_key_9_ends_the_call_and_all_later_ones(rung: Rung) -> None:
 async def test_another_key_goes_on(rung: Rung) -> None:
     call = await rung(keys="1")
     assert phrases.MOMENT in call.greeting and await suppressed(call) is None
+
+
+@pytest.mark.parametrize("keys", ["1", "2", "11", "12", ""])
+async def test_whatever_comes_between_the_agent_does_not_greet_a_caller(rung: Rung, keys: str) -> None:
+    """Keys answer what other capabilities ask, such as for a recording. The project's greeting is for callers."""
+    call = await rung(keys=keys)
+    assert phrases.MOMENT in call.greeting and spoken.GREETING not in call.greeting
+    assert call.opening.count(phrases.INTRODUCTION) == 1 and phrases.INTRODUCTION not in call.greeting
+
+
+async def test_the_person_hears_who_calls_also_when_a_hook_fails(rung: Rung, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(*_: Any) -> str:
+        raise OSError("the store is down")
+
+    monkeypatch.setattr(Outbound, "go_on", breaks)
+    call = await rung()
+    assert f"{phrases.INTRODUCTION} {phrases.OPT_OUT} {phrases.MOMENT}" in call.greeting
 
 
 async def test_words_end_the_call_and_all_later_ones(rung: Rung) -> None:

@@ -64,6 +64,8 @@ class Languages(Capability):
         async def switch_language(language: str) -> str:
             await session.connection.switch_language(language)
             use_phrases(session)
+            if session.state.get("outbound"):  # the agent began this call, and the greeting is for callers
+                return f"The caller hears and speaks {language} from now on. Go on in it."
             await session.say(f"{translated(language, 'GREETING')} ")
             return f"The caller hears and speaks {language} from now on, and has heard your greeting in it."
 
