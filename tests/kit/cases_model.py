@@ -29,6 +29,12 @@ def the_same_model_twice(project: HealthyProject) -> None:
     project.patch.setattr(RUNTIME, "model_names", staticmethod(lambda: ["one", "one"]))
 
 
+@fails("MOD006")
+def a_fallback_without_a_key(project: HealthyProject) -> None:
+    problem = "anthropic:claude is left out: ANTHROPIC_API_KEY is missing."
+    project.patch.setattr(RUNTIME, "left_out", staticmethod(lambda: [problem]))
+
+
 @fails("MOD004")
 def a_model_that_is_down(project: HealthyProject) -> None:
     project.models = [scripted({"fails": True})]

@@ -51,6 +51,11 @@ class Runtime(ABC):
         """Environment variables that the models need and that are not set, each with its fix."""
 
     @staticmethod
+    def left_out() -> list[str]:
+        """One line for each further model that cannot be asked, since its key is not set. The first answers alone."""
+        return []
+
+    @staticmethod
     def invalid_models(settings: Any) -> list[str]:
         """One line for each model name in the settings that cannot be used."""
         return []

@@ -53,6 +53,19 @@ def fallback_differs(context: Context) -> Iterator[str]:
 
 
 @check(
+    "MOD006",
+    hint="Set its key in .env or the environment, or name no fallback.",
+    docs=ENVIRONMENT,
+    requires=("PRJ004",),
+)
+def fallback_has_a_key(context: Context) -> Iterator[str]:
+    """The fallback can be asked."""
+    from app.registry import RUNTIME
+
+    yield from RUNTIME.left_out()
+
+
+@check(
     "MOD004",
     hint="Look at the key, the account's credit and the name of the model.",
     docs=ENVIRONMENT,

@@ -62,7 +62,10 @@ class Models(Runtime):
 
     @classmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
-        return cls(models or [model for model in (settings.model, settings.fallback_model) if model], settings.deadline)
+        first, *others = models or [model for model in (settings.model, settings.fallback_model) if model]
+        for problem in filter(None, map(missing_key, others)):
+            log.warning("model.left_out", problem=problem)
+        return cls([first, *(model for model in others if not missing_key(model))], settings.deadline)
 
     @staticmethod
     def model_names() -> list[str]:
@@ -74,7 +77,7 @@ class Models(Runtime):
 
     @staticmethod
     def missing_env() -> dict[str, str]:
-        providers = {model.partition(":")[0] for model in Models.model_names()}
+        providers = {model.partition(":")[0] for model in Models.model_names()[:1]}
         return {
             name: f"The {provider} models need it; see {address}."
             for provider, (names, address) in config.MODEL_KEYS.items()
@@ -84,10 +87,16 @@ class Models(Runtime):
         }
 
     @staticmethod
+    def left_out() -> list[str]:
+        return [*filter(None, map(missing_key, Models.model_names()[1:]))]
+
+    @staticmethod
     def invalid_models(settings: Any) -> list[str]:
         problems = []
         for name, model in (("AGENT_MODEL", settings.model), ("AGENT_FALLBACK_MODEL", settings.fallback_model)):
             try:
+                if model and name == "AGENT_FALLBACK_MODEL" and missing_key(model):
+                    continue
                 if model and not infer_model(model).model_name:
                     raise UserError("Unknown model")
             except (UserError, ValueError, ImportError) as error:
@@ -128,6 +137,23 @@ def log_failure(error: Exception) -> bool:
     """True: the next model is asked after any failure."""
     log.warning("model.failed", model=getattr(error, "model_name", None), error=safe_error_text(error))
     return True
+
+
+def missing_key(model: Any) -> str | None:
+    """One line when this model cannot be asked, since a variable with its key is not set."""
+    if not isinstance(model, str):
+        return None
+    names, address = config.MODEL_KEYS.get(model.partition(":")[0], ([], ""))
+    if missing := [name for name in names if not os.environ.get(name)]:
+        return f"{model} is left out: {', '.join(missing)} is missing; see {address}."
+    try:
+        infer_model(model)
+    except UserError as error:
+        reason = str(error).splitlines()[0]
+        return None if "Unknown model" in reason else f"{model} is left out: {reason}"
+    except (ValueError, ImportError):
+        pass  # `invalid_models` has the reason
+    return None
 
 
 def client_of(model: Model | str, deadline: float) -> Model:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from app import config
 from app.environment import SettingsError, load
-from app.runtimes.models import Models
+from app.runtimes.models import Models, ModelsSettings, missing_key
 from kit import defaults
+from kit.testing import Begin
 
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
 
@@ -39,9 +42,41 @@ def test_an_empty_agent_model_is_the_one_of_the_answers(without_keys: pytest.Mon
     without_keys.setenv("AGENT_MODEL", "")
     without_keys.setenv("AGENT_FALLBACK_MODEL", "")
     assert Models.model_names() == [model for model in (config.MODEL, config.FALLBACK_MODEL) if model]
-    assert set(Models.missing_env()) == set(KEYS)
+    assert set(Models.missing_env()) == set(config.MODEL_KEYS[config.MODEL.partition(":")[0]][0])
 
 
 def test_a_model_of_another_provider_does_not_need_the_answered_key() -> None:
     assert Models.missing_env() == {}
     assert load().account_sid == defaults.ACCOUNT_SID
+
+
+async def test_a_fallback_without_its_key_leaves_the_first_model_alone(
+    without_keys: pytest.MonkeyPatch, begin: Begin, logged: Callable[[], str]
+) -> None:
+    """The server starts, says it once, and the first model answers."""
+    without_keys.setenv("AGENT_FALLBACK_MODEL", config.MODEL)
+    settings = load()
+    assert isinstance(settings, ModelsSettings) and settings.fallback_model == config.MODEL
+    (problem,) = Models.left_out()
+    assert problem.startswith(f"{config.MODEL} is left out: {KEYS[0]}")
+    runtime = Models.build(settings)
+    assert [model.model_name for model in runtime.models] == ["test"]
+    assert logged().count("model.left_out") == 1
+    talk = await begin(models=[*runtime.models])
+    assert (await talk.says("Hello")).text
+
+
+async def test_any_provider_may_be_the_one_without_a_key(without_keys: pytest.MonkeyPatch) -> None:
+    """One that is not of the answers says itself which variable it needs."""
+    without_keys.setattr(config, "MODEL_KEYS", {})
+    without_keys.setenv("AGENT_FALLBACK_MODEL", config.MODEL)
+    refused = bool(missing_key(config.MODEL))  # Amazon's own client finds credentials in more than one place
+    assert [model.model_name for model in Models.build(load()).models][0] == "test"
+    assert len(Models.build(load()).models) == 2 - refused
+
+
+def test_the_first_model_needs_its_key(without_keys: pytest.MonkeyPatch) -> None:
+    without_keys.setenv("AGENT_MODEL", config.MODEL)
+    with pytest.raises(SettingsError) as error:
+        load()
+    assert [problem.partition(" ")[0] for problem in error.value.problems] == KEYS[: len(error.value.problems)]
