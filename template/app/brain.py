@@ -13,7 +13,7 @@ from pydantic_ai.messages import ToolReturnPart
 from pydantic_core import from_json, to_json
 
 from app.capability import Background, Capability, Services, run_hooks
-from app.history import bounded, clean, fit, text_cleaner, views
+from app.history import as_heard, bounded, clean, fit, text_cleaner, views
 from app.runtimes import TOOL_TIMED_OUT, Runtime, safe_error_text
 from app.runtimes.tools import tool_problem
 from app.session import Session, set_session
@@ -194,12 +194,14 @@ class Brain:
 
     def interrupted(self, session: Session, heard: str) -> None:
         """The caller interrupted: of the agent's last words only `heard` has arrived."""
-        self.cancel_model(session)
         heard = clean(heard)
-        if session.turn:
+        if session.turn and session.turn.is_cut_by(heard):
+            self.cancel_model(session)
             session.turn.heard_text = heard
         elif not session.history:
             session.greeting = heard
+        elif session.turn:
+            session.history = as_heard(session.history, heard)
 
     def cancel_model(self, session: Session) -> None:
         """Stop the model of the current turn. A tool that is running finishes."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
+import regex
 from pydantic_ai import messages as m
 from pydantic_core import to_json
 
@@ -20,6 +21,7 @@ UNANSWERED = "(They said something that could not be answered.)"
 MESSAGE_SIZE = 50  # characters that a message counts beside its content
 
 NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+WORD = regex.compile(r"[[\p{L}\p{N}]--\p{Default_Ignorable_Code_Point}]", regex.V1)
 NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")  # in names of tools: OpenAI, Anthropic and Amazon Bedrock refuse these
 
 Part = TypeVar("Part")
@@ -42,6 +44,11 @@ def clean(value: Any) -> Any:
         case list() | tuple():
             return [clean(each) for each in value]
     return value
+
+
+def has_words(transcript: str) -> bool:
+    """Whether somebody has said something: it has a letter or a digit. A noise is blank or a mark."""
+    return WORD.search(transcript) is not None
 
 
 def text_cleaner() -> Callable[[str], str]:
@@ -149,6 +156,14 @@ def fit(history: Sequence[m.ModelMessage], budget: int) -> list[m.ModelMessage]:
             break
         kept.append([without_instructions(message) for message in exchange])
     return [message for exchange in reversed(kept) for message in exchange]
+
+
+def as_heard(history: Sequence[m.ModelMessage], heard: str) -> list[m.ModelMessage]:
+    """The history with its last text cut to `heard`, if that is how the text begins."""
+    *earlier, last = history
+    if heard and isinstance(last, m.ModelResponse) and (last.text or "").lstrip().startswith(heard.strip()):
+        last = replace(last, parts=[m.TextPart(heard)])
+    return [*earlier, last]
 
 
 def views(history: list[m.ModelMessage], last_resort: bool) -> Iterator[list[m.ModelMessage]]:

@@ -37,6 +37,7 @@ class Turn:
     complete: bool = False
     stopped: bool = False
     refused: bool = False
+    keyed: bool = False  # begun by keys
     filtered: Callable[[Any], Any] = unchanged
     observed: Callable[..., Any] = lambda hop, work: work
 
@@ -45,6 +46,10 @@ class Turn:
         """The messages of this turn so far: request, tool calls, tool results, responses."""
         own = [message for message in self.record if message.run_id == self.run_id and message.parts]
         return own or [m.ModelRequest.user_text_prompt(self.user_text)]
+
+    def is_cut_by(self, heard: str) -> bool:
+        """Whether these are words of this turn. Keys begin one before the interruption of the last is reported."""
+        return bool(self.spoken_text or self.interjections) or not (heard or self.keyed)
 
     @property
     def responded(self) -> bool:

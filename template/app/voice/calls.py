@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -104,10 +105,14 @@ class Calls:
         """The token that the TwiML of a call carries."""
         return call_token.issue(self.services.settings, call_sid, self.services.now())
 
-    async def admit(self, call_sid: str, parameters: Mapping[str, str]) -> dict[str, str]:
-        """The parameters of a setup without the token. Raises CallRefused when it is not the token of this call."""
-        own = dict(parameters)
-        token = str(own.pop(call_token.PARAMETER, ""))
+    async def admit(self, call_sid: str, parameters: Any) -> dict[str, str]:
+        """The parameters of a setup as texts, without the token: what is no text is JSON.
+
+        Raises CallRefused when it is not the token of this call.
+        """
+        given = parameters if isinstance(parameters, dict) else {}
+        own = {name: as_text(value) for name, value in given.items() if value is not None}
+        token = own.pop(call_token.PARAMETER, "")
         try:
             age = call_token.age(self.services.settings, call_sid, token, self.services.now())
         except ValueError as error:
@@ -283,3 +288,7 @@ class Calls:
         if owner is None or (own and owner == self.sessions.worker):
             return own
         return await self.sessions.load(call_sid)
+
+
+def as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Frames that cannot be read: nothing of them is logged, whatever they are and whenever they come."""
+"""Frames that cannot be read are not logged; one that has what is needed is taken, whatever else is in it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic_ai.messages import UserPromptPart
 
 from app.voice.tests.test_security import PROMPT, setup
-from kit.caller import Call
-from kit.voice_fixtures import websocket
+from kit.caller import Call, calls_of
+from kit.testing import Dial
+from kit.voice_fixtures import HeldModel, contents, counting, held, websocket
+
+__all__ = ["held"]  # a fixture
 
 WORDS = "pineapple"
 UNREADABLE: dict[str, Any] = {
@@ -59,3 +63,68 @@ async def test_an_unreadable_frame_is_not_quoted_before_setup(
             assert frame["type"] == "setup"
     await socket.close()
     assert WORDS not in logged()
+
+
+INTERRUPT = {"type": "interrupt", "utteranceUntilInterrupt": "red", "durationUntilInterruptMs": 100}
+DURATIONS: list[Any] = [1200.5, "1200.5", "460", "a while", None, -3, 1e300, True, [1], {"ms": 1}, ""]
+
+
+@pytest.mark.parametrize("duration", DURATIONS, ids=str)
+async def test_an_interruption_is_taken_whatever_its_duration(dial: Dial, held: HeldModel, duration: Any) -> None:
+    call = await counting(dial, held)
+    await call.sends({**INTERRUPT, "durationUntilInterruptMs": duration})
+    call.turns[0].heard_text = "red"
+    assert (await call.hears_reply(call.turns[0])).text.strip() == "red"
+    assert call.session.turn.heard_text == "red"
+
+
+@pytest.mark.parametrize("heard", [None, 7, True, ["red"], {"text": "red"}], ids=str)
+async def test_an_interruption_is_taken_whatever_was_heard(dial: Dial, held: HeldModel, heard: Any) -> None:
+    call = await counting(dial, held)
+    await call.sends({**INTERRUPT, "utteranceUntilInterrupt": heard})
+    call.turns[0].heard_text = ""
+    assert (await call.hears_reply(call.turns[0])).text.strip() == "red"
+    assert call.session.turn.heard_text == ""
+
+
+PARAMETERS: list[tuple[Any, dict[str, str]]] = [
+    ({"n": 7, "f": 1.5}, {"n": "7", "f": "1.5"}),
+    ({"b": True, "c": False}, {"b": "true", "c": "false"}),
+    ({"a": "x", "none": None}, {"a": "x"}),
+    ({"o": {"p": ["ä", 1, None]}}, {"o": '{"p": ["ä", 1, null]}'}),
+    ({"l": [], "e": ""}, {"l": "[]", "e": ""}),
+]
+
+
+@pytest.mark.parametrize(("given", "taken"), PARAMETERS, ids=lambda value: str(value))
+async def test_a_setup_is_taken_whatever_type_its_parameters_have(
+    dial: Dial, given: dict[str, Any], taken: dict[str, str]
+) -> None:
+    call = await dial({"says": "Yes."}, capabilities=[])
+    socket, call_sid = await websocket(call.address), "CA" + uuid4().hex
+    await socket.send(setup(call_sid, given))
+    await socket.send(PROMPT)
+    async with asyncio.timeout(10):
+        assert json.loads(await socket.recv())["token"]
+    assert calls_of(call.app).get(call_sid).parameters == taken
+    await socket.close()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"sessionId": 7}, {"direction": None}, {"forwardedFrom": {}}, {"from": 15005550006}, {"callerName": [1]}]
+)
+async def test_a_setup_is_taken_whatever_its_other_fields_are(dial: Dial, fields: dict[str, Any]) -> None:
+    call = await dial({"says": "Yes."}, capabilities=[])
+    socket, call_sid = await websocket(call.address), "CA" + uuid4().hex
+    await socket.send(json.dumps({**json.loads(setup(call_sid)), **fields}))
+    await socket.send(PROMPT)
+    async with asyncio.timeout(10):
+        assert json.loads(await socket.recv())["token"]
+    await socket.close()
+
+
+@pytest.mark.parametrize("lang", [7, None, ["en"], {"code": "en"}], ids=str)
+async def test_a_prompt_is_taken_whatever_its_language(call: Call, lang: Any) -> None:
+    await call.says("Hello", lang=lang)
+    await call.says("And?")
+    assert contents(call.session, UserPromptPart) == ["Hello"]

@@ -14,6 +14,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 import app.voice.relay.frames as frames
 from app import config
 from app.connection import parties
+from app.history import has_words
 from app.voice import PhoneConnection
 from app.voice.calls import CallRefused, Calls
 
@@ -35,6 +36,7 @@ class RelayConnection(PhoneConnection):
         self.keypad: asyncio.Task[None] | None = None
         self.ending: asyncio.Task[None] | None = None
         self.digits = ""
+        self.hash_time = float("-inf")  # of the last #
         self.turn_is_open = False
         self.end_frame: frames.End | None = None
 
@@ -68,14 +70,17 @@ class RelayConnection(PhoneConnection):
             raise frames.Unreadable(f"{type(frame).__name__} came before setup")
         elif isinstance(frame, frames.Prompt):
             self.session.hearing = "" if frame.last else self.session.filtered(frame.voice_prompt)
-            await self.reconsider_end()
-            if frame.last:
-                await self.answer(frame.voice_prompt)
+            if has_words(frame.voice_prompt):
+                await self.reconsider_end()
+                if frame.last:
+                    await self.answer(frame.voice_prompt)
         elif isinstance(frame, frames.Dtmf):
             await self.press(frame.digit)
         elif isinstance(frame, frames.Interrupt):
-            await self.stop_tasks(self.turn)  # keys that were pressed before still count
-            await self.calls.on_heard(self.session, frame.utterance_until_interrupt, True)
+            heard = frame.utterance_until_interrupt
+            if self.session.turn is None or self.session.turn.is_cut_by(heard):
+                await self.stop_tasks(self.turn)  # keys that were pressed before still count
+            await self.calls.on_heard(self.session, heard, True)
             await self.reconsider_end()
         elif isinstance(frame, frames.Info) and frame.name == "tokensPlayed":
             await self.calls.on_heard(self.session, str(frame.value), False)
@@ -105,11 +110,14 @@ class RelayConnection(PhoneConnection):
 
     async def answer(self, text: str) -> None:
         await self.stop_tasks()
-        if keys := self.digits.rstrip("#") or self.digits:
+        keyed = not text
+        if keys := self.digits.rstrip("#") or self.digits[:1]:
             text, self.digits = f"(The caller pressed {' '.join(keys)} on the keypad.) {text}".strip(), ""
         self.turn_is_open = True
         assert self.session
         self.turn = asyncio.create_task(self.speak(self.calls.reply(self.session, text)))
+        if self.session.turn:
+            self.session.turn.keyed = keyed
 
     async def speak(self, reply: AsyncGenerator[str]) -> None:
         async with aclosing(reply):
@@ -133,7 +141,12 @@ class RelayConnection(PhoneConnection):
             await self.send(frames.Text(token="", last=True))
 
     async def press(self, digit: str) -> None:
-        """Collect digits until # or a pause; together they are one turn."""
+        """Collect digits until # or a pause; together they are one turn. A further # belongs to the one before."""
+        last, now = self.hash_time, asyncio.get_running_loop().time()
+        if digit == "#":
+            self.hash_time = now
+            if not self.digits and now < last + KEYPAD_PAUSE:
+                return
         await self.stop_tasks()
         self.digits += digit
         self.keypad = asyncio.create_task(self.finish_digits(0 if digit == "#" else KEYPAD_PAUSE))

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from app.history import clean_json
 
 
+Heard = Annotated[str, BeforeValidator(lambda heard: heard if isinstance(heard, str) else "")]
+
+
 class Received(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
+    """Has only what is read, and no type where any value will do: a frame that cannot be read is not taken."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", coerce_numbers_to_str=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -25,19 +30,17 @@ class Received(BaseModel):
 
 class Setup(Received):
     type: Literal["setup"]
-    session_id: str = ""
     account_sid: str = ""
     call_sid: str
-    sender: str = Field("", alias="from")  # placed the call: the agent, when `direction` is outbound
-    recipient: str = Field("", alias="to")
-    direction: str = "inbound"
-    custom_parameters: dict[str, str] = {}
+    sender: Any = Field("", alias="from")  # placed the call: the agent, when `direction` is outbound
+    recipient: Any = Field("", alias="to")
+    direction: Any = "inbound"
+    custom_parameters: Any = None
 
 
 class Prompt(Received):
     type: Literal["prompt"]
     voice_prompt: str
-    lang: str = ""
     last: bool = True
 
 
@@ -48,8 +51,7 @@ class Dtmf(Received):
 
 class Interrupt(Received):
     type: Literal["interrupt"]
-    utterance_until_interrupt: str = ""
-    duration_until_interrupt_ms: int = 0
+    utterance_until_interrupt: Heard = ""
 
 
 class Info(Received):
@@ -65,7 +67,7 @@ class Error(Received):
     description: str = ""
 
 
-class Other(Received):
+class Other(Received, coerce_numbers_to_str=False):
     """A type that we do not know yet. Twilio has added some twice in a year."""
 
     type: str

@@ -21,7 +21,7 @@ from tac.models.session import ConversationSession
 from tac.server import TACFastAPIServer, TACServerConfig
 
 from app.connection import parties
-from app.history import clean
+from app.history import clean, has_words
 from app.voice import PhoneConnection, Voice
 from app.voice.calls import CallRefused, Calls
 
@@ -147,11 +147,12 @@ class TacConnection(PhoneConnection):
                 case {"type": "setup"} | {"type": "prompt", "last": False} | {"type": "dtmf"} | {"type": "info"}:
                     continue
                 case {"type": "prompt", "voicePrompt": str(text)} if self.session:
-                    self.turn_is_open = True
-                    return {"type": "prompt", "voicePrompt": text}
+                    if has_words(text):
+                        self.turn_is_open = True
+                        return {"type": "prompt", "voicePrompt": text}
                 case {"type": "interrupt"} if self.session:
-                    heard = str(frame.get("utteranceUntilInterrupt") or "")
-                    await self.channel.calls.on_heard(self.session, heard, True)
+                    heard = frame.get("utteranceUntilInterrupt")
+                    await self.channel.calls.on_heard(self.session, heard if isinstance(heard, str) else "", True)
                     return {"type": "interrupt"}
                 case {"type": "error", "description": str(text)}:
                     log.error("twilio.error", description=text.partition("{")[0])  # the rest quotes the agent
@@ -161,8 +162,7 @@ class TacConnection(PhoneConnection):
     async def begin(self, call_sid: str, frame: Mapping[str, Any]) -> None:
         if frame.get("accountSid") != self.channel.tac.config.account_sid:
             raise CallRefused("setup names another account")
-        parameters = frame.get("customParameters")
-        parameters = await self.channel.calls.admit(call_sid, parameters if isinstance(parameters, dict) else {})
+        parameters = await self.channel.calls.admit(call_sid, frame.get("customParameters"))
         caller, called = parties(frame)
         self.session = await self.channel.calls.start(
             call_sid,
