@@ -13,7 +13,6 @@ from pydantic.alias_generators import to_camel
 
 from app.history import clean_json
 
-
 Heard = Annotated[str, BeforeValidator(lambda heard: heard if isinstance(heard, str) else "")]
 
 
