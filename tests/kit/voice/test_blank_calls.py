@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic_ai.messages import UserPromptPart
 
+from app.voice.phrases import phrases
+from kit.activity import wait_until
 from kit.caller import Call
 from kit.testing import Dial
 from kit.voice_fixtures import HeldModel, contents, counting, held
@@ -60,6 +64,17 @@ async def test_a_blank_transcript_interrupts_no_answer(dial: Dial, held: HeldMod
     await call.sends(prompt(text, last=False))
     held.released = True
     assert (await call.hears_reply(call.turns[0])).text.strip() == "red blue"
+
+
+async def test_a_blank_transcript_breaks_no_silence(dial: Dial, advance_clock: Callable[[float], None]) -> None:
+    call = await dial(silence=10.0)
+    await call.sends({"type": "info", "name": "agentSpeaking", "value": "off"})
+    await asyncio.sleep(0.05)
+    advance_clock(9.0)
+    await call.sends(prompt("…"))
+    await asyncio.sleep(0.05)
+    advance_clock(1.5)
+    await wait_until(lambda: call.remarks == [phrases.STILL_THERE], "the caller was not asked")
 
 
 @pytest.mark.parametrize("text", WORDS)

@@ -136,7 +136,9 @@ class TacConnection(PhoneConnection):
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 log.warning("frame.ignored", reason=type(error).__name__)
                 continue
-            if isinstance(frame, dict):
+            if isinstance(frame, dict) and has_words(
+                str(frame.get("voicePrompt", "no prompt"))
+            ):  # a noise breaks no silence
                 self.silence.on_frame(*map(frame.get, ("type", "name", "value")))
             match frame:
                 case {"type": "setup", "callSid": str(call_sid)} if self.session is None:
