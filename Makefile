@@ -22,6 +22,8 @@ demo: .venv/ready ## Render a project, install it, and watch a caller talk to it
 	git init --quiet $(DEMO)
 	cd $(DEMO) && "$(BIN)/uv" sync --quiet
 	cd $(DEMO) && "$(BIN)/uv" run agent scenario --watch $(DEMO_SCENARIO)
+	@printf '%s\n' "" "Now talk to it yourself, without an account:" "  cd $(DEMO) && $(BIN)/uv run agent call" \
+	  "Or start a project of your own, which asks at most twelve questions:" "  make new DEST=../my-agent"
 
 new: .venv/ready ## Start your project: make new DEST=../my-agent [PRESET=startup-voice] [ARGS='--defaults -d path=manual']
 	@test -n "$(DEST)" || { echo "Say where: make new DEST=../my-agent"; exit 2; }

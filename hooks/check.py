@@ -40,6 +40,8 @@ from copier._user_data import AnswersMap, Question, parse_yaml_list
 TEMPLATE = Path(__file__).absolute().parent.parent
 COPIERS_OWN = ("reserved", "zone_delivered", "_src_path", "_commit")
 """What the answers file of a project holds beside answers."""
+LISTED = " *[A-Za-z_]+( *, *[A-Za-z_]+)* *"
+"""A list without brackets, as is_listed of includes/shown.jinja has it."""
 IS_LIST = "{% from 'includes/shown.jinja' import is_list %}{{ is_list(text) }}"
 REFUSALS = """{% from 'includes/rules.jinja' import refusals with context %}
 {{ refusals(judged_question, judged_answer, is_first) }}"""
@@ -63,6 +65,8 @@ class Report:
     problems: list[Problem]
     questions: list[Answers]
     answers: Answers | None
+    listed: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    """Lists that were typed without brackets, which Copier has to read with them."""
 
 
 def one_line(text: str) -> str:
@@ -227,13 +231,15 @@ class Interview:
 
     def judge(self, given: Answers, prompts: bool = False) -> Report:
         """All problems. With `prompts`, the other questions are asked later: rules that name those do not count."""
-        problems, known = list[Problem](), dict[str, Any]()
+        problems, known, listed = list[Problem](), dict[str, Any](), dict[str, list[str]]()
         for name, value in given.items():
             if name not in self.asked and name not in COPIERS_OWN:
                 problems.append(self.unknown(name, value))
             elif name == "operators" and self.is_no_list(name, value):
                 says = f"{name}={written(value)} is not a list. Write a list, as in {name}=[sentiment, summary]."
                 problems.append(Problem("type", name, value, says))
+            elif members := self.members(name, value):
+                known[name] = listed[name] = members
             elif self.is_no_list(name, value):
                 problems.append(no_list(name, value, choices := [str(choice) for choice in self.choices(name)]))
                 known |= {name: words(value)} if {*words(value)} <= {*choices} else {}
@@ -251,7 +257,13 @@ class Interview:
         problems += sorted(found, key=lambda problem: self.asked.index(str(problem.question)))
         recorded = {name: v for name, v in self.worker._answers_to_remember().items() if not name.startswith("_")}
         questions = self.worker.answers.user.get("worth_asking") or []
-        return Report(problems, list(questions), None if problems else recorded)
+        return Report(problems, list(questions), None if problems else recorded, listed)
+
+    def members(self, name: str, value: Any) -> list[str]:
+        """The members of a list that was typed without brackets, for a question that Copier reads only with them."""
+        is_text = name in self.asked and bool(self.questions[name].get("multiselect")) and isinstance(value, str)
+        found = re.fullmatch(LISTED, value) if is_text and value.strip() != "none" else None
+        return words(value) if found else []
 
     def choices(self, name: str) -> list[Any]:
         """Answers to try in place of one that is none."""
@@ -269,7 +281,7 @@ class Interview:
         if self.questions[name].get("multiselect"):
             return not value.strip().startswith("[")
         is_list = self.worker.jinja_env.from_string(IS_LIST).render(text=value)
-        return self.questions[name]["type"] == "yaml" and not re.fullmatch("[a-z_]*", value) and not is_list
+        return self.questions[name]["type"] == "yaml" and not re.fullmatch(f"|{LISTED}", value) and not is_list
 
     def unknown(self, name: Any, value: Any) -> Problem:
         near = difflib.get_close_matches(str(name), self.asked, n=1)
@@ -367,7 +379,8 @@ def as_text(path: Path, report: Report) -> str:
 
 
 def as_json(path: Path, report: Report) -> str:
-    shape = {"file": str(path), **dataclasses.asdict(report)}
+    shape = {"file": str(path), **dataclasses.asdict(dataclasses.replace(report, listed={}))}
+    del shape["listed"]
     return json.dumps(shape, ensure_ascii=False, indent=2, default=str)
 
 

@@ -66,7 +66,10 @@ def main(arguments: list[str]) -> int:
         return 2
     for row in report.questions if given.defaults else []:
         print(f"Worth asking: {row['asks']}", file=sys.stderr)
-    command = ["copy", *(["--vcs-ref", "HEAD"] if draft else []), *rest, str(TEMPLATE), destination]
+    with_brackets = [
+        part for name, members in report.listed.items() for part in ("-d", f"{name}=[{', '.join(members)}]")
+    ]
+    command = ["copy", *(["--vcs-ref", "HEAD"] if draft else []), *rest, *with_brackets, str(TEMPLATE), destination]
     try:
         return int(CopierApp.run(["copier", *command], exit=False)[1] or 0)
     except (ValueError, TypeError, CopierError) as error:

@@ -183,7 +183,7 @@ def test_a_value_that_is_no_answer_hides_and_invents_no_other_problem(interview:
         ("text", None, "is text, and no answers"),
         ("path: !!python/object:os.system {}\n", 1, "is not YAML: "),
         ("observability: off\n", 1, 'observability=off is read as false by YAML. Write observability: "off".'),
-        ("regulations: hipaa, pci\n", 1, "regulations=hipaa, pci is not a list. Write regulations=[hipaa, pci]"),
+        ("regulations: hipaa; pci\n", 1, "regulations=hipaa; pci is not a list. Write regulations=[hipaa]"),
         ("regulations: 5\n", 1, "regulations=5 is not a list"),
         ("regulations: [[hipaa]]\n", 1, 'regulations=["hipaa"] is no choice.'),
         ("languages: true\n", 1, "languages=true names no language."),

@@ -52,7 +52,10 @@ OWN: list[Answers] = [
     {"path": "azure", "azure_model": "gpt-6-luna\n"},
     {"speech_timeout": "700\n"},
     {"aws_model": "a\nb"},
-    {"operators": "sentiment, summary"},
+    {"operators": "sentiment; summary"},
+    {"project_name": "42"},
+    {"project_name": "24/7"},
+    {"project_name": "- 1 -"},
 ]
 WHOLE = ["regulations", "languages", "path", "operators", "partial_prompts", "speech_timeout"]
 COPIERS_WORDS = r"Invalid choice for|Could not convert|Invalid answer"
@@ -100,8 +103,14 @@ def by_copier(given: Answers, folder: Path, place: Path) -> str:
     return ""
 
 
-def by_new(arguments: list[str], interview: Interview, patch: pytest.MonkeyPatch, capsys: Any) -> list[str]:
-    """The lines that `make new` ends with before it copies, or none."""
+def by_new(
+    arguments: list[str],
+    interview: Interview,
+    patch: pytest.MonkeyPatch,
+    capsys: Any,
+    commands: list[list[str]] | None = None,
+) -> list[str]:
+    """The lines that `make new` ends with before it copies, or none; `commands` then gets that of Copier."""
 
     class Opened:
         def __init__(self, **where: object) -> None: ...
@@ -112,7 +121,9 @@ def by_new(arguments: list[str], interview: Interview, patch: pytest.MonkeyPatch
 
     class Copied(Exception): ...
 
-    def copied(*command: object, exit: bool) -> None:
+    def copied(command: list[str], exit: bool) -> None:
+        if commands is not None:
+            commands.append(command)
         raise Copied
 
     patch.setattr(hooks.new, "Interview", Opened)
@@ -132,7 +143,8 @@ def is_good(line: str) -> bool:
     """Whether it fits on a line, and names the question, the reason and a way out."""
     says = re.match(r"(\S+=.{1,66}?|\S+ is empty|-d \S+|\S+) (is|has|have|needs|may|cannot|fails|names|stands|detects"
                     r"|contains|does|answers|option)\b.{3,}", line)  # fmt: skip
-    return bool(says and line.isprintable() and len(line) < 900 and FIX.search(line))
+    apart = not re.search(r"(?<=[a-z)])[.!?](?=[A-Z])|[.!?]  ", line)  # of two sentences
+    return bool(says and line.isprintable() and len(line) < 900 and FIX.search(line) and apart)
 
 
 def hold_three_ways(
@@ -181,3 +193,45 @@ def test_an_odd_answer_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     hold_three_ways(ODDS[place], interview, folder, tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ({"regulations": "gdpr"}, ["gdpr"]),
+        ({"regulations": " gdpr,eu_ai_act "}, ["gdpr", "eu_ai_act"]),
+        ({"languages": "de-DE,en-US"}, ["de-DE", "en-US"]),
+        ({"languages": "de-DE"}, ["de-DE"]),
+        ({"operators": "sentiment, summary", "level": "3"}, ["sentiment", "summary"]),
+        ({"operators": "sentiment", "level": "3"}, ["sentiment"]),
+    ],
+    ids=str,
+)
+def test_a_list_is_understood_without_brackets(
+    typed: Answers,
+    taken: list[str],
+    interview: Interview,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a file, and by `make new`, which hands Copier what it can read. Copier itself takes no checkboxes without."""
+    commands: list[list[str]] = []
+    name, computed = next(iter(typed)), {"languages": "language_list", "operators": "operator_list"}
+    file = tmp_path / "answers.yml"
+    file.write_text(yaml.safe_dump(typed), encoding="utf-8")
+    pairs = [part for each, text in typed.items() for part in ("-d", f"{each}={text}")]
+    for arguments in (pairs, ["--data-file", str(file)]):
+        assert by_new(arguments, interview, monkeypatch, capsys, commands) == []
+        given = [part.partition("=") for part in commands[-1] if part.startswith(tuple(f"{each}=" for each in typed))]
+        data = {**typed, **{each: text for each, _, text in given}}  # as Copier does: -d wins over the file
+        worker = Worker(str(folder), tmp_path / "project", data=data, quiet=True, defaults=True)
+        worker._ask()
+        assert worker.answers.combined[computed.get(name, name)] == taken
+    assert check(file, interview).problems == []
+
+
+def test_copier_refuses_a_list_without_brackets_with_what_to_write(folder: Path, tmp_path: Path) -> None:
+    ended = by_copier({"regulations": "gdpr, eu_ai_act"}, folder, tmp_path)
+    assert ended.endswith("regulations=gdpr, eu_ai_act is not a list. Write regulations=[gdpr, eu_ai_act].")

@@ -47,6 +47,20 @@ def test_the_page_lists_every_question(folder: Path) -> None:
     assert "It asks at most twelve questions" in text  # as tests/test_prompts.py counts them
 
 
+def test_the_demo_ends_with_what_to_do_next(folder: Path) -> None:
+    recipe = (folder / "Makefile").read_text().partition("\ndemo:")[2].partition("\n\n")[0]
+    last = recipe[recipe.index("@printf") :]
+    assert "run agent call" in last and "make new DEST=" in last
+
+
+def test_the_page_says_that_a_project_needs_uv(folder: Path) -> None:
+    first = (folder / "README.md").read_text().partition("\n## ")[0]
+    assert (
+        "You need git, make and Python 3.11 or newer, and for a project of your own [uv](https://docs.astral.sh/uv/)"
+        in first
+    )
+
+
 def test_every_marked_block_says_why(folder: Path) -> None:
     pages = [*(folder / "template" / "docs").iterdir(), *(folder / "docs").glob("*.md")]
     names = [path.relative_to(folder).as_posix() for path in pages]

@@ -161,7 +161,8 @@ def rules() -> Iterator[tuple[str, Answers, list[str], Answers]]:
         (IN_LAMBDA | {"session_store": "process"}, "Set session_store=dynamodb or redis too"),
     ]:
         yield f"lambda by {fragment}", wrong, [fragment], IN_LAMBDA
-    yield "a regulation without brackets", {"regulations": "gdpr"}, ["regulations=[gdpr]"], {"regulations": ["gdpr"]}
+    near = {"regulations": ["gdpr"]}
+    yield "no list of regulations", {"regulations": "gdpr; pci"}, ["is not a list. Write ", "regulations=[]"], near
     for name in ["hipaa", "pci"]:
         bound: Answers = {"regulations": ["gdpr", name], "path": "manual"}
         for channels in ["voice_and_messaging", "omnichannel", "messaging"]:

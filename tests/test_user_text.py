@@ -22,7 +22,7 @@ DESCRIPTIONS = {
     "jinja": "{{ project_name }} {% if true %}x{% endif %} {# gone? #} {{ 7 * 7 }} {% raw %}",
     "yaml": "# not: a comment, [not, a list] & *anchor !tag - | > %TAG",
     "shell": "$HOME ${PATH} $(id) `id` %s %(x)s %d {0} {name} 100% ~ ; rm && || <b>&amp;</b>",
-    "like a number": "007",
+    "like a number": "007e1",
     "like no": "no",
     "spaces around": "  Two spaces around.  ",
 }
@@ -75,12 +75,15 @@ def test_the_name_is_said_in_outbound_calls(name: str, tmp_path: Path) -> None:
         ("Agent", "agent"),
         ("twilio", "twilio-agent"),
         ("Reagent", "reagent-agent"),
+        ("My agent", "my-agent"),
+        ("24/7 Help", "the-24-7-help-agent"),
+        ("A name that is as long as sixty characters and has no end at", "a-name-that-is-as-long-a-agent"),
     ],
 )
 def test_a_name_makes_a_package_name(name: str, slug: str, render: Render, tmp_path: Path) -> None:
     project = tomllib.loads((render(tmp_path / "p", project_name=name) / "pyproject.toml").read_text())["project"]
     assert project["name"] == slug
-    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", slug)
+    assert re.fullmatch(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?", slug)
     depends = {re.split(r"[\[<>=]", needed)[0] for needed in project["dependencies"]}
     assert slug not in depends
 
