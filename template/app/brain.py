@@ -82,6 +82,8 @@ class Brain:
                 turn.spoken_text += token
                 yield token
             if not (turn.complete or turn.stopped or session.ending):
+                if not turn.task.done():  # else it has logged what failed
+                    log.error("model.failed", session=session.id, error="TimeoutError")
                 apology = f"{' ' if turn.spoken_text else ''}{session.connection.apology}"
                 turn.spoken_text += apology
                 self.services.count("apology")

@@ -71,9 +71,10 @@ def clean_json(text: str, filtered: Callable[[Any], Any] = unchanged) -> str:
 
 
 def bounded(text: str) -> str:
-    """The text, or its beginning with a note for the model."""
-    left_out = len(text) - MAX_TEXT
-    return text if left_out <= 0 else f"{text[:MAX_TEXT]}\n[Cut: {left_out} more characters are left out.]"
+    """The text, or its beginning with a note for the model. A text that was cut is not cut again."""
+    kept = MAX_TEXT - 60  # room for the note
+    left_out = len(text) - kept
+    return text if len(text) <= MAX_TEXT else f"{text[:kept]}\n[Cut: {left_out} more characters are left out.]"
 
 
 def bounded_result(result: Any) -> Any:

@@ -53,9 +53,10 @@ class Turn:
 
     @property
     def responded(self) -> bool:
-        """Whether a model has sent a text or a tool call in this turn."""
+        """Whether a model has sent a word or a tool call in this turn."""
         parts = [part for message in self.messages for part in message.parts]
-        return any(isinstance(part, m.ToolCallPart | m.TextPart) and part.has_content() for part in parts)
+        words = any(part.content.strip() for part in parts if isinstance(part, m.TextPart))
+        return words or any(part.has_content() for part in parts if isinstance(part, m.ToolCallPart))
 
     def history(self) -> list[m.ModelMessage]:
         """The messages that later turns see: of the reply, only the text that the other party received."""

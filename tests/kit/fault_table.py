@@ -38,9 +38,10 @@ ROWS = rows()
 
 
 def events(log: str, *levels: str) -> set[str]:
-    """The names of the events in a log, of these levels or of any."""
+    """The names of the server's events in a log, of these levels or of any. Libraries log sentences."""
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    return {line["event"] for line in lines if not levels or line["level"] in levels}
+    found = {line["event"] for line in lines if not levels or line["level"] in levels}
+    return {event for event in found if re.fullmatch(r"\w+(\.\w+)?", event)}
 
 
 def holds(row: Row, log: str) -> bool:
