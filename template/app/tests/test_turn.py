@@ -1,4 +1,4 @@
-"""The scenarios of the server, and a reply in time when a model or a tool fails."""
+"""The scenarios of the server, and a reply in time from a model that is silent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from app.store import InProcess
 from app.turn import Turn
 from kit import defaults
 from kit.conventions import scenario_files
-from kit.plugin import Begin
 from kit.scenario import play
 from kit.scenario_file import load as load_scenario
 
@@ -27,27 +26,6 @@ from kit.scenario_file import load as load_scenario
 async def test_scenario_of_the_server(path: Path) -> None:
     assert load_scenario(path).given.has_sample_tools  # agent/tools.py may have others
     assert (await play(path)).failures == []
-
-
-BROKEN = {
-    "an error": {"fails": True},
-    "an empty answer": {"says": ""},
-    "a blank answer": {"says": "  \n "},
-}
-
-
-@pytest.mark.parametrize("rule", BROKEN.values(), ids=BROKEN.keys())
-async def test_a_broken_model_is_apologised_for_and_the_next_turn_works(begin: Begin, rule: dict[str, Any]) -> None:
-    talk = await begin({"hears": "first", **rule}, {"hears": "second", "says": "Yes."})
-    assert talk.apology in (await talk.says("first")).text
-    assert (await talk.says("second")).text.endswith("Yes.")
-
-
-async def test_a_reply_that_breaks_off_ends_in_an_apology_and_is_remembered_with_it(begin: Begin) -> None:
-    talk = await begin({"hears": "Count", "says": "One two", "breaks_off": True}, {"hears": "", "says": "Yes."})
-    assert (await talk.says("Count")).text == f"One two {talk.apology}"
-    await talk.says("Again")
-    assert f"One two {talk.apology}".lower() in await talk.history_text()
 
 
 class SilentRuntime(Runtime):
