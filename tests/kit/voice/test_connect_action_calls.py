@@ -11,9 +11,9 @@ from twilio.twiml.voice_response import VoiceResponse
 from app.capability import Capability
 from app.session import Session
 from app.voice.phrases import phrases
-from app.voice.tests.test_calls import ENDED, FAILED, UP, action, app, in_call
 from kit import defaults, twiml
 from kit.plugin import Web
+from tests.kit.voice.test_calls import ENDED, FAILED, UP, action, app, in_call
 
 __all__ = ["app", "in_call"]  # fixtures
 

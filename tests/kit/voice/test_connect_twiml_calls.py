@@ -13,11 +13,11 @@ from app.capability import AnswersCall
 from app.registry import CAPABILITIES
 from app.voice import relay_attributes
 from app.voice.phrases import phrases
-from app.voice.tests.test_calls import opened
 from kit import defaults, twiml
 from kit.agent_app import build_app
 from kit.caller import Call
 from kit.plugin import Web, sign
+from tests.kit.voice.test_calls import opened
 
 
 async def test_the_twiml_only_connects_the_call_unless_something_must_be_said_before(web: Web) -> None:

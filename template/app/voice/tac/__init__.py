@@ -154,7 +154,8 @@ class TacConnection(PhoneConnection):
                         return {"type": "prompt", "voicePrompt": text}
                 case {"type": "interrupt"} if self.session:
                     heard = frame.get("utteranceUntilInterrupt")
-                    await self.channel.calls.on_heard(self.session, heard if isinstance(heard, str) else "", True)
+                    heard = heard if isinstance(heard, str) else ""
+                    await self.channel.calls.on_heard(self.session, heard, True)
                     return {"type": "interrupt"}
                 case {"type": "error", "description": str(text)}:
                     log.error("twilio.error", description=text.partition("{")[0])  # the rest quotes the agent

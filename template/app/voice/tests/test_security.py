@@ -1,4 +1,4 @@
-"""Signatures, refused calls, and malformed frames."""
+"""Signatures, and refused calls."""
 
 from __future__ import annotations
 
@@ -97,56 +97,3 @@ async def test_a_refused_setup_does_not_disturb_the_call(call: Call, account: st
     assert await closed(socket)
     assert (await call.says("Hello")).text == "You said something."
     assert call.app.state.conversations.active == 1
-
-
-# --- malformed frames ----------------------------------------------------------------------------------
-
-MALFORMED: dict[str, str | bytes] = {
-    "not JSON": "hello",
-    "empty": "",
-    "a list": "[1, 2]",
-    "a string": '"setup"',
-    "null": "null",
-    "binary": b"\x00\x01\xff",
-    "binary JSON": b'{"type": "info"}',
-    "no type": '{"voicePrompt": "Hello"}',
-    "an unknown type": '{"type": "somethingNew", "value": 1}',
-    "a type that is a number": '{"type": 7}',
-    "a type that is an object": '{"type": {"voicePrompt": "pineapple"}, "voicePrompt": "pineapple"}',
-    "a prompt without words": '{"type": "prompt"}',
-    "a prompt of the wrong type": '{"type": "prompt", "voicePrompt": {"a": 1}, "last": true}',
-    "an interruption without words": '{"type": "interrupt"}',
-    "a key without a digit": '{"type": "dtmf"}',
-    "an error without a description": '{"type": "error"}',
-    "a second setup": '{"type": "setup"}',
-    "deep": "[" * 50_000,
-    "large": json.dumps({"type": "prompt", "voicePromt": "x" * 60_000}),
-}
-
-
-@pytest.mark.parametrize(
-    "frames",
-    [*([frame] for frame in MALFORMED.values()), list(MALFORMED.values())],
-    ids=[*MALFORMED.keys(), "all of them"],
-)
-async def test_malformed_frames_do_not_end_the_call(call: Call, frames: list[str | bytes]) -> None:
-    for frame in frames:
-        await call.sends(frame)
-    assert (await call.says("Hello")).text.endswith("You said something.")
-
-
-def early(kind: str) -> str:
-    return json.dumps({"type": kind, "voicePrompt": "Hello", "digit": "1", "description": "too early"})
-
-
-@pytest.mark.parametrize(
-    "frames",
-    [*([early(kind)] for kind in ("prompt", "interrupt", "dtmf", "error", "info")), list(MALFORMED.values())],
-    ids=["prompt", "interrupt", "dtmf", "error", "info", "malformed"],
-)
-async def test_frames_before_setup_do_not_end_the_call(address: str, frames: list[str | bytes]) -> None:
-    socket = await websocket(address)
-    for frame in (*frames, setup("CA" + uuid4().hex), PROMPT):
-        await socket.send(frame)
-    assert json.loads(await asyncio.wait_for(socket.recv(), 10))["token"] == "Yes."
-    await socket.close()

@@ -15,12 +15,10 @@ from starlette.types import Receive, Scope, Send
 from app import config
 from app.voice.phrases import phrases
 from app.voice.tac import ForwardedHeaders
-from app.voice.tests.test_calls import opened
 from app.voice.tests.test_security import setup
 from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import Call, calls_of
-from kit.plugin import Web
 from kit.voice_fixtures import Dial, contents, held
 
 __all__ = ["held"]  # a fixture
@@ -103,10 +101,6 @@ async def test_an_interruption_does_not_close_a_closed_turn_again(call: Call) ->
     await call.interrupts()
     await call.says("Stop")
     assert [frame["last"] for frame in call.frames].count(True) == 2
-
-
-async def test_the_twiml_asks_for_neither_keys_nor_partial_prompts(web: Web) -> None:
-    assert not {"dtmfDetection", "partialPrompts"} & set((await opened(web)).attributes)
 
 
 # --- routes, telemetry, log -------------------------------------------------------------------------------
