@@ -11,8 +11,8 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 from kit.conventions import build_model
-from kit.plugin import Begin
 from kit.scripted_model import ModelDown, last_exchange, scripted, tool_calls
+from kit.testing import Begin
 
 FAILURES: dict[str, dict[str, Any]] = {
     "an error": {"fails": True},

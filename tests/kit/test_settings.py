@@ -54,9 +54,17 @@ def valid(nothing_set: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_names_and_variables_of_settings_are_unique() -> None:
-    """Each part brings settings of its own: two of one name, or of one variable, would be one."""
+    """Each part brings settings of its own: two of one name, or of one variable, would be one.
+
+    A regulation may narrow a setting of the part that it builds on.
+    """
     parts = [part for part in ProjectSettings.__mro__ if issubclass(part, Settings)]
-    named = [name for part in parts for name in inspect.get_annotations(part) if name in part.model_fields]
+    named = [
+        name
+        for part in parts
+        for name in inspect.get_annotations(part)
+        if name in part.model_fields and not any(name in inspect.get_annotations(base) for base in part.__mro__[1:])
+    ]
     assert sorted(named) == sorted(ProjectSettings.model_fields)
     assert len(FIELDS) == len(named)
 

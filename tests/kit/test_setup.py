@@ -346,7 +346,7 @@ def test_a_missing_setting_is_named(command_line: Callable[..., Any], monkeypatc
     monkeypatch.setenv("PUBLIC_URL", "http://plain.example")
     done = command_line("apply", "--yes")
     assert done.exit_code == 2
-    assert "TWILIO_AUTH_TOKEN is missing" in done.output and "PUBLIC_URL is malformed" in done.output
+    assert "TWILIO_AUTH_TOKEN is missing" in done.output and "PUBLIC_URL is 'http://plain.example'." in done.output
 
 
 def test_a_wrong_token_ends_with_one_line(

@@ -15,8 +15,9 @@ from kit.agent_app import build_app
 from kit.caller import caller_on, calls_of
 from kit.local_server import serve
 from kit.plugin import Web
+from kit.testing import Dial
 from kit.twiml import Document, Relay
-from kit.voice_fixtures import LONG, Dial, HeldModel, contents, counting
+from kit.voice_fixtures import LONG, HeldModel, contents, counting
 from kit.workers import begin
 
 

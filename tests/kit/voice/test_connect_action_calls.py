@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from twilio.twiml.voice_response import VoiceResponse
 
+from app import Session
 from app.capability import Capability
-from app.session import Session
 from app.voice.phrases import phrases
 from kit import defaults, twiml
 from kit.plugin import Web
