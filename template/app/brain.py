@@ -13,7 +13,8 @@ from pydantic_ai.messages import ToolReturnPart
 from pydantic_core import from_json, to_json
 
 from app.capability import Background, Capability, Services, run_hooks
-from app.history import as_heard, bounded, clean, fit, text_cleaner, views
+from app.history import as_heard, bounded, clean, fit, views
+from app.markup import without_markup
 from app.runtimes import TOOL_TIMED_OUT, Runtime, safe_error_text
 from app.runtimes.tools import tool_problem
 from app.session import Session, set_session
@@ -59,7 +60,8 @@ class Brain:
             text = each.filter_user_text(session, text)
         # Before the first await, so that the text is kept if the reply is never read.
         observed = partial(self.services.observed, session=session)
-        session.turn = Turn(text, filtered=self.services.filtered, observed=observed)
+        reader = session.connection.reader
+        session.turn = Turn(text, filtered=self.services.filtered, observed=observed, reader=reader)
         return self.services.observed_tokens("turn", session, self._stream(session, session.turn))
 
     async def _stream(self, session: Session, turn: Turn) -> AsyncGenerator[str]:
@@ -143,16 +145,16 @@ class Brain:
         now, before = asyncio.get_running_loop().time, session.refusals
         began = now()
         for number, turn.earlier in enumerate(views(session.history, last_resort=before > 0)):
-            answered, failed, cleaned = False, False, text_cleaner()
+            answered, failed = False, False
             try:
                 tokens_of_model = self.services.observed_tokens(
                     "model", session, self.runtime.answer(session, turn, instructions, tools)
                 )
+                tokens_of_model = without_markup(tokens_of_model, turn.reader)
                 for each in self.services.filters:
                     tokens_of_model = each.filter_tokens(tokens_of_model)
                 async with aclosing(tokens_of_model) as stream:
                     async for token in stream:
-                        token = cleaned(token)
                         if token.strip() and not answered:
                             answered = True
                             session.refusals = before + 1 if number else 0

@@ -28,6 +28,7 @@ class Connection:
 
     open = True
     spoken = True  # False in a text conversation, which needs no hold phrase
+    reader = "spoken"  # how replies arrive: spoken, written as plain text, or shown with markdown
     hold = ""  # said when a model or a tool takes long; empty in a text conversation
     apology = ""  # said when no model could answer
     still_there = ""  # asked when a caller says nothing

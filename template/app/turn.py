@@ -11,6 +11,7 @@ from uuid import uuid4
 from pydantic_ai import messages as m
 
 from app.history import UNANSWERED, filtered_message, tidy, unchanged
+from app.markup import said
 
 TOOL_UNFINISHED = "This was interrupted before it finished. Its outcome is not known."
 
@@ -38,6 +39,7 @@ class Turn:
     stopped: bool = False
     refused: bool = False
     keyed: bool = False  # begun by keys
+    reader: str = "spoken"  # as of Connection
     filtered: Callable[[Any], Any] = unchanged
     observed: Callable[..., Any] = lambda hop, work: work
 
@@ -68,7 +70,7 @@ class Turn:
 
     def _history_as_heard(self) -> list[m.ModelMessage]:
         if self.complete and self.heard_text is None:
-            return self.messages
+            return said(self.messages, self.reader)
         history: list[m.ModelMessage] = []
         for message in self.messages:
             # Providers reject a ThinkingPart without its TextPart, and a tool call without its ThinkingPart.

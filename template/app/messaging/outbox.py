@@ -217,6 +217,7 @@ class TextConnection(Connection):
         self.outbox = outbox
         self.route = route
         self.session = session
+        self.reader = "shown" if route.channel == "CHAT" else "written"
         self.appended_text = ""  # follows the model's text in the same message
 
     async def say(self, text: str, interruptible: bool = True) -> None:

@@ -130,3 +130,21 @@ async def test_a_call_that_has_ended_is_forgotten(
     document = await action(in_call, form)
     assert document.verbs == verbs and document.said.endswith(text)  # a regulation may add words before the goodbye
     assert calls_of(app).get(CALL_SID) is None
+
+
+async def test_an_interruption_of_a_reply_without_its_markup_keeps_what_was_heard(dial: Dial) -> None:
+    says = "<think>no</think>One **moment** please, see https://example.com/a?b=c and more."
+    call = await dial({"hears": "", "says": says, "word_delay": 0.002})
+    await call.begins("Tell me everything")
+    assert await call.interrupts(after="see example.com") == "One moment please, see example.com"
+    await call.says("Stop")
+    assert contents(call.session) == ["Tell me everything", "One moment please, see example.com"]
+
+
+async def test_plain_words_are_sent_as_the_model_gives_them(dial: Dial) -> None:
+    says = "It is well-known: 2 * 3 is 6, if x < 5."
+    call = await dial({"hears": "", "says": says})
+    await call.says("Tell me")
+    assert [frame["token"] for frame in call.frames if frame["token"]] == [f"{word} " for word in says.split()][:-1] + [
+        "5."
+    ]
