@@ -84,11 +84,11 @@ class MarkupFilter:
         self.held = ""
         self.line = ""  # what was said of the present line
         self.inside: set[str] = set()  # hidden tags that are open
-        self.row = self.eats = self.gap = False  # inside a table; the next spaces are dropped; a space is due
+        self.row = self.eats = False  # inside a table; the next spaces are dropped
 
     def feed(self, token: str, last: bool = False) -> str:
         """What can be said now."""
-        if not (self.held or self.inside or self.eats or self.row or self.gap or rules.said) and PLAIN.fullmatch(token):
+        if not (self.held or self.inside or self.eats or self.row or rules.said) and PLAIN.fullmatch(token):
             self.line = (self.line + token)[-100:]
             return token
         text, self.held, at = self.held + token, "", 0
@@ -176,7 +176,9 @@ class MarkupFilter:
                 return str(text)
         self.eats = not self.line or self.line[-1].isspace()
         self.row = self.row or "row" in found
-        self.gap = self.gap or found.get("name", "").lower() in BLOCKS
+        if not self.eats and found.get("name", "").lower() in BLOCKS:
+            self.eats = True
+            return " "
         if "hidden" in found:
             name = found["hidden"].lower()
             if "close" not in found:
@@ -189,9 +191,7 @@ class MarkupFilter:
 
     def _say(self, text: str) -> str:
         if text:
-            if self.gap and self.line and not (self.line[-1].isspace() or text[0].isspace()):
-                text = f" {text}"
-            self.gap, self.row = False, self.row and "\n" not in text
+            self.row = self.row and "\n" not in text
             self.line = (self.line + text).rpartition("\n")[2][-100:]
         return text
 

@@ -48,7 +48,7 @@ SPOKEN: dict[str, tuple[str, str]] = {
     "the tag never ends": ("we say <em and stop", "we say <em and stop"),
     "break": ('Wait <break time="500ms"/> a moment.', "Wait a moment."),
     "say-as": ('Code <say-as interpret-as="digits">4711</say-as>.', "Code 4711."),
-    "speak": ("<speak><p>Hello <emphasis level='strong'>Ada</emphasis>.</p></speak>", "Hello Ada."),
+    "speak": ("<speak><p>Hello <emphasis level='strong'>Ada</emphasis>.</p></speak>", "Hello Ada. "),
     "html": ("One<br>two<br/>three <b>bold</b> <span class=x>four</span>", "One two three bold four"),
     "a comment": ("One <!-- a > b\n --> two", "One two"),
     "entities": ("Q&A at AT&T, Ben &amp; Jerry&#39;s", "Q&A at AT&T, Ben & Jerry's"),

@@ -1,25 +1,19 @@
-"""Signatures, and refused calls."""
+"""Signatures of webhooks."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
 
 import pytest
 from starlette.datastructures import MultiDict
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
 from app.voice import call_token
 from kit import defaults
-from kit.caller import Call, calls_of
 from kit.plugin import Web, sign
-from kit.voice_fixtures import websocket
 
 FORM = {
     "AccountSid": defaults.ACCOUNT_SID,
@@ -59,9 +53,6 @@ async def test_all_values_of_a_field_count_for_the_signature(web: Web, path: str
         assert answer.status_code == status
 
 
-# --- refused calls ------------------------------------------------------------------------------------
-
-
 def setup(call_sid: str, parameters: Mapping[str, Any] | None = None, **changes: Any) -> str:
     """A setup of the call, with the token that its TwiML would carry and other `parameters`."""
     token = {call_token.PARAMETER: call_token.issue(defaults.settings(), call_sid, datetime.now(UTC))}
@@ -70,30 +61,3 @@ def setup(call_sid: str, parameters: Mapping[str, Any] | None = None, **changes:
 
 
 PROMPT = '{"type": "prompt", "voicePrompt": "Hello", "last": true}'
-
-
-async def closed(socket: ClientConnection) -> bool:
-    """True when the server closes the socket instead of answering."""
-    try:
-        await asyncio.wait_for(socket.recv(), 10)
-    except ConnectionClosed:
-        return True
-    return False
-
-
-async def test_the_setup_of_a_finished_call_is_refused(call: Call) -> None:
-    await call.hangs_up()
-    again = await websocket(call.address)
-    await again.send(setup(call.sid))
-    assert await closed(again)
-    assert calls_of(call.app).get(call.sid) is None
-
-
-@pytest.mark.parametrize("account", [defaults.ACCOUNT_SID, "AC" + "9" * 32], ids=["a served call", "another account"])
-async def test_a_refused_setup_does_not_disturb_the_call(call: Call, account: str) -> None:
-    socket = await websocket(call.address)
-    own = account == defaults.ACCOUNT_SID
-    await socket.send(setup(call.sid if own else "CA" + uuid4().hex, accountSid=account))
-    assert await closed(socket)
-    assert (await call.says("Hello")).text == "You said something."
-    assert call.app.state.conversations.active == 1

@@ -6,15 +6,12 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from pydantic_ai.messages import UserPromptPart
-from starlette.types import Receive, Scope, Send
 
 from app import config
 from app.voice.phrases import phrases
-from app.voice.tac import ForwardedHeaders
 from app.voice.tests.test_security import setup
 from kit import defaults
 from kit.agent_app import build_app
@@ -22,34 +19,6 @@ from kit.caller import Call, calls_of
 from kit.voice_fixtures import Dial, contents, held
 
 __all__ = ["held"]  # a fixture
-
-
-# --- the address that Twilio signs --------------------------------------------------------------------------------
-
-
-async def passed(scope: Scope) -> Scope:
-    """The scope that the app sees."""
-    scopes: list[Scope] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scopes.append(scope)
-
-    async def unused(*_: Any) -> Any: ...
-
-    await ForwardedHeaders(app, "https://agent.example:8443/voice")(scope, unused, unused)
-    return scopes[0]
-
-
-@pytest.mark.parametrize("kind", ["http", "websocket"])
-async def test_the_public_address_replaces_that_of_a_proxy_and_other_headers_stay(kind: str) -> None:
-    other = (b"x-twilio-signature", b"abc")
-    proxied = [(b"x-forwarded-host", b"evil.example"), (b"x-forwarded-proto", b"http"), other]
-    public = [(b"x-forwarded-host", b"agent.example:8443/voice"), (b"x-forwarded-proto", b"https"), other]
-    assert sorted((await passed({"type": kind, "headers": proxied}))["headers"]) == sorted(public)
-
-
-async def test_the_lifespan_passes_unchanged() -> None:
-    assert await passed({"type": "lifespan"}) == {"type": "lifespan"}
 
 
 # --- the session starts at setup --------------------------------------------------------------------------
