@@ -18,8 +18,17 @@ TABLE: list[Answers] = QUESTIONS["fault_table"]["default"]
 LISTED = {
     "model": {"hang", "error", "trickle", "empty", "loop"},
     "tool": {"raise", "exit", "block", "late", "huge"},
+    "memory": {"429", "500", "slow", "malformed"},
+    "store": {"gone", "frozen", "back"},
+    "database": {"locked", "read_only", "full"},
+    "ledger": {"locked, read_only or full"},
 }
-ABOUT: dict[str, str] = {}
+ABOUT = {
+    "memory": "app/memory/twilio/__init__.py",
+    "store": "app/stores/__init__.py",
+    "database": "app/memory/database/__init__.py",
+    "ledger": "app/outbound/ledger.py",
+}
 """The file without which a project has nothing of that kind."""
 TEST = re.compile(r"(?P<file>[\w/.]+)::(?P<function>\w+)(\[(?P<id>.+)\])?")
 PROJECTS = [{}, {"channels": "messaging"}, *map(asked, pairwise())]

@@ -69,7 +69,7 @@ class TwilioMemory(Backend):
         """Twilio returns the profile that has this identity, if there is one."""
         wanted = ProfileList.ProfileData({"traits": {TRAIT_GROUP: {identity.kind: identity.value}}})
         created = await self.api.profiles(self.store_id).create_async(wanted)
-        return str(created.id)
+        return profile_id(created.id)
 
     async def recall(self, profile: str, query: str | None = None) -> Memories:
         """Requests traits and items in parallel. Raises only when both requests fail.
@@ -151,7 +151,14 @@ class TwilioMemory(Backend):
     async def find_profiles(self, identity: Identity) -> list[str]:
         wanted = LookupList.Identifier({"idType": identity.kind, "value": identity.value})
         found = await self.api.lookup(self.store_id).create_async(wanted)
-        return found.profiles or []  # null when there is none
+        return [profile_id(each) for each in found.profiles or []]  # null when there is none
+
+
+def profile_id(value: Any) -> str:
+    """The id of a profile in an answer. Raises ValueError for anything else, of which a path could be made too."""
+    if not (isinstance(value, str) and value):
+        raise ValueError("Conversation Memory has answered without a profile")
+    return value
 
 
 def items(recalled: list[Any] | None) -> list[Item]:
