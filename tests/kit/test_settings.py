@@ -20,6 +20,8 @@ from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
 
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
+# A second model is left out without its key.
+KEYS_OF_FIRST = next((names for names, _ in config.MODEL_KEYS.values()), [])
 SHAPED = {
     "AZURE_OPENAI_ENDPOINT": "https://example.openai.azure.com",
     "AZURE_TOKEN_CREDENTIALS": "prod",
@@ -86,7 +88,7 @@ def test_every_missing_variable_is_named_at_once_with_its_fix() -> None:
     missing = [problem.split()[0] for problem in problems()]
     needed = [name for name in KEYS if name in str(missing)]
     assert missing == [*(name for name, field in FIELDS.items() if field.is_required()), *needed]
-    assert set(needed) == set(KEYS)
+    assert set(needed) == set(KEYS_OF_FIRST)
     for problem in problems():
         assert re.fullmatch(r"[A-Z_]+ is missing\. [A-Z].{20,}\.?", problem)
 
