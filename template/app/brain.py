@@ -98,8 +98,10 @@ class Brain:
         """Put every token of the runtime into the queue, then None."""
         set_session(session)
         try:
+            turn.limits = [limit for each in self.services.limiters if (limit := each.limit(session))]
             tools = [*self.tools, *await self._capability_tools(session)]
-            instructions = await self.services.observed("context", session, self._instructions(session, turn.user_text))
+            tools = [tool for tool in tools if all(tool.__name__ in limit.tools for limit in turn.limits)]
+            instructions = await self.services.observed("context", session, self._instructions(session, turn))
             await self._add_late_results(session)
             answered = await self._answer(session, turn, instructions, tools, tokens)
             turn.complete = answered or session.ending
@@ -153,6 +155,8 @@ class Brain:
                 tokens_of_model = without_markup(tokens_of_model, turn.reader)
                 for each in self.services.filters:
                     tokens_of_model = each.filter_tokens(tokens_of_model)
+                for limit in turn.limits:
+                    tokens_of_model = limit.filter(tokens_of_model)
                 async with aclosing(tokens_of_model) as stream:
                     async for token in stream:
                         if token.strip() and not answered:
@@ -184,13 +188,16 @@ class Brain:
         own = {tool.__name__ for tool in self.tools}
         return [tool for tool in tools if tool.__name__ not in own]
 
-    async def _instructions(self, session: Session, text: str) -> str:
-        contexts = await self._hooks(Capability.context, session, text)
+    async def _instructions(self, session: Session, turn: Turn) -> str:
+        contexts = await self._hooks(Capability.context, session, turn.user_text)
+        prompts, extra = [self.prompt], self.services.filtered([*contexts, *session.guidance])
+        if turn.limits:
+            prompts, extra = [each.prompt for each in turn.limits], []
         now = session.now()
         time = f"It is {now:%A, %d %B %Y, %H:%M} {now.tzinfo}."
         greeting = f"You began with: {session.greeting}" if session.greeting else None
         channel = session.connection.instructions
-        texts = [self.prompt, greeting, channel, *self.services.filtered([*contexts, *session.guidance]), time]
+        texts = [*prompts, greeting, channel, *extra, time]
         return str(clean("\n\n".join(filter(None, texts))))
 
     async def _hooks(self, hook: Callable[..., Any], *args: Any) -> list[Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 import httpx2
 import structlog
@@ -77,6 +77,10 @@ class Services:
         for each in self.filters:
             value = each.filter_data(value)
         return value
+
+    @cached_property
+    def limiters(self) -> list[LimitsModel]:
+        return [capability for capability in self.capabilities if isinstance(capability, LimitsModel)]
 
     @cached_property
     def observers(self) -> list[Observes]:
@@ -223,6 +227,22 @@ class FiltersText(Protocol):
 
     def filter_tokens(self, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
         """A reply, token by token."""
+
+
+class Limit(NamedTuple):
+    """All that the model has in a turn: `prompt` stands for the project's and all contexts. A reply passes `filter`."""
+
+    prompt: str
+    tools: Collection[str]  # names
+    filter: Callable[[AsyncGenerator[str]], AsyncGenerator[str]]
+
+
+@runtime_checkable
+class LimitsModel(Protocol):
+    """A capability that keeps from the model what it may not say yet. An error ends the turn in the apology."""
+
+    def limit(self, session: Session) -> Limit | None:
+        """The limit of this turn, or None."""
 
 
 @runtime_checkable

@@ -40,6 +40,8 @@ class Turn:
     refused: bool = False
     keyed: bool = False  # begun by keys
     reader: str = "spoken"  # as of Connection
+    altered: bool = False  # what was sent is not all that the model wrote
+    limits: Sequence[Any] = ()  # each a Limit of app/capability.py
     filtered: Callable[[Any], Any] = unchanged
     observed: Callable[..., Any] = lambda hop, work: work
 
@@ -69,7 +71,7 @@ class Turn:
         return [filtered_message(message, self.filtered) for message in tidied]
 
     def _history_as_heard(self) -> list[m.ModelMessage]:
-        if self.complete and self.heard_text is None:
+        if self.complete and self.heard_text is None and not self.altered:
             return said(self.messages, self.reader)
         history: list[m.ModelMessage] = []
         for message in self.messages:

@@ -275,6 +275,16 @@ class Ledger:
             if call is None or call.debt:
                 await turn.append("conversation", person.pseudonym, debt=call.debt if call else "")
 
+    async def is_about_debt(self, number: str, call_sid: str) -> bool:
+        """Whether a call is about a debt. One that the ledger does not know is, if an earlier one of the person was."""
+        async with self.reading() as turn:
+            person = await turn.person(number, create=False)
+            if person is None:
+                return False
+            history = await turn.history(person)
+            call = history.call_of(person.hash("call", call_sid))
+            return any(each.debt for each in ([call] if call else history.calls.values()))
+
     async def record_notice(self, number: str, call_sid: str, wording: str) -> None:
         """A notice that the law asks for was spoken to the end. Of its wording a digest is kept."""
         async with self.turn() as turn:

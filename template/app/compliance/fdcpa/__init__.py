@@ -24,20 +24,24 @@ from app.outbound.terms import Regime, Terms
 SEVEN_IN_SEVEN = Cap(calls=7, days=7, each="debt")
 DAYS_AFTER_CONVERSATION = 7
 # 15 USC 1692e(11): of the first communication and of every one; 12 CFR 1006.2(j): the message. No lawyer has read them.
-SENTENCES = {
+SENTENCES: dict[str, dict[str, Any]] = {
     "en": {
         "MINI_MIRANDA": "This is from a debt collector. It is an attempt to collect a debt, and any "
         "information obtained will be used for that purpose.",
         "LIMITED_CONTENT": "This is {person} from {business}. Please call me back at {number}. That is {number}.",
+        "NOT_YET": "I can tell that only to the person I want to reach.",
     },
     "es": {
         "MINI_MIRANDA": "Esta comunicación es de un cobrador de deudas. Es un intento de cobrar una deuda, y la "
         "información obtenida se usará para ese fin.",
         "LIMITED_CONTENT": "Le habla {person}, de {business}. Por favor, llámeme al {number}. Repito: {number}.",
+        "NOT_YET": "Eso solo se lo puedo decir a la persona que busco.",
     },
 }
+# Before the person is confirmed: the names of tools that the model has, and words of yours that are held back.
+BEFORE = {"TOOLS_BEFORE": ["end_call"], "WORDS_AFTER": []}
 # `agent/outbound.py` may have sentences of its own under these names.
-sentences = AgentModule("outbound", SENTENCES.get(FIRST_LANGUAGE.split("-")[0], SENTENCES["en"]))
+sentences = AgentModule("outbound", SENTENCES.get(FIRST_LANGUAGE.split("-")[0], SENTENCES["en"]) | BEFORE)
 
 
 class FdcpaSettings(OutboundSettings):
