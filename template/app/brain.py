@@ -98,7 +98,7 @@ class Brain:
         """Put every token of the runtime into the queue, then None."""
         set_session(session)
         try:
-            turn.limits = [limit for each in self.services.limiters if (limit := each.limit(session))]
+            turn.limits = [limit for each in self.capabilities if (limit := each.limit(session))]
             tools = [*self.tools, *await self._capability_tools(session)]
             tools = [tool for tool in tools if all(tool.__name__ in limit.tools for limit in turn.limits)]
             instructions = await self.services.observed("context", session, self._instructions(session, turn))

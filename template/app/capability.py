@@ -79,10 +79,6 @@ class Services:
         return value
 
     @cached_property
-    def limiters(self) -> list[LimitsModel]:
-        return [capability for capability in self.capabilities if isinstance(capability, LimitsModel)]
-
-    @cached_property
     def observers(self) -> list[Observes]:
         return [capability for capability in self.capabilities if isinstance(capability, Observes)]
 
@@ -103,6 +99,14 @@ class Services:
     def parts_of(self, kind: type[Any]) -> list[Any]:
         """The registered parts that are subclasses of `kind`, in order."""
         return [part for part in self.parts if issubclass(part, kind)]
+
+
+class Limit(NamedTuple):
+    """All that the model has in a turn: `prompt` stands for the project's and all contexts. A reply passes `filter`."""
+
+    prompt: str
+    tools: Collection[str]  # names
+    filter: Callable[[AsyncGenerator[str]], AsyncGenerator[str]]
 
 
 class Capability:
@@ -147,6 +151,14 @@ class Capability:
         """Text for the model's instructions before it answers `text`. Limit: `Timeouts.hook`."""
         return None
 
+    def limit(self, session: Session) -> Limit | None:
+        """All that the model has in this turn, or None. An error ends the turn in the apology."""
+        return None
+
+    async def greet_call(self, form: Mapping[str, str]) -> str | None:
+        """The greeting of a call when it is connected, or None. `form` is Twilio's. Limit: `Timeouts.hook`."""
+        return None
+
     async def on_end(self, session: Session) -> None:
         """Called when a conversation is over and cannot come back. Limit: `Timeouts.shutdown`."""
 
@@ -165,14 +177,6 @@ class AnswersCall(Protocol):
 
     async def answer_call(self, form: Mapping[str, str]) -> str | None:
         """TwiML that leads to `Voice.connect_twiml`, or None. `form` is Twilio's. Limit: `Timeouts.hook`."""
-
-
-@runtime_checkable
-class GreetsCall(Protocol):
-    """A capability that has the greeting of some calls, each time that one is connected to the agent."""
-
-    async def greet_call(self, form: Mapping[str, str]) -> str | None:
-        """The greeting, or None for that of the project. `form` is Twilio's. Limit: `Timeouts.hook`."""
 
 
 @runtime_checkable
@@ -227,22 +231,6 @@ class FiltersText(Protocol):
 
     def filter_tokens(self, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
         """A reply, token by token."""
-
-
-class Limit(NamedTuple):
-    """All that the model has in a turn: `prompt` stands for the project's and all contexts. A reply passes `filter`."""
-
-    prompt: str
-    tools: Collection[str]  # names
-    filter: Callable[[AsyncGenerator[str]], AsyncGenerator[str]]
-
-
-@runtime_checkable
-class LimitsModel(Protocol):
-    """A capability that keeps from the model what it may not say yet. An error ends the turn in the apology."""
-
-    def limit(self, session: Session) -> Limit | None:
-        """The limit of this turn, or None."""
 
 
 @runtime_checkable

@@ -12,15 +12,7 @@ from twilio.twiml.voice_response import VoiceResponse
 
 from app import config
 from app.brain import Brain
-from app.capability import (
-    AnswersCall,
-    Capability,
-    GreetsCall,
-    RelayAttributes,
-    Services,
-    first_answer,
-    with_added_words,
-)
+from app.capability import AnswersCall, Capability, RelayAttributes, Services, first_answer, with_added_words
 from app.channel import Channel, signed_body
 from app.connection import Connection
 from app.session import Session
@@ -101,7 +93,7 @@ class Voice(Channel):
     async def connect_twiml(self, form: Mapping[str, str], greeting: str | None = None) -> str:
         """TwiML that connects the call of `form` to ConversationRelay. None is the greeting of such a call."""
         settings, capabilities = self.services.settings, self.services.capabilities
-        greeting = greeting or await first_answer(self.services, GreetsCall.greet_call, form) or phrases.GREETING
+        greeting = greeting or await first_answer(self.services, Capability.greet_call, form) or phrases.GREETING
         response = VoiceResponse()
         connect = response.connect(action=f"{settings.public_url}/connect-action", method="POST")
         attributes = {**self.own_attributes, **relay_attributes(greeting, capabilities)}
