@@ -13,6 +13,7 @@ import typer
 from app.__main__ import environment, serve
 from kit.conventions import commands
 from kit.defaults import exit_on_wrong_settings
+from kit.dev.command import dev
 from kit.doctor.command import doctor
 from kit.migrate import migrate
 from kit.selftest import PASSED_ON, selftest
@@ -100,6 +101,6 @@ def explained(command: Callable[..., None]) -> Callable[..., None]:
 
 
 app.command(context_settings=PASSED_ON)(selftest)
-for command in (serve, scenario, doctor, migrate, *commands()):
+for command in (serve, dev, scenario, doctor, migrate, *commands()):
     app.command()(explained(command))
 app.add_typer(setup, name="setup")

@@ -346,7 +346,27 @@ def test_a_missing_setting_is_named(command_line: Callable[..., Any], monkeypatc
     monkeypatch.setenv("PUBLIC_URL", "http://plain.example")
     done = command_line("apply", "--yes")
     assert done.exit_code == 2
-    assert "TWILIO_AUTH_TOKEN is missing" in done.output and "PUBLIC_URL is 'http://plain.example'." in done.output
+    assert "TWILIO_AUTH_TOKEN is missing" in done.output
+    assert "PUBLIC_URL is 'http://plain.example'. Write the https address" in done.output
+
+
+@pytest.mark.parametrize("words", [["apply", "--yes"], ["undo", "--yes"]])
+def test_what_a_killed_agent_dev_has_moved_is_put_back_first(
+    words: list[str], account: Account, command_line: Callable[..., Any]
+) -> None:
+    assert command_line("apply", "--yes", "--number", defaults.CALLED).exit_code == 0
+    (sid, number), *_ = account.simulated.numbers.records.items()
+    before = number["voice_url"]
+    number["voice_url"] = "https://tunnel.example/twiml"
+    entry = {"id": sid, "before": {"voice_url": before}, "after": {"voice_url": number["voice_url"]}}
+    left = {"account": defaults.ACCOUNT_SID, "entries": {"number": entry}, "env": {}, "choices": {}}
+    (account.folder / ".agent-dev.json").write_text(json.dumps(left))
+    seen: list[str] = []
+    account.wire.after = lambda request: seen.append(number["voice_url"])
+    done = command_line(*words)
+    assert done.exit_code == 0 and "The last agent dev was killed." in done.output
+    assert "restored number voice_url" in done.output and before in seen
+    assert not (account.folder / ".agent-dev.json").exists() and "tunnel.example" not in number["voice_url"]
 
 
 def test_a_wrong_token_ends_with_one_line(

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from app.environment import SettingsError, problems_in
 from app.log import configure_logging
 from kit.defaults import exit_on_wrong_settings
+from kit.dev.addresses import put_back_leftovers
 from kit.setup.api import Api, SetupError, SetupSettings
 from kit.setup.apply import apply, plan
 from kit.setup.env_file import EnvFile
@@ -110,6 +111,7 @@ def apply_command(
     """Create and change the resources, after a typed yes. Can be run again at any time; resumes when interrupted."""
 
     async def work(own: SetupContext) -> int:
+        await put_back_leftovers(own, say_nothing if as_json else say)
         steps = await plan(own)
         if not as_json:
             typer.echo("\n".join(as_text(own, steps)))
@@ -157,6 +159,7 @@ def undo_command(as_json: Json = False, yes: Yes = False, simulated: Simulated =
     async def work(own: SetupContext) -> int:
         if simulated:
             await apply(own, say_nothing)
+        await put_back_leftovers(own, say_nothing if as_json else say)
         journal = own.journal
         if not (journal.entries or journal.env):
             typer.echo(

@@ -125,6 +125,7 @@ class Resource:
     variable: ClassVar[str | None] = None
     flag: ClassVar[str | None] = None
     requires: ClassVar[Sequence[str]] = ()  # kinds that come first; undo goes in the reverse order
+    is_replaced: ClassVar[bool] = False  # a change creates another in its place
     one_way: Sequence[str] = ()
     resumed_id: str | None = None  # id of an unfinished creation, once it is found
 

@@ -25,6 +25,7 @@ class CustomOperator(Resource):
     """The operator of agent/operator.yml, or one of the account. A change creates a new operator."""
 
     kind = "operator"
+    is_replaced = True
     flag = "operator"
 
     async def fetch(self, id: str) -> Record | None:
@@ -76,6 +77,7 @@ class IntelligenceConfiguration(Resource):
     """A change creates a new configuration and moves the link: a version made by PUT never becomes active."""
 
     kind = "intelligence configuration"
+    is_replaced = True
     requires = ("operator",)
     variable = "TWILIO_INTELLIGENCE_CONFIGURATION_ID"
     flag = "intelligence"
