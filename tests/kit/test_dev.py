@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dotenv import dotenv_values
 
 from app.registry import RUNTIME, ProjectSettings
 from kit import defaults
@@ -23,9 +25,10 @@ from kit.dev.addresses import JOURNAL, context, put_back_leftovers
 from kit.dev.command import SERVER, develop
 from kit.dev.tunnel import TUNNELS, open_tunnel
 from kit.setup.api import SetupError
+from kit.setup.apply import plan
 from kit.simulated_twilio.account import SimulatedAccount
-from tests.kit.account import Killed, Wire, state
-from tests.kit.healthy_project import SHAPED
+from tests.kit.account import Account, Killed, Wire, state
+from tests.kit.healthy_project import PROJECT, SHAPED
 from tests.kit.test_cli import KEYS, alone, run
 
 __all__ = ["alone"]  # fixture
@@ -97,8 +100,8 @@ def project(alone: None, tmp_path: Path, bin: Path, port: int, monkeypatch: pyte
     monkeypatch.setenv("PORT", str(port))
     monkeypatch.delenv("PUBLIC_URL")
     executable(bin, "cloudflared", PRINTED["cloudflared"].format(url=URL))
-    for name in ("agent", "app"):
-        (tmp_path / name).mkdir()
+    shutil.copytree(PROJECT / "agent", tmp_path / "agent", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "app").mkdir()
     return tmp_path
 
 
@@ -140,8 +143,15 @@ class Run:
 
 
 @pytest.fixture
-def account() -> SimulatedAccount:
-    return SimulatedAccount()
+async def account(project: Path, monkeypatch: pytest.MonkeyPatch) -> SimulatedAccount:
+    """An account after `agent setup apply`, for another address."""
+    made = Account(project)
+    own = {"id": "own", "displayName": "Own", "version": 1, "author": "SELF"}
+    made.simulated.intelligence_configurations.operators["own"] = own
+    await made.apply()
+    for name, value in dotenv_values(made.env).items():
+        monkeypatch.setenv(name, value or "")
+    return made.simulated
 
 
 def number(account: SimulatedAccount) -> dict[str, Any]:
@@ -184,6 +194,15 @@ async def test_each_tunnel_says_its_address(name: str, project: Path, bin: Path,
     child, url = await open_tunnel(name, port)
     await child.stop()
     assert url == address
+
+
+async def test_every_address_that_setup_writes_is_moved(project: Path, port: int, account: SimulatedAccount) -> None:
+    """A resource that a change would make anew stays, and is named."""
+    async with running(project, port, account) as run, context(project, URL, transport=account.transport) as own:
+        steps = [step for step in await plan(own) if step.action == "change"]
+        left = [step for step in steps if any(URL in json.dumps(change.after) for change in step.changes)]
+    assert all(step.resource.is_replaced for step in left)
+    assert all(any(step.resource.key in line and "setup apply" in line for line in run.said) for step in left)
 
 
 async def test_an_edit_starts_the_server_anew_and_keeps_the_tunnel(
@@ -307,6 +326,7 @@ async def test_a_number_that_somebody_has_pointed_elsewhere_meanwhile_is_left(
 async def test_twilio_that_does_not_answer_at_the_end_leaves_the_journal_and_says_so(
     project: Path, port: int, account: SimulatedAccount
 ) -> None:
+    before = state(account)
     async with running(project, port, account) as run:
         account.numbers.fault.status = 403
         with pytest.raises(SetupError, match="agent setup undo or agent dev puts it back later"):
@@ -315,7 +335,7 @@ async def test_twilio_that_does_not_answer_at_the_end_leaves_the_journal_and_say
     account.numbers.fault.status = 0
     async with context(project, transport=account.transport) as own:
         await put_back_leftovers(own, run.said.append)
-    assert not (project / JOURNAL).exists() and "demo.twilio.com" in number(account)["voice_url"]
+    assert not (project / JOURNAL).exists() and state(account) == before
 
 
 async def test_a_second_one_in_the_folder_is_refused_and_the_first_goes_on(
@@ -367,10 +387,11 @@ async def test_kill_9_ends_tunnel_and_server_and_leaves_the_journal(
     while (is_there(pid) or answers(port)) and time.monotonic() < until:
         await asyncio.sleep(0.02)
     assert not is_there(pid) and not answers(port)
-    number(account)["voice_url"] = f"{URL}/twiml"  # as the process left it
+    left = json.loads((project / JOURNAL).read_text())["entries"]["number"]
+    number(account).update(left["after"])  # as the process left it
     async with context(project, transport=account.transport) as own:
         await put_back_leftovers(own, print)
-    assert "demo.twilio.com" in number(account)["voice_url"] and not (project / JOURNAL).exists()
+    assert number(account)["voice_url"] == left["before"]["voice_url"] and not (project / JOURNAL).exists()
 
 
 def is_there(pid: int) -> bool:

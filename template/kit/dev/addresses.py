@@ -61,9 +61,8 @@ async def context(
     choices = Choices({"number": number} if number else {}, dict(chosen), ask)
     api = Api(settings, transport)
     try:
-        yield SetupContext(
-            settings, api, Journal(folder / JOURNAL, settings.account_sid), EnvFile(folder / ".env"), choices
-        )
+        journal, env_file = Journal(folder / JOURNAL, settings.account_sid), EnvFile(folder / ".env")
+        yield SetupContext(settings, api, journal, env_file, choices, folder=folder / "agent")
     finally:
         await api.close()
 
