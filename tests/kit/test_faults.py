@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx2
 import pytest
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 from app.capability import Timeouts
 from app.history import UNANSWERED
+from app.limits import MAX_BODY
+from kit import defaults
 from kit.activity import wait_until
 from kit.conventions import build_model
 from kit.scripted_model import last_exchange, tool_calls
 from kit.testing import Begin, Session, Talk
+from kit.webhook import sign
 from tests.kit.fault_table import ROWS, Row, holds
+from tests.kit.test_signed_routes import PATHS
 
 QUESTION = "Where is it?"
 NEXT = {"says": "Yes."}
@@ -180,3 +187,37 @@ async def test_a_tool_that_is_late(begin: Begin, logged: Callable[[], str]) -> N
     assert (await talk.says("Hello?")).text == "Yes."
     assert of(await history(talk), m.ToolReturnPart) == ["booked"]
     assert holds(row, logged())
+
+
+# --- requests -----------------------------------------------------------------------------------------------------
+
+BODIES = {
+    "a signed webhook has a body that cannot be read": (b"\xff\xfe{" + b"[" * 100_000, 400),
+    "a webhook has more than 1 MB": (b"a" * (MAX_BODY + 1), 413),
+    "a webhook is not signed": (b"{}", 403),
+}
+
+
+@pytest.mark.parametrize("fault", BODIES)
+async def test_a_webhook_is_no_good(begin: Begin, logged: Callable[[], str], fault: str) -> None:
+    talk, (body, status) = await begin({"says": "Yes."}), BODIES[fault]
+    transport = httpx2.ASGITransport(talk.app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as http:
+        for path in PATHS:
+            target = f"{path}?bodySHA256={hashlib.sha256(body).hexdigest()}"
+            signature = sign(f"{defaults.PUBLIC_URL}{target}") if status == 400 else "x" * 28
+            headers = {"X-Twilio-Signature": signature, "Content-Type": "application/json"}
+            answer = await http.post(target, content=body, headers=headers)
+            assert answer.status_code == status or (status, answer.status_code) == (400, 403), path  # no form, no JSON
+    assert (await talk.says("Hello")).text == "Yes."
+    assert holds(ROWS[fault], logged(), *(["signature.refused"] if status == 400 else []))
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=400), timedelta(days=-400)], ids=str)
+async def test_the_clock_jumps(begin: Begin, logged: Callable[[], str], jump: timedelta) -> None:
+    now = [datetime.now(UTC)]
+    talk = await begin({"says": "Yes."}, now=lambda: now[0])
+    for text in ("I am Ada", "Where am I?", "Are you there?"):
+        assert (await talk.says(text)).text == "Yes."
+        now[0] += jump
+    assert "i am ada" in await talk.history_text() and holds(ROWS["the clock jumps, forward or back"], logged())
