@@ -49,6 +49,12 @@ class MessagingSettings(OrchestratorSettings):
         pattern=r"^(whatsapp:)?\+[1-9]\d{6,14}$",
         description="Write the number of your WhatsApp sender, as in +15005550001, or leave it out.",
     )
+    whatsapp_template: str | None = Field(
+        None,
+        alias="AGENT_WHATSAPP_TEMPLATE",
+        pattern=r"^HX[0-9a-fA-F]{32}$",
+        description="Write the SID (HX…) of an approved WhatsApp template whose variable 1 takes a text.",
+    )
     rcs_sender: str | None = Field(
         None,
         alias="TWILIO_RCS_SENDER_ID",
@@ -105,7 +111,7 @@ class Messaging(Channel):
     def build(cls, services: Services, brain: Brain) -> Self:
         settings: MessagingSettings = services.settings
         twilio, opt_outs = twilio_client(settings, services.transport), OptOuts(services)
-        return cls(services, brain, Outbox(twilio, settings.addresses, opt_outs))
+        return cls(services, brain, Outbox(twilio, settings.addresses, opt_outs, settings.whatsapp_template))
 
     def connect(self, app: FastAPI) -> None:
         app.add_api_route("/webhooks/conversations", self.webhook, methods=["POST"])

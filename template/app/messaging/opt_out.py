@@ -91,6 +91,10 @@ class OutsideWindow(NotSupported):
     """WhatsApp takes free text within 24 hours of the customer's last message, and templates after them."""
 
 
+class Barred(NotSupported):
+    """No message may begin now: the person refuses calls, or it is night there."""
+
+
 @runtime_checkable
 class SharesOptOuts(Protocol):
     """A capability that keeps refusals of calls: they count for messages too, and those of messages for calls."""
@@ -99,6 +103,9 @@ class SharesOptOuts(Protocol):
         """Whether a message asks for no more calls."""
 
     async def is_opted_out(self, number: str) -> bool: ...
+
+    async def bars(self, number: str) -> str | None:
+        """Why no message may begin now, or None. What is not known bars it."""
 
     async def on_opt_out(self, number: str) -> None:
         """The customer has opted out of messages."""
@@ -146,6 +153,13 @@ class OptOuts:
     async def in_window(self, channel: str, address: str) -> bool:
         """Whether free text may be sent now."""
         return channel != "WHATSAPP" or await self.store.get(window_key(address)) is not None
+
+    async def bars(self, address: str) -> str | None:
+        """Why the agent may not begin with a message now, or None."""
+        for each in self.sharing:
+            if reason := await each.bars(bare(address)):
+                return reason
+        return None
 
     async def since(self, channel: str, address: str, conversation_id: str) -> datetime | None:
         """When the opt-out was written, EARLIEST if that is unknown; None without one."""

@@ -17,7 +17,7 @@ from twilio.rest.conversations.v2.participant import ParticipantInstance, Partic
 
 from app.connection import Connection
 from app.messaging.inbox import Message, bare
-from app.messaging.opt_out import OPTED_OUT, OptedOut, OptOuts, OutsideWindow
+from app.messaging.opt_out import OPTED_OUT, Barred, OptedOut, OptOuts, OutsideWindow
 from app.messaging.texts import texts
 from app.session import Session
 from app.twilio_api import list_all
@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 RETRY_DELAYS = (0.5, 2.0, 5.0)  # seconds before each further attempt
 LIMIT = 1600  # characters of an SMS or WhatsApp message; https://www.twilio.com/docs/api/errors/21617
+TEMPLATE_LIMIT = 900  # characters of a variable: WhatsApp takes 1,024 of a template, its own words included
 CONFLICT = 409  # HTTP status: the participant exists
 
 
@@ -66,12 +67,18 @@ def has_address(participant: ParticipantInstance, channel: str, address: str) ->
 
 
 class Outbox:
-    """`addresses` are the agent's, by channel. Methods raise the last error when all attempts fail."""
+    """`addresses` are the agent's, by channel. Methods raise the last error when all attempts fail.
 
-    def __init__(self, twilio: Client, addresses: Mapping[str, str], opt_outs: OptOuts) -> None:
+    `template` is the SID of a WhatsApp template with one variable, or None.
+    """
+
+    def __init__(
+        self, twilio: Client, addresses: Mapping[str, str], opt_outs: OptOuts, template: str | None = None
+    ) -> None:
         self.api = twilio.conversations.v2
         self.addresses = addresses
         self.opt_outs = opt_outs
+        self.template = template
         self.introduction: str = texts.INTRODUCTION
 
     async def participants(self, conversation_id: str) -> Participants:
@@ -147,16 +154,19 @@ class Outbox:
         session.greeting = session.greeting or self.introduction
 
     async def send(self, route: Route, text: str) -> None:
-        """Send `text`, split into messages of at most LIMIT characters. Raises OptedOut and OutsideWindow."""
-        for part in split(text):
+        """Send `text`, split into messages of at most LIMIT characters, or in a template where WhatsApp wants one.
+
+        Raises OptedOut, OutsideWindow and Barred.
+        """
+        template = not await self.opt_outs.in_window(route.channel, route.address)
+        for part in [text] if template and text else split(text):
             if await self.opt_outs.since(route.channel, route.address, route.conversation_id):
                 raise OptedOut("say: the customer has opted out")
-            if not await self.opt_outs.in_window(route.channel, route.address):
-                raise OutsideWindow("say: the customer has not written on WhatsApp in the last 24 hours")
+            content = await self.in_template(route, part) if template else {"text": part}
             payload: dict[str, Any] = {
                 "from": {"participantId": route.agent, "channel": route.channel},
                 "to": [{"participantId": route.customer, "channel": route.channel}],
-                "content": {"text": part},
+                "content": content,
             }
             if route.thread:
                 payload["channelSettings"] = {"channelId": route.thread}
@@ -172,6 +182,19 @@ class Outbox:
                     raise
                 await self.opt_outs.record(route.channel, route.address, route.conversation_id)
                 raise OptedOut("say: the customer has opted out, says Twilio") from None
+
+    async def in_template(self, route: Route, text: str) -> dict[str, Any]:
+        """The content that begins a conversation on WhatsApp: an approved template. `contentId` and `variables` are as
+        twilio 9.13 has them (SendMessageContent of Actions); https://www.twilio.com/docs/api/errors/63016 (2026-11-29).
+        """
+        line = " ".join(text.split())  # a variable has no line breaks
+        if self.template is None:
+            raise OutsideWindow("say: the customer has not written on WhatsApp in the last 24 hours")
+        if len(line) > TEMPLATE_LIMIT:
+            raise OutsideWindow(f"say: {len(line)} characters; a template takes {TEMPLATE_LIMIT} of them")
+        if reason := await self.opt_outs.bars(route.address):
+            raise Barred(f"say: no message may begin now ({reason})")
+        return {"contentId": self.template, "variables": {"1": line}}
 
 
 async def attempt(request: str, send: Callable[[], Awaitable[T]], unless: type[Exception] | tuple[()] = ()) -> T:

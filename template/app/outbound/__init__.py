@@ -21,11 +21,13 @@ from app.capability import Background, Capability, Services, with_added_words
 from app.channel import signed_body
 from app.connection import has_number, parties
 from app.outbound.dialer import STATUS, Dialer, OutboundSettings
+from app.outbound.gate import Facts, Past, quiet_hours
 from app.outbound.ledger import unfit_database
 from app.outbound.opt_out_words import is_opt_out
 from app.outbound.phrases import phrases
 from app.outbound.places import zones_of
 from app.outbound.route import CallRoute
+from app.outbound.terms import DAYTIME
 from app.session import Session
 from app.turn_end import cancel_model, speak_in_turn
 from app.voice import Voice
@@ -224,6 +226,19 @@ class Outbound(Capability):
         except Exception as error:
             log.warning("outbound.list_unknown", error=type(error).__name__)
             return False
+
+    async def bars(self, number: str) -> str | None:
+        """A message that the agent begins keeps to the do-not-call list, and to daytime where the number is."""
+        try:
+            async with asyncio.timeout(self.services.timeouts.hook / 2):
+                refused = await self.ledger.suppressed(number)
+        except Exception as error:
+            log.warning("outbound.list_unknown", error=type(error).__name__)
+            return "the do-not-call list does not answer"
+        day = Facts(
+            at=self.services.now(), purpose="information", past=Past(), zones=zones_of(number), hours=((DAYTIME,),)
+        )
+        return "on the own do-not-call list" if refused else quiet_hours(day)
 
     async def on_opt_out(self, number: str) -> None:
         await self.keep(number, "refusal", lambda: self.ledger.suppress(number, "in a message"))

@@ -42,6 +42,7 @@ class Conversations(Product):
     visible_at: dict[str, float] = field(default_factory=dict)  # by conversation
     messages: list[dict[str, Any]] = field(default_factory=list)  # all, in order
     sent: list[dict[str, Any]] = field(default_factory=list)  # the messages that an Action has sent
+    contents: list[dict[str, Any]] = field(default_factory=list)  # of these messages, as the Action had them
     refusals: list[int] = field(default_factory=list)  # status codes of the next Actions
     blocked: set[str] = field(default_factory=set)  # numbers that have sent STOP to another program: error 21610
     roles: dict[str, str] = field(default_factory=dict)  # by captured address; CUSTOMER by default
@@ -162,7 +163,7 @@ class Conversations(Product):
             raise ApiError(self.refusals.pop(0), "injected", 20500)
         payload = request.body["payload"]
         sender, recipients = payload["from"], payload["to"]
-        text = payload["content"]["text"]
+        text = text_of(payload["content"])
         if request.body["type"] != "SEND_MESSAGE" or known["status"] == "CLOSED":
             raise BadRequest("only messages, and only while the conversation is open")
         if not {each["participantId"] for each in [sender, *recipients]} <= people.keys():
@@ -184,6 +185,7 @@ class Conversations(Product):
             for each in recipients
         ]
         self.sent.append(message)
+        self.contents.append(payload["content"])
         self.tell("COMMUNICATION_CREATED", message)
         id = identifier("conv_action", len(self.sent))
         return 202, {"id": id, "type": "SEND_MESSAGE", "status": "PENDING", "conversationId": conversation}
@@ -269,6 +271,15 @@ class Conversations(Product):
         }
         self.messages.append(message)
         return message
+
+
+def text_of(content: dict[str, Any]) -> str:
+    """The text of a message. A template of the simulated account is nothing but its variables, in order."""
+    if "contentId" not in content:
+        return str(content["text"])
+    if not re.fullmatch(r"HX[0-9a-fA-F]{32}", content["contentId"]):
+        raise BadRequest("contentId is the SID of a template")
+    return " ".join(str(value) for _, value in sorted((content.get("variables") or {}).items()))
 
 
 def bare(address: str) -> str:

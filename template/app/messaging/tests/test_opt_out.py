@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from app.capability import attach
-from app.messaging.opt_out import OptedOut, OutsideWindow, is_start, is_stop
+from app.messaging.opt_out import Barred, OptedOut, OutsideWindow, is_start, is_stop
 from app.messaging.tests.test_messaging import sent
+from app.session import Session
 from kit import defaults
 from kit.conventions import build_model
 from kit.testing import Reach
@@ -281,6 +283,74 @@ async def test_free_text_goes_to_whatsapp_within_24_hours_of_the_last_message(
         with pytest.raises(OutsideWindow):
             await session.say("By the way.")
     assert sent(customer) == ["Yes.", "By the way."][: 1 + taken]
+
+
+TEMPLATE = "HX" + "0" * 32
+
+
+async def after_a_day(reach: Reach, advance_clock: Callable[[float], None], **settings: Any) -> tuple[Any, Session]:
+    """A customer of WhatsApp who wrote 25 hours ago, and their session."""
+    author = f"whatsapp:{defaults.CALLER}"
+    customer = await reach(whatsapp_number="+15005550003", author=author, channel="WHATSAPP", **settings)
+    await writes(customer, "Hello")
+    session = await customer.session()
+    await attach(session, customer.messaging.services)
+    advance_clock(25 * 3600)
+    return customer, session
+
+
+async def test_after_24_hours_a_template_begins_anew(reach: Reach, advance_clock: Callable[[float], None]) -> None:
+    customer, session = await after_a_day(reach, advance_clock, whatsapp_template=TEMPLATE)
+    with allowed(customer):
+        await session.say("By the\nway.")
+    assert sent(customer) == ["Yes.", "By the way."]
+    assert customer.account.conversations.contents[-1] == {"contentId": TEMPLATE, "variables": {"1": "By the way."}}
+    with pytest.raises(OutsideWindow):
+        await session.say("x" * 901)
+
+
+async def test_no_template_goes_to_a_customer_who_has_opted_out(
+    reach: Reach, advance_clock: Callable[[float], None]
+) -> None:
+    customer, session = await after_a_day(reach, advance_clock, whatsapp_template=TEMPLATE)
+    await customer.messaging.opt_outs.record("SMS", defaults.CALLER, "")
+    with allowed(customer), pytest.raises(OptedOut):
+        await session.say("By the way.")
+    assert sent(customer) == ["Yes."]
+
+
+async def test_no_template_is_sent_while_something_bars_it(
+    reach: Reach, advance_clock: Callable[[float], None]
+) -> None:
+    customer, session = await after_a_day(reach, advance_clock, whatsapp_template=TEMPLATE)
+    with allowed(customer, "it is night"), pytest.raises(Barred, match="it is night"):
+        await session.say("By the way.")
+    assert sent(customer) == ["Yes."]
+
+
+class Bars:
+    """What a capability with a do-not-call list answers."""
+
+    def __init__(self, reason: str | None) -> None:
+        self.reason = reason
+
+    async def is_opted_out(self, number: str) -> bool:
+        return False
+
+    async def bars(self, number: str) -> str | None:
+        assert number == defaults.CALLER
+        return self.reason
+
+    async def on_opt_out(self, number: str) -> None: ...
+
+
+@contextmanager
+def allowed(customer: Any, reason: str | None = None) -> Iterator[None]:
+    """In place of what the project has: a capability that bars messages for a reason, or for none."""
+    opt_outs = customer.messaging.opt_outs
+    sharing, opt_outs.sharing = opt_outs.sharing, [Bars(reason)]
+    yield
+    opt_outs.sharing = sharing
 
 
 async def test_sms_has_no_window(reach: Reach, advance_clock: Callable[[float], None]) -> None:

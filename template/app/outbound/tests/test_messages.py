@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -53,6 +54,27 @@ async def test_a_refusal_of_calls_ends_messages_until_start(reach: Reach, by_han
     assert customer.messaging.counts["opted out"] == 1
     assert await customer.texts("START") == "Yes."
     assert (await outbound(customer).dialer.would_call(contact(), "spring")).gate == "do not call"  # calls stay refused
+
+
+async def test_a_message_that_the_agent_begins_keeps_to_the_list_and_to_daytime(reach: Reach) -> None:
+    clock = Clock()
+    own = outbound(await reach(now=clock))
+    assert await own.bars(ADA) is None
+    clock.now += timedelta(hours=10)  # 23:00 in New York
+    assert "outside of 08:00 to 21:00" in str(await own.bars(ADA))
+    clock.now -= timedelta(hours=10)
+    assert "time zone" in str(await own.bars("+18005550123"))
+    await own.ledger.suppress(ADA, "by hand")
+    assert "do-not-call" in str(await own.bars(ADA))
+
+
+async def test_no_message_begins_while_the_list_does_not_answer(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(*_: Any) -> str:
+        raise OSError("the database is down")
+
+    own = outbound(await reach(now=Clock()))
+    monkeypatch.setattr(own.ledger, "suppressed", breaks)
+    assert await own.bars(ADA) and not await own.is_opted_out(ADA)  # a customer who writes is answered
 
 
 async def test_somebody_else_is_answered(reach: Reach) -> None:
