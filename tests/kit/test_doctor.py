@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from importlib import import_module
@@ -12,19 +13,22 @@ from typing import Any
 
 import httpx2
 import pytest
+import yaml
 from click.testing import Result
 from dotenv import dotenv_values
 from typer.testing import CliRunner
 
 from app import config
+from app.registry import ProjectSettings
 from kit import cli, defaults
-from kit.conventions import check_modules
+from kit.conventions import check_modules, drivers
 from kit.doctor.check import Check, Context, examine, load_checks
 from kit.doctor.command import CORE
+from kit.doctor.project import IN_CODE
 from kit.plugin import silence_logs
 from tests.kit.account import Account
 from tests.kit.cases_update import everything_is_committed
-from tests.kit.healthy_project import CHECKS, FAILING, PASSING, Case, HealthyProject, like
+from tests.kit.healthy_project import CHECKS, FAILING, PASSING, PROJECT, Case, HealthyProject, like
 
 
 def cases_of(checks: str) -> str:
@@ -68,7 +72,7 @@ async def test_a_failing_case_is_found_and_no_other_check_fails(
     case(project)
     report = await project.diagnose(like(code))
     found = {finding.code for finding in report.findings}
-    assert code in found and found <= codes, messages_of(report)
+    assert code in report.failed and found <= codes, messages_of(report)
     assert "could not be checked" not in messages_of(report)
     for secret in (defaults.AUTH_TOKEN, defaults.CALLED, "a-key-for-tests", "example-api-secret"):
         assert secret not in str(report)
@@ -214,13 +218,100 @@ def test_a_healthy_project_is_exit_code_0(project: HealthyProject) -> None:
 
 
 def test_a_finding_is_exit_code_1_with_code_symptom_fix_and_address(project: HealthyProject) -> None:
-    project.patch.delenv("TWILIO_AUTH_TOKEN")
+    project.patch.setenv("PUBLIC_URL", "agent.example")
     result = run()
     assert result.exit_code == 1
     lines = result.output.splitlines()
-    assert lines[0].startswith("ENV001  TWILIO_AUTH_TOKEN is missing. ")
+    assert lines[0].startswith("ENV001  PUBLIC_URL is 'agent.example'. ")
     assert ".env.example" in lines[1] and lines[2].strip().startswith("https://")
-    assert "Not checked because of that: ENV002" in result.output
+    assert "Not checked because of that: ENV002" in result.output and "not set up yet" not in result.output
+
+
+def test_what_is_not_set_up_yet_is_apart_and_exit_code_3(project: HealthyProject) -> None:
+    for name in ("TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID"):
+        project.patch.delenv(name)
+    result = run()
+    lines = result.output.splitlines()
+    assert result.exit_code == 3 and lines[0] == "Not set up yet:"
+    assert [line[:32] for line in lines[1:3]] == [
+        "ENV001  TWILIO_ACCOUNT_SID is mi",
+        "ENV001  TWILIO_AUTH_TOKEN is mis",
+    ]
+    assert ".env.example" in lines[3] and "https://" in lines[3]  # once for both
+    assert "nothing wrong, 2 not set up yet." in result.output
+
+
+def test_a_mistake_comes_before_what_is_not_set_up_yet(project: HealthyProject) -> None:
+    project.patch.delenv("TWILIO_AUTH_TOKEN")
+    project.patch.setenv("PORT", "none")
+    result = run()
+    lines = result.output.splitlines()
+    assert result.exit_code == 1 and lines[0].startswith("ENV001  PORT is 'none'. ")
+    assert lines[3:5] == ["Not set up yet:", next(line for line in lines if "TWILIO_AUTH_TOKEN is missing" in line)]
+    assert "1 wrong, 1 not set up yet." in result.output
+
+
+def test_a_fresh_project_is_no_list_of_mistakes(project: HealthyProject) -> None:
+    for field in ProjectSettings.model_fields.values():
+        project.patch.delenv(str(field.alias), raising=False)
+    for names, _ in config.MODEL_KEYS.values():
+        for name in names:
+            project.patch.delenv(name, raising=False)
+    for name in ("agent/disclosure.yml", "agent/recording.yml", "agent/baa.yml"):  # as the template gives them
+        if (path := PROJECT / name).exists():
+            shutil.copy(path, project.root / name)
+    result = run()
+    assert result.exit_code == 3 and ", nothing wrong, " in result.output, result.output
+
+
+def test_what_is_fine_is_listed_with_verbose(project: HealthyProject) -> None:
+    project.patch.setenv("PUBLIC_URL", "agent.example")
+    lines = run("--verbose").output.splitlines()
+    fine = {line[:6] for line in lines if "  fine: " in line}
+    offline = {check.code for check in CHECKS if not check.live}
+    assert {"PRJ001", "MOD001"} <= fine <= offline - {"ENV001", "ENV002"}
+    assert not any("  fine: " in line for line in run().output.splitlines())
+
+
+async def test_the_same_words_of_two_checks_are_one_finding(project: HealthyProject) -> None:
+    def says(*words: str) -> Any:
+        return lambda _: iter(words)
+
+    texts = [
+        says("No.", "No."),
+        says("No.", "Neither."),
+        says("A_KEY is missing. Set it."),
+        says("A_KEY is missing. Do."),
+    ]
+    checks = [Check(f"XXX00{n}", "It works.", "Mend it.", "https://example.com", each) for n, each in enumerate(texts)]
+    report = await examine(Context(project.root), checks)
+    found = [(finding.code, finding.message) for finding in report.findings]
+    assert found == [("XXX000", "No."), ("XXX001", "Neither."), ("XXX002", "A_KEY is missing. Set it.")]
+    assert report.failed == {check.code for check in checks}
+
+
+async def test_one_missing_phrase_is_one_finding(project: HealthyProject) -> None:
+    offline = [check for check in CHECKS if not check.live]
+    for driver in drivers().values():
+        for name in [name for name in dir(driver.phrases) if name.isupper()]:
+            with pytest.MonkeyPatch.context() as patch:
+                if not isinstance(getattr(driver.phrases, name), str):
+                    continue
+                patch.setattr(driver.phrases, name, "", raising=False)
+                report = await project.diagnose(offline)
+            assert len(report.findings) <= 1, messages_of(report)
+
+
+def test_no_check_reads_an_answer_that_does_not_exist() -> None:
+    """An answer that no question asks is never there, so that the check would find nothing."""
+    asked = set(yaml.safe_load((PROJECT / config.ANSWERS_FILE).read_text(encoding="utf-8")))
+    others = {"_commit", "aws_model", "aws_region", "model_provider"}  # of other paths
+    for module in [*CORE, *check_modules()]:
+        source = Path(str(import_module(module).__file__)).read_text(encoding="utf-8")
+        read = re.findall(r"""answers(?:\.get\(|\[)["'](\w+)["']""", source)
+        read += re.findall(r"""recorded\.get\(["'](\w+)["']\)""", source)
+        assert set(read) <= asked | others, module
+    assert set(IN_CODE) - asked <= others
 
 
 def test_before_an_update_only_its_own_checks_run(project: HealthyProject) -> None:
@@ -241,8 +332,8 @@ def test_findings_come_as_json(project: HealthyProject) -> None:
     project.patch.delenv("TWILIO_AUTH_TOKEN")
     result = run("--json")
     report = json.loads(result.stdout)
-    assert result.exit_code == 1
-    assert set(report["findings"][0]) == {"code", "message", "hint", "docs"}
+    assert (result.exit_code, report["findings"][0]["kind"]) == (3, "not set up")
+    assert set(report["findings"][0]) == {"code", "message", "hint", "docs", "kind"}
     assert report["findings"][0]["code"] == "ENV001" and "ENV002" in report["skipped"]
 
 

@@ -15,7 +15,13 @@ from kit.doctor.check import Context, check, reason
 URLS = "https://docs.sqlalchemy.org/en/20/core/engines.html#database-urls"
 
 
-@check("DBM001", hint="Put the address of a PostgreSQL database into DATABASE_URL.", docs=URLS, requires=("ENV001",))
+@check(
+    "DBM001",
+    hint="Put the address of a PostgreSQL database into DATABASE_URL.",
+    docs=URLS,
+    requires=("ENV001",),
+    until_set_up=True,
+)
 def database_shared(context: Context) -> Iterator[str]:
     """Several workers share one database."""
     if STORE.shared and is_sqlite(url(context)):

@@ -42,6 +42,7 @@ SIGNED = {  # the end of a host -> the signature that its requests need
     hint="Write the address of a collector into OTEL_EXPORTER_OTLP_ENDPOINT, or answer observability=off.",
     docs=EXPORTER,
     requires=("ENV001",),
+    until_set_up=True,
 )
 def endpoint_is_set(context: Context) -> Iterator[str]:
     """Telemetry has somewhere to go."""

@@ -32,7 +32,7 @@ ENDINGS: dict[str, Mapping[str, str]] = {  # the form of the action URL
     "TWI001",
     hint="Correct what the message names, in agent/phrases.py or in app/. A voice is answered anew: -d voice=….",
     docs=RELAY,
-    requires=("ENV001", "PRJ016"),
+    requires=("ENV001", "PRJ016", "TWI005"),
 )
 async def twiml_valid(context: Context) -> AsyncIterator[str]:
     """Twilio understands every attribute of the TwiML that begins a call."""
@@ -61,7 +61,7 @@ async def twiml_connects(context: Context) -> AsyncIterator[str]:
     "TWI003",
     hint="Correct what the message names, in agent/phrases.py or in app/voice/connect_action.py.",
     docs=RELAY,
-    requires=("ENV001", "PRJ016"),
+    requires=("ENV001", "PRJ016", "TWI005"),
 )
 async def call_endings_valid(context: Context) -> AsyncIterator[str]:
     """Each way in which a session can end is answered with valid TwiML."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,10 @@ REQUEST_TIMEOUT = 15.0  # seconds
 Run = Callable[["Context"], Iterator[str] | AsyncIterator[str]]
 
 
+class NotSetUp(str):
+    """A line for what is missing until a project is set up, as in a fresh one, and no mistake."""
+
+
 @dataclass(frozen=True)
 class Check:
     """`run` yields one line for each problem. A `live` check sends requests over the network, and changes nothing.
@@ -37,6 +42,7 @@ class Check:
     run: Run
     live: bool = False
     requires: tuple[str, ...] = ()
+    until_set_up: bool = False  # each line is a NotSetUp
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Finding:
     message: str
     hint: str
     docs: str
+    kind: str = "wrong"  # or "not set up"
 
 
 @dataclass
@@ -54,16 +61,23 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    failed: set[str] = field(default_factory=set)  # codes of both, also where another check had found the same
 
 
 def check(
-    code: str, *, hint: str, docs: str, live: bool = False, requires: tuple[str, ...] = ()
+    code: str,
+    *,
+    hint: str,
+    docs: str,
+    live: bool = False,
+    requires: tuple[str, ...] = (),
+    until_set_up: bool = False,
 ) -> Callable[[Callable[[Any], Iterator[str] | AsyncIterator[str]]], Check]:
     """Turn a function into a check, with its docstring as the title. A live check also requires valid settings."""
 
     def make(run: Run) -> Check:
         title = " ".join((run.__doc__ or "").split())
-        return Check(code, title, hint, docs, run, live, (*(["ENV001"] if live else []), *requires))
+        return Check(code, title, hint, docs, run, live, (*(["ENV001"] if live else []), *requires), until_set_up)
 
     return make
 
@@ -193,9 +207,12 @@ def _checks_of(name: str) -> list[Check]:
 
 
 async def examine(context: Context, checks: Iterable[Check]) -> Report:
-    """Run all checks in order. Never raises: the exception of a check is reported as a finding of that check."""
+    """Run all checks in order. Never raises: the exception of a check is reported as a finding of that check.
+
+    What two checks find of one cause, with the same words or as the same missing variable, is one finding.
+    """
     report = Report()
-    failed: set[str] = set()
+    failed, causes = report.failed, set[str]()
     for each in checks:
         if failed.intersection(each.requires):
             failed.add(each.code)
@@ -204,7 +221,13 @@ async def examine(context: Context, checks: Iterable[Check]) -> Report:
         report.checked.append(each.code)
         for symptom in await _symptoms(each, context):
             failed.add(each.code)
-            report.findings.append(Finding(each.code, " ".join(symptom.split()), each.hint, each.docs))
+            message = " ".join(symptom.split())
+            missing = re.match(r"[A-Z][A-Z0-9_]+ is missing\.", message)
+            cause = missing[0] if missing else message
+            kind = "not set up" if each.until_set_up or isinstance(symptom, NotSetUp) else "wrong"
+            if cause not in causes:
+                report.findings.append(Finding(each.code, message, each.hint, each.docs, kind))
+            causes.add(cause)
     await context.close()
     return report
 

@@ -16,6 +16,7 @@ from app.log import configure_logging
 from kit.doctor.check import Check, Context, Report, answers_file, examine, load_checks
 
 CORE = [f"kit.doctor.{subject}" for subject in ("project", "update", "environment", "model", "endpoint", "account")]
+NOT_SET_UP = 3  # exit code
 OF_AN_UPDATE = ("PRJ001", "PRJ010", "PRJ011", "PRJ012", "PRJ013")
 
 
@@ -27,12 +28,14 @@ def doctor(
         bool, typer.Option("--live", help="Ask Twilio, the public address and the model too. Changes nothing.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="List what is fine, too.")] = False,
     before: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Check only whether files of yours are in the way of an update to it."),
     ] = None,
 ) -> None:
-    """Find mistakes that would keep the agent silent. Exits with 1 when it finds one."""
+    """Find mistakes that would keep the agent silent. Exits with 1 when it finds one, else with 3 while something is
+    not set up yet, and with 0 when all is well."""
     configure_logging("critical")
     checks = load_checks([*CORE, *modules_of_app()])
     if question:
@@ -45,8 +48,9 @@ def doctor(
     report = asyncio.run(examine(Context(Path.cwd(), before=before or ()), chosen))
     note = "" if live else "Twilio, the public address and the model got no request: agent doctor --live."
     note = f"Then: {update_command(before)}" if before else note
-    typer.echo(as_data(report) if as_json else as_text(report, note))
-    raise typer.Exit(1 if report.findings else 0)
+    typer.echo(as_data(report) if as_json else as_text(report, note, chosen if verbose else ()))
+    kinds = {finding.kind for finding in report.findings}
+    raise typer.Exit(1 if "wrong" in kinds else NOT_SET_UP if kinds else 0)
 
 
 def modules_of_app() -> list[str]:
@@ -84,17 +88,31 @@ def update_command(answers: Sequence[str]) -> str:
     return shlex.join(["uvx", "copier", "update", *named, "--vcs-ref=:current:", "--defaults", *given])
 
 
-def as_text(report: Report, note: str) -> str:
-    """One line for a finding, then its fix and where to read on; `note` is the last line."""
+def as_text(report: Report, note: str, listed: Sequence[Check] = ()) -> str:
+    """What is wrong, each with its fix and where to read on; then what is not set up yet. `note` is the last line.
+
+    Of `listed`, the checks that found nothing come first.
+    """
     lines = []
-    for finding in report.findings:
+    for check in listed:
+        if check.code not in report.failed:
+            lines.append(f"{typer.style(check.code, fg='green')}  fine: {check.title}")
+    wrong = [finding for finding in report.findings if finding.kind == "wrong"]
+    for finding in wrong:
         title = f"{typer.style(finding.code, fg='red')}  {finding.message}"
         lines += [title, f"        {finding.hint}", f"        {finding.docs}"]
-    made, wrong = len(set(report.checked)), len(report.findings)
-    lines.append(f"{made} checks, {wrong or 'nothing'} wrong.")
+    missing = [finding for finding in report.findings if finding.kind != "wrong"]
+    if missing:
+        lines.append("Not set up yet:")
+    for number, finding in enumerate(missing, start=1):
+        lines.append(f"{typer.style(finding.code, fg='yellow')}  {finding.message}")
+        if number == len(missing) or missing[number].code != finding.code:
+            lines.append(f"        {finding.hint} {finding.docs}")
+    made = len(set(report.checked))
+    lines.append(f"{made} checks, {len(wrong) or 'nothing'} wrong{f', {len(missing)} not set up yet' * bool(missing)}.")
     if report.skipped:
         lines.append(f"Not checked because of that: {', '.join(report.skipped)}.")
-    return "\n".join(filter(None, [*lines, note]))
+    return "\n".join([*lines, *([note] if note else [])])
 
 
 def as_data(report: Report) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from app.twilio_http import IN_REGION
-from kit.doctor.check import Context, check
+from kit.doctor.check import Context, NotSetUp, check
 
 README = "https://www.twilio.com/docs/usage/webhooks/getting-started-twilio-webhooks"
 SIGNATURES = "https://www.twilio.com/docs/usage/security#validating-requests"
@@ -37,7 +37,7 @@ def settings_are_valid(context: Context) -> Iterator[str]:
     try:
         context.settings  # noqa: B018 (reading validates)
     except SettingsError as error:
-        yield from error.problems
+        yield from (NotSetUp(each) if " is missing. " in each else each for each in error.problems)
 
 
 @check(

@@ -20,6 +20,7 @@ INSTRUCTIONS = "Answer with the single word: yes."
     hint="Set it in .env or the environment; .env.example explains each.",
     docs=ENVIRONMENT,
     requires=("PRJ004",),
+    until_set_up=True,
 )
 def key_is_set(context: Context) -> Iterator[str]:
     """The variables that the model needs are set."""
@@ -29,12 +30,18 @@ def key_is_set(context: Context) -> Iterator[str]:
         yield f"{name} is missing. {fix}"
 
 
-@check("MOD002", hint="Correct the name of the model.", docs=ENVIRONMENT, requires=("ENV001", "MOD001"))
+@check("MOD002", hint="Correct the name of the model.", docs=ENVIRONMENT, requires=("PRJ004", "MOD001"))
 def model_is_valid(context: Context) -> Iterator[str]:
-    """The name of the model is valid."""
-    from app.registry import RUNTIME
+    """The name of the model is valid, also while other settings are missing."""
+    from pydantic import ValidationError
 
-    yield from RUNTIME.invalid_models(context.settings)
+    from app.registry import RUNTIME
+    from kit.defaults import settings
+
+    try:
+        yield from RUNTIME.invalid_models(settings())
+    except ValidationError:  # ENV001 names it
+        return
 
 
 @check(
@@ -57,6 +64,7 @@ def fallback_differs(context: Context) -> Iterator[str]:
     hint="Set its key in .env or the environment, or name no fallback.",
     docs=ENVIRONMENT,
     requires=("PRJ004",),
+    until_set_up=True,
 )
 def fallback_has_a_key(context: Context) -> Iterator[str]:
     """The fallback can be asked."""

@@ -19,6 +19,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from kit.doctor.check import Context, answers_file, check, safe_url
+from kit.doctor.sentences import empty
 
 UPDATES = "https://copier.readthedocs.io/en/stable/updating/"
 ANEW = "Answer anew with copier update --vcs-ref=:current: -d NAME=VALUE, or take the file back: git checkout."
@@ -222,7 +223,10 @@ def agent_says_that_it_is_an_ai(context: Context) -> Iterator[str]:
 
     for driver in drivers().values():
         for name in {"GREETING", "INTRODUCTION"} & set(dir(driver.phrases)):
-            if not AI.search(str(getattr(driver.phrases, name))):
+            sentence = str(getattr(driver.phrases, name))
+            if not sentence.strip():
+                yield empty(name, driver.phrases)
+            elif not AI.search(sentence):
                 yield f"{name} of {driver.phrases.file} does not say that an AI speaks or writes."
 
 

@@ -13,17 +13,23 @@ AI_ACT = "https://artificialintelligenceact.eu/article/50/"
 AB_3030 = "https://leginfo.legislature.ca.gov/faces/billNavClient.xhtml?bill_id=202320240AB3030"
 
 
-@check("DIS001", hint=f"Have a lawyer read it, then write `reviewed: true` in {wording.file}.", docs=AI_ACT)
+@check(
+    "DIS001",
+    hint=f"Have a lawyer read it, then write `reviewed: true` in {wording.file}.",
+    docs=AI_ACT,
+    until_set_up=True,
+)
 def wording_is_reviewed(context: Context) -> Iterator[str]:
     """A lawyer has read how the agent says that it is an AI."""
-    for language in wording.unreviewed():
-        yield f"{wording.file}: no lawyer has read the sentences in {language}, or one of them is the template's."
+    if languages := ", ".join(wording.unreviewed()):
+        yield f"{wording.file}: no lawyer has read the sentences in {languages}, or one of them is the template's."
 
 
 @check(
     "DIS002",
     hint=f"Write it as `person` in {wording.file}. Other practices than clinics may not need it.",
     docs=AB_3030,
+    until_set_up=True,
 )
 def human_is_named(context: Context) -> Iterator[str]:
     """Patients hear how they reach a human."""

@@ -12,8 +12,9 @@ from kit.doctor.check import Context, check
     "REC001",
     hint=f"Have a lawyer read it, then write `reviewed: true` in {wording.file}.",
     docs="https://www.twilio.com/docs/voice/twiml/recording",
+    until_set_up=True,
 )
 def wording_is_reviewed(context: Context) -> Iterator[str]:
     """A lawyer has read what callers hear before their call is recorded."""
-    for language in wording.unreviewed():
-        yield f"{wording.file}: no lawyer has read the sentences in {language}, or one of them is the template's."
+    if languages := ", ".join(wording.unreviewed()):
+        yield f"{wording.file}: no lawyer has read the sentences in {languages}, or one of them is the template's."

@@ -13,6 +13,7 @@ from kit.doctor.check import Context, check
     "EVA001",
     hint="Write the file as docs/develop.md says, or leave the operator out: copier update -d operators=[sentiment].",
     docs="https://www.twilio.com/docs/conversations/intelligence",
+    until_set_up=True,
 )
 def evaluators_are_complete(context: Context) -> Iterator[str]:
     """Each operator has what its evaluator needs."""

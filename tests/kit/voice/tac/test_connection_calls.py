@@ -16,7 +16,8 @@ from app.voice.phrases import phrases
 from app.voice.tests.test_security import PROMPT, setup
 from kit.caller import Call, calls_of
 from kit.plugin import Web
-from kit.voice_fixtures import Dial, HeldModel, counting, held, leave, leave_without_a_word, websocket
+from kit.testing import Dial
+from kit.voice_fixtures import HeldModel, counting, held, leave, leave_without_a_word, websocket
 
 __all__ = ["held"]  # a fixture
 
