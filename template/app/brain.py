@@ -97,10 +97,14 @@ class Brain:
     async def _run(self, session: Session, turn: Turn, tokens: asyncio.Queue[str | None]) -> None:
         """Put every token of the runtime into the queue, then None."""
         set_session(session)
+        instructions = ""
         try:
             turn.limits = [limit for each in self.capabilities if (limit := each.limit(session))]
             tools = [*self.tools, *await self._capability_tools(session)]
             tools = [tool for tool in tools if all(tool.__name__ in limit.tools for limit in turn.limits)]
+            if reached := await self.services.limits.reached(session):
+                await self._turn_away(session, turn, tokens, reached)
+                return
             instructions = await self.services.observed("context", session, self._instructions(session, turn))
             await self._add_late_results(session)
             answered = await self._answer(session, turn, instructions, tools, tokens)
@@ -109,8 +113,20 @@ class Brain:
             log.error("model.failed", session=session.id, error=safe_error_text(error))
         finally:
             tokens.put_nowait(None)
+            if instructions:
+                self.services.limits.add(session, turn.usage(instructions))
             for call_id in turn.late if turn.complete else turn.tools:
                 self.waiting.start(self._keep_result(late_result_key(session, call_id), turn, call_id))
+
+    async def _turn_away(self, session: Session, turn: Turn, tokens: asyncio.Queue[str | None], limit: str) -> None:
+        """Without the model: to a human, if there is one; or else a sentence, after which a call ends."""
+        log.warning("limit.reached", session=session.id, limit=limit)
+        self.services.count("limit", reason=limit)
+        turn.stopped = True
+        if not await session.escalate(limit):
+            tokens.put_nowait(session.connection.busy)
+            if session.connection.spoken:
+                await session.end({"reasonCode": limit})
 
     async def _keep_result(self, key: str, turn: Turn, call_id: str) -> None:
         """Store what a tool returns after its turn: the call may be with another worker then."""

@@ -15,6 +15,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import create_model
 
 from app.connection import Connection
+from app.limits import OwnerLimits
 from app.runtimes import Runtime
 from app.session import Action, Session, SessionStore
 from app.settings import Settings
@@ -63,6 +64,7 @@ class Services:
 
     def __post_init__(self) -> None:
         self.sessions = SessionStore(self.store, self.now)
+        self.limits = OwnerLimits(self)
 
     def local_now(self) -> datetime:
         """The time in the zone of the settings."""

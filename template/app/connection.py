@@ -32,6 +32,7 @@ class Connection:
     hold = ""  # said when a model or a tool takes long; empty in a text conversation
     apology = ""  # said when no model could answer
     still_there = ""  # asked when a caller says nothing
+    busy = ""  # said in place of an answer, when a limit of the owner's is reached
     instructions = ""  # added to the model's instructions
     turn_is_open = False  # tokens of a turn are being sent
 

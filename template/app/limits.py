@@ -1,20 +1,26 @@
 """What one client may take of the server: bytes of a body, a frame and a head, seconds, and connections.
 
-Anyone can send a request, and its signature is looked at when it is there as a whole.
+Anyone can send a request, and its signature is looked at when it is there as a whole. OwnerLimits has what all
+conversations may take of the owner.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
+from pydantic_ai import RequestUsage
+from pydantic_ai.messages import ModelResponse
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_BODY = 1024 * 1024  # bytes; a larger body is answered with 413
 MAX_FIELDS = 1000  # fields of a form
 MAX_HEAD = 16 * 1024  # bytes of URL and headers; larger ones are answered with 400
 REQUEST_TIMEOUT = 10.0  # seconds in which a request must be complete
+HOUR, DAY = 3600.0, 24 * 3600.0
+BLOCKS = 100  # parts of AGENT_DAY_TOKENS: each worker takes one from the store at a time
 MAX_INCOMPLETE = 64  # connections with a request that is not complete; each may hold MAX_BODY
 
 
@@ -94,3 +100,69 @@ def contained_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -
     task = asyncio.Task(contained(work), loop=loop, **options)
     task.add_done_callback(lambda _: work.close())  # one that is cancelled before it starts has not awaited its work
     return task
+
+
+class OwnerLimits:
+    """AGENT_OFF, and the numbers of calls and tokens that the settings allow. `services` are those of a capability."""
+
+    def __init__(self, services: Any) -> None:
+        self.services = services
+        self.day, self.block, self.left = "", 0, 0.0  # of today's tokens: the next block, and what this worker has left
+
+    async def refused(self, caller: str, active: int) -> str:
+        """Why a new call is not taken, or "". `caller` is "" for a withheld number."""
+        settings, store = self.services.settings, self.services.store
+        if settings.off or 0 < settings.max_calls <= active:
+            return "off" if settings.off else "max_calls"
+        for number in range(settings.caller_calls if caller else 0):
+            if await store.claim(f"caller:{caller}:{number}", HOUR):
+                break
+        else:
+            if caller and settings.caller_calls:
+                return "caller_calls"
+        return await self._today()
+
+    async def reached(self, session: Any) -> str:
+        """Why the model may not be asked once more in this conversation, or ""."""
+        settings = self.services.settings
+        if settings.off or 0 < settings.call_tokens <= sum(row[2] + row[3] for row in session.usage):
+            return "off" if settings.off else "call_tokens"
+        return await self._today()
+
+    async def _today(self) -> str:
+        limit, today = self.services.settings.day_tokens, f"{self.services.local_now():%Y-%m-%d}"
+        if limit and self.day != today:
+            self.day, self.block, self.left = today, 0, 0.0
+        while limit and self.left <= 0 and self.block < BLOCKS:
+            if await self.services.store.claim(f"tokens:{today}:{self.block}", DAY):
+                self.left += limit / BLOCKS
+            self.block += 1
+        return "day_tokens" if limit and self.left <= 0 else ""
+
+    def add(self, session: Any, usage: list[list[Any]]) -> None:
+        """Count what a turn has used: `Turn.usage`."""
+        session.usage += usage
+        self.left -= sum(row[2] + row[3] for row in usage)
+
+
+async def bill(usage: list[list[Any]]) -> dict[str, Any]:
+    """For the log: tokens in and out by model, their price in US dollars where it is known, and whether it is a guess.
+
+    In a thread: the table of prices takes a third of a second to load.
+    """
+    tokens: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for _, model, asked, answered, *_ in usage:
+        tokens[model] = [tokens[model][0] + asked, tokens[model][1] + answered]
+    usd = await asyncio.to_thread(lambda: [price(row) for row in usage])
+    known = None if None in usd else round(sum(filter(None, usd)), 6)
+    return {"tokens": dict(tokens), "usd": known, "estimated": any(not row[0] for row in usage)}
+
+
+def price(row: list[Any]) -> float | None:
+    """US dollars for one response: by genai-prices, the table of pydantic-ai."""
+    provider, model, asked, answered, read, written = row
+    used = RequestUsage(input_tokens=asked, output_tokens=answered, cache_read_tokens=read, cache_write_tokens=written)
+    try:
+        return float(ModelResponse([], usage=used, model_name=model, provider_name=provider or None).cost().total_price)
+    except Exception:  # a model that the table does not have
+        return None

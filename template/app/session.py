@@ -41,6 +41,7 @@ PERSISTED_FIELDS = (
     "guidance",
     "generation",
     "refusals",
+    "usage",
 )
 
 
@@ -107,6 +108,7 @@ class Session:
     guidance: list[str] = field(default_factory=list)
     generation: int = 0  # how often the call was resumed
     refusals: int = 0  # turns in a row in which the model refused the whole history
+    usage: list[list[Any]] = field(default_factory=list)  # of each response of a model, as Turn.usage has it
     hearing: str = ""
     turn: Turn | None = None
     ending: bool = False

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+OR_ZERO = "or 0 for no limit"
+
 
 class WrongValue(ValueError):
     """Raised by the validator of a field. The text says what is wrong and the fix; others keep the field's fix."""
@@ -47,6 +49,15 @@ class Settings(BaseSettings):
     time_zone: ZoneInfo = Field(
         ZoneInfo("UTC"), alias="AGENT_TIME_ZONE", description="Write an IANA name, as in America/New_York."
     )
+    off: bool = Field(
+        False, alias="AGENT_OFF", description="Write true to answer nothing and to call nobody, or false."
+    )
+    max_calls: int = Field(0, alias="AGENT_MAX_CALLS", ge=0, description=f"Write how many calls at once, {OR_ZERO}.")
+    caller_calls: int = Field(
+        0, alias="AGENT_CALLER_CALLS", ge=0, description=f"Write how many calls of one number an hour, {OR_ZERO}."
+    )
+    call_tokens: int = Field(0, alias="AGENT_CALL_TOKENS", ge=0, description=f"Write a number of tokens, {OR_ZERO}.")
+    day_tokens: int = Field(0, alias="AGENT_DAY_TOKENS", ge=0, description=f"Write a number of tokens, {OR_ZERO}.")
     host: str = Field("0.0.0.0", alias="HOST", description="Write the address to listen on.")
     port: int = Field(8000, alias="PORT", ge=0, le=65535, description="Write the port to listen on, 0 to 65535.")
     log_level: str = Field(

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from pydantic_ai import messages as m
 
-from app.history import UNANSWERED, filtered_message, tidy, unchanged
+from app.history import UNANSWERED, filtered_message, size, tidy, unchanged
 from app.markup import said
 
 TOOL_UNFINISHED = "This was interrupted before it finished. Its outcome is not known."
@@ -61,6 +61,24 @@ class Turn:
         parts = [part for message in self.messages for part in message.parts]
         words = any(part.content.strip() for part in parts if isinstance(part, m.TextPart))
         return words or any(part.has_content() for part in parts if isinstance(part, m.ToolCallPart))
+
+    def usage(self, instructions: str) -> list[list[Any]]:
+        """For each response its provider, its model, and the tokens in, out, read from a cache and written to it.
+
+        Of one that does not report them, four characters are a token, and the provider is "".
+        """
+        rows: list[list[Any]] = []
+        for each in self.messages:
+            if isinstance(each, m.ModelResponse):
+                used = each.usage
+                row = [used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens]
+                known = [each.provider_name, each.model_name or "", *row]
+                rows.append(known if any(row) else self._estimate(instructions, each.model_name or "", str(each.parts)))
+        return rows or ([self._estimate(instructions, "", self.spoken_text)] if self.spoken_text else [])
+
+    def _estimate(self, instructions: str, model: str, answer: str) -> list[Any]:
+        asked = len(instructions) + size(self.earlier) + len(self.user_text)
+        return ["", model, asked // 4, len(answer) // 4, 0, 0]
 
     def history(self) -> list[m.ModelMessage]:
         """The messages that later turns see: of the reply, only the text that the other party received."""

@@ -21,6 +21,7 @@ from app.brain import Brain
 from app.capability import Background, Capability, Services, attach, run_hooks, with_added_words
 from app.channel import Channel, signed_body
 from app.connection import Connection, NotSupported
+from app.limits import bill
 from app.messaging.inbox import Change, Inbox, Message, bare
 from app.messaging.opt_out import OptedOut, OptOuts
 from app.messaging.outbox import BetweenTurns, Outbox, TextConnection
@@ -312,7 +313,7 @@ class Messaging(Channel):
         await self.sessions.end(conversation_id, DAY)
         await attach(session, self.services)
         await self._run(Capability.on_end, session, self.services.timeouts.shutdown)
-        log.info("text.ended", conversation=conversation_id)
+        log.info("text.ended", conversation=conversation_id, **await bill(session.usage))
 
     # --- the stored session ----------------------------------------------------------------------------------------
 

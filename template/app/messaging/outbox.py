@@ -234,6 +234,7 @@ class TextConnection(Connection):
     spoken = False
     hold = ""
     apology = texts.APOLOGY
+    busy = texts.BUSY
     instructions = texts.WRITING
 
     def __init__(self, outbox: Outbox, route: Route, session: Session) -> None:
@@ -260,6 +261,7 @@ class BetweenTurns(Connection):
     spoken = False
     hold = ""
     apology = texts.APOLOGY
+    busy = texts.BUSY
     instructions = texts.WRITING
 
     def __init__(

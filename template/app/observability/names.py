@@ -99,8 +99,9 @@ CLASSIFIED |= {
     **dict.fromkeys(("active", "bytes", "count", "items", "messages", "seconds", "status"), "a number or a status"),
     **dict.fromkeys(("capability", "hook", "request", "tool"), "a name in the code"),
     **dict.fromkeys(("language", "model", "runtime"), "of the answers or the environment"),
-    **dict.fromkeys(("by", "channel", "kind", "outcome", "proof", "state", "what"), "one of a few words"),
-    **dict.fromkeys(("known", "last"), "yes or no"),
+    **dict.fromkeys(("by", "channel", "kind", "limit", "outcome", "proof", "state", "what"), "one of a few words"),
+    **dict.fromkeys(("estimated", "known", "last"), "yes or no"),
+    **dict.fromkeys(("tokens", "usd"), "numbers, the first by model"),
     "code": "a number or a name in the code",
     "error": "classes of errors; any other text stays",
     "exception": "classes of errors and stack frames",
@@ -156,6 +157,11 @@ EVENTS = {
         "Calls that started, that Twilio is asked to reconnect, that came back, and that were lost.",
         "app.voice",
         {"outcome": ("started", "reconnecting", "resumed", "lost")},
+    ),
+    "limit": Event(
+        "app.limits",
+        "Calls and turns that a limit of the owner's has turned away.",
+        facts={"reason": ("off", "max_calls", "caller_calls", "call_tokens", "day_tokens")},
     ),
     "silence": Event(
         "app.silences",

@@ -26,6 +26,7 @@ from app.outbound.terms import Regime, Terms, terms_of
 log = structlog.get_logger()
 
 STATUS = "/outbound/status"
+OFF = "AGENT_OFF is set: the agent calls nobody."
 REQUEST_TIMEOUT = 15.0  # seconds
 REGIME_TIMEOUT = 10.0  # seconds
 REFUSED = range(400, 500)  # HTTP statuses with which Twilio has not placed a call
@@ -100,6 +101,8 @@ class Dialer:
 
     async def would_call(self, contact: Contact, campaign: str) -> Verdict:
         """The verdict as of now. Nothing is written."""
+        if self.settings.off:
+            return Verdict(False, "off", OFF)
         try:
             terms = await self.terms(contact)
         except Exception as error:
@@ -114,6 +117,8 @@ class Dialer:
 
     async def call(self, contact: Contact, campaign: str) -> Result:
         """Judge, reserve, wait, and ask Twilio for the call."""
+        if self.settings.off:
+            return Result("refused", "off", OFF)
         try:
             terms = await self.terms(contact)
         except Exception as error:

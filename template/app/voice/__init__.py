@@ -7,19 +7,29 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from twilio.twiml.voice_response import VoiceResponse
 
 from app import config
 from app.brain import Brain
-from app.capability import AnswersCall, Capability, RelayAttributes, Services, first_answer, with_added_words
+from app.capability import (
+    AnswersCall,
+    Capability,
+    HandlesHandoff,
+    RelayAttributes,
+    RescuesCall,
+    Services,
+    first_answer,
+    with_added_words,
+)
 from app.channel import Channel, signed_body
-from app.connection import Connection
+from app.connection import Connection, parties
 from app.session import Session
 from app.settings import Settings
 from app.voice import call_token
 from app.voice.calls import CallRefused, Calls
-from app.voice.connect_action import on_session_ended, on_unhandled_error, respond
+from app.voice.connect_action import on_session_ended, on_unhandled_error, respond, say
 from app.voice.phrases import phrases
 from app.voice.silence import Silence, SilenceSettings
 
@@ -30,6 +40,7 @@ SPEECH = {
 }
 LANGUAGES: list[dict[str, Any]] = [{"code": code, "voice": voice, **SPEECH} for code, voice in config.LANGUAGES.items()]
 
+log = structlog.get_logger()
 T = TypeVar("T")
 
 
@@ -39,6 +50,7 @@ class PhoneConnection(Connection):
     hold = phrases.HOLD
     apology = phrases.APOLOGY
     still_there = phrases.STILL_THERE
+    busy = phrases.BUSY
     session: Session | None = None  # set by the setup
 
     def __init__(self, services: Services) -> None:
@@ -109,8 +121,23 @@ class Voice(Channel):
 
     async def answer_call(self, form: Mapping[str, str], but: Capability | None = None) -> str:
         """TwiML of the first capability, `but` aside, that speaks before the agent, or else the agent's."""
+        began = but is not None or form.get("Direction", "").startswith("outbound")
+        caller = "" if began else parties(form)[0]
+        if limit := await self.services.limits.refused(caller, self.active + len(self.calls.expected)):
+            return await self.turn_away(form, limit)
         answer: str | None = await first_answer(self.services, AnswersCall.answer_call, form, but=but)
         return answer or await self.connect_twiml(form)
+
+    async def turn_away(self, form: Mapping[str, str], limit: str) -> str:
+        """TwiML that leads to a human or the keypad menu, or says BUSY, which is also for one who calls too often."""
+        services, call_sid = self.services, form.get("CallSid", "")
+        log.warning("call.turned_away", call=call_sid, limit=limit)
+        services.count("limit", reason=limit)
+        session = Session(call_sid, *parties(form), config.FIRST_LANGUAGE, services.local_now)
+        for hook, *args in ((HandlesHandoff.on_handoff, session, {"reason_code": limit}), (RescuesCall.on_lost, form)):
+            if limit != "caller_calls" and (twiml := await first_answer(services, hook, *args)):
+                return str(twiml)
+        return say(phrases.BUSY)
 
     @property
     def active(self) -> int:

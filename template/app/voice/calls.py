@@ -18,6 +18,7 @@ from app import config
 from app.brain import Brain
 from app.capability import Background, Capability, FollowsSpeech, Services, attach, run_hooks, with_added_words
 from app.connection import NO_NUMBER, Connection, has_number
+from app.limits import bill
 from app.session import ENDED, Ended, Session
 from app.voice.phrases import phrases
 
@@ -83,6 +84,7 @@ class Calls:
         self.store = services.store
         self.sessions = services.sessions
         self._calls: dict[str, Call] = {}
+        self.expected: dict[str, float] = {}  # calls with TwiML and without a connection; when it was made
         self._saving = Background()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -103,6 +105,9 @@ class Calls:
 
     def token(self, call_sid: str) -> str:
         """The token that the TwiML of a call carries."""
+        now = asyncio.get_running_loop().time()
+        recent = {sid: at for sid, at in self.expected.items() if at > now - self.services.timeouts.reconnect}
+        self.expected = {**recent, call_sid: now}
         return call_token.issue(self.services.settings, call_sid, self.services.now())
 
     async def admit(self, call_sid: str, parameters: Any) -> dict[str, str]:
@@ -139,6 +144,7 @@ class Calls:
         if session and session.connection.open and dropped is None:
             raise CallRefused(f"{call_sid} is being served")
         call = self._calls.pop(call_sid, None)
+        self.expected.pop(call_sid, None)
         if session is None:
             call = Call(self._new_session(call_sid, caller, called))
         else:
@@ -244,7 +250,7 @@ class Calls:
         self.brain.commit_turn(session)
         await attach(session, self.services)
         await self._run(Capability.on_end, session, self.services.timeouts.shutdown)
-        log.info("call.ended", call=call_sid)
+        log.info("call.ended", call=call_sid, **await bill(session.usage))
 
     async def end_all(self) -> None:
         """The server stops. A disconnected call comes back, or ends, on another worker, if there are others."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic_ai import RequestUsage
 from pydantic_ai import messages as m
 
 from app.history import arguments_of, clean, tool_name
@@ -76,8 +77,22 @@ def record_of(message: Mapping[str, Any], run_id: str, model: str | None = None)
     """A message of Converse for the record; `model` is the model that wrote it."""
     if message["role"] == "assistant":
         parts = [part for block in message["content"] if (part := response_part(block))]
-        return m.ModelResponse(parts, model_name=model, run_id=run_id)
+        return m.ModelResponse(parts, usage=usage_of(message), model_name=model, provider_name="bedrock", run_id=run_id)
     return m.ModelRequest([each for block in message["content"] if (each := request_part(block))], run_id=run_id)
+
+
+def usage_of(message: Mapping[str, Any]) -> RequestUsage:
+    """The tokens that Strands adds to a message of a model, or none."""
+    used = (message.get("metadata") or {}).get("usage") or {}
+    names = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+    asked, answered, read, written = (int(used.get(name) or 0) for name in names)
+    # Converse counts those of a cache beside the others, genai-prices among them.
+    return RequestUsage(
+        input_tokens=asked + read + written,
+        output_tokens=answered,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+    )
 
 
 def response_part(block: Mapping[str, Any]) -> m.TextPart | m.ToolCallPart | None:

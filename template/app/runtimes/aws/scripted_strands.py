@@ -64,6 +64,8 @@ class ScriptedBedrock(Model):
         if speaking:
             yield {"contentBlockStop": {}}
         yield {"messageStop": {"stopReason": reason}}
+        used: Any = {"inputTokens": 70, "outputTokens": 30, "totalTokens": 100}
+        yield {"metadata": {"usage": used, "metrics": {"latencyMs": 1}}}
 
 
 def reject_like_bedrock(messages: Any) -> None:

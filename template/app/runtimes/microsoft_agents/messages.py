@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agent_framework import ChatResponse, Content, Message
+from pydantic_ai import RequestUsage
 from pydantic_ai import messages as m
 
 from app.history import arguments_of, clean
@@ -48,4 +49,8 @@ def record_of(response: ChatResponse[Any], model: str, run_id: str) -> m.ModelRe
             parts.append(m.TextPart(content.text))
         elif content.type == "function_call" and not content.informational_only:  # the service made that call itself
             parts.append(m.ToolCallPart(str(content.name), arguments_of(content.arguments), str(content.call_id)))
-    return m.ModelResponse(parts, model_name=model, run_id=run_id)
+    used: Any = response.usage_details or {}
+    names = ("input_token_count", "output_token_count", "cache_read_input_token_count")
+    asked, answered, read = (int(used.get(name) or 0) for name in names)
+    usage = RequestUsage(input_tokens=asked, output_tokens=answered, cache_read_tokens=read)
+    return m.ModelResponse(parts, usage=usage, model_name=model, provider_name="azure", run_id=run_id)

@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import structlog
 from pydantic import Field, SecretStr
+from pydantic_ai import RequestUsage
 from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
@@ -40,6 +41,7 @@ log = structlog.get_logger()
 VERSION = "2026-07-15"
 SCOPE = "https://ai.azure.com/.default"  # of a token; the role is Cognitive Services User
 MODEL = "gpt-5.6-luna"
+PROVIDER = "azure_voice_live"
 CANCEL_TIMEOUT = 1.0  # seconds that a response may take to stop
 CANCEL_EVENT_ID = "cancel"
 
@@ -127,6 +129,7 @@ class VoiceLiveSocket:
     def __init__(self, websocket: ClientConnection) -> None:
         self.websocket = websocket
         self.session: Mapping[str, Any] = {}
+        self.usage: Mapping[str, Any] = {}  # tokens of the latest response
         self.held: dict[str, Item | None] = {}
         self.response: str | None = None
         self.busy = False
@@ -187,6 +190,7 @@ class VoiceLiveSocket:
                     self.response = id
                 case {"type": "response.done"}:
                     self.response, self.busy = None, False
+                    self.usage = (event.get("response") or {}).get("usage") or {}
             if event.get("response_id", self.response) == self.response:
                 return dict(event)
 
@@ -284,8 +288,9 @@ class VoiceLive(Runtime):
                     match part:
                         case str():
                             yield part
-                        case m.ModelResponse(model_name=model_name):
-                            response.model_name = model_name
+                        case m.ModelResponse(model_name=model_name, usage=usage):
+                            # No provider of genai-prices: Voice Live has prices of its own.
+                            response.model_name, response.usage, response.provider_name = model_name, usage, PROVIDER
                         case _:
                             response.parts = [*response.parts, part]
             response = tidy_message(response)
@@ -310,7 +315,9 @@ class VoiceLive(Runtime):
                     async for part in parts:
                         begun = True
                         yield part
-                yield m.ModelResponse([], model_name=model.name)
+                asked, answered = (int(socket.usage.get(name) or 0) for name in ("input_tokens", "output_tokens"))
+                used = RequestUsage(input_tokens=asked, output_tokens=answered)
+                yield m.ModelResponse([], usage=used, model_name=model.name)
                 return
             except Exception as error:
                 if begun or last:

@@ -208,7 +208,8 @@ class Response:
     async def end(self, status: str, **details: Any) -> None:
         await self.close("completed" if status == "completed" else "incomplete")
         about = {"type": status, **details} if status != "completed" else None
-        response = {"id": self.id, "status": status, "status_details": about, "output": self.output}
+        used = {"input_tokens": 70, "output_tokens": 30, "total_tokens": 100}
+        response = {"id": self.id, "status": status, "status_details": about, "output": self.output, "usage": used}
         await self.conversation.send("response.done", response=response)
 
     async def add(self, item: dict[str, Any]) -> dict[str, Any]:

@@ -96,4 +96,5 @@ def use_phrases(session: Session) -> None:
     """Hold, apologise and ask in the language of the call."""
     session.connection.hold = translated(session.language, "HOLD")
     session.connection.apology = translated(session.language, "APOLOGY")
+    session.connection.busy = translated(session.language, "BUSY")
     session.connection.still_there = translated(session.language, "STILL_THERE")
