@@ -52,10 +52,6 @@ class Settings(BaseSettings):
     off: bool = Field(
         False, alias="AGENT_OFF", description="Write true to answer nothing and to call nobody, or false."
     )
-    max_calls: int = Field(0, alias="AGENT_MAX_CALLS", ge=0, description=f"Write how many calls at once, {OR_ZERO}.")
-    caller_calls: int = Field(
-        0, alias="AGENT_CALLER_CALLS", ge=0, description=f"Write how many calls of one number an hour, {OR_ZERO}."
-    )
     call_tokens: int = Field(0, alias="AGENT_CALL_TOKENS", ge=0, description=f"Write a number of tokens, {OR_ZERO}.")
     day_tokens: int = Field(0, alias="AGENT_DAY_TOKENS", ge=0, description=f"Write a number of tokens, {OR_ZERO}.")
     host: str = Field("0.0.0.0", alias="HOST", description="Write the address to listen on.")

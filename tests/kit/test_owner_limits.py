@@ -37,7 +37,7 @@ async def refused(talk: Talk, text: str) -> bool:
 
 
 async def test_the_tokens_of_a_conversation_end_it_with_words(begin: Begin, logged: Callable[[], str]) -> None:
-    talk = await begin({"hears": "", "says": LONG}, call_tokens=200)
+    talk = await begin({"hears": "", "says": LONG}, call_tokens=100)
     assert "word word" in (await talk.says("Tell me everything")).text
     assert await refused(talk, "And more?")
     assert '"limit": "call_tokens"' in logged()
@@ -50,21 +50,22 @@ async def test_tokens_below_the_limit_change_nothing(begin: Begin) -> None:
 
 
 async def test_the_tokens_of_a_day_count_over_conversations(begin: Begin) -> None:
-    talk = await begin({"hears": "", "says": LONG}, day_tokens=300)
+    talk = await begin({"hears": "", "says": LONG}, day_tokens=100)
     await talk.says("Tell me everything")
     limits: OwnerLimits = talk.app.state.brain.services.limits
     assert await refused(talk, "And more?")
-    assert await limits.refused("+15005550009", 0) == "day_tokens"
+    assert await limits.reached(Session("new", "", "", "en-US", talk.app.state.brain.services.now)) == "day_tokens"
 
 
 async def test_the_next_day_begins_anew_in_the_zone_of_the_owner() -> None:
     time = [datetime(2026, 3, 2, 22, 30, tzinfo=UTC)]
     services = build_app(now=lambda: time[0], day_tokens=100, time_zone="Europe/Berlin").state.brain.services
-    assert await services.limits.refused("", 0) == ""
+    new = Session("CA2", "", "", "en-US", services.now)
+    assert await services.limits.reached(new) == ""
     services.limits.add(Session("CA1", "", "", "en-US", services.now), [["openai", "gpt", 90, 20, 0, 0]])
-    assert await services.limits.refused("", 0) == "day_tokens"
+    assert await services.limits.reached(new) == "day_tokens"
     time[0] += timedelta(hours=1)
-    assert await services.limits.refused("", 0) == "", "midnight in Berlin"
+    assert await services.limits.reached(new) == "", "midnight in Berlin"
 
 
 async def test_workers_share_the_tokens_of_a_day() -> None:
@@ -92,7 +93,7 @@ async def test_a_conversation_that_moves_to_another_worker_keeps_its_count() -> 
 async def test_zero_is_no_limit() -> None:
     services = build_app().state.brain.services
     session = Session("CA1", "", "", "en-US", services.now, usage=[["openai", "gpt", 10**9, 0, 0, 0]])
-    assert await services.limits.reached(session) == await services.limits.refused("+15005550006", 10**6) == ""
+    assert await services.limits.reached(session) == ""
 
 
 async def test_the_bill_has_tokens_by_model_and_money_where_prices_are_known() -> None:
@@ -130,7 +131,7 @@ async def test_the_end_of_a_conversation_is_logged_with_its_cost(begin: Begin, l
     lines = [json.loads(line) for line in logged().splitlines() if '"call.ended"' in line or '"text.ended"' in line]
     for line in lines:  # a text conversation may go on
         assert {"tokens", "usd", "estimated"} <= set(line) and line["tokens"] == billed["tokens"]
-    assert sum(answered for _, answered in billed["tokens"].values()) > 300
+    assert sum(answered for _, answered in billed["tokens"].values()) >= 30
     assert lines or not session.connection.spoken
 
 
@@ -152,5 +153,5 @@ async def test_off_answers_no_text_with_the_model(reach: Callable[..., Any]) -> 
 
 def test_the_settings_are_off_by_default() -> None:
     settings = defaults.settings()
-    limits = settings.max_calls, settings.caller_calls, settings.call_tokens, settings.day_tokens
-    assert limits == (0, 0, 0, 0) and settings.off is False
+    names = ("off", "max_calls", "caller_calls", "call_tokens", "day_tokens")
+    assert not any(getattr(settings, name, 0) for name in names)

@@ -31,7 +31,7 @@ from app.voice import call_token
 from app.voice.calls import CallRefused, Calls
 from app.voice.connect_action import on_session_ended, on_unhandled_error, respond, say
 from app.voice.phrases import phrases
-from app.voice.silence import Silence, SilenceSettings
+from app.voice.silence import Silence, VoiceSettings
 
 SPEECH = {
     "transcription_provider": config.TRANSCRIPTION_PROVIDER,
@@ -70,7 +70,7 @@ class Voice(Channel):
     """Phone calls over ConversationRelay."""
 
     name = "voice"
-    settings = SilenceSettings
+    settings = VoiceSettings
     signed_path = "/connect-action"
     own_attributes: ClassVar[Mapping[str, Any]] = {}  # of <ConversationRelay>
 

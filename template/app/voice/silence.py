@@ -15,7 +15,7 @@ from pydantic import Field
 
 from app.capability import Capability, Services, run_hooks
 from app.session import Session
-from app.settings import Settings
+from app.settings import OR_ZERO, Settings
 
 log = structlog.get_logger()
 
@@ -24,7 +24,11 @@ AUDIO = 60.0  # seconds that an audio file may take
 REASON = "caller_silent"  # of the end
 
 
-class SilenceSettings(Settings):
+class VoiceSettings(Settings):
+    max_calls: int = Field(0, alias="AGENT_MAX_CALLS", ge=0, description=f"Write how many calls at once, {OR_ZERO}.")
+    caller_calls: int = Field(
+        0, alias="AGENT_CALLER_CALLS", ge=0, description=f"Write how many calls of one number an hour, {OR_ZERO}."
+    )
     silence: float = Field(
         15, alias="AGENT_SILENCE", ge=0, le=600, description="Write how many seconds, up to 600, or 0 for never."
     )

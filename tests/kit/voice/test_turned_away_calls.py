@@ -66,7 +66,7 @@ async def test_calls_of_one_number_are_limited_and_withheld_numbers_are_not_one(
 
 async def test_a_call_in_progress_ends_with_words_when_its_tokens_are_used() -> None:
     rules: list[dict[str, Any]] = [{"hears": "", "says": "word " * 400}]
-    app = build_app(*rules, call_tokens=200)
+    app = build_app(*rules, call_tokens=100)
     async with dial_app(app, account=app.state.account) as call:
         await call.says("Tell me everything")
         turn = await call.says("And more?")
