@@ -102,9 +102,8 @@ class Brain:
             turn.limits = [limit for each in self.capabilities if (limit := each.limit(session))]
             tools = [*self.tools, *await self._capability_tools(session)]
             tools = [tool for tool in tools if all(tool.__name__ in limit.tools for limit in turn.limits)]
-            if reached := await self.services.limits.reached(session):
-                await self._turn_away(session, turn, tokens, reached)
-                return
+            if reached := await self.services.limits.reached(tokens_of(session.usage)):
+                return await self._turn_away(session, turn, tokens, reached)
             instructions = await self.services.observed("context", session, self._instructions(session, turn))
             await self._add_late_results(session)
             answered = await self._answer(session, turn, instructions, tools, tokens)
@@ -113,8 +112,9 @@ class Brain:
             log.error("model.failed", session=session.id, error=safe_error_text(error))
         finally:
             tokens.put_nowait(None)
-            if instructions:
-                self.services.limits.add(session, turn.usage(instructions))
+            used = turn.usage(instructions) if instructions else []
+            session.usage += used
+            self.services.limits.left -= tokens_of(used)
             for call_id in turn.late if turn.complete else turn.tools:
                 self.waiting.start(self._keep_result(late_result_key(session, call_id), turn, call_id))
 
@@ -243,6 +243,10 @@ class Brain:
             session.history = [*session.history, *session.turn.history()]
             session.turn = None
         session.history = fit(session.history, self.services.settings.history)
+
+
+def tokens_of(usage: Sequence[Sequence[Any]]) -> int:
+    return sum(row[2].get("input_tokens", 0) + row[2].get("output_tokens", 0) for row in usage)
 
 
 def late_result_key(session: Session, call_id: str) -> str:

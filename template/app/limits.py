@@ -1,13 +1,11 @@
 """What one client may take of the server: bytes of a body, a frame and a head, seconds, and connections.
 
-Anyone can send a request, and its signature is looked at when it is there as a whole. OwnerLimits has what all
-conversations may take of the owner.
+Anyone can send a request, and its signature is looked at when it is there as a whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
@@ -103,66 +101,52 @@ def contained_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -
 
 
 class OwnerLimits:
-    """AGENT_OFF, and the numbers of calls and tokens that the settings allow. `services` are those of a capability."""
+    """What all conversations may take of the owner: AGENT_OFF, calls, tokens. `services` are those of a capability."""
 
     def __init__(self, services: Any) -> None:
         self.services = services
         self.day, self.block, self.left = "", 0, 0.0  # of today's tokens: the next block, and what this worker has left
 
-    async def refused(self, caller: str, active: int) -> str:
-        """Why a new call is not taken, or "". `caller` is "" for a withheld number."""
-        settings, store = self.services.settings, self.services.store
-        if settings.off or 0 < settings.max_calls <= active:
-            return "off" if settings.off else "max_calls"
-        for number in range(settings.caller_calls if caller else 0):
-            if await store.claim(f"caller:{caller}:{number}", HOUR):
-                break
-        else:
-            if caller and settings.caller_calls:
-                return "caller_calls"
-        return await self._today()
-
-    async def reached(self, session: Any) -> str:
-        """Why the model may not be asked once more in this conversation, or ""."""
-        settings = self.services.settings
-        if settings.off or 0 < settings.call_tokens <= sum(row[2] + row[3] for row in session.usage):
-            return "off" if settings.off else "call_tokens"
-        return await self._today()
-
-    async def _today(self) -> str:
-        limit, today = self.services.settings.day_tokens, f"{self.services.local_now():%Y-%m-%d}"
-        if limit and self.day != today:
+    async def reached(self, used: int, caller: str = "", active: int = 0) -> str:
+        """The limit that keeps out a turn after `used` tokens, or a call of `caller` beside `active` ones, or ""."""
+        settings, store, today = self.services.settings, self.services.store, f"{self.services.local_now():%Y-%m-%d}"
+        if self.day != today:
             self.day, self.block, self.left = today, 0, 0.0
-        while limit and self.left <= 0 and self.block < BLOCKS:
-            if await self.services.store.claim(f"tokens:{today}:{self.block}", DAY):
-                self.left += limit / BLOCKS
+        while settings.day_tokens and self.left <= 0 and self.block < BLOCKS:
+            if await store.claim(f"tokens:{today}:{self.block}", DAY):
+                self.left += settings.day_tokens / BLOCKS
             self.block += 1
-        return "day_tokens" if limit and self.left <= 0 else ""
-
-    def add(self, session: Any, usage: list[list[Any]]) -> None:
-        """Count what a turn has used: `Turn.usage`."""
-        session.usage += usage
-        self.left -= sum(row[2] + row[3] for row in usage)
+        limits = {
+            "off": settings.off,
+            "max_calls": 0 < getattr(settings, "max_calls", 0) <= active,
+            "call_tokens": 0 < settings.call_tokens <= used,
+            "day_tokens": settings.day_tokens and self.left <= 0,
+        }
+        if limit := next((name for name, is_reached in limits.items() if is_reached), ""):
+            return limit
+        places = [f"caller:{caller}:{number}" for number in range(settings.caller_calls)] if caller else []
+        for place in places:
+            if await store.claim(place, HOUR):
+                return ""
+        return "caller_calls" if places else ""
 
 
 async def bill(usage: list[list[Any]]) -> dict[str, Any]:
-    """For the log: tokens in and out by model, their price in US dollars where it is known, and whether it is a guess.
-
-    In a thread: the table of prices takes a third of a second to load.
-    """
-    tokens: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for _, model, asked, answered, *_ in usage:
-        tokens[model] = [tokens[model][0] + asked, tokens[model][1] + answered]
-    usd = await asyncio.to_thread(lambda: [price(row) for row in usage])
-    known = None if None in usd else round(sum(filter(None, usd)), 6)
-    return {"tokens": dict(tokens), "usd": known, "estimated": any(not row[0] for row in usage)}
+    """For the log: tokens in and out by model, US dollars if all prices are known, and whether some is a guess."""
+    tokens: dict[str, list[int]] = {}
+    for _, model, used in usage:
+        asked, answered = tokens.get(model, [0, 0])
+        tokens[model] = [asked + used.get("input_tokens", 0), answered + used.get("output_tokens", 0)]
+    usd = await asyncio.to_thread(price, usage)  # the table of prices takes a third of a second to load
+    return {"tokens": tokens, "usd": usd, "estimated": any(not provider for provider, *_ in usage)}
 
 
-def price(row: list[Any]) -> float | None:
-    """US dollars for one response: by genai-prices, the table of pydantic-ai."""
-    provider, model, asked, answered, read, written = row
-    used = RequestUsage(input_tokens=asked, output_tokens=answered, cache_read_tokens=read, cache_write_tokens=written)
+def price(usage: list[list[Any]]) -> float | None:
+    responses = [
+        ModelResponse([], usage=RequestUsage(**used), model_name=model, provider_name=provider or None)
+        for provider, model, used in usage
+    ]
     try:
-        return float(ModelResponse([], usage=used, model_name=model, provider_name=provider or None).cost().total_price)
+        return round(sum(float(response.cost().total_price) for response in responses), 6)
     except Exception:  # a model that the table does not have
         return None

@@ -7,8 +7,6 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-OR_ZERO = "or 0 for no limit"
-
 
 class WrongValue(ValueError):
     """Raised by the validator of a field. The text says what is wrong and the fix; others keep the field's fix."""
@@ -52,8 +50,8 @@ class Settings(BaseSettings):
     off: bool = Field(
         False, alias="AGENT_OFF", description="Write true to answer nothing and to call nobody, or false."
     )
-    call_tokens: int = Field(0, alias="AGENT_CALL_TOKENS", ge=0, description=f"Write a number of tokens, {OR_ZERO}.")
-    day_tokens: int = Field(0, alias="AGENT_DAY_TOKENS", ge=0, description=f"Write a number of tokens, {OR_ZERO}.")
+    call_tokens: int = Field(0, alias="AGENT_CALL_TOKENS", ge=0, description="Write how many, or 0 for no limit.")
+    day_tokens: int = Field(0, alias="AGENT_DAY_TOKENS", ge=0, description="Write how many, or 0 for no limit.")
     host: str = Field("0.0.0.0", alias="HOST", description="Write the address to listen on.")
     port: int = Field(8000, alias="PORT", ge=0, le=65535, description="Write the port to listen on, 0 to 65535.")
     log_level: str = Field(

@@ -13,6 +13,7 @@ from pydantic_ai import messages as m
 from app.history import UNANSWERED, filtered_message, size, tidy, unchanged
 from app.markup import said
 
+TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 TOOL_UNFINISHED = "This was interrupted before it finished. Its outcome is not known."
 
 
@@ -63,22 +64,17 @@ class Turn:
         return words or any(part.has_content() for part in parts if isinstance(part, m.ToolCallPart))
 
     def usage(self, instructions: str) -> list[list[Any]]:
-        """For each response its provider, its model, and the tokens in, out, read from a cache and written to it.
-
-        Of one that does not report them, four characters are a token, and the provider is "".
-        """
+        """Provider, model and tokens of each response. Of one that does not report them, the provider is "", and four
+        characters are a token."""
         rows: list[list[Any]] = []
-        for each in self.messages:
-            if isinstance(each, m.ModelResponse):
-                used = each.usage
-                row = [used.input_tokens, used.output_tokens, used.cache_read_tokens, used.cache_write_tokens]
-                known = [each.provider_name, each.model_name or "", *row]
-                rows.append(known if any(row) else self._estimate(instructions, each.model_name or "", str(each.parts)))
-        return rows or ([self._estimate(instructions, "", self.spoken_text)] if self.spoken_text else [])
-
-    def _estimate(self, instructions: str, model: str, answer: str) -> list[Any]:
-        asked = len(instructions) + size(self.earlier) + len(self.user_text)
-        return ["", model, asked // 4, len(answer) // 4, 0, 0]
+        for each in [message for message in self.messages if isinstance(message, m.ModelResponse)]:
+            used = {name: number for name in TOKENS if (number := getattr(each.usage, name))}
+            rows.append([each.provider_name if used else "", each.model_name or "", used, str(each.parts)])
+        rows = rows or ([["", "", {}, self.spoken_text]] if self.spoken_text else [])
+        for row in rows:
+            asked = 0 if row[2] else len(instructions) + size(self.earlier) + len(self.user_text)
+            row[2:] = [row[2] or {"input_tokens": asked // 4, "output_tokens": len(row[3]) // 4}]
+        return rows
 
     def history(self) -> list[m.ModelMessage]:
         """The messages that later turns see: of the reply, only the text that the other party received."""

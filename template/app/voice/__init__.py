@@ -121,9 +121,8 @@ class Voice(Channel):
 
     async def answer_call(self, form: Mapping[str, str], but: Capability | None = None) -> str:
         """TwiML of the first capability, `but` aside, that speaks before the agent, or else the agent's."""
-        began = but is not None or form.get("Direction", "").startswith("outbound")
-        caller = "" if began else parties(form)[0]
-        if limit := await self.services.limits.refused(caller, self.active + len(self.calls.expected)):
+        caller = "" if but or form.get("Direction", "").startswith("outbound") else parties(form)[0]
+        if limit := await self.services.limits.reached(0, caller, self.active + len(self.calls.expected)):
             return await self.turn_away(form, limit)
         answer: str | None = await first_answer(self.services, AnswersCall.answer_call, form, but=but)
         return answer or await self.connect_twiml(form)

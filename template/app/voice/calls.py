@@ -106,8 +106,8 @@ class Calls:
     def token(self, call_sid: str) -> str:
         """The token that the TwiML of a call carries."""
         now = asyncio.get_running_loop().time()
-        recent = {sid: at for sid, at in self.expected.items() if at > now - self.services.timeouts.reconnect}
-        self.expected = {**recent, call_sid: now}
+        began = now - self.services.timeouts.reconnect
+        self.expected = {sid: at for sid, at in {**self.expected, call_sid: now}.items() if at > began}
         return call_token.issue(self.services.settings, call_sid, self.services.now())
 
     async def admit(self, call_sid: str, parameters: Any) -> dict[str, str]:

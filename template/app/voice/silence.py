@@ -15,19 +15,17 @@ from pydantic import Field
 
 from app.capability import Capability, Services, run_hooks
 from app.session import Session
-from app.settings import OR_ZERO, Settings
+from app.settings import Settings
 
 log = structlog.get_logger()
 
 CHARACTERS_PER_SECOND = 15.0  # of speech, about 150 English words a minute; a wide character counts as three
-AUDIO = 60.0  # seconds that an audio file may take
-REASON = "caller_silent"  # of the end
 
 
 class VoiceSettings(Settings):
-    max_calls: int = Field(0, alias="AGENT_MAX_CALLS", ge=0, description=f"Write how many calls at once, {OR_ZERO}.")
+    max_calls: int = Field(0, alias="AGENT_MAX_CALLS", ge=0, description="Write how many, or 0 for no limit.")
     caller_calls: int = Field(
-        0, alias="AGENT_CALLER_CALLS", ge=0, description=f"Write how many calls of one number an hour, {OR_ZERO}."
+        0, alias="AGENT_CALLER_CALLS", ge=0, description="Write how many an hour, or 0 for no limit."
     )
     silence: float = Field(
         15, alias="AGENT_SILENCE", ge=0, le=600, description="Write how many seconds, up to 600, or 0 for never."
@@ -62,12 +60,9 @@ class Silence:
         elif name in ("clientSpeaking", "tokensPlayed"):
             self.talking, self.until = (name, value) == ("clientSpeaking", "on"), max(self.until, now)
 
-    def agent_says(self, text: str) -> None:
-        """Words outside of a turn: they follow those that are being played."""
-        self.agent_plays(duration(text))
-
-    def agent_plays(self, seconds: float = AUDIO) -> None:
-        self.until = max(self.until, self.time()) + seconds
+    def agent_says(self, text: str = "", audio: float = 0.0) -> None:
+        """Words outside of a turn, or `audio` seconds: they follow what is being played."""
+        self.until = max(self.until, self.time()) + audio + duration(text)
 
     async def _silent(self, session: Session) -> float:
         """For how many seconds nobody has said or done anything."""
@@ -91,7 +86,7 @@ class Silence:
             self.services.count("silence", outcome=outcome)
             try:
                 if self.asked:  # GOODBYE follows in the TwiML
-                    return await session.end({"reasonCode": REASON})
+                    return await session.end({"reasonCode": "caller_silent"})
                 self.asked = True
                 await session.say(connection.still_there)
             except Exception as error:

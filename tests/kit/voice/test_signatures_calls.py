@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import pytest
+from starlette.datastructures import MultiDict
 from websockets.exceptions import InvalidStatus
 
 from app.voice.tests.test_security import FORM, PATHS
@@ -61,3 +63,13 @@ async def test_forged_headers_neither_break_nor_open_the_websocket(address: str)
     await socket.close()
     with pytest.raises(InvalidStatus):
         await websocket(address, headers=FORGED, signature=sign("wss://evil.example/ws"))
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_all_values_of_a_field_count_for_the_signature(web: Web, path: str) -> None:
+    form = MultiDict([*FORM.items(), ("Twice", "b"), ("Twice", "a")])
+    for signed, status in ((form, 200), (dict(form), 403)):
+        headers = {"X-Twilio-Signature": sign(f"{defaults.PUBLIC_URL}{path}", signed)}
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        answer = await web.http.post(path, content=urlencode(form.multi_items()), headers=headers)
+        assert answer.status_code == status

@@ -211,7 +211,7 @@ async def test_a_model_that_is_down_apologises(reach: Reach) -> None:
 
 
 def test_a_slow_reply_has_no_filler() -> None:
-    """app/tests/test_turn.py shows that an empty `hold` has this effect."""
+    """An empty `hold` has this effect."""
     assert TextConnection.hold == BetweenTurns.hold == ""
 
 

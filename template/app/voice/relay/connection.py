@@ -20,6 +20,7 @@ from app.voice.calls import CallRefused, Calls
 
 log = structlog.get_logger()
 
+AUDIO = 60.0  # seconds that an audio file may take
 KEYPAD_PAUSE = 2.0  # seconds without a key after which the digits are taken as complete
 GOODBYE_TIMEOUT = 15.0  # seconds in which a caller who interrupted the goodbye may say something
 
@@ -196,7 +197,7 @@ class RelayConnection(PhoneConnection):
 
     async def play(self, source: str, loop: int = 1) -> None:
         await self.send(frames.Play(source=source, loop=loop))
-        self.silence.agent_plays()
+        self.silence.agent_says(audio=AUDIO)
 
     async def send_digits(self, digits: str) -> None:
         await self.send(frames.SendDigits(digits=digits))

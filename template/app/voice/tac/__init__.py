@@ -104,7 +104,7 @@ class TacConnection(PhoneConnection):
     """The WebSocket as TAC sees it, with four behaviours that TAC 2.5 lacks: the session starts at `setup`, not at the
     first prompt; an interruption of the greeting counts; an unreadable frame is skipped; every turn is closed.
 
-    Drop when twilio-agent-connect > 2.5 passes app/voice/tac/tests/test_tac.py without it.
+    Drop when twilio-agent-connect > 2.5 passes the template's tests of TAC without it.
     """
 
     def __init__(self, channel: TacChannel, websocket: WebSocketProtocol) -> None:
