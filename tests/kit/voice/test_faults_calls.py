@@ -13,7 +13,6 @@ from websockets.exceptions import ConnectionClosed
 from app.main import SERVER_LIMITS
 from app.store import InProcess, Store
 from app.voice.phrases import phrases
-from app.voice.tests.test_calls import ENDED, FAILED
 from app.voice.tests.test_security import setup
 from kit import twiml
 from kit.caller import Call, calls_of
@@ -22,6 +21,7 @@ from kit.testing import Dial
 from kit.voice_fixtures import contents, websocket
 from kit.workers import Shared, begin, ended, nothing_ended, turn, worker
 from tests.kit.fault_table import ROWS, Row, holds
+from tests.kit.voice.test_calls import ENDED, FAILED
 
 __all__ = ["nothing_ended"]  # a fixture
 
