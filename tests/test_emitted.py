@@ -34,10 +34,10 @@ def install(project: Path, python: str) -> Path:
     return project
 
 
-def run_offline(project: Path, command: str, guard_only: bool = False) -> str:
+def run_offline(project: Path, command: str, guard_only: bool = False, limit: float = 600) -> str:
     log = project.parent / "refused"
     wrapped, environment = offline([UV, "run", "--no-sync", *shlex.split(command)], log, guard_only)
-    done = subprocess.run(wrapped, cwd=project, env=environment, capture_output=True, encoding="utf-8", timeout=600)
+    done = subprocess.run(wrapped, cwd=project, env=environment, capture_output=True, encoding="utf-8", timeout=limit)
     assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
     assert not log.exists(), f"{command} left this machine for {log.read_text()}"
     return done.stdout
