@@ -34,6 +34,8 @@ from kit.local_server import serve
 from kit.plugin import silence_logs
 from kit.webhook import sign
 
+# The server uses it while Hypothesis draws: they are two threads.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the .random. module")
 EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 SEED = int(hashlib.sha256(os.environ.get("SEED", "").encode()).hexdigest()[:8], 16)
 PATHS = [path for path, methods in build_app().openapi()["paths"].items() if "post" in methods]

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from app.main import SERVER_LIMITS
-from app.store import InProcess, Store
+from app.store import InProcess
 from app.voice.phrases import phrases
 from app.voice.tests.test_security import setup
 from kit import twiml
@@ -89,16 +89,19 @@ async def test_a_captured_setup_is_sent_again(call: Call, logged: Callable[[], s
     assert call.app.state.conversations.active == 1 and holds(row, logged())
 
 
-@pytest.mark.parametrize(
-    ("store", "fault"),
-    [(InProcess, "the worker of a call is killed"), (Shared, "the worker of a call is killed: another one goes on")],
-)
-async def test_a_worker_is_killed(logged: Callable[[], str], store: type[Store], fault: str) -> None:
+KILLED: dict[str, type[InProcess]] = {
+    "the worker of a call is killed": InProcess,
+    "the worker of a call is killed: another one goes on": Shared,
+}
+
+
+@pytest.mark.parametrize("fault", KILLED)
+async def test_a_worker_is_killed(logged: Callable[[], str], fault: str) -> None:
     """A killed worker does nothing more: no goodbye, no last save."""
     if fault not in ROWS:
         pytest.skip("the table of this project has the other row")
-    row, shared = ROWS[fault], store()
-    first, second = worker(shared), worker(shared if shared.shared else store())
+    row, store = ROWS[fault], KILLED[fault]()
+    first, second = worker(store), worker(store if store.shared else KILLED[fault]())
     session = await begin(calls_of(first), SID)
     await turn(calls_of(first), session, "I am Ada")
     await asyncio.gather(*calls_of(first)._saving)
@@ -108,7 +111,7 @@ async def test_a_worker_is_killed(logged: Callable[[], str], store: type[Store],
     if document.relay:
         again = await begin(calls_of(second), SID)
         assert "I am Ada" in contents(again)
-    assert bool(document.relay) is shared.shared and holds(row, logged()[len(before) :])
+    assert bool(document.relay) is store.shared and holds(row, logged()[len(before) :])
 
 
 MALFORMED = ["hello", "[1]", '{"type": "unknown"}', '{"type": "prompt", "voicePrompt": {"a": 1}}', "[" * 50_000]
