@@ -1,7 +1,8 @@
 """A Lambda function that passes Twilio's webhooks to the agent in Amazon Bedrock AgentCore.
 
 It checks the signature and names the session: one for each call or conversation, each in its own microVM. In TwiML with
-ConversationRelay it puts the presigned URL of the session's WebSocket.
+ConversationRelay it puts the presigned URL of the session's WebSocket. A system of yours that asks for a call has no
+signature: it needs the token of the secret, which the agent compares once more.
 
 Twilio's class for this (`tac_aws.proxy.AgentCoreLambdaProxy` of twilio-agent-connect-aws 2.0) is not used: it cannot be
 imported beside TAC 2.4 or later, raises for JSON whose signature it cannot check, and treats a failure as success.
@@ -10,6 +11,7 @@ imported beside TAC 2.4 or later, raises for JSON whose signature it cannot chec
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import logging
 import os
@@ -39,6 +41,8 @@ SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 MIN_SESSION_ID = 33  # characters at least: InvokeAgentRuntime, runtimeSessionId
 SIGNALS_SESSION = "signals-of-conversation-intelligence"  # one session for all: signals name no call
 UNAVAILABLE = "Sorry, something is wrong on our side. Please call again in a few minutes."
+CALLS_PATH = "/outbound/calls"  # as app/outbound/route.py
+CALLS_SESSION = "requests-for-calls-that-the-agent-begins"  # one session for all: its rate is limited as one
 TWIML_PATH, RETRY_QUERY = "/twiml", "again=1"
 FORWARDED_HEADERS = ("content-type", "x-twilio-signature", "i-twilio-idempotency-token")
 EVENTS = {"COMMUNICATION_CREATED", "CONVERSATION_UPDATED"}  # passed to the agent
@@ -94,6 +98,14 @@ class Webhook:
         return "CallSid" in self.form
 
     @property
+    def asks_for_a_call(self) -> bool:
+        return (self.method, self.path) == ("POST", CALLS_PATH)
+
+    def has_token(self, token: str) -> bool:
+        given = self.headers.get("authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+    @property
     def is_first_request(self) -> bool:
         """True for the first request for TwiML of a call. It is repeated once if the session starts slowly."""
         return self.path == TWIML_PATH and self.query != RETRY_QUERY
@@ -126,12 +138,13 @@ class Webhook:
 
     def envelope(self) -> bytes:
         """The webhook as app/agentcore_host/__init__.py reads it."""
+        forwarded = (*FORWARDED_HEADERS, "authorization") if self.asks_for_a_call else FORWARDED_HEADERS
         return json.dumps(
             {
                 "method": self.method,
                 "path": self.path,
                 "query": self.query,
-                "headers": {name: self.headers[name] for name in FORWARDED_HEADERS if name in self.headers},
+                "headers": {name: self.headers[name] for name in forwarded if name in self.headers},
                 "body": base64.b64encode(self.body).decode(),
             }
         ).encode()
@@ -164,6 +177,12 @@ def answer(event: Mapping[str, Any], context: object) -> dict[str, Any]:
     try:
         if len(webhook.body) > MAX_BODY:
             return reply(413, "The body is too large.")
+        if webhook.asks_for_a_call:
+            if not (token := secret().get("AGENT_DIAL_TOKEN")):
+                return reply(404, "Not Found")
+            if not webhook.has_token(str(token)):
+                return reply(401, "A bearer token is needed.")
+            return invoke_agent(webhook, CALLS_SESSION)
         if not webhook.is_signed(auth_token()):
             log.warning("signature.refused path=%s hint=PUBLIC_URL must be the URL that Twilio calls", webhook.path)
             return reply(403, "Not signed by Twilio.")
@@ -269,8 +288,12 @@ def agentcore() -> Any:
 
 
 @cache
-def auth_token() -> str:
-    """Read once in the life of this process."""
+def secret() -> dict[str, Any]:
+    """The settings of the agent. Read once in the life of this process."""
     client = session().client("secretsmanager", region_name=region("SECRET_ARN"))
-    found = client.get_secret_value(SecretId=os.environ["SECRET_ARN"])
-    return str(json.loads(found["SecretString"])["TWILIO_AUTH_TOKEN"])
+    found: dict[str, Any] = json.loads(client.get_secret_value(SecretId=os.environ["SECRET_ARN"])["SecretString"])
+    return found
+
+
+def auth_token() -> str:
+    return str(secret()["TWILIO_AUTH_TOKEN"])

@@ -21,17 +21,19 @@ Number = Annotated[str, typer.Argument(help="A phone number such as +15005550006
 def dial(
     contacts: Annotated[Path, typer.Argument(help="A CSV file; docs/outbound.md lists its columns.")],
     campaign: Annotated[str, typer.Option(help="Each person is called once in it. By default the file's name.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Call nobody, and say for each why or why not.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Place no call, and say for each contact why or why not.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(help="Write a line for each contact to this CSV file.")] = None,
 ) -> None:
-    """Call the people of a file, each through the gate. Run it again after a crash: nobody is called twice.
+    """Call the people of a file, each through the gate. Run it again after a crash: it repeats no call.
 
     Exits with 1 when a call failed or its outcome is unclear, with 2 for a wrong file or setting.
     """
     from app.outbound.contacts import ContactsError, read, write_report
     from app.outbound.dialer import Result
 
-    own = settings("Nobody was called.")
+    own = settings("No call was placed.")
     try:
         people = read(contacts)
         if report:
@@ -119,7 +121,7 @@ def check(number: str) -> None:
 
 
 def settings(*hint: str) -> Any:
-    """Exits with 2 and `hint` for settings that are missing or wrong, and for a database that nobody else can read."""
+    """Exits with 2 and `hint` for settings that are missing or wrong, and for a database in memory or of one machine."""
     from app.database import parse_url
     from app.log import configure_logging
     from app.outbound.ledger import unfit_database

@@ -76,7 +76,7 @@ class Result:
     call_sid: str = ""
 
     def row(self, number: int, contact: Contact) -> dict[str, Any]:
-        """A line of the report. It names nobody but by your own id."""
+        """A line of the report. It names people by your own id only."""
         return {"row": number, "id": contact.id, **vars(self)}
 
 

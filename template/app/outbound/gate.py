@@ -68,7 +68,7 @@ class Facts(Data):
     listed: bool | None = False  # on a do-not-call list of others; None: the list could not be read
     list_age: int | None = None  # days
     max_list_age: int | None = None  # days; None: no list is needed
-    reassigned: bool | None = False  # the number has another owner since the consent; None: nobody could say
+    reassigned: bool | None = False  # the number has another owner since the consent; None: not known
     zones: tuple[str, ...] = ()  # of the person; with several, each must allow the call
     hours: tuple[tuple[Hours, ...], ...] = ()  # of each rule, one of its hours must contain the call
     inconvenient: tuple[Hours, ...] = ()  # what the person has asked for
@@ -115,7 +115,7 @@ def do_not_call(facts: Facts) -> str | None:
     if facts.listed:
         return "on a do-not-call list"
     if facts.reassigned is not False:
-        return "the number has another owner" if facts.reassigned else "nobody could say whose number it is now"
+        return "the number has another owner" if facts.reassigned else "it is not known whose number it is now"
     return None
 
 

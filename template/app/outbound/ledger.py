@@ -1,7 +1,7 @@
 """The ledger of outbound calls: an append-only chain, in which every verdict can be recomputed from its inputs.
 
 Entries have a keyed pseudonym of the person and derived inputs, never a number or words. Each person has a key of their
-own: erasing them destroys it and leaves a tombstone, so that the chain still holds and leads to nobody. An entry of the
+own: erasing them destroys it and leaves a tombstone, so that the chain still holds and leads to no person. An entry of the
 own do-not-call list is a keyed hash, which an erasure keeps for five years (47 CFR 64.1200(d)(6)).
 
 Who writes holds the one row of `Head` until the transaction ends: two dialers never judge the same moment.
@@ -59,7 +59,7 @@ class Head(Base):
 
 
 class Subject(Base):
-    """A person. `handle` is a keyed hash of the number; without this row, `pseudonym` leads to nobody."""
+    """A person. `handle` is a keyed hash of the number; without this row, `pseudonym` leads to no person."""
 
     __tablename__ = "outbound_subject"
 
@@ -187,7 +187,7 @@ class Ledger:
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[Turn]:
-        """A transaction in which nobody else writes."""
+        """A transaction that is the only writer."""
         async with self.database.begin() as connection:
             taken = update(Head).where(Head.id == 1).values(turns=Head.turns + 1)
             taken_row = taken.returning(Head.length, Head.mac, Head.next_call)
@@ -317,7 +317,7 @@ class Ledger:
             history = histories.get(pseudonym, History())
             wanted = history.refused and history.withdrawn and history.withdrawn > since
             if wanted and self.refusal(handle) not in kept:
-                found.problems.append("somebody who refused calls is not on the do-not-call list any more")
+                found.problems.append("a person who refused calls is not on the do-not-call list any more")
         return found
 
 

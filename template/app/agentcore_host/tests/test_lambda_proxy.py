@@ -94,7 +94,7 @@ def reached(aws: Aws) -> Iterator[Aws]:
             patch.setenv(name, value)
         account().aws = aws
         patch.setattr(handler, "session", account)
-        handler.auth_token.cache_clear()
+        handler.secret.cache_clear()
         yield aws
 
 

@@ -51,7 +51,7 @@ class DoNotCallList:
 def number_in(line: str) -> int | None:
     """A number of the USA without its country code, or any other with it; None for an empty line or a remark.
 
-    Raises ValueError for anything else: a list that is read in part would let somebody through.
+    Raises ValueError for anything else: a list that is read in part would let a listed number through.
     """
     digits = re.sub(r"[\s,()-]", "", line.partition("#")[0])
     if not digits:

@@ -103,7 +103,7 @@ def test_a_dry_run_says_of_each_contact_why(run: Any, tmp_path: Path) -> None:
     assert ADA not in report.read_text() + result.output
 
 
-def test_people_are_called_once_and_the_report_names_nobody(
+def test_people_are_called_once_and_the_report_has_no_number(
     run: Any, environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     account, report = SimulatedAccount(), tmp_path / "report.csv"
@@ -125,7 +125,7 @@ def test_people_are_called_once_and_the_report_names_nobody(
     assert run("ledger").exit_code == 0
 
 
-def test_wrong_contacts_call_nobody(run: Any, tmp_path: Path) -> None:
+def test_wrong_contacts_place_no_call(run: Any, tmp_path: Path) -> None:
     result = run("dial", str(file_of(tmp_path, GOOD, "bogus,,,,,,,")))
     assert result.exit_code == 2 and "row 3: number" in result.output
 

@@ -92,7 +92,7 @@ async def test_the_fourth_call_of_a_day_is_refused(dials: Dialer, clock: Clock) 
     assert (await dials.call(contact(), "campaign 4")).result == "called"
 
 
-async def test_somebody_who_refuses_is_not_called_in_the_same_run(dials: Dialer, account: SimulatedAccount) -> None:
+async def test_a_person_who_refuses_is_not_called_in_the_same_run(dials: Dialer, account: SimulatedAccount) -> None:
     await dials.ledger.suppress(ADA, "key 9")
     assert (await dials.call(contact(ADA), "spring")).gate == "do not call"
     assert (await dials.call(contact(BOB), "spring")).result == "called"
@@ -165,7 +165,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-def test_a_crash_between_reservation_and_call_calls_nobody_twice(tmp_path: Path) -> None:
+def test_a_crash_between_reservation_and_call_repeats_no_call(tmp_path: Path) -> None:
 
     url, clock, account = f"sqlite:///{tmp_path}/agent.db", Clock(), SimulatedAccount()
     assert subprocess.run([sys.executable, "-c", CRASHING, url], timeout=60).returncode == 7

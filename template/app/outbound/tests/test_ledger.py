@@ -1,4 +1,4 @@
-"""The ledger, on SQLite and PostgreSQL: it proves its verdicts, keeps nobody's number, and two dialers take turns."""
+"""The ledger, on SQLite and PostgreSQL: it proves its verdicts, keeps no number, and two dialers take turns."""
 
 from __future__ import annotations
 

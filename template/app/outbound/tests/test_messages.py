@@ -77,7 +77,7 @@ async def test_no_message_begins_while_the_list_does_not_answer(reach: Reach, mo
     assert await own.bars(ADA) and not await own.is_opted_out(ADA)  # a customer who writes is answered
 
 
-async def test_somebody_else_is_answered(reach: Reach) -> None:
+async def test_another_customer_is_answered(reach: Reach) -> None:
     customer = await reach(now=Clock())
     await outbound(customer).refuse(ADA, "in a call")
     assert await customer.texts("Hello") == "Yes."

@@ -136,7 +136,7 @@ async def test_what_would_hear_a_message_in_part_gets_none(rung: Rung, answered_
 
 
 @pytest.mark.parametrize("answered_by", ["human", "unknown", ""])
-async def test_whoever_may_be_a_person_gets_the_agent(rung: Rung, answered_by: str) -> None:
+async def test_a_party_that_may_be_a_person_gets_the_agent(rung: Rung, answered_by: str) -> None:
     call = await rung(answered_by=answered_by)
     assert call.opening.startswith(phrases.INTRODUCTION) and call.relay
     await call.hangs_up()

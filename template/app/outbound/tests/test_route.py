@@ -48,7 +48,7 @@ async def test_a_call_is_placed(opened: Open) -> None:
     answer = await route.post()
     assert answer.status_code == 200 and answer.json()["result"] == "called"
     assert answer.json()["call_sid"] in route.account.calls.records
-    assert (await route.post()).json()["gate"] == "once"  # a request that is repeated calls nobody twice
+    assert (await route.post()).json()["gate"] == "once"  # a request that is repeated places no second call
 
 
 async def test_it_passes_the_gate(opened: Open) -> None:
@@ -57,7 +57,7 @@ async def test_it_passes_the_gate(opened: Open) -> None:
     assert (answer["result"], answer["gate"]) == ("refused", "consent") and not route.account.calls.records
 
 
-async def test_a_dry_run_calls_nobody(opened: Open) -> None:
+async def test_a_dry_run_places_no_call(opened: Open) -> None:
     route = await opened()
     assert (await route.post(dry_run=True)).json() == {"allowed": True, "gate": "", "reason": "", "dry_run": True}
     assert not route.account.calls.records
