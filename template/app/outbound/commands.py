@@ -121,7 +121,7 @@ def check(number: str) -> None:
 
 
 def settings(*hint: str) -> Any:
-    """Exits with 2 and `hint` for settings that are missing or wrong, and for a database in memory or of one machine."""
+    """Exits with 2 and `hint` for settings that are missing or wrong, and for a database that is not shared."""
     from app.database import parse_url
     from app.log import configure_logging
     from app.outbound.ledger import unfit_database

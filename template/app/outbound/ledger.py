@@ -1,7 +1,7 @@
 """The ledger of outbound calls: an append-only chain, in which every verdict can be recomputed from its inputs.
 
 Entries have a keyed pseudonym of the person and derived inputs, never a number or words. Each person has a key of their
-own: erasing them destroys it and leaves a tombstone, so that the chain still holds and leads to no person. An entry of the
+own: erasing them destroys it and leaves a tombstone, so that the chain holds and leads to no person. An entry of the
 own do-not-call list is a keyed hash, which an erasure keeps for five years (47 CFR 64.1200(d)(6)).
 
 Who writes holds the one row of `Head` until the transaction ends: two dialers never judge the same moment.

@@ -9,7 +9,7 @@ def healthy(project: HealthyProject) -> None:
     project.patch.setattr("app.registry.STORE.shared", False)
 
 
-@fails("DBM001", "HIP001")  # a session store needs a BAA
+@fails("DBM001", "HIP001", "OUT002")  # a session store needs a BAA, and a ledger is shared
 def a_file_for_several_workers(project: HealthyProject) -> None:
     project.patch.setattr("app.registry.STORE.shared", True)
     project.patch.setenv("DATABASE_URL", "sqlite:///./agent.db")
