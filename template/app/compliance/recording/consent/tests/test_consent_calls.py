@@ -41,8 +41,8 @@ async def test_only_the_key_of_the_question_begins_a_recording(
     assert [each["status"] for each in account.recordings.of(call.sid)] == recordings
     assert call.opening.endswith(words)
     assert spoken.GREETING in call.greeting
-    assert call.session.state["recorded"] is bool(recordings)
     assert (await call.says("Hello")).text
+    assert call.session.state["recorded"] is bool(recordings)
 
 
 @pytest.mark.parametrize("form", [FORM, {**FORM, "Digits": ""}, {**FORM, "Digits": "11"}], ids=["none", "empty", "two"])
