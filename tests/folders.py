@@ -207,7 +207,7 @@ FOLDERS: dict[str, Condition] = {
     "app/runtimes/tests": lambda a: not own_models(a),
     "app/runtimes/tool_schemas.py": lambda a: aws(a, "bedrock_agents") or azure(a, "foundry"),
     "app/runtimes/voice_live": lambda a: azure(a, "voice_live"),
-    "app/signals.py": judges,
+    "app/signals.py": lambda a: judges(a) or messages(a),
     "app/stores": shares,
     "app/stores/cosmos": lambda a: shares(a, "cosmos"),
     "app/stores/dynamodb": lambda a: shares(a, "dynamodb"),

@@ -1,4 +1,4 @@
-"""Signals of Conversation Intelligence, as types, and helpers to react to them. `agent/reactions.py` imports these."""
+"""Signals of a conversation, as types, and helpers to react to them. `agent/reactions.py` imports these."""
 
 from __future__ import annotations
 

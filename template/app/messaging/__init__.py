@@ -22,6 +22,7 @@ from app.capability import Background, Capability, Services, attach, run_hooks, 
 from app.channel import Channel, signed_body
 from app.connection import Connection, NotSupported
 from app.limits import bill
+from app.messaging.automatic import AutomaticSenders
 from app.messaging.inbox import Change, Inbox, Message, bare
 from app.messaging.opt_out import OptedOut, OptOuts
 from app.messaging.outbox import BetweenTurns, Outbox, TextConnection
@@ -74,6 +75,20 @@ class MessagingSettings(OrchestratorSettings):
         description="Write how many seconds to wait for more messages before answering, 0 to 30.",
     )
 
+    text_repeats: int = Field(
+        5,
+        alias="AGENT_TEXT_REPEATS",
+        ge=0,
+        description="Write how many texts in a row that are alike are answered, 0 for all.",
+    )
+    text_limit: int = Field(
+        30,
+        alias="AGENT_TEXT_LIMIT",
+        ge=0,
+        le=1000,
+        description="Write how many messages of a conversation are answered in ten minutes, up to 1000, 0 for all.",
+    )
+
     @property
     def addresses(self) -> dict[str, str]:
         """The agent's own address in each channel, as Twilio writes it."""
@@ -86,7 +101,7 @@ class MessagingSettings(OrchestratorSettings):
 
 
 class Messaging(Channel):
-    """`counts` has counters of messages: received, answered, left to a human, opted out, failed."""
+    """`counts` has counters of messages: received, answered, left to a human, automatic, opted out, failed."""
 
     name = "messaging"
     signed_path = "/webhooks/conversations"
@@ -104,6 +119,7 @@ class Messaging(Channel):
         self.opt_outs = outbox.opt_outs
         outbox.introduction = with_added_words(outbox.introduction, services.capabilities)
         self.inbox = Inbox(services.store, settings.text_pause)
+        self.automatic_senders = AutomaticSenders(services)
         self.counts: Counter[str] = Counter()
         self._body = signed_body(settings)
         self.working = Background()  # tasks that answer received messages
@@ -229,6 +245,7 @@ class Messaging(Channel):
         unanswered = [message for message in written if message.author.can_be_answered]
         if len(unanswered) < len(written):
             log.warning("text.ignored", conversation=session.id, reason="no SMS can be sent to the sender")
+        unanswered = [message for message in unanswered if not message.is_blank]
         if not unanswered:
             return
         known = session.caller
@@ -248,6 +265,10 @@ class Messaging(Channel):
             await self._save(session)  # so that reactions can load it and send a message
         session.connection = connection = TextConnection(self.outbox, route, session)
         await attach(session, self.services)
+        if await self.automatic_senders.is_one(session, unanswered):
+            self.counts["automatic"] += len(unanswered)
+            await self._save(session)
+            return
         await self._run(Capability.on_start if is_new else Capability.on_resume, session)
         try:
             await self._turn(session, connection, unanswered)

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import regex
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -21,6 +22,7 @@ MESSAGE_TTL = 24 * 3600.0  # seconds that an unanswered message is stored
 LEASE = 30.0  # seconds until the lock of a worker that has died expires; another worker answers then
 POLL_INTERVAL = 0.1  # seconds between two attempts to get the lock
 CLOSED = ""  # queued instead of a message: Twilio has closed the conversation
+VISIBLE = regex.compile(r"[^\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]")
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -61,6 +63,12 @@ class Message(CamelCaseModel):
     @property
     def text(self) -> str:
         return (self.content and self.content.text or "").strip()
+
+    @property
+    def is_blank(self) -> bool:
+        """True for a text of which nothing can be seen. A picture has no text at all."""
+        text = self.content and self.content.text
+        return bool(text) and VISIBLE.search(text) is None
 
     @property
     def written(self) -> datetime:

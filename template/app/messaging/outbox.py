@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import httpx2
+import regex
 import structlog
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
@@ -26,8 +27,11 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 RETRY_DELAYS = (0.5, 2.0, 5.0)  # seconds before each further attempt
-LIMIT = 1600  # characters of an SMS or WhatsApp message; https://www.twilio.com/docs/api/errors/21617
+# Characters of an SMS or WhatsApp message, of which an emoji is at least two (UTF-16), as phones count them. Source:
+# https://www.twilio.com/docs/api/errors/21617
+LIMIT = 1600
 TEMPLATE_LIMIT = 900  # characters of a variable: WhatsApp takes 1,024 of a template, its own words included
+GRAPHEME = regex.compile(r"\X")
 CONFLICT = 409  # HTTP status: the participant exists
 
 
@@ -181,6 +185,7 @@ class Outbox:
                 if error.code != OPTED_OUT:
                     raise
                 await self.opt_outs.record(route.channel, route.address, route.conversation_id)
+                log.info("text.opted_out", conversation=route.conversation_id, by="twilio")
                 raise OptedOut("say: the customer has opted out, says Twilio") from None
 
     async def in_template(self, route: Route, text: str) -> dict[str, Any]:
@@ -214,18 +219,35 @@ async def attempt(request: str, send: Callable[[], Awaitable[T]], unless: type[E
 
 
 def split(text: str, limit: int = LIMIT) -> list[str]:
-    """Messages of at most `limit` characters: split after a sentence, else between words, else anywhere."""
+    """Messages of at most `limit` units of UTF-16: split after a sentence, else between words, else between characters
+    as people see them. Only a character that exceeds the limit alone is cut: a letter with hundreds of accents."""
     found = []
-    while len(text) > limit:
-        head = text[: limit + 1]
+    while units(text) > limit:
+        head = beginning(text, limit)
+        before = text[: len(head) + 1]
         ends = [
-            head.rfind(end) + len(end.rstrip()) for end in (". ", "! ", "? ", "\n", "。", "！", "？") if end in head
+            before.rfind(end) + len(end.rstrip()) for end in (". ", "! ", "? ", "\n", "。", "！", "？") if end in before
         ]
-        at = max([end for end in ends if limit / 2 < end <= limit], default=0) or head.rfind(" ")
-        at = at if at > 0 else limit
+        ends = [end for end in ends if len(head) / 2 < end <= len(head) and len(GRAPHEME.match(text, end - 1)[0]) == 1]
+        at = max(ends, default=0) or before.rfind(" ")
+        at = at if at > 0 else len(head)
         found.append(text[:at].strip())
         text = text[at:].strip()
-    return [*found, text] if text else found
+    return [part for part in [*found, text] if part]
+
+
+def units(text: str) -> int:
+    return len(text) + sum(char > "\uffff" for char in text)
+
+
+def beginning(text: str, limit: int) -> str:
+    """As many whole grapheme clusters as fit, at least one code point."""
+    at = size = 0
+    for cluster in GRAPHEME.finditer(text):
+        if (size := size + units(cluster[0])) > limit:
+            break
+        at = cluster.end()
+    return text[: at or max(1, limit // 2)]
 
 
 class TextConnection(Connection):

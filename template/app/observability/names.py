@@ -169,6 +169,12 @@ EVENTS = {
         "app.voice",
         {"outcome": ("asked", "ended")},
     ),
+    "automatic_sender": Event(
+        "app.automatic_senders",
+        "Messages without an answer: their sender seems to be a program.",
+        "app.messaging",
+        {"reason": ("alike", "many")},
+    ),
     "memory_request": Event(
         "app.memory.requests",
         "Requests to memory. Look-ups start, find something or nothing, are late for the first answer, or fail.",
