@@ -14,7 +14,7 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from pydantic import create_model
 
-from app.connection import Connection
+from app.connection import Connection, NotSupported
 from app.limits import OwnerLimits
 from app.runtimes import Runtime
 from app.session import Action, Session, SessionStore
@@ -274,6 +274,8 @@ async def run_hooks(
             async with asyncio.timeout(Timeouts.hook if timeout is None else timeout):
                 result = getattr(capability, hook.__name__)(*args)
                 results.append(await result if isinstance(result, Awaitable) else result)
+        except NotSupported as error:  # the customer has opted out, or has hung up
+            log.warning("capability.not_supported", capability=type(capability).__name__, reason=str(error))
         except (Exception, SystemExit, KeyboardInterrupt):  # the last two would end the server
             log.exception("capability.failed", capability=type(capability).__name__, hook=hook.__name__)
     return results

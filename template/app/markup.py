@@ -38,7 +38,7 @@ INLINE = (
     r"|(?P<image>!)?\[(?P<label>(?:[^\[\]\n]|!?\[[^\[\]\n]*\]\([^()\n]*\))*+)\](?:\[\w*\]|\(\s*(?P<target>[^()\s]*"
     r"(?:\([^()\s]*\)[^()\s]*)*)(?:\s+\"[^\"\n]*\")?\s*\))|\[\^\w+\]|【[^】\n]*】"
     r"|\\(?P<escaped>[\\`*_{}\[\]()\#+.!|<>~-])|(?P<entity>&(?:\#\d{1,7}|\#x[0-9a-f]{1,6}|[a-z]{2,8});)"
-    rf"|(?P<mark>\*+|_+|~~+|`+)|(?P<url>(?:https?://|www\.){ADDRESS}+)"
+    rf"|(?P<mark>\*+|____+|~~+|`+)|(?<!\w)_{{1,3}}(?P<slanted>[^_\n]{{1,80}})_{{1,3}}(?!\w)|(?P<url>(?:https?://|www\.){ADDRESS}+)"
 )
 CANDIDATE = r"[<\[\\&*_~`【◁|#>=:+•◦‣/-]|!\[|ht(?=t|$)|ww(?=w|$)"
 PLAIN = re.compile(r"(?!.*\b(?:ht|ww))(?:[^\W_]|[ ,.;?!'\"()%$€’“”…。，？！])*+", re.I)  # most tokens
@@ -136,7 +136,9 @@ class MarkupFilter:
             if match is None:
                 continue
             found = match.groupdict()
-            goes_on = pattern in (LINE, OPENING) or any(found.get(kind) for kind in ("mark", "url", "path", "cell"))
+            goes_on = pattern in (LINE, OPENING) or any(
+                found.get(kind) for kind in ("mark", "slanted", "url", "path", "cell")
+            )
             goes_on = goes_on and match.end() == len(text) and not match[0].endswith("\n")
             return (False, None) if not last and (match.partial or goes_on) else (True, match)
         return True, None
@@ -160,6 +162,8 @@ class MarkupFilter:
                     return label or (rules.domain(target) if spoken else target)
                 is_page = target.startswith("http") and target != label and "image" not in found
                 return f"{label}: {target}" if is_page else label
+            case {"slanted": text}:
+                return MarkupFilter(self.reader).feed(text, last=True)
             case {"cell": _}:
                 return "" if after in ("", "\n") else ", "
             case {"escaped": text}:
@@ -198,12 +202,13 @@ class MarkupFilter:
 
 def is_mark(mark: str, before: str, after: str) -> bool:
     """Whether it formats. A sign of multiplication does not, nor a character inside a name."""
-    if mark[0] in "`~":
+    if mark[0] in "`~_":
         return True
-    if mark[0] == "*" and len(mark) > 1:
+    if len(mark) > 1:
         return not (before.isdigit() and after.isdigit())
-    alone = len(mark) == 1 and before.isspace() and after.isspace()
-    return not (alone or all(each.isascii() and each.isalnum() for each in (before, after)))
+    return not (
+        before.isspace() and after.isspace() or all(each.isascii() and each.isalnum() for each in (before, after))
+    )
 
 
 def end_of(address: str) -> int:

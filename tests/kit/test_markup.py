@@ -62,6 +62,8 @@ SPOKEN: dict[str, tuple[str, str]] = {
     "code": ("Say `help` or ``a`b``.", "Say help or ab."),
     "products": ("2 * 3 and 2*3 and 2**3", "2 * 3 and 2*3 and 2**3"),
     "names with underscores": ("my_file_name and ada_l@example.com", "my_file_name and ada_l@example.com"),
+    "codes with underscores": ("Your code is _wA= or __x, and A_B_.", "Your code is _wA= or __x, and A_B_."),
+    "a gap": ("Name: ______ please", "Name:  please"),
     "a star at the end": ("Terms apply*", "Terms apply"),
     "a fence": ("Run:\n```python\nprint(1)\n```\nDone.", "Run:\nprint(1)\nDone."),
     "headings": ("# One\nText.\n### Two\nThe #1 and # 5.", "One\nText.\nTwo\nThe #1 and # 5."),
@@ -190,13 +192,14 @@ def test_a_long_reply_costs_little() -> None:
         "http" * 3000,
         "👍" * 5000,
     ):
-        began = time.perf_counter()
+        began = time.process_time()
         read([text[at : at + 3] for at in range(0, len(text), 3)])
-        assert time.perf_counter() - began < 2, text[:5]  # seconds
+        assert time.process_time() - began < 5, text[:5]  # seconds of this process; idle it is a tenth
 
 
 WRITTEN: dict[str, tuple[str, str]] = {
     "thoughts": (f"<think>{THOUGHT}</think>Yes.", "Yes."),
+    "codes": ("Your code is _wA=, by @_ada_l and __x.", "Your code is _wA=, by @_ada_l and __x."),
     "marks": ("# One\nIt is **very** `good`.", "One\nIt is very good."),
     "bullets": ("- one\n* two\n1. three", "- one\n* two\n1. three"),
     "a link": (

@@ -17,6 +17,7 @@ from pydantic_ai import InlineDefsJsonSchemaTransformer, ModelRetry, Tool
 from pydantic_ai.messages import ModelResponse
 from pydantic_core import to_jsonable_python
 
+from app.connection import NotSupported
 from app.history import bounded_result, clean, unchanged
 from app.session import Session
 from app.settings import Settings
@@ -138,6 +139,9 @@ async def run_tool_safely(name: str, call: Awaitable[Any], filtered: Callable[[A
         return bounded_result(filtered(to_jsonable_python(clean(await call), bytes_mode="base64")))
     except ModelRetry as retry:
         return bounded_result(filtered(retry.message))
+    except NotSupported as error:  # the channel cannot, or the customer has opted out
+        log.warning("tool.not_supported", tool=name, reason=str(error))
+        return TOOL_FAILED.format(type(error).__name__)
     except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
