@@ -91,8 +91,7 @@ class MarkupFilter:
         if not (self.held or self.inside or self.eats or self.row or rules.said) and PLAIN.fullmatch(token):
             self.line = (self.line + token)[-100:]
             return token
-        text, self.held, at = self.held + token, "", 0
-        said: list[str] = []
+        text, self.held, said, at = self.held + token, "", list[str](), 0
         while at < len(text):
             match: Any = None
             if self.inside:
@@ -184,13 +183,9 @@ class MarkupFilter:
             self.eats = True
             return " "
         if "hidden" in found:
-            name = found["hidden"].lower()
-            if "close" not in found:
-                self.inside.add(name)
-            elif name in self.inside:
-                self.inside.remove(name)
-            else:  # another end than the beginning had
-                self.inside.clear()
+            name, others = found["hidden"].lower(), self.inside - {found["hidden"].lower()}
+            # Another end than the beginning had ends everything.
+            self.inside = {*others, name} if "close" not in found else others if name in self.inside else set()
         return ""
 
     def _say(self, text: str) -> str:
@@ -204,11 +199,8 @@ def is_mark(mark: str, before: str, after: str) -> bool:
     """Whether it formats. A sign of multiplication does not, nor a character inside a name."""
     if mark[0] in "`~_":
         return True
-    if len(mark) > 1:
-        return not (before.isdigit() and after.isdigit())
-    return not (
-        before.isspace() and after.isspace() or all(each.isascii() and each.isalnum() for each in (before, after))
-    )
+    around = before + after
+    return not (around.isdigit() if len(mark) > 1 else around.isspace() or (around.isalnum() and around.isascii()))
 
 
 def end_of(address: str) -> int:
