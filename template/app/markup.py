@@ -21,12 +21,10 @@ from app.agent_module import AgentModule
 from app.history import text_cleaner
 
 LONGEST = 1000  # characters that are held
-BLOCKS = {"br", "p", "li", "tr", "td", "div"}  # tags that separate words
 ADDRESS = r"[^\s<>\[\]{}|\\^`\"]"
 EMOJI = r"[\p{Extended_Pictographic}--[©®™‼⁉↔]]|[\p{RI}\p{EMod}\ufe0f\u20e3\U000e0020-\U000e007f]"
 CHANNEL = r"<\|channel\|>(?:(?P<hidden>analysis|commentary)\b[^<]*|(?P<close>final)(?P<hidden>))<\|message\|>"
 ATTRIBUTES = r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>]+))*+\s*"""
-# Whole lines: fences, rules, references. Then what a line begins with.
 LINE = regex.compile(
     r"(?:```+|~~~+)[^\n`]*(?:\n|\Z)|\|?[ \t]*(?:[*_=:-][ \t|]*){3,}+(?:\n|\Z)|\[[^\[\]\n]+\]:[ \t]+<?https?://[^\n]*(?:\n|\Z)"
 )
@@ -179,7 +177,7 @@ class MarkupFilter:
                 return str(text)
         self.eats = not self.line or self.line[-1].isspace()
         self.row = self.row or "row" in found
-        if not self.eats and found.get("name", "").lower() in BLOCKS:
+        if not self.eats and found.get("name", "").lower() in ("br", "p", "li", "tr", "td", "div"):  # between words
             self.eats = True
             return " "
         if "hidden" in found:
