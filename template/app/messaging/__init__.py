@@ -171,7 +171,8 @@ class Messaging(Channel):
     async def _route(self, body: Mapping[str, Any], token: str | None) -> str | None:
         """Queue a message or an end. Returns its conversation id, None when it is not for this agent."""
         data = body.get("data") or {}
-        if data.get("configurationId", ours := self.options.conversation_configuration_id) != ours:
+        ours = self.options.conversation_configuration_id
+        if isinstance(data, dict) and data.get("configurationId", ours) != ours:
             return None
         if body.get("eventType") == "CONVERSATION_UPDATED":
             change = Change.model_validate(data)

@@ -78,3 +78,13 @@ async def test_a_worker_is_killed(reach: Reach, logged: Callable[[], str]) -> No
     known = ["first", "One."] if shared else []
     assert texts_of(await stored(other)) == [*known, "second", "Two."]
     assert holds(ROWS[goes_on if shared else alone], logged()[len(before) :])
+
+
+@pytest.mark.parametrize("data", [1, "x", [1], True])
+@pytest.mark.parametrize("event", ["COMMUNICATION_CREATED", "CONVERSATION_UPDATED", "OTHER"])
+async def test_data_that_is_no_object_is_no_error_of_the_server(
+    reach: Reach, logged: Callable[[], str], event: str, data: object
+) -> None:
+    customer = await reach()
+    await customer.posts({"eventType": event, "data": data})
+    assert await customer.texts("Hello") == "Yes." and "text.failed" not in logged()
