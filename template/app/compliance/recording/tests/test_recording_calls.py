@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,8 @@ async def recorded(dial: Dial, *rules: dict[str, Any]) -> Call:
     account.keys.append(YES)
     call = await dial(*rules, account=account)
     assert [each["status"] for each in call.account.recordings.of(call.sid)] == ["in-progress"]
+    while "recorded" not in call.session.state:  # `on_start` of another capability may wait for a database
+        await asyncio.sleep(0.01)
     return call
 
 
