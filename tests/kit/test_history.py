@@ -234,6 +234,14 @@ async def test_a_result_that_is_refused_is_not_sent_for_ever(begin: Begin) -> No
     assert provider.refused == refused
 
 
+@pytest.fixture
+def many_alike_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts that are alike are answered, however many come."""
+    for name in ("AGENT_TEXT_REPEATS", "AGENT_TEXT_LIMIT"):
+        monkeypatch.setenv(name, "0")
+
+
+@pytest.mark.usefixtures("many_alike_texts")
 async def test_a_window_that_is_smaller_than_the_history_costs_no_answer(begin: Begin) -> None:
     provider = Provider(lambda text, results: [f"You said {text}."], window=3000)
     talk = await begin(models=provider.models)
@@ -292,6 +300,7 @@ async def test_a_history_that_is_refused_whatever_it_holds_is_given_up(begin: Be
 # --- the budget ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("many_alike_texts")
 async def test_a_long_conversation_is_cut_to_whole_exchanges(begin: Begin) -> None:
     def look() -> str:
         """Look."""
