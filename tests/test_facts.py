@@ -24,6 +24,7 @@ WITHOUT_WORDS = {  # keys of the store whose values are yes, no, a time, an id o
     *(
         "answering",
         "away",
+        "caller",
         "conversation",
         "dropped",
         "ended",
@@ -42,6 +43,7 @@ WITHOUT_WORDS = {  # keys of the store whose values are yes, no, a time, an id o
         "signals-seen",
         "taskrouter",
         "text-seen",
+        "tokens",
     ),
     *("twilio-error", "twilio-event", "whatsapp-window"),
 }

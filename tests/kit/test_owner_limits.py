@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from pydantic_ai import messages as m
 
+from app import Session
 from app.brain import tokens_of
 from app.limits import BLOCKS, OwnerLimits, bill
 from app.registry import CAPABILITIES, RUNTIME
-from app.session import Session, dump_session, load_session
+from app.session import dump_session, load_session
 from app.turn import Turn
 from kit import defaults
 from kit.agent_app import build_app
 from kit.conventions import drivers
-from kit.plugin import Talk
-from kit.testing import Begin
+from kit.testing import Begin, Talk
 
 HUMAN = any(each.__module__.startswith("app.escalation") for each in CAPABILITIES)
 LONG = "word " * 400

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from app import Session
 from app.brain import Brain
 from app.capability import Services
 from app.runtimes import Runtime
-from app.session import Session
 from app.store import InProcess
 from app.turn import Turn
 from kit import defaults

@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from app import this_session
+from app import Session, this_session
 from app.capability import Capability, attach
 from app.messaging.opt_out import OptedOut
 from app.messaging.tests.test_messaging import sent
 from app.messaging.tests.test_opt_out import Model, writes
-from app.session import Session
 from kit import defaults
 from kit.testing import Reach
 from kit.texter import Texter
@@ -55,7 +54,7 @@ async def test_error_21610_is_no_failure(reach: Reach, place: str, logged: Calla
 
 async def test_error_21610_between_two_messages_is_an_opt_out(reach: Reach, logged: Callable[[], str]) -> None:
     model = Model()
-    customer = await reach(models=model.models)
+    customer = await reach(models=model.models, capabilities=[])
     await writes(customer, "Hello")
     session = await customer.session()
     await attach(session, customer.messaging.services)

@@ -16,7 +16,8 @@ from app.voice.tests.test_security import setup
 from kit import defaults
 from kit.agent_app import build_app
 from kit.caller import Call, calls_of
-from kit.voice_fixtures import Dial, contents, held
+from kit.testing import Dial
+from kit.voice_fixtures import contents, held
 
 __all__ = ["held"]  # a fixture
 
