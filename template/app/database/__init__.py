@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
-from sqlalchemy import MetaData, event, text
+from sqlalchemy import Column, Integer, MetaData, String, Table, event, inspect, select, text, update
 from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -22,6 +25,8 @@ from app.settings import Settings
 
 CONNECT_TIMEOUT = 5  # seconds for a connection, or for SQLite's lock
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+# Which version the tables of each part have. Releases before this table had version 1.
+VERSIONS = Table("schema_version", MetaData(), Column("part", String(32), primary_key=True), Column("version", Integer))
 SCHEMA_LOCK = 7_210_001  # of PostgreSQL: two processes must not create the same table at once
 
 
@@ -62,22 +67,63 @@ class DatabaseSettings(Settings):
     )
 
 
+@dataclass(frozen=True)
+class Schema:
+    """The tables of one part. The first migration leads from version 1 to 2; each may find its work done already."""
+
+    part: str
+    metadata: MetaData
+    migrations: Sequence[Callable[[Connection], None]] = ()
+
+    @property
+    def version(self) -> int:
+        return 1 + len(self.migrations)
+
+    def problem(self, connection: Connection) -> str:
+        """One line for tables of a later release, or ""."""
+        found = version_of(connection, self)
+        if found <= self.version:
+            return ""
+        name = connection.engine.url.database
+        return (
+            f"DATABASE_URL: {name} has version {found} of the tables of {self.part}, and this release has version "
+            f"{self.version}. Deploy the release that wrote them, or restore a copy from before it."
+        )
+
+
+class SchemaError(Exception):
+    """The tables are of a later release."""
+
+
 class Database:
-    """Transactions. The tables of `metadata` are created on first use: the database may start after the server."""
+    """Transactions. The tables are created and migrated on first use: the database may start after the server."""
 
     settings = DatabaseSettings
 
-    def __init__(self, engine: AsyncEngine, metadata: MetaData) -> None:
+    def __init__(self, engine: AsyncEngine, schema: Schema) -> None:
         self.engine = engine
-        self.metadata = metadata
+        self.schema = schema
         self._has_tables = False
+
+    @staticmethod
+    def start_problems(settings: Any) -> list[str]:
+        """A line for each part whose tables are of a later release. One that does not answer yet has none."""
+        from app.features import FEATURES  # which imports this folder
+
+        url = settings.database_url.get_secret_value()
+        schemas = [each for feature in FEATURES if isinstance(each := getattr(feature, "schema", None), Schema)]
+        if is_sqlite(url) and not (is_sqlite_file(url) and os.path.exists(str(parse_url(url).database))):
+            return []
+        with suppress(Exception), ThreadPoolExecutor(1) as thread:  # an event loop may run in this one
+            return thread.submit(lambda: asyncio.run(schema_problems(url, schemas))).result()
+        return []
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction."""
         if not self._has_tables:
             async with self.engine.begin() as connection:
-                await connection.run_sync(create_tables, self.metadata)
+                await connection.run_sync(create_tables, self.schema)
             self._has_tables = True
         async with self.engine.begin() as connection:
             yield connection
@@ -86,10 +132,49 @@ class Database:
         await self.engine.dispose()
 
 
-def create_tables(connection: Connection, metadata: MetaData) -> None:
-    """Create what is missing. Another process may be doing the same."""
+async def schema_problems(url: str, schemas: Sequence[Schema]) -> list[str]:
+    engine = connect(url)
+    try:
+        async with engine.connect() as connection:
+            return list(filter(None, [await connection.run_sync(schema.problem) for schema in schemas]))
+    finally:
+        await engine.dispose()
+
+
+def version_of(connection: Connection, schema: Schema) -> int:
+    """The version that is written down for these tables, or 0."""
+    if not inspect(connection).has_table(VERSIONS.name):
+        return 0
+    found = connection.execute(select(VERSIONS.c.version).where(VERSIONS.c.part == schema.part)).scalar()
+    return int(found or 0)
+
+
+def create_tables(connection: Connection, schema: Schema) -> None:
+    """Create what is missing, and migrate what is of an earlier release. Another process may be doing the same.
+
+    Raises SchemaError for tables of a later release.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})"))
+    if problem := schema.problem(connection):
+        raise SchemaError(problem)
+    if version_of(connection, schema) == schema.version:
+        create_missing(connection, schema.metadata)
+        return
+    connection.execute(CreateTable(VERSIONS, if_not_exists=True))
+    row = f"INSERT INTO {VERSIONS.name} (part, version) VALUES (:part, 0) ON CONFLICT (part) DO NOTHING"
+    connection.execute(text(row), {"part": schema.part})  # in SQLite, nobody else writes from here on
+    found = version_of(connection, schema)
+    if not found and any(inspect(connection).has_table(name) for name in schema.metadata.tables):
+        found = 1
+    for migrate in schema.migrations[found - 1 :] if found else ():
+        migrate(connection)
+    create_missing(connection, schema.metadata)
+    connection.execute(update(VERSIONS).where(VERSIONS.c.part == schema.part).values(version=schema.version))
+
+
+def create_missing(connection: Connection, metadata: MetaData) -> None:
+    if connection.dialect.name == "postgresql":
         metadata.create_all(connection)
         return
     for table in metadata.sorted_tables:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from app.database import connect, is_sqlite, parse_url
+from app.database import Database, connect, is_sqlite, parse_url
 from app.registry import STORE
 from kit.doctor.check import Context, check, reason
 
@@ -48,6 +48,18 @@ async def database_answers(context: Context) -> AsyncIterator[str]:
         yield f"The database of DATABASE_URL does not answer ({reason(error)}): nothing is kept."
     finally:
         await engine.dispose()
+
+
+@check(
+    "DBM003",
+    hint="Deploy the release that wrote the tables, or restore a copy of the database from before it.",
+    docs=URLS,
+    live=True,
+    requires=("DBM002",),
+)
+def schema_known(context: Context) -> Iterator[str]:
+    """The tables are of this release, or of an earlier one."""
+    yield from Database.start_problems(context.settings)
 
 
 def unwritable(name: str | None) -> Path | None:

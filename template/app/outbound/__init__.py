@@ -22,7 +22,7 @@ from app.channel import signed_body
 from app.connection import has_number, parties
 from app.outbound.dialer import STATUS, Dialer, OutboundSettings
 from app.outbound.gate import Facts, Past, quiet_hours
-from app.outbound.ledger import unfit_database
+from app.outbound.ledger import SCHEMA, unfit_database
 from app.outbound.opt_out_words import is_opt_out
 from app.outbound.phrases import phrases
 from app.outbound.places import zones_of
@@ -60,6 +60,7 @@ class CallSettings(OutboundSettings):
 class Outbound(Capability):
     settings = CallSettings
     spoken_only = True
+    schema = SCHEMA
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -72,6 +73,10 @@ class Outbound(Capability):
     @classmethod
     def build(cls, services: Services) -> Self:
         return cls(services)
+
+    async def open(self) -> None:
+        async with self.ledger.reading():
+            pass  # its tables are there, and of this release
 
     @staticmethod
     def start_problems(settings: Any) -> list[str]:

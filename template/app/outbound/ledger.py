@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app import config
-from app.database import Database, DatabaseSettings, connect, is_sqlite_file
+from app.database import Database, DatabaseSettings, Schema, connect, is_sqlite_file
 from app.outbound.gate import Facts, Past, Tier, Verdict, judge
 
 SUPPRESSED_FOR = timedelta(days=5 * 365 + 2)
@@ -87,6 +87,9 @@ class Entry(Base):
     subject: Mapped[str] = mapped_column(String(32), index=True)
     body: Mapped[str] = mapped_column(Text)
     mac: Mapped[str] = mapped_column(String(64))
+
+
+SCHEMA = Schema("ledger", Base.metadata)
 
 
 @dataclass
@@ -179,7 +182,7 @@ class Ledger:
 
     @classmethod
     def build(cls, settings: Any, now: Callable[[], datetime]) -> Self:
-        database = Database(connect(settings.database_url.get_secret_value()), Base.metadata)
+        database = Database(connect(settings.database_url.get_secret_value()), SCHEMA)
         return cls(database, settings.ledger_key, now)
 
     async def close(self) -> None:

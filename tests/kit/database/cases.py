@@ -25,6 +25,12 @@ def a_database_that_is_down(project: HealthyProject) -> None:
     project.patch.setenv("DATABASE_URL", "postgresql://agent:a-key-for-tests@127.0.0.1:1/agent")
 
 
+@fails("DBM003")
+def tables_of_a_later_release(project: HealthyProject) -> None:
+    line = "DATABASE_URL: agent.db has version 9 of the tables of memory, and this release has version 2."
+    project.patch.setattr("app.database.Database.start_problems", staticmethod(lambda settings: [line]))
+
+
 @fails("DBM002")
 def a_file_in_a_missing_folder(project: HealthyProject) -> None:
     project.patch.setenv("DATABASE_URL", "sqlite:///./nowhere/agent.db")

@@ -5,16 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Self
+from typing import ClassVar, Self
 from uuid import uuid4
 
-from sqlalchemy import JSON, Float, ForeignKey, String, Text, UniqueConstraint, delete, func, insert, select, update
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Float,
+    ForeignKey,
+    String,
+    Text,
+    UniqueConstraint,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.capability import Services
-from app.database import Database, DatabaseSettings, connect, moment
+from app.database import Database, DatabaseSettings, Schema, connect, moment
 from app.memory.backend import Backend, Deleted, Identity, Item, Memories, MemorySettings
 
 MAX_SEARCHED = 1000  # the newest items of a person, which a query is compared with
@@ -55,8 +70,15 @@ class Entry(Base):
     occurred_at: Mapped[float] = mapped_column(Float, index=True)
 
 
+def count_conversations(connection: Connection) -> None:
+    """From version 1: `calls` counted calls alone."""
+    if "calls" in {column["name"] for column in inspect(connection).get_columns(Profile.__tablename__)}:
+        connection.execute(text(f"ALTER TABLE {Profile.__tablename__} RENAME COLUMN calls TO conversations"))
+
+
 class DatabaseMemory(Backend):
     settings = DatabaseMemorySettings
+    schema: ClassVar[Schema] = Schema("memory", Base.metadata, [count_conversations])
 
     def __init__(self, database: Database, settings: DatabaseMemorySettings, now: Callable[[], datetime]) -> None:
         self.database = database
@@ -68,7 +90,7 @@ class DatabaseMemory(Backend):
     @classmethod
     def build(cls, services: Services) -> Self:
         settings: DatabaseMemorySettings = services.settings
-        database = Database(connect(settings.database_url.get_secret_value()), Base.metadata)
+        database = Database(connect(settings.database_url.get_secret_value()), cls.schema)
         return cls(database, settings, services.now)
 
     async def open(self) -> None:

@@ -11,7 +11,7 @@ from app.capability import Services
 from app.database import Database, connect
 from app.outbound.contacts import Contact
 from app.outbound.dialer import Dialer
-from app.outbound.ledger import Base, Ledger
+from app.outbound.ledger import SCHEMA, Base, Ledger
 from app.registry import PARTS
 from app.store import InProcess
 from kit import defaults
@@ -56,7 +56,7 @@ def dialer(clock: Clock, account: SimulatedAccount | None = None, **settings: An
 
 async def empty(url: str) -> str:
     """The URL of a database without tables of the ledger."""
-    database = Database(connect(url), Base.metadata)
+    database = Database(connect(url), SCHEMA)
     async with database.engine.begin() as connection:
         await connection.run_sync(Base.metadata.drop_all)
     await database.close()
