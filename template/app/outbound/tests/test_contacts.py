@@ -154,7 +154,7 @@ def test_the_server_does_not_start_either(environment: pytest.MonkeyPatch) -> No
     with pytest.raises(SettingsError) as error:
         load()
     assert len(error.value.problems) == 1 and "postgresql://" in error.value.problems[0]
-    environment.setenv("DATABASE_URL", "postgresql://agent@host/agent")
+    environment.setenv("DATABASE_URL", "postgresql://agent@127.0.0.1:1/agent")
     assert load()
 
 
