@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+THREAD = 10.0  # real seconds that work in a thread may take while nothing else goes on
+
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """`time()` starts at 0 and advances only while every task waits for a timer."""
@@ -17,6 +19,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
         def jump(timeout: float | None = None) -> Any:
             events = select(0)
+            if not events and timeout is None and self._default_executor:  # type: ignore[attr-defined]
+                events = select(THREAD)
             if not events:
                 if timeout is None:
                     raise RuntimeError("every task waits, and no timer is set: this would wait for ever")
