@@ -348,12 +348,12 @@ class Messaging(Channel):
             return None, False
         if stored:
             session = stored
-            session.connection.spoken = False
         else:
             called = bare(self.options.addresses[message.author.channel])
             session = Session(id, "", called, language=config.FIRST_LANGUAGE, now=self.now, conversation_id=id)
             if not await self.store.get(f"conversation:{id}"):  # a call may have mapped it to its CallSid
                 await self.store.put(f"conversation:{id}", id, WEEK)
+        session.connection.spoken = False
         return session, stored is None
 
     async def _load(self, conversation_id: str) -> Session | None:
