@@ -47,7 +47,7 @@ def clean(value: Any) -> Any:
 
 
 def has_words(transcript: str) -> bool:
-    """Whether somebody has said something: it has a letter or a digit. A noise is blank or a mark."""
+    """Whether the transcript has a letter or a digit. That of a noise is blank or a mark."""
     return WORD.search(transcript) is not None
 
 

@@ -1,8 +1,7 @@
-"""Silence of a caller: the agent asks whether somebody is there, and hangs up when nobody answers.
+"""Silence of a caller: the agent asks whether the caller is still there, and hangs up when no answer comes.
 
 It counts from the end of playback, which `speaker-events` report; until one comes, the length of the text tells.
-Nothing counts while a model or a tool works, somebody speaks or a human has the call. A menu, payment or queue has
-no connection.
+It does not count while a model or tool works, caller or agent speaks, or a human, menu, payment or queue has the call.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import structlog
 from pydantic import Field
 
 from app.capability import Capability, Services, run_hooks
+from app.history import has_words
 from app.session import Session
 from app.settings import Settings
 
@@ -50,8 +50,10 @@ class Silence:
         if self.watching and self.watching is not asyncio.current_task():
             self.watching.cancel()
 
-    def on_frame(self, type: object, name: object = None, value: object = None) -> None:
-        """A frame of Twilio's: words or keys of the caller, who speaks, or text that was played."""
+    def on_frame(self, type: object, name: object, value: object, transcript: object) -> None:
+        """A frame of Twilio's: words or keys of the caller, who speaks, or text that was played. Noise is silence."""
+        if transcript is not None and not has_words(str(transcript)):
+            return
         now = self.time()
         if type in ("prompt", "dtmf", "interrupt"):
             self.until, self.speaking, self.talking, self.asked = now, False, False, False
@@ -65,7 +67,7 @@ class Silence:
         self.until = max(self.until, self.time()) + audio + duration(text)
 
     async def _silent(self, session: Session) -> float:
-        """For how many seconds nobody has said or done anything."""
+        """For how many seconds neither caller nor agent has said or done anything."""
         turn, now, hook = session.turn, self.time(), Capability.is_with_human
         busy = session.connection.turn_is_open or self.speaking or self.talking or session.ending
         busy = busy or any(not tool.done() for tool in (turn.tools if turn else {}).values())

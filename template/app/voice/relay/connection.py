@@ -64,8 +64,7 @@ class RelayConnection(PhoneConnection):
                 self.calls.on_disconnect(self.session)
 
     async def handle(self, frame: frames.Frame) -> None:
-        if has_words(getattr(frame, "voice_prompt", "no prompt")):  # a noise breaks no silence
-            self.silence.on_frame(frame.type, getattr(frame, "name", None), getattr(frame, "value", None))
+        self.silence.on_frame(frame.type, *(getattr(frame, each, None) for each in ("name", "value", "voice_prompt")))
         if isinstance(frame, frames.Setup):
             await self.begin(frame)
         elif self.session is None:

@@ -136,10 +136,8 @@ class TacConnection(PhoneConnection):
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 log.warning("frame.ignored", reason=type(error).__name__)
                 continue
-            if isinstance(frame, dict) and has_words(
-                str(frame.get("voicePrompt", "no prompt"))
-            ):  # a noise breaks no silence
-                self.silence.on_frame(*map(frame.get, ("type", "name", "value")))
+            if isinstance(frame, dict):
+                self.silence.on_frame(*map(frame.get, ("type", "name", "value", "voicePrompt")))
             match frame:
                 case {"type": "setup", "callSid": str(call_sid)} if self.session is None:
                     await self.begin(call_sid, frame)
@@ -153,8 +151,7 @@ class TacConnection(PhoneConnection):
                         self.turn_is_open = True
                         return {"type": "prompt", "voicePrompt": text}
                 case {"type": "interrupt"} if self.session:
-                    heard = frame.get("utteranceUntilInterrupt")
-                    heard = heard if isinstance(heard, str) else ""
+                    heard = text if isinstance(text := frame.get("utteranceUntilInterrupt"), str) else ""
                     await self.channel.calls.on_heard(self.session, heard, True)
                     return {"type": "interrupt"}
                 case {"type": "error", "description": str(text)}:
