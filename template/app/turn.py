@@ -69,7 +69,7 @@ class Turn:
         rows: list[list[Any]] = []
         for each in [message for message in self.messages if isinstance(message, m.ModelResponse)]:
             used = {name: number for name in TOKENS if (number := getattr(each.usage, name))}
-            rows.append([each.provider_name if used else "", each.model_name or "", used, str(each.parts)])
+            rows.append([each.provider_name if used else "", each.model_name or "", used, used or str(each.parts)])
         rows = rows or ([["", "", {}, self.spoken_text]] if self.spoken_text else [])
         for row in rows:
             asked = 0 if row[2] else len(instructions) + size(self.earlier) + len(self.user_text)

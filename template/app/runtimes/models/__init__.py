@@ -63,9 +63,10 @@ class Models(Runtime):
     @classmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
         first, *others = models or [model for model in (settings.model, settings.fallback_model) if model]
-        for problem in filter(None, map(missing_key, others)):
+        problems = [missing_key(model) for model in others]
+        for problem in filter(None, problems):
             log.warning("model.left_out", problem=problem)
-        return cls([first, *(model for model in others if not missing_key(model))], settings.deadline)
+        return cls([first, *(each for each, why in zip(others, problems, strict=True) if not why)], settings.deadline)
 
     @staticmethod
     def model_names() -> list[str]:
