@@ -182,6 +182,7 @@ FOLDERS: dict[str, Condition] = {
     "app/memory/twilio": lambda a: remembers_in(a, "twilio"),
     "app/messaging": messages,
     "app/messaging/chat": chat,
+    "app/number_settings.py": lambda a: messages(a) or dials(a),
     "app/observability": observes,
     "app/observability/agent_framework": microsoft_agents,
     "app/observability/agentcore": agentcore,

@@ -27,6 +27,7 @@ from app.messaging.inbox import Change, Inbox, Message, bare
 from app.messaging.opt_out import OptedOut, OptOuts
 from app.messaging.outbox import BetweenTurns, Outbox, TextConnection
 from app.messaging.texts import texts
+from app.number_settings import NumberSettings
 from app.session import ENDED, Session
 from app.twilio_api import OrchestratorSettings, twilio_client
 
@@ -38,13 +39,7 @@ UNSEEN = "[They also sent a file, which you cannot see.]"
 STATE_KEY = "messaging"  # in session.state: "human" when a human has the conversation
 
 
-class MessagingSettings(OrchestratorSettings):
-    phone_number: str = Field(
-        alias="TWILIO_PHONE_NUMBER",
-        pattern=r"^\+[1-9]\d{6,14}$",
-        examples=["+15005550001"],
-        description="Write the number that texts come to, as in +15005550001.",
-    )
+class MessagingSettings(OrchestratorSettings, NumberSettings):
     whatsapp_number: str | None = Field(
         None,
         alias="TWILIO_WHATSAPP_NUMBER",

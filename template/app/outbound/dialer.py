@@ -18,6 +18,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from app.account_client import account_client
 from app.capability import Services
+from app.number_settings import NumberSettings
 from app.outbound.contacts import Contact
 from app.outbound.gate import Facts, Verdict, judge
 from app.outbound.ledger import History, Ledger, LedgerSettings, Turn, digest
@@ -32,13 +33,7 @@ REGIME_TIMEOUT = 10.0  # seconds
 REFUSED = range(400, 500)  # HTTP statuses with which Twilio has not placed a call
 
 
-class OutboundSettings(LedgerSettings):
-    phone_number: str = Field(
-        alias="TWILIO_PHONE_NUMBER",
-        pattern=r"^\+[1-9]\d{6,14}$",
-        examples=["+15005550001"],
-        description="Write the number that people see when the agent calls them, as in +15005550001.",
-    )
+class OutboundSettings(LedgerSettings, NumberSettings):
     calls_per_second: float = Field(
         1.0,
         alias="AGENT_CALLS_PER_SECOND",
