@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from app import config
 from app.registry import RUNTIME
 from kit.scripted_model import scripted
-from tests.kit.healthy_project import HealthyProject, fails
+from tests.kit.healthy_project import KEYS_OF_FIRST, HealthyProject, fails
 
 
 @fails("MOD001")
 def no_key(project: HealthyProject) -> None:
-    for names, _ in config.MODEL_KEYS.values():
-        for name in names:
-            project.patch.delenv(name, raising=False)
+    for name in KEYS_OF_FIRST:
+        project.patch.delenv(name, raising=False)
 
 
 @fails("MOD002")

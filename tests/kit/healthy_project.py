@@ -15,7 +15,7 @@ from twilio.request_validator import RequestValidator
 
 from app import config
 from app.main import create_app
-from app.registry import RUNTIME
+from app.registry import RUNTIME, START_CHECKS, ProjectSettings
 from app.twilio_http import IN_REGION
 from kit import defaults
 from kit.conventions import check_modules
@@ -27,6 +27,12 @@ from kit.simulated_twilio.account import SimulatedAccount
 PROJECT = Path(__file__).parents[2]
 COPIED = ("pyproject.toml", config.ANSWERS_FILE, ".env.example", ".gitignore", ".dockerignore")
 CHECKS = load_checks([*CORE, *check_modules()])
+# A second model is left out without its key.
+KEYS_OF_FIRST = next((names for names, _ in config.MODEL_KEYS.values()), [])
+DEFAULT_FILE = {name: field.default for name, field in ProjectSettings.model_fields.items() if name == "database_url"}
+FILE_REFUSED = any("SQLite" in line for check in START_CHECKS for line in check(defaults.settings(**DEFAULT_FILE)))
+DATABASE = {"DATABASE_URL": "postgresql://agent:a-key-for-tests@127.0.0.1:1/agent"} if FILE_REFUSED else {}
+"""The variable of a project that several processes may serve, whose server does not start with a file."""
 SHAPED = {  # variables of a model that are no key and have a shape
     "AZURE_OPENAI_ENDPOINT": "https://example.openai.azure.com",
     "AZURE_TOKEN_CREDENTIALS": "prod",

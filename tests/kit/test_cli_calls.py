@@ -20,8 +20,8 @@ from kit.agent_app import build_app
 from kit.caller import dial_app
 from kit.scripted_model import scripted
 from kit.voice_console import Screen, TerminalCall
+from tests.kit.healthy_project import KEYS_OF_FIRST
 from tests.kit.test_cli import alone, run, scenarios
-from tests.kit.test_settings import KEYS_OF_FIRST
 
 __all__ = ["alone", "scenarios"]  # fixtures
 

@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 from dotenv import dotenv_values
 
-from app import config
 from app.registry import RUNTIME, ProjectSettings
 from kit import defaults
 from kit.dev.addresses import JOURNAL, context, put_back_leftovers
@@ -29,7 +28,7 @@ from kit.setup.api import SetupError
 from kit.setup.apply import plan
 from kit.simulated_twilio.account import SimulatedAccount
 from tests.kit.account import Account, Killed, Wire, state
-from tests.kit.healthy_project import PROJECT, SHAPED
+from tests.kit.healthy_project import DATABASE, PROJECT, SHAPED
 from tests.kit.test_cli import KEYS, alone, run
 
 __all__ = ["alone"]  # fixture
@@ -99,8 +98,8 @@ def project(alone: None, tmp_path: Path, bin: Path, port: int, monkeypatch: pyte
         monkeypatch.setenv(name, SHAPED.get(name, "a-key"))
     monkeypatch.setenv("TWILIO_PHONE_NUMBER", defaults.CALLED)
     monkeypatch.setenv("PORT", str(port))
-    if config.DEPLOYED and "database_url" in ProjectSettings.model_fields:  # a file is refused there
-        monkeypatch.setenv("DATABASE_URL", "postgresql://agent:a-key-for-tests@127.0.0.1:1/agent")
+    for name, value in DATABASE.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.delenv("PUBLIC_URL")
     executable(bin, "cloudflared", PRINTED["cloudflared"].format(url=URL))
     shutil.copytree(PROJECT / "agent", tmp_path / "agent", ignore=shutil.ignore_patterns("__pycache__"))

@@ -18,10 +18,9 @@ from app.settings import Settings
 from kit import cli, defaults
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
+from tests.kit.healthy_project import DATABASE, KEYS_OF_FIRST
 
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
-# A second model is left out without its key.
-KEYS_OF_FIRST = next((names for names, _ in config.MODEL_KEYS.values()), [])
 SHAPED = {
     "AZURE_OPENAI_ENDPOINT": "https://example.openai.azure.com",
     "AZURE_TOKEN_CREDENTIALS": "prod",
@@ -33,6 +32,7 @@ FIELDS = {str(field.alias): field for field in ProjectSettings.model_fields.valu
 VALID = {
     **{name: str(field.examples[0]) for name, field in FIELDS.items() if field.is_required() and field.examples},
     **{name: SHAPED.get(name, "a-key") for name in KEYS},
+    **DATABASE,
     "AGENT_MODEL": "test",
     "AGENT_FALLBACK_MODEL": "test",
 }
@@ -67,8 +67,8 @@ def test_names_and_variables_of_settings_are_unique() -> None:
         for name in inspect.get_annotations(part)
         if name in part.model_fields and not any(name in inspect.get_annotations(base) for base in part.__mro__[1:])
     ]
-    assert sorted(set(named)) == sorted(ProjectSettings.model_fields)
-    assert len(FIELDS) == len(set(named))
+    assert sorted(named) == sorted(ProjectSettings.model_fields)
+    assert len(FIELDS) == len(named)
 
 
 def problems() -> list[str]:

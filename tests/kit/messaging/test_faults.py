@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.messaging.tests.test_messaging import HeldModel, received, sent, stored, texts_of
+from app.messaging.tests.test_messaging import HeldModel, reported_in_another_order, sent, stored, texts_of
 from app.store import InProcess
 from kit.simulated_twilio.account import SimulatedAccount
 from kit.testing import Reach
@@ -34,13 +34,7 @@ async def test_a_message_comes_again(reach: Reach, logged: Callable[[], str], fa
 
 
 async def test_messages_come_out_of_order(reach: Reach, logged: Callable[[], str]) -> None:
-    customer = await reach({"hears": "Where is\\nmy order", "says": "On its way."}, {"says": "Pardon?"})
-    first, second = customer.writes("Where is"), customer.writes("my order?")
-    async with customer.messaging.inbox.turn(customer.conversation):
-        await customer.posts(second)
-        await received(customer, 1)
-        await customer.posts(first)
-        await received(customer, 2)
+    customer = await reported_in_another_order(reach)
     await customer.wait_for_app()
     assert sent(customer) == ["On its way."] and holds(ROWS["messages are reported out of order"], logged())
 

@@ -232,7 +232,8 @@ async def test_a_repeated_webhook_is_answered_once(reach: Reach) -> None:
     assert customer.statuses == [200] * 5  # and the answer, which came back
 
 
-async def test_messages_that_wait_are_one_question_in_the_order_of_writing(reach: Reach) -> None:
+async def reported_in_another_order(reach: Reach) -> Texter:
+    """A customer who has written two messages, of which the second is reported first."""
     customer = await reach({"hears": "Where is\\nmy order", "says": "On its way."}, {"says": "Pardon?"})
     first, second = customer.writes("Where is"), customer.writes("my order?")
     async with customer.messaging.inbox.turn(customer.conversation):
@@ -240,6 +241,11 @@ async def test_messages_that_wait_are_one_question_in_the_order_of_writing(reach
         await received(customer, 1)
         await customer.posts(first)
         await received(customer, 2)
+    return customer
+
+
+async def test_messages_that_wait_are_one_question_in_the_order_of_writing(reach: Reach) -> None:
+    customer = await reported_in_another_order(reach)
     assert await customer.reads() == "On its way."
     await customer.wait_for_app()
     assert sent(customer) == ["On its way."]
