@@ -58,6 +58,11 @@ def is_sqlite_file(url: str) -> bool:
     return is_sqlite(url) and parse_url(url).database not in (None, "", ":memory:")
 
 
+def has_begun(url: str) -> bool:
+    """False for a SQLite database in memory, and for a file that is not there: a connection would create it."""
+    return not is_sqlite(url) or (is_sqlite_file(url) and os.path.isfile(str(parse_url(url).database)))
+
+
 class DatabaseSettings(Settings):
     database_url: Annotated[SecretStr, AfterValidator(valid_url)] = Field(
         SecretStr("sqlite:///./agent.db"),
@@ -112,7 +117,7 @@ class Database:
 
         url = settings.database_url.get_secret_value()
         schemas = [each for feature in FEATURES if isinstance(each := getattr(feature, "schema", None), Schema)]
-        if is_sqlite(url) and not (is_sqlite_file(url) and os.path.exists(str(parse_url(url).database))):
+        if not has_begun(url):
             return []
         with suppress(Exception), ThreadPoolExecutor(1) as thread:  # an event loop may run in this one
             return thread.submit(lambda: asyncio.run(schema_problems(url, schemas))).result()
@@ -163,7 +168,7 @@ def create_tables(connection: Connection, schema: Schema) -> None:
         return
     connection.execute(CreateTable(VERSIONS, if_not_exists=True))
     row = f"INSERT INTO {VERSIONS.name} (part, version) VALUES (:part, 0) ON CONFLICT (part) DO NOTHING"
-    connection.execute(text(row), {"part": schema.part})  # in SQLite, nobody else writes from here on
+    connection.execute(text(row), {"part": schema.part})  # in SQLite, no other connection writes from here on
     found = version_of(connection, schema)
     if not found and any(inspect(connection).has_table(name) for name in schema.metadata.tables):
         found = 1

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
-from app.database import parse_url
+from app.database import has_begun
 from app.outbound.ledger import Ledger, unfit_database
 from app.outbound.phrases import phrases
 from kit.doctor.check import Context, check, reason
@@ -40,8 +39,8 @@ def ledger_is_shared(context: Context) -> Iterator[str]:
 )
 async def ledger_holds(context: Context) -> AsyncIterator[str]:
     """Every verdict of the ledger follows from its inputs."""
-    if not exists(context.settings.database_url.get_secret_value()):
-        return  # no call yet; a connection would create the file
+    if not has_begun(context.settings.database_url.get_secret_value()):
+        return  # no call yet
     ledger = Ledger.build(context.settings, lambda: datetime.now(UTC))
     try:
         found = await ledger.verify()
@@ -52,9 +51,3 @@ async def ledger_holds(context: Context) -> AsyncIterator[str]:
             yield f"The ledger is broken: {found.problems[0]}; {len(found.problems)} problems in all."
     finally:
         await ledger.close()
-
-
-def exists(address: str) -> bool:
-    """False for a SQLite file that is not there."""
-    url = parse_url(address)
-    return url.get_backend_name() != "sqlite" or Path(url.database or "").is_file()
