@@ -13,12 +13,13 @@ from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from functools import wraps
 from pathlib import Path
+from types import FunctionType
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 from weakref import ref
 
 import pytest
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic_ai import messages as m
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from typing_extensions import TypedDict
@@ -27,6 +28,8 @@ from app import Session
 from app.capability import Capability, Timeouts
 from app.registry import RUNTIME
 from app.runtimes import run_tool_safely, tool_of
+from app.runtimes.tools import TurnTool
+from app.turn import Turn
 from kit.conventions import build_model
 from kit.scripted_model import last_exchange, tool_calls
 from kit.testing import Begin
@@ -577,15 +580,44 @@ def test_a_tool_of_a_session_is_freed_with_it() -> None:
     assert alive() is None
 
 
-def test_a_function_that_wraps_a_tool_is_another_tool() -> None:
-    def look() -> str:
-        """Look something up."""
-        return "found"
+async def test_functions_of_one_shape_share_a_schema_and_each_is_called() -> None:
+    def look_in(place: str) -> Callable[..., Any]:
+        def look() -> str:
+            """Look something up."""
+            return place
 
-    first = tool_of(look)
+        return look
+
+    def look() -> int:
+        """Look something up."""
+        return 1
 
     @wraps(look)
-    def timed() -> str:
-        return look()
+    def timed() -> int:
+        return look() + 1
 
-    assert tool_of(timed).function is timed and tool_of(look) is first
+    functions = [look_in("here"), look_in("there"), look, timed]
+    here, there, *_ = found = [TurnTool(each, Turn(""), 1) for each in functions]
+    assert here.schema is there.schema
+    assert [await each.result("{}", None) for each in found] == ["here", "there", 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"word": str}, {"word": int}),
+        ({"word": Literal["a"]}, {"word": Literal["b"]}),
+        ({"word": create_model("Word", a=(str, ...))}, {"word": create_model("Word", b=(str, ...))}),
+    ],
+    ids=["types", "values", "models of one name"],
+)
+def test_functions_with_other_types_have_other_schemas(one: dict[str, Any], other: dict[str, Any]) -> None:
+    def look(word: Any) -> None:
+        """Look something up."""
+
+    def schema(annotations: dict[str, Any]) -> Any:
+        function = FunctionType(look.__code__, globals(), "look")
+        function.__annotations__ = annotations
+        return tool_of(function).tool_def.parameters_json_schema
+
+    assert schema(one) != schema(other) and schema(one) is schema(one)

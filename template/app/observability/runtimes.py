@@ -34,7 +34,11 @@ class SpansOfTurns(SpanProcessor):
         if isinstance(conversation, str):
             span.set_attribute(names.CONVERSATION, conversation)
         operation, _, tool = span.name.partition(" ")
-        if operation == names.HOPS["tool"] and not is_own(span) and tool not in {each.__name__ for each in known_tools}:
+        if (
+            operation == names.HOPS["tool"]
+            and not is_own(span)
+            and tool not in {each.name for each in known_tools.values()}
+        ):
             span.update_name(operation)
 
 

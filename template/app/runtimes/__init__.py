@@ -7,14 +7,13 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from inspect import unwrap
 from threading import Thread
 from typing import Any, Self
-from weakref import WeakSet
 
 import structlog
 from pydantic_ai import InlineDefsJsonSchemaTransformer, ModelRetry, Tool
-from pydantic_ai.messages import ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_core import to_jsonable_python
 
 from app.connection import NotSupported
@@ -83,6 +82,15 @@ class Runtime(ABC):
         """Close connections."""
 
 
+def start_record(turn: Turn, instructions: str) -> list[ModelMessage]:
+    """The record of a turn with its request; the runtime appends the other messages."""
+    record: list[ModelMessage] = [
+        ModelRequest([UserPromptPart(turn.user_text)], instructions=instructions, run_id=turn.run_id)
+    ]
+    turn.record = record
+    return record
+
+
 def start_round(turn: Turn) -> None:
     """To be called before each request to a model. Raises ModelFailed when the turn has had its MAX_ROUNDS."""
     if sum(isinstance(message, ModelResponse) for message in turn.messages) >= MAX_ROUNDS:
@@ -109,23 +117,38 @@ class ThreadPerCall(Executor):
 
 
 threads = ThreadPerCall()
-known_tools: WeakSet[Callable[..., Any]] = WeakSet()
+MAX_SHAPES = 1000
+known_tools: dict[Any, Tool[Any]] = {}  # by what their schemas depend on
 
 
 def tool_of(function: Callable[..., Any]) -> Tool[Any]:
-    """The function as a tool of pydantic-ai. Its JSON schema is built once for each function, without `$ref`."""
-    tool: Tool[Any] | None = getattr(function, "_tool", None)
-    if tool is None or tool.function is not function:  # functools.wraps copies attributes
+    """The function as a tool of pydantic-ai. Its JSON schema is built once, without `$ref`, also where each session has
+    a function of its own: it takes longer than the rest of a turn.
+    """
+    key = shape_of(function)
+    if key not in known_tools:
+        if len(known_tools) > MAX_SHAPES:  # of tools whose types are made in each session
+            known_tools.clear()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a result or a default without a schema, which needs none
-            tool = Tool(function)
+            tool: Tool[Any] = Tool(function)
         # Not every model reads a `$ref`; pydantic-ai knows which, but asks no model of the other runtimes.
         tool.function_schema.json_schema = InlineDefsJsonSchemaTransformer(tool.function_schema.json_schema).walk()
-        with suppress(AttributeError):  # a method has no attributes of its own
-            # Not in a table, which would keep the function, and with it the session of a capability's tool.
-            function._tool = tool  # type: ignore[attr-defined]
-            known_tools.add(function)
-    return tool
+        tool.function = tool.function_schema.function = tool_of  # the function itself has the session of one call
+        known_tools[key] = tool
+    return known_tools[key]
+
+
+def shape_of(function: Any) -> tuple[Any, ...]:
+    """What the schema of a function depends on. Its code comes first."""
+    code = getattr(unwrap(function), "__code__", function)
+    own = [getattr(function, name, None) for name in ("__defaults__", "__kwdefaults__", "__signature__")]
+    types: Any = tuple(getattr(function, "__annotations__", {}).values())
+    try:
+        hash(types)
+    except TypeError:  # a list in Annotated
+        types = repr(types)
+    return (code, function.__name__, function.__doc__, types, *(each and repr(each) for each in own))
 
 
 async def run_tool_safely(name: str, call: Awaitable[Any], filtered: Callable[[Any], Any] = unchanged) -> Any:

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 import structlog
-from pydantic_ai import messages as m
 
 from app.runtimes import ModelFailed, safe_error_text, start_round
 from app.turn import Turn
@@ -17,15 +16,6 @@ from app.turn import Turn
 log = structlog.get_logger()
 
 Item = TypeVar("Item")
-
-
-def start_record(turn: Turn, instructions: str) -> list[m.ModelMessage]:
-    """The record of a turn with its request; the runtime appends the other messages."""
-    record: list[m.ModelMessage] = [
-        m.ModelRequest([m.UserPromptPart(turn.user_text)], instructions=instructions, run_id=turn.run_id)
-    ]
-    turn.record = record
-    return record
 
 
 def as_text(result: Any) -> str:

@@ -47,14 +47,15 @@ class TurnTool:
         self.function = function
         self.turn = turn
         self.limit = limit
-        self.definition = tool_of(function).tool_def
+        self.tool = tool_of(function)
+        self.definition = self.tool.tool_def
         self.name = self.definition.name
         self.description = self.definition.description or self.name
         self.schema: dict[str, Any] = self.definition.parameters_json_schema
 
     def validate(self, arguments: str | Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, as JSON or parsed, in the types of the annotations. Raises ModelRetry for wrong ones."""
-        validator = tool_of(self.function).function_schema.validator
+        validator = self.tool.function_schema.validator
         text = arguments if isinstance(arguments, str) else json.dumps(clean(arguments))
         given = clean_json(text, self.turn.filtered) or "{}"
         try:
@@ -85,7 +86,7 @@ class TurnTool:
                     self.turn.late[call_id] = asyncio.ensure_future(self._run(error.result))
                 raise TimeoutError from None
 
-        schema: Any = replace(tool_of(self.function).function_schema, function=call, is_async=True)
+        schema: Any = replace(self.tool.function_schema, function=call, is_async=True)
         return await schema.call(self.validate(arguments), None)  # there is no RunContext: tools have this_session()
 
 
@@ -102,7 +103,7 @@ def with_decoded(arguments: str, error: ValidationError) -> str:
 
 def tool_in(frame: FrameType | None) -> str | None:
     """The name of the tool that runs in a stack."""
-    names = {getattr(unwrap(function), "__code__", None): function.__name__ for function in list(known_tools)}
+    names = {code: tool.name for (code, *_), tool in list(known_tools.items())}
     while frame and frame.f_code not in names:
         frame = frame.f_back
     return names[frame.f_code] if frame else None

@@ -21,11 +21,11 @@ from pydantic import Field
 from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.runtimes import Runtime, start_round
+from app.runtimes import Runtime, start_record, start_round
 from app.runtimes.aws import client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, content_block, record_of, tool_spec, valid_messages
 from app.runtimes.sockets import CallSockets, failure_reason
-from app.runtimes.streams import first_stream_to_begin, start_record
+from app.runtimes.streams import first_stream_to_begin
 from app.runtimes.tools import TurnTool, run_tool
 from app.session import Session
 from app.settings import Settings

@@ -25,10 +25,10 @@ from botocore.config import Config
 from pydantic import Field
 from pydantic_ai import messages as m
 
-from app.runtimes import Runtime
+from app.runtimes import Runtime, start_record
 from app.runtimes.aws import AwsSettings, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages
-from app.runtimes.streams import AnswerFailed, as_text, first_stream_to_begin, start_record
+from app.runtimes.streams import AnswerFailed, as_text, first_stream_to_begin
 from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.turn import Turn

@@ -6,13 +6,15 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Self
 
 import structlog
 from pydantic import Field
-from pydantic_ai import Agent, ModelSettings, RunContext, Tool, capture_run_messages
+from pydantic_ai import ModelSettings, RunContext
 from pydantic_ai import messages as m
+from pydantic_ai.direct import model_request_stream
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse, infer_model
 from pydantic_ai.models.fallback import FallbackModel
@@ -22,8 +24,8 @@ from pydantic_ai.providers import infer_provider_class
 
 from app import config
 from app.history import tidy_message
-from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, safe_error_text, start_round
-from app.runtimes.tools import TurnTool
+from app.runtimes import ModelFailed, Runtime, safe_error_text, start_record, start_round
+from app.runtimes.tools import TurnTool, run_tool
 from app.session import Session
 from app.settings import Settings
 from app.turn import Turn
@@ -55,10 +57,6 @@ class Models(Runtime):
         first, *others = self.models
         self.model = FallbackModel(first, *others, fallback_on=log_failure) if others else first
         self.deadline = deadline
-        self.agent = Agent(
-            deps_type=Session,
-            retries={"tools": MAX_ROUNDS},  # unknown tools are told to the model; `start_round` has the limit
-        )
 
     @classmethod
     def build(cls, settings: Any, models: Sequence[Any] | None = None) -> Self:
@@ -106,32 +104,37 @@ class Models(Runtime):
         return problems
 
     async def warm_up(self) -> None:
-        await self.agent.run("", model=TestModel(call_tools=[]))
+        async for _ in Models([TestModel(call_tools=[])], self.deadline).answer(None, Turn(""), "", []):
+            pass
 
     async def answer(
-        self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
+        self, session: Session | None, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
-        # Not as `toolsets` of the run: beside the agent's own, they cost eight asyncio tasks a turn.
-        offered = [with_own_checks(TurnTool(tool, turn, 2 * self.deadline)) for tool in tools]
-        with capture_run_messages() as turn.record, self.agent.override(tools=offered):
-            async with self.agent.iter(
-                turn.user_text,
-                model=self.model,
-                message_history=turn.earlier,
-                instructions=instructions,
-                deps=session,
-                run_id=turn.run_id,
-            ) as run:
-                async for node in run:
-                    if Agent.is_model_request_node(node):
-                        start_round(turn)
-                        async with node.stream(run.ctx) as events:
-                            async for event in events:
-                                if token := text_of(event):
-                                    yield token
-                        said, calls = (events.response.text or "").strip(), events.response.tool_calls
-                        if turn.spoken_text.strip() and not (said or calls):
-                            return  # after words and a tool, silence may be meant; pydantic-ai would ask again
+        known = {tool.__name__: TurnTool(tool, turn, 2 * self.deadline) for tool in tools}
+        offered = ModelRequestParameters(
+            function_tools=[tool.definition for tool in known.values()],
+            instruction_parts=[m.InstructionPart(instructions)],
+        )
+        record = start_record(turn, instructions)
+        while True:
+            start_round(turn)
+            messages = m.repair_messages([*turn.earlier, *record])
+            if self.model is self.models[0]:  # a FallbackModel does so for each of its models
+                messages = self.model.prepare_messages(messages, offered)
+            async with model_request_stream(self.model, messages, model_request_parameters=offered) as events:
+                try:
+                    async for event in events:
+                        if token := text_of(event):
+                            yield token
+                finally:
+                    response = replace(events.get(), run_id=turn.run_id)
+                    record.append(response)
+            if not response.tool_calls:
+                break
+            results = await asyncio.gather(*(run_tool(known, call) for call in response.tool_calls))
+            record.append(m.ModelRequest(results, run_id=turn.run_id))
+        if not turn.spoken_text.strip() and not (response.text or "").strip():
+            raise ModelFailed("an empty answer")
 
 
 def log_failure(error: Exception) -> bool:
@@ -235,7 +238,7 @@ async def whole_answer(
         raise ModelFailed("an empty answer")
 
 
-def text_of(event: m.AgentStreamEvent | m.ModelResponseStreamEvent) -> str:
+def text_of(event: m.ModelResponseStreamEvent) -> str:
     """The text that an event adds to the reply."""
     match event:
         case (
@@ -244,23 +247,3 @@ def text_of(event: m.AgentStreamEvent | m.ModelResponseStreamEvent) -> str:
         ):
             return token
     return ""
-
-
-def with_own_checks(tool: TurnTool) -> Tool[Session]:
-    """The tool for pydantic-ai, which would check arguments too, and give up after the second wrong call."""
-
-    async def call(ctx: RunContext[Session], arguments: Any) -> Any:
-        return await tool.result(arguments, ctx.tool_call_id)
-
-    offered: Tool[Session] = Tool.from_schema(call, tool.name, tool.definition.description, tool.schema, takes_ctx=True)
-    offered.function_schema.validator = Unchecked()  # type: ignore[assignment]
-    return offered
-
-
-class Unchecked:
-    """Passes arguments on as they are, JSON or parsed."""
-
-    def validate_json(self, input: Any, **_: Any) -> dict[str, Any]:
-        return {"arguments": input}
-
-    validate_python = validate_json

@@ -23,10 +23,10 @@ from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import config
-from app.runtimes import ModelFailed, Runtime
+from app.runtimes import ModelFailed, Runtime, start_record
 from app.runtimes.aws import AwsSettings, client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, record_of, tool_spec, valid_messages
-from app.runtimes.streams import as_text, first_stream_to_begin, start_record
+from app.runtimes.streams import as_text, first_stream_to_begin
 from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.turn import Turn

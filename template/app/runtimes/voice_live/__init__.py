@@ -26,10 +26,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
 
 from app.history import tidy_message
-from app.runtimes import ModelFailed, Runtime
+from app.runtimes import ModelFailed, Runtime, start_record
 from app.runtimes.azure import AzureSettings, Identity, missing_key
 from app.runtimes.sockets import CallSockets, failure_reason
-from app.runtimes.streams import as_text, first_stream_to_begin, start_record
+from app.runtimes.streams import as_text, first_stream_to_begin
 from app.runtimes.tools import TurnTool, run_tool
 from app.session import Session
 from app.turn import Turn
