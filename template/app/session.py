@@ -20,7 +20,7 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_core import PydanticSerializationError
 
 from app.connection import Connection
-from app.history import clean, tidy, unchanged
+from app.history import clean, tidy, unchanged, without_instructions
 from app.store import Store
 from app.turn import Turn
 
@@ -214,11 +214,12 @@ def dump_session(session: Session) -> dict[str, Any]:
         log.error("state.not_saved", session=session.id, key=name, hint="JSON cannot hold its value")
         del kept["state"][name]
     history = [*session.history, *(session.turn.history() if session.turn else [])]
+    history = [without_instructions(message) for message in history]  # each turn has its own
     try:
-        dumped = ModelMessagesTypeAdapter.dump_json(history)
+        dumped = ModelMessagesTypeAdapter.dump_python(history, mode="json")
     except PydanticSerializationError:  # a message that was added to `session.history` directly
-        dumped = ModelMessagesTypeAdapter.dump_json(tidy(history))
-    return {**kept, "history": json.loads(dumped)}
+        dumped = ModelMessagesTypeAdapter.dump_python(tidy(history), mode="json")
+    return {**kept, "history": dumped}
 
 
 def load_session(id: str, saved: Mapping[str, Any], now: Callable[[], datetime]) -> Session:

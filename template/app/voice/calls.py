@@ -174,12 +174,9 @@ class Calls:
         return Session(call_sid, caller, called, language=language, now=now, greeting=greeting)
 
     def reply(self, session: Session, text: str) -> AsyncGenerator[str]:
-        """The tokens of one turn. The session is saved before and after it, if other workers read the store."""
+        """The tokens of one turn. The session is saved after it, if other workers read the store."""
         reply = self.brain.reply(session, text)
-        if not self.store.shared:
-            return reply
-        self._saving.start(self._save(session))
-        return self._saved_after(session, reply)
+        return self._saved_after(session, reply) if self.store.shared else reply
 
     async def _saved_after(self, session: Session, reply: AsyncGenerator[str]) -> AsyncGenerator[str]:
         try:
@@ -187,12 +184,17 @@ class Calls:
                 async for token in reply:
                     yield token
         finally:
+            self._start_saving(session)
+
+    def _start_saving(self, session: Session) -> None:
+        if self.store.shared:
             self._saving.start(self._save(session))
 
     async def on_heard(self, session: Session, text: str, interrupted: bool) -> None:
         """The caller has heard `text`: words that Twilio has played, or what came before an interruption."""
         if interrupted:
             self.brain.interrupted(session, text)
+            self._start_saving(session)
         following = [capability for capability in self.services.capabilities if isinstance(capability, FollowsSpeech)]
         await run_hooks(
             following, FollowsSpeech.on_heard, session, text, interrupted, timeout=self.services.timeouts.hook
@@ -218,8 +220,7 @@ class Calls:
         call = self._calls.get(session.id)
         if call and call.session is session:
             call.move(CallState.DISCONNECTED)
-            if self.store.shared:
-                self._saving.start(self._save(session))
+            self._start_saving(session)
             call.expiry = asyncio.create_task(self._expire_later(call))
 
     async def _expire_later(self, call: Call) -> None:
