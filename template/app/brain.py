@@ -13,6 +13,7 @@ from pydantic_ai.messages import ToolReturnPart
 from pydantic_core import from_json, to_json
 
 from app.capability import Background, Capability, Services, run_hooks
+from app.deadline import Deadline
 from app.history import as_heard, bounded, clean, fit, views
 from app.markup import without_markup
 from app.runtimes import TOOL_TIMED_OUT, Runtime, safe_error_text
@@ -75,7 +76,7 @@ class Brain:
                 try:
                     # Not wait_for: on Python 3.11 it loses a cancellation that meets a token: the agent would speak on.
                     silence = self.deadline if hold else 4 * self.deadline
-                    async with asyncio.timeout_at(min(now() + silence, end)):
+                    async with Deadline(min(silence, end - now())):
                         token = await tokens.get()
                 except TimeoutError:
                     token, hold = hold, None
@@ -139,7 +140,7 @@ class Brain:
     async def _add_late_results(self, session: Session) -> None:
         """Put the results of tools that were still running when their turn ended into the history."""
         try:
-            async with asyncio.timeout(self.services.timeouts.hook):
+            async with Deadline(self.services.timeouts.hook):
                 for part in [part for message in session.history for part in message.parts]:
                     if not isinstance(part, ToolReturnPart) or part.content not in (TOOL_UNFINISHED, TOOL_TIMED_OUT):
                         continue

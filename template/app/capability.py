@@ -15,6 +15,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import create_model
 
 from app.connection import Connection, NotSupported
+from app.deadline import Deadline
 from app.limits import OwnerLimits
 from app.runtimes import Runtime
 from app.session import Action, Session, SessionStore
@@ -271,7 +272,7 @@ async def run_hooks(
         if capability.spoken_only and written:
             continue
         try:
-            async with asyncio.timeout(Timeouts.hook if timeout is None else timeout):
+            async with Deadline(Timeouts.hook if timeout is None else timeout):
                 result = getattr(capability, hook.__name__)(*args)
                 results.append(await result if isinstance(result, Awaitable) else result)
         except NotSupported as error:  # the customer has opted out, or has hung up

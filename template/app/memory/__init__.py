@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import structlog
 
 from app.capability import Background, Capability, Services
+from app.deadline import Deadline
 from app.log import without_cards
 from app.memory.backend import Backend, Identity, Item, Memories, MemorySettings, identity_of
 from app.session import Action, Session
@@ -205,7 +206,7 @@ class Memory(Capability):
     ) -> T | None:
         """The answer, or None when the request fails or takes too long: counted, and logged without its text."""
         try:
-            async with asyncio.timeout(limit or self.request_timeout):
+            async with Deadline(limit or self.request_timeout):
                 return await answer
         except Exception as error:
             self._count("failed", request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from app.deadline import Deadline
 from app.runtimes import ModelFailed, safe_error_text, start_round
 from app.turn import Turn
 
@@ -48,18 +48,17 @@ async def first_stream_to_begin(
     """
     start_round(turn)
     failures = []
-    now = asyncio.get_running_loop().time
     for number, (model, open_stream) in enumerate(streams, 1):
         held: list[Item] = []
         begun = final = False
         try:
             async with aclosing(open_stream()) as stream:
-                latest = None if last_may_wait and number == len(streams) else now() + 4 * deadline
-                async with asyncio.timeout(latest and deadline) as silence:
+                waits = last_may_wait and number == len(streams)
+                async with Deadline(None if waits else deadline) as silence:
                     async for item in stream:
                         held.append(item)
                         if not begun and (begun := has_begun(item)):
-                            silence.reschedule(latest)
+                            silence.extend(4 * deadline)
                         if begun and (is_final is None or is_final(item)):
                             break
                 if not begun and not turn.spoken_text.strip():  # after words and a tool, silence may be meant

@@ -30,6 +30,7 @@ from pydantic_ai import ModelRetry, Tool
 from pydantic_ai import messages as m
 from typing_extensions import Format, get_annotations
 
+from app.deadline import Deadline
 from app.history import clean, clean_json
 from app.runtimes import known_tools, run_shielded, run_tool_safely, threads, tool_of
 from app.turn import Turn
@@ -168,7 +169,7 @@ async def with_timeout(limit: float, function: Callable[..., Any], /, *args: Any
     """Call a tool's function; one that is not async runs in a thread. Raises TimeoutError after `limit` seconds."""
     result: Any = None
     try:
-        async with asyncio.timeout(limit):
+        async with Deadline(limit):
             if iscoroutinefunction(function):
                 return await function(*args, **kwargs)
             call = partial(copy_context().run, without_generator_exceptions, function, *args, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import abstractmethod
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
@@ -25,6 +24,7 @@ from app.capability import (
 )
 from app.channel import Channel, signed_body
 from app.connection import Connection, parties
+from app.deadline import Deadline
 from app.session import Session
 from app.settings import Settings
 from app.voice import call_token
@@ -54,13 +54,13 @@ class PhoneConnection(Connection):
     session: Session | None = None  # set by the setup
 
     def __init__(self, services: Services) -> None:
-        self.setup_deadline = asyncio.get_running_loop().time() + services.timeouts.setup
+        self.setup_deadline = Deadline(services.timeouts.setup)
         self.silence = Silence(services)
 
     async def before_deadline(self, frame: Awaitable[T]) -> T:
         """Wait for a frame. Raises CallRefused when the setup has not come in time, also when other frames have."""
         try:
-            async with asyncio.timeout_at(None if self.session else self.setup_deadline):
+            async with Deadline(None) if self.session else self.setup_deadline:
                 return await frame
         except TimeoutError:
             raise CallRefused("setup did not come in time") from None

@@ -23,6 +23,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers import infer_provider_class
 
 from app import config
+from app.deadline import Deadline
 from app.history import tidy_message
 from app.runtimes import ModelFailed, Runtime, safe_error_text, start_record, start_round
 from app.runtimes.tools import TurnTool, run_tool
@@ -199,8 +200,7 @@ class UntilSpoken(WrapperModel):
         messages = [tidy_message(message) if message.run_id == run_id else message for message in messages]
         held: list[m.ModelResponseStreamEvent] = []
         async with AsyncExitStack() as stack:
-            latest = asyncio.get_running_loop().time() + 4 * self.deadline
-            async with asyncio.timeout(self.deadline) as silence:
+            async with Deadline(self.deadline) as silence:
                 response = await stack.enter_async_context(
                     super().request_stream(messages, settings, model_request_parameters, run_context)
                 )
@@ -210,7 +210,7 @@ class UntilSpoken(WrapperModel):
                     if text_of(event).strip():
                         break
                     if not isinstance(getattr(event, "part", None), m.TextPart):  # a thought or a tool call
-                        silence.reschedule(latest)
+                        silence.extend(4 * self.deadline)
 
             async def from_the_start() -> AsyncGenerator[m.ModelResponseStreamEvent]:
                 for event in held:

@@ -25,6 +25,7 @@ from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
 
+from app.deadline import Deadline
 from app.history import tidy_message
 from app.runtimes import ModelFailed, Runtime, start_record
 from app.runtimes.azure import AzureSettings, Identity, missing_key
@@ -108,7 +109,7 @@ class VoiceLiveModel:
         )
         socket = VoiceLiveSocket(websocket)
         try:
-            async with asyncio.timeout(4 * self.deadline):
+            async with Deadline(4 * self.deadline):
                 await socket.next()  # an unknown model is refused only now
         except BaseException:
             await websocket.close()
