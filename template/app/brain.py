@@ -13,7 +13,7 @@ from pydantic_ai.messages import ToolReturnPart
 from pydantic_core import from_json, to_json
 
 from app.capability import Background, Capability, Services, run_hooks
-from app.deadline import Deadline
+from app.event_loop import Deadline
 from app.history import as_heard, bounded, clean, fit, views
 from app.markup import without_markup
 from app.runtimes import TOOL_TIMED_OUT, Runtime, safe_error_text

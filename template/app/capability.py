@@ -15,7 +15,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import create_model
 
 from app.connection import Connection, NotSupported
-from app.deadline import Deadline
+from app.event_loop import Deadline, Load
 from app.limits import OwnerLimits
 from app.runtimes import Runtime
 from app.session import Action, Session, SessionStore
@@ -66,6 +66,7 @@ class Services:
     def __post_init__(self) -> None:
         self.sessions = SessionStore(self.store, self.now)
         self.limits = OwnerLimits(self)
+        self.load = Load()
 
     def local_now(self) -> datetime:
         """The time in the zone of the settings."""

@@ -6,7 +6,6 @@ Anyone can send a request, and its signature is looked at when it is there as a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 from pydantic_ai import RequestUsage
@@ -83,21 +82,6 @@ SERVER_LIMITS: dict[str, Any] = {  # options of Uvicorn
     "ws": "websockets-sansio",
     "ws_max_size": 64 * 1024,  # bytes of a frame
 }
-
-
-async def contained(work: Coroutine[Any, Any, Any]) -> Any:
-    """The work of a task. Its SystemExit or KeyboardInterrupt fails this task; asyncio would end the event loop."""
-    try:
-        return await work
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"{type(error).__name__} in a task") from error
-
-
-def contained_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
-    """A task factory. What runs for one call may not end the server."""
-    task = asyncio.Task(contained(work), loop=loop, **options)
-    task.add_done_callback(lambda _: work.close())  # one that is cancelled before it starts has not awaited its work
-    return task
 
 
 class OwnerLimits:

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -26,7 +27,8 @@ from app.brain import Brain
 from app.capability import Capability, Services, Timeouts, run_hooks
 from app.channel import Conversations
 from app.environment import ToolsError
-from app.limits import MAX_BODY, SERVER_LIMITS, contained_task
+from app.event_loop import Load, contained_task
+from app.limits import MAX_BODY, SERVER_LIMITS
 from app.log import configure_logging
 from app.runtimes.tools import tool_in, tool_problems
 from app.session import Session
@@ -34,6 +36,7 @@ from app.settings import Settings
 from app.store import Store
 
 log = structlog.get_logger()
+LOOK = 0.25  # seconds between two looks at the lag of the event loop
 QUIET: Any = {"logs": False, "operation_spans": False}  # its logs quote errors, whose texts may quote the caller
 
 
@@ -71,7 +74,7 @@ def create_app(
         await runtime.warm_up()
         await run_hooks(services.capabilities, Capability.open, timeout=services.timeouts.startup)
         gc.freeze()  # a full collection walks every imported module, and all calls wait for it
-        with watch_event_loop(services.timeouts.blocked):
+        with watch_event_loop(services.timeouts.blocked, services.load):
             yield
         gc.unfreeze()
         for channel in channels:
@@ -107,21 +110,21 @@ def first_tools(services: Services) -> list[Callable[..., Any]]:
 
 
 @contextmanager
-def watch_event_loop(limit: float) -> Iterator[None]:
-    """Log what blocks the event loop for `limit` seconds: `time.sleep` in one tool that is async stalls every call."""
+def watch_event_loop(limit: float, load: Load) -> Iterator[None]:
+    """Measure its lag, and log what blocks it for `limit` seconds: `time.sleep` in one async tool stalls every call."""
     loop, loop_thread, stopped = asyncio.get_running_loop(), threading.get_ident(), threading.Event()
 
     def watch() -> None:
-        while not stopped.wait(limit):
-            alive = threading.Event()
+        while not stopped.wait(min(limit, LOOK)):
+            alive, asked = threading.Event(), monotonic()
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(alive.set)
-            if alive.wait(limit) or stopped.is_set() or not (frame := sys._current_frames().get(loop_thread)):
-                continue
-            stack = [f"{each.filename}:{each.lineno} in {each.name}" for each in traceback.extract_stack(frame)[-8:]]
-            log.error("event_loop.blocked", tool=tool_in(frame), seconds=limit, stack=stack)
+            if not alive.wait(limit) and not stopped.is_set() and (frame := sys._current_frames().get(loop_thread)):
+                stack = [f"{at.filename}:{at.lineno} in {at.name}" for at in traceback.extract_stack(frame)[-8:]]
+                log.error("event_loop.blocked", tool=tool_in(frame), seconds=limit, stack=stack)
             while not alive.wait(limit) and not stopped.is_set():
                 pass
+            load.add(monotonic() - asked)
 
     threading.Thread(target=watch, name="watch-event-loop", daemon=True).start()
     try:
@@ -131,10 +134,11 @@ def watch_event_loop(limit: float) -> Iterator[None]:
 
 
 async def health(request: Request) -> JSONResponse:
-    """200 while the server takes conversations, 503 while it drains."""
+    """200 while the server takes conversations, 503 while it drains or cannot keep up."""
     conversations: Conversations = request.app.state.conversations
-    status = "draining" if conversations.draining else "ok"
-    return JSONResponse({"status": status, "active": conversations.active}, 503 if conversations.draining else 200)
+    overloaded = request.app.state.brain.services.load.is_too_high
+    status = "draining" if conversations.draining else "overloaded" if overloaded else "ok"
+    return JSONResponse({"status": status, "active": conversations.active}, 200 if status == "ok" else 503)
 
 
 async def ignore_disconnect(request: Request, error: Exception) -> Response:

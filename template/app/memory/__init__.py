@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 import structlog
 
 from app.capability import Background, Capability, Services
-from app.deadline import Deadline
+from app.event_loop import Deadline
 from app.log import without_cards
 from app.memory.backend import Backend, Identity, Item, Memories, MemorySettings, identity_of
 from app.session import Action, Session

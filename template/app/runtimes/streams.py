@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from app.deadline import Deadline
+from app.event_loop import Deadline
 from app.runtimes import ModelFailed, safe_error_text, start_round
 from app.turn import Turn
 

@@ -30,7 +30,7 @@ from pydantic_ai import ModelRetry, Tool
 from pydantic_ai import messages as m
 from typing_extensions import Format, get_annotations
 
-from app.deadline import Deadline
+from app.event_loop import Deadline
 from app.history import clean, clean_json
 from app.runtimes import known_tools, run_shielded, run_tool_safely, threads, tool_of
 from app.turn import Turn

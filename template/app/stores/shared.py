@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from app.deadline import Deadline
+from app.event_loop import Deadline
 from app.store import InProcess, Store, now
 
 log = structlog.get_logger()

@@ -24,7 +24,7 @@ from app.capability import (
 )
 from app.channel import Channel, signed_body
 from app.connection import Connection, parties
-from app.deadline import Deadline
+from app.event_loop import Deadline
 from app.session import Session
 from app.settings import Settings
 from app.voice import call_token
@@ -122,7 +122,8 @@ class Voice(Channel):
     async def answer_call(self, form: Mapping[str, str], but: Capability | None = None) -> str:
         """TwiML of the first capability, `but` aside, that speaks before the agent, or else the agent's."""
         caller = "" if but or form.get("Direction", "").startswith("outbound") else parties(form)[0]
-        if limit := await self.services.limits.reached(0, caller, self.active + len(self.calls.expected)):
+        limit = "overload" if self.services.load.is_too_high else ""
+        if limit := limit or await self.services.limits.reached(0, caller, self.active + len(self.calls.expected)):
             return await self.turn_away(form, limit)
         answer: str | None = await first_answer(self.services, AnswersCall.answer_call, form, but=but)
         return answer or await self.connect_twiml(form)

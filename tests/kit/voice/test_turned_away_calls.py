@@ -1,18 +1,24 @@
-"""New calls that are not taken: the agent is off, too many calls at once, or too many of one number."""
+"""New calls that are not taken: the agent is off or cannot keep up, too many calls at once, or of one number."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import httpx2
 import pytest
 
+import app.main
+from app.event_loop import MAX_LAG, RECENT, Load
 from app.voice.phrases import phrases
+from kit.activity import wait_until
 from kit.agent_app import build_app
 from kit.caller import Call, caller_on, dial_app
 from kit.local_server import serve
 from kit.testing import Dial
+from tests.kit.fault_table import ROWS, holds
 
 
 def turned_away(call: Call, human: bool = True) -> bool:
@@ -74,3 +80,39 @@ async def test_a_call_in_progress_ends_with_words_when_its_tokens_are_used() -> 
         assert phrases.BUSY in turn.text or call.queue or call.task
         if call.queue is None:
             assert call.handoff == {"reasonCode": "call_tokens"} and phrases.GOODBYE in call.farewell
+
+
+async def test_a_worker_that_cannot_keep_up_takes_no_new_call_until_it_can(logged: Callable[[], str]) -> None:
+    server = build_app()
+    load = server.state.brain.services.load
+    async with serve(server) as address, httpx2.AsyncClient(base_url=f"http://{address}") as http:
+        async with caller_on(server, address, account=server.state.account) as first:
+            for _ in range(RECENT):
+                load.add(2 * MAX_LAG)
+            before = await http.get("/healthz")
+            async with caller_on(server, address, account=server.state.account, caller="+15005550007") as second:
+                assert turned_away(second)
+            assert (await first.says("Are you there?")).text.strip() == "Yes."
+        assert (before.status_code, before.json()["status"]) == (503, "overloaded")
+        assert holds(ROWS["more calls come than the server can serve"], logged())
+        load.add(0.0)
+        assert (await http.get("/healthz")).status_code == 200
+        async with caller_on(server, address, account=server.state.account, caller="+15005550007") as third:
+            assert (await third.says("Are you there?")).text.strip() == "Yes."
+
+
+async def test_the_lag_of_the_event_loop_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = itertools.count()
+    monkeypatch.setattr(app.main, "monotonic", lambda: 2 * MAX_LAG * next(late))
+    server = build_app()
+    async with serve(server):
+        await wait_until(lambda: server.state.brain.services.load.is_too_high, "every look found it late")
+
+
+def test_one_late_look_is_no_overload() -> None:
+    load = Load()
+    for lag in (60.0, 0.0, 60.0, 60.0, 60.0):
+        load.add(lag)
+    assert not load.is_too_high
+    load.add(60.0)
+    assert load.is_too_high

@@ -23,7 +23,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers import infer_provider_class
 
 from app import config
-from app.deadline import Deadline
+from app.event_loop import Deadline
 from app.history import tidy_message
 from app.runtimes import ModelFailed, Runtime, safe_error_text, start_record, start_round
 from app.runtimes.tools import TurnTool, run_tool

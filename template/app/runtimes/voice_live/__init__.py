@@ -25,7 +25,7 @@ from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.protocol import State
 
-from app.deadline import Deadline
+from app.event_loop import Deadline
 from app.history import tidy_message
 from app.runtimes import ModelFailed, Runtime, start_record
 from app.runtimes.azure import AzureSettings, Identity, missing_key

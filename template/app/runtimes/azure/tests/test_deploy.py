@@ -242,9 +242,10 @@ def test_the_settings_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_probes_use_the_health_route(web: Web) -> None:
     probes = {probe["type"]: probe for probe in CONTAINER["probes"]}
     assert probes.keys() == {"Startup", "Readiness", "Liveness"}
-    for probe in probes.values():
-        assert probe["httpGet"]["port"] == "port"
-        assert (await web.http.get(probe["httpGet"]["path"])).status_code == 200
+    for name in ("Startup", "Readiness"):
+        assert probes[name]["httpGet"]["port"] == "port"
+        assert (await web.http.get(probes[name]["httpGet"]["path"])).status_code == 200
+    assert probes["Liveness"]["tcpSocket"] == {"port": "port"}, "503 of /healthz would end a replica that has calls"
     assert probes["Startup"]["periodSeconds"] * probes["Startup"]["failureThreshold"] >= 45
     assert probes["Liveness"]["periodSeconds"] * probes["Liveness"]["failureThreshold"] >= 60  # it ends calls
 

@@ -1,10 +1,39 @@
-"""A time limit for what others do: a model, a tool, a service. What this process itself is late by does not count."""
+"""One event loop serves all calls: deadlines that do not count its lag, what blocks it, and whether it keeps up."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
 
 SLICE = 0.25  # seconds; of a longer time at a stretch the event loop was busy, and could not have seen an answer
+RECENT = 4
+MAX_LAG = 0.5  # seconds, at each of the last looks
+
+
+class Load:
+    """How late the event loop was at the last RECENT looks, in seconds."""
+
+    def __init__(self) -> None:
+        self.lags = deque([0.0] * RECENT, RECENT)
+
+    @property
+    def is_too_high(self) -> bool:
+        """Whether this worker cannot keep up: new calls go elsewhere, so that those in progress are answered."""
+        return min(self.lags) > MAX_LAG
+
+    def add(self, lag: float) -> None:
+        before = self.is_too_high
+        self.lags.append(lag)
+        if self.is_too_high and not before:
+            log.warning("server.overloaded", lag=round(lag, 2))
+        elif before and not self.is_too_high:
+            log.info("server.recovered")
 
 
 class Deadline:
@@ -48,3 +77,18 @@ class Deadline:
             self.timer = loop.call_at(loop.time() + part, self._wait)
         else:
             self.timeout.reschedule(loop.time())
+
+
+async def contained(work: Coroutine[Any, Any, Any]) -> Any:
+    """The work of a task. Its SystemExit or KeyboardInterrupt fails this task; asyncio would end the event loop."""
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"{type(error).__name__} in a task") from error
+
+
+def contained_task(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+    """A task factory. What runs for one call may not end the server."""
+    task = asyncio.Task(contained(work), loop=loop, **options)
+    task.add_done_callback(lambda _: work.close())  # one that is cancelled before it starts has not awaited its work
+    return task

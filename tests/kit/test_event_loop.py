@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.deadline import Deadline
+from app.event_loop import Deadline
 from app.registry import RUNTIME
 from kit.testing import Begin
 
