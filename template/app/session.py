@@ -20,7 +20,7 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from pydantic_core import PydanticSerializationError
 
 from app.connection import Connection
-from app.history import clean, tidy, unchanged, without_instructions
+from app.history import clean, tidy, unchanged
 from app.store import Store
 from app.turn import Turn
 
@@ -214,7 +214,6 @@ def dump_session(session: Session) -> dict[str, Any]:
         log.error("state.not_saved", session=session.id, key=name, hint="JSON cannot hold its value")
         del kept["state"][name]
     history = [*session.history, *(session.turn.history() if session.turn else [])]
-    history = [without_instructions(message) for message in history]  # each turn has its own
     try:
         dumped = ModelMessagesTypeAdapter.dump_python(history, mode="json")
     except PydanticSerializationError:  # a message that was added to `session.history` directly
