@@ -14,11 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def make(place: Path, answers: Sequence[str]) -> Path:
+def make(place: Path, answers: Sequence[str], template: Path = ROOT) -> Path:
     """Copy and install a project as its README says."""
     given = [part for answer in answers for part in ("-d", answer)]
     copier = Path(sys.executable).with_name("copier")
-    subprocess.run([copier, "copy", "--quiet", "--defaults", *given, "--vcs-ref", "HEAD", ROOT, place], check=True)
+    subprocess.run([copier, "copy", "--quiet", "--defaults", *given, "--vcs-ref", "HEAD", template, place], check=True)
     subprocess.run([Path(sys.executable).with_name("uv"), "sync", "--quiet"], cwd=place, check=True)
     return place
 
