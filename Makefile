@@ -11,7 +11,7 @@ DEMO_SCENARIO := scenarios/call-barge-in.yml
 PRESETS := $(basename $(notdir $(wildcard presets/*.yml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo new check test matrix lint bench newest release
+.PHONY: help demo new check test matrix lint bench load newest release
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,12 +46,14 @@ lint: .venv/ready ## Check style and types of the template and of its tests
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/mypy"
 
-bench: .venv/ready ## Compare generating with copying, memory with none, a turn with TAC's and with observability; count conflicts of updates
+bench: .venv/ready ## Compare generating with copying, memory with none, a turn with one that is observed; count conflicts of updates
 	"$(BIN)/python" benchmarks/generate.py
 	"$(BIN)/python" -m benchmarks.first_turn
-	"$(BIN)/python" -m benchmarks.turn_cpu
 	"$(BIN)/python" -m benchmarks.observability
 	"$(BIN)/python" -m benchmarks.conflicts
+
+load: .venv/ready ## Load every path and TAC's quickstart with calls, then one server with thousands: make load [ARGS='--parts soak']
+	"$(BIN)/python" -m benchmarks.load $(ARGS)
 
 newest: .venv/ready ## Try the newest release of every package: which pin broke, which guard may go
 	"$(BIN)/python" -m tests.newest

@@ -1,7 +1,7 @@
 """Runs inside a project that benchmarks/load.py makes: `inside_load.py SERVER PORT`. Serves until a signal comes.
 
-Every server has a route of its own: `/benchmark?think=0.3&word=0.02` sets how long the model takes, in seconds to the
-first word and between words, and answers what the process has used.
+`/benchmark?think=0.3&word=0.02` sets how long the model takes, in seconds to the first word and between words, and
+answers what the process has used. Routes below it are the other side of the simulated Twilio.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+from functools import partial
+from itertools import count
 from typing import Any
 
 os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
@@ -28,12 +32,18 @@ from app.registry import load_prompt, load_tools
 from app.session import Session
 from kit import defaults
 from kit.conventions import build_model
+from kit.simulated_twilio import conversations
 from kit.simulated_twilio.account import SimulatedAccount
+from kit.simulated_twilio.conversations import webhook
+from kit.simulated_twilio.product import Product, identifier
 
 SERVER, PORT = sys.argv[1], int(sys.argv[2])
 WORDS = ["Standard ", "delivery ", "takes ", "three ", "days ", "and ", "is ", "free."]
+ANSWER_TIMEOUT = 30.0  # seconds
 DELAYS = {"think": 0.0, "word": 0.0}  # seconds
 SETTINGS: Any = defaults.settings(host="127.0.0.1", port=PORT, log_level="info")
+NUMBERS = count(1)
+conversations.identifier = lambda kind, _: identifier(kind, next(NUMBERS))  # it counts records, which `forget` removes
 
 
 async def tokens(*_: Any) -> AsyncIterator[str]:
@@ -61,9 +71,54 @@ async def usage(request: Request) -> dict[str, float]:
 
 def project() -> FastAPI:
     """This project with the settings of the simulator, its own tools, and a simulated Twilio behind it."""
-    app = create_app(SETTINGS, [build_model(script())], transport=SimulatedAccount().transport)
+    account = SimulatedAccount()
+    model = build_model(script())
+    if hasattr(model, "requests"):
+        model.requests = deque(maxlen=1)  # a fake that keeps them all for its tests
+    app = create_app(SETTINGS, [model], transport=account.transport)
     app.add_api_route("/benchmark", usage)
+    for action in (connected, write, answers, close, forget):
+        app.add_api_route(f"/benchmark/{action.__name__}", partial(action, account), methods=["GET"])
     return app
+
+
+def connected(account: SimulatedAccount, call: str, configuration: str) -> None:
+    """Twilio begins the conversation of a call."""
+    account.conversations.begin(configuration, "VOICE", call, defaults.CALLER, defaults.CALLED)
+
+
+def write(account: SimulatedAccount, author: str, text: str) -> dict[str, Any]:
+    """The webhook of a message."""
+    message = account.conversations.write(author, SETTINGS.phone_number, "SMS", text)
+    return webhook("COMMUNICATION_CREATED", message)
+
+
+async def answers(account: SimulatedAccount, conversation: str, number: int) -> bool:
+    """Wait until the agent has sent so many messages. False when it does not."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            while sum(each["conversationId"] == conversation for each in account.conversations.sent) < number:
+                await asyncio.sleep(0.02)
+            return True
+    return False
+
+
+def close(account: SimulatedAccount, conversation: str) -> dict[str, Any]:
+    """The webhook of the end of a conversation."""
+    account.conversations.records[conversation]["status"] = "CLOSED"
+    return webhook("CONVERSATION_UPDATED", {"id": conversation, "status": "CLOSED"})
+
+
+def forget(account: SimulatedAccount, conversation: str) -> None:
+    """What the simulated Twilio keeps does not count as the server's memory."""
+    known = account.conversations
+    del known.records[conversation], known.people[conversation], known.visible_at[conversation]
+    known.messages = [each for each in known.messages if each["conversationId"] != conversation]
+    known.sent = [each for each in known.sent if each["conversationId"] != conversation]
+    known.contents.clear()
+    for product in vars(account).values():
+        if isinstance(product, Product):
+            product.requests.clear()
 
 
 def quickstart() -> FastAPI:

@@ -1,4 +1,4 @@
-"""Phone calls over ConversationRelay as Twilio makes them, cheap enough that one process holds hundreds of them."""
+"""Phone calls over ConversationRelay, and texts, as Twilio sends them: cheap enough that one process holds hundreds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -23,6 +24,7 @@ CALLER, CALLED = "+15005550006", "+15005550001"
 SAYS = "Standard delivery takes three days and is free."  # the answer of every server to every prompt
 PROMPT = {"type": "prompt", "voicePrompt": "Tell me about delivery.", "lang": "en-US", "last": True}
 TURN_TIMEOUT = 30.0  # seconds without the last token after which a turn is lost
+FORGOTTEN = 0.5  # seconds from the end of a conversation in writing until Twilio does not know it any more
 WEBHOOK_TIMEOUT = 15.0  # seconds; Twilio waits as long for TwiML
 WEBSOCKET = 0x81  # a text in one frame
 PING, CLOSE = 0x89, 0x88
@@ -166,6 +168,9 @@ class Call:
             raise Refused("/twiml answers words")
         self.action = urlsplit(connect.get("action", "")).path
         parameters = {each.get("name", ""): each.get("value", "") for each in relay.iter("Parameter")}
+        if configuration := relay.get("conversationConfiguration"):
+            query = f"call={self.sid}&configuration={configuration}"
+            await request(self.port, "GET", f"/benchmark/connected?{query}", {})
         return relay.get("url", ""), parameters
 
     async def _connect(self, url: str, parameters: Mapping[str, str]) -> None:
@@ -216,4 +221,44 @@ class Call:
             self.line.close()
         if self.action:
             ended = self.form(CallStatus="completed", SessionStatus="ended", SessionDuration="60")
-            await webhook(self.port, self.action, ended)
+            with suppress(OSError, TimeoutError):  # a server that is overloaded: its turns tell
+                await webhook(self.port, self.action, ended)
+
+
+class Texter:
+    """A customer who writes some SMS. The simulated Twilio in the server's process writes the webhooks."""
+
+    def __init__(self, port: int, number: int, tally: Tally) -> None:
+        self.port = port
+        self.number = f"+1500555{number:04}"
+        self.tally = tally
+
+    async def converse(self, messages: int) -> None:
+        """Write `messages`, wait for the answer to each, and end the conversation."""
+        conversation = ""
+        for number in range(messages):
+            body = await self.simulated("write", author=self.number, text=f"Tell+me+about+delivery+{number}.")
+            conversation = body["data"]["conversationId"]
+            await self.deliver(body)
+            answered = await self.simulated("answers", conversation=conversation, number=number + 1)
+            self.tally.turns += answered
+            self.tally.lost += not answered
+        await self.deliver(await self.simulated("close", conversation=conversation))
+        await asyncio.sleep(FORGOTTEN)
+        await self.simulated("forget", conversation=conversation)
+
+    async def simulated(self, action: str, **query: Any) -> Any:
+        given = "&".join(f"{name}={str(value).replace('+1', '%2B1')}" for name, value in query.items())
+        status, content = await request(self.port, "GET", f"/benchmark/{action}?{given}", {})
+        if status != 200:
+            raise RuntimeError(f"the simulated Twilio answers {status} to {action}")
+        return json.loads(content)
+
+    async def deliver(self, body: Mapping[str, Any]) -> None:
+        content = json.dumps(body)
+        path = f"/webhooks/conversations?bodySHA256={hashlib.sha256(content.encode()).hexdigest()}"
+        headers = {"X-Twilio-Signature": sign(f"{PUBLIC_URL}{path}"), "Content-Type": "application/json", **FORWARDED}
+        headers["i-twilio-idempotency-token"] = uuid4().hex
+        status, _ = await request(self.port, "POST", path, headers, content)
+        if status != 200:
+            self.tally.refused += 1

@@ -12,9 +12,7 @@ from tests.questionnaire import ROOT
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize(
-    "name", ["first_turn --repetitions 3", "turn_cpu --repetitions 3", "observability", "conflicts --show"]
-)
+@pytest.mark.parametrize("name", ["first_turn --repetitions 3", "observability", "conflicts --show", "load --smoke"])
 def test_a_benchmark_is_within_its_limit(name: str, note: Note) -> None:
     command = [sys.executable, "-m", *f"benchmarks.{name}".split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
