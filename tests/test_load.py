@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+from argparse import Namespace
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -157,4 +158,79 @@ def test_a_server_that_leaks_breaks_a_limit(kilobytes: float, tasks: int, broken
     soaked: Any = Soaked(kilobytes, tasks)
     found = asyncio.run(load.repeat(soaked, "calls", 200, soaked.one, load.GROWTH))
     assert soaked.done == 200 and len(found) == len(broken)
+    assert all(part in limit for part, limit in zip(broken, found, strict=True))
+
+
+class Measured:
+    """A server that nobody calls."""
+
+    port, memory, descriptors = 0, 100.0, 10
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def ask(self, path: str, **query: Any) -> dict[str, float]:
+        return {"cpu": 0.0}
+
+
+def options(**given: Any) -> Namespace:
+    defaults = {"turns": [10], "rounds": 3, "saturated": None, "count": "cpu", "smoke": False}
+    return Namespace(**{**defaults, "calls": [10, 200], "seconds": 0.0, **given})
+
+
+@pytest.mark.parametrize(
+    ("cost", "lost", "smoke", "broken"),
+    [
+        ([4.1, 4.1, 9.0], 0, False, ""),  # once the machine was busy
+        ([4.1, 4.3, 4.3], 0, False, "TAC l1 at 10 turns a call: 1.07 times the quickstart, limit 1.05"),
+        ([8.0, 8.0, 8.0], 0, True, ""),
+        ([4.0, 4.0, 4.0], 1, True, "TAC l1 at saturation: 0 turns answered, 3 lost"),
+    ],
+)
+def test_a_dear_turn_breaks_a_limit(
+    cost: list[float], lost: int, smoke: bool, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is for the median of the rounds, each beside the quickstart of the same round."""
+    costs = {"TAC l1": iter(cost), "quickstart": iter([4.0, 4.0, 4.0])}
+
+    async def saturate(server: Any, calls: int, turns: int, tally: Tally) -> float:
+        tally.lost += lost
+        return next(costs[server.name])
+
+    async def warm(call: Call, turns: int) -> None:
+        """Nothing."""
+
+    monkeypatch.setattr(load, "saturate", saturate)
+    monkeypatch.setattr(load, "phone_call", warm)
+    servers: Any = [Measured(name) for name in costs]
+    found = asyncio.run(load.saturation(servers, options(smoke=smoke)))
+    assert len(found) == bool(broken) and "".join(found).startswith(broken)
+
+
+@pytest.mark.parametrize(
+    ("name", "slowest", "apologised", "broken"),
+    [
+        ("TAC l1", 0.79, 0, []),
+        ("TAC l1", 0.81, 0, ["p95 to the first token 810 ms at 200 calls and 400 ms at 10"]),
+        ("TAC l1", 0.4, 1, ["at 10 calls", "at 200 calls"]),
+        ("quickstart", 0.9, 1, []),  # it has no limits
+    ],
+)
+def test_lost_turns_and_slow_ones_break_a_limit(
+    name: str, slowest: float, apologised: int, broken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 200
+
+    async def paced_call(call: Call, begins: float, ends: float, random: Any) -> None:
+        tally = call.tally
+        tally.turns, tally.apologised = tally.turns + 1, apologised
+        tally.first.append(0.4)
+        if len(tally.first) > 10:
+            tally.first[:] = [slowest] * many
+
+    monkeypatch.setattr(load, "paced_call", paced_call)
+    monkeypatch.setattr(load, "ARRIVALS", float("inf"))
+    server: Any = Measured(name)
+    found = asyncio.run(load.paced(server, options()))
+    assert len(found) == len(broken)
     assert all(part in limit for part, limit in zip(broken, found, strict=True))
