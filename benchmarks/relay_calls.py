@@ -230,7 +230,7 @@ class Texter:
 
     def __init__(self, port: int, number: int, tally: Tally) -> None:
         self.port = port
-        self.number = f"+1500555{number:04}"
+        self.number = f"+1500556{number:04}"
         self.tally = tally
 
     async def converse(self, messages: int) -> None:
