@@ -156,8 +156,8 @@ class Soaked:
 def test_a_server_that_leaks_breaks_a_limit(kilobytes: float, tasks: int, broken: list[str]) -> None:
     """What it needs once, at its first calls, is no leak."""
     soaked: Any = Soaked(kilobytes, tasks)
-    found = asyncio.run(load.repeat(soaked, "calls", 200, soaked.one, load.GROWTH))
-    assert soaked.done == 200 and len(found) == len(broken)
+    found = asyncio.run(load.repeat(soaked, "calls", 400, soaked.one))
+    assert soaked.done == 400 and len(found) == len(broken)
     assert all(part in limit for part, limit in zip(broken, found, strict=True))
 
 
