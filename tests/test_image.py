@@ -15,9 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uv
+import yaml
 from pathspec import GitIgnoreSpec
 
 from tests.conftest import Render
+from tests.questionnaire import ROOT
 
 ENVIRONMENT = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -26,6 +29,10 @@ ENVIRONMENT = {
     "OPENAI_API_KEY": "nobody",
     "HOST": "127.0.0.1",
 }
+
+IMAGE_OF_A_REGISTRY = re.compile(
+    r"\b((?:(?:ghcr|quay|docker)\.io|public\.ecr\.aws|mcr\.microsoft\.com|(?<=image: )grafana)/[\w./-]+)(?=[:@])(.*)"
+)
 
 
 def instruction(dockerfile: str, name: str) -> list[str]:
@@ -48,13 +55,25 @@ def image(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pyte
     """The last stage's file system: a virtual environment made of what the build sees, and not the sources."""
     project = render(tmp_path_factory.mktemp("image") / "project", path=request.param)
     build = copied(project, project.parent / "build")
-    environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(project.parent / "venv")}
-    for command in re.findall(r"^RUN uv (sync .+)$", (project / "Dockerfile").read_text(encoding="utf-8"), re.M):
-        uv = [sys.executable, "-m", "uv", *command.split(), "--quiet", "--python", sys.executable]
-        subprocess.run(uv, cwd=build, env=environment, check=True)
+    for command in installs(project):
+        installed = install(command, build, project.parent / "venv")
+        assert installed.returncode == 0, installed.stderr
     (project.parent / "srv").mkdir()
     shutil.rmtree(build)
     yield project.parent
+
+
+def installs(project: Path) -> list[str]:
+    """The commands of the Dockerfile that install."""
+    return re.findall(r"^RUN (.*\buv sync .+)$", (project / "Dockerfile").read_text(encoding="utf-8"), re.M)
+
+
+def install(command: str, folder: Path, environment: Path) -> subprocess.CompletedProcess[str]:
+    """Run an install command of a project as its container and GitHub do."""
+    variables = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON": sys.executable}
+    variables["PATH"] = f"{Path(uv.find_uv_bin()).parent}{os.pathsep}{os.environ['PATH']}"
+    command_line = ["bash", "-e", "-c", command]
+    return subprocess.run(command_line, cwd=folder, env=variables, capture_output=True, encoding="utf-8")
 
 
 def copied(project: Path, build: Path) -> Path:
@@ -75,6 +94,39 @@ def test_the_image_has_the_server_and_nothing_of_the_workbench(image: Path) -> N
     told = subprocess.run([*python, found.format(absent)], cwd=image / "srv", capture_output=True, encoding="utf-8")
     assert told.stdout == "[]\n", told.stdout + told.stderr
     assert not (image / "venv" / "bin" / "agent").exists()
+
+
+def test_a_lock_that_is_out_of_date_is_installed_nowhere(render: Render, tmp_path: Path) -> None:
+    project = render(tmp_path / "project", path="manual")
+    workflow = yaml.safe_load((project / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    steps = [step.get("run", "") for step in workflow["jobs"]["test"]["steps"]]
+    commands = [*installs(project), *(step for step in steps if "uv sync" in step)]
+    assert len(commands) == 3 and "uv.loc[k]" in (project / "Dockerfile").read_text(encoding="utf-8")
+    assert install("uv lock", project, tmp_path / "venv").returncode == 0
+    for command in commands:
+        assert install(f"{command} --dry-run", project, tmp_path / "venv").returncode == 0
+    pyproject = project / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text(encoding="utf-8").replace("dependencies = [", 'dependencies = ["six",', 1))
+    for command in commands:
+        refused = install(f"{command} --dry-run", project, tmp_path / "venv")
+        assert refused.returncode and "uv.lock" in refused.stderr, refused.stderr
+    (project / "uv.lock").unlink()
+    for command in commands:
+        assert install(f"{command} --dry-run", project, tmp_path / "venv").returncode == 0
+
+
+def test_an_image_of_a_release_is_a_digest_with_its_version_beside_it() -> None:
+    """A release is never built again, so its digest loses no patch. The image of Python is: docs/decisions/012."""
+    lines: dict[str, set[str]] = {}
+    for path in (ROOT / "template").rglob("*"):
+        if path.suffix in {".jinja", ".yml", ".yaml", ".bicep", ".json"}:
+            for image, rest in IMAGE_OF_A_REGISTRY.findall(path.read_text(encoding="utf-8")):
+                lines.setdefault(image.rpartition("/")[2], set()).add(rest)
+    assert lines.keys() == {"opentelemetry-collector-contrib", "otel-lgtm"}
+    for image, found in lines.items():
+        for rest in found:
+            assert re.search(r"@sha256:[0-9a-f]{64}\b", rest) and re.search(r"\b\d+\.\d+\.\d+", rest), f"{image}{rest}"
+        assert len({re.findall(r"[0-9a-f]{64}|\d+\.\d+\.\d+", rest)[0] for rest in found}) == 1, f"two of {image}"
 
 
 def test_the_dockerfiles_are_linted(render: Render, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_the_viewer_is_pinned_and_reached_from_this_machine_only(project: Path) 
     services = yaml.safe_load((folder / "compose.yaml").read_text(encoding="utf-8"))["services"]
     (viewer,) = services.values()
     assert viewer["profiles"] == ["observability"]
-    assert re.fullmatch(r"grafana/otel-lgtm:\d+\.\d+\.\d+", viewer["image"])
+    assert re.fullmatch(r"grafana/otel-lgtm:\d+\.\d+\.\d+@sha256:[0-9a-f]{64}", viewer["image"])
     assert all(port.startswith("127.0.0.1:") for port in viewer["ports"])
     mounted = {volume.split(":")[0].removeprefix("./") for volume in viewer["volumes"]}
     assert mounted == {path.name for path in folder.iterdir()} - {"compose.yaml"}

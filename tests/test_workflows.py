@@ -75,10 +75,22 @@ def test_the_tests_have_every_tag(path: Path) -> None:
                 assert step["uses"].partition("@")[0] != "actions/checkout" or step["with"]["fetch-depth"] == "0"
 
 
+def test_every_action_is_a_commit_with_its_version_beside_it() -> None:
+    """A tag can be moved to other code. Dependabot raises both parts, here and in new projects alike."""
+    commits: dict[str, set[str]] = {}
+    for path in [*OWN, CI]:
+        used = [step["uses"] for step in steps(path) if "uses" in step]
+        pinned = re.findall(r"uses: ([\w./-]+)@([0-9a-f]{40} # v\d+\.\d+\.\d+)$", path.read_text("utf-8"), re.M)
+        assert len(pinned) == len(used), f"{path}: {used}"
+        for action, commit_and_version in pinned:
+            commits.setdefault(action, set()).add(commit_and_version)
+    assert not {action: found for action, found in commits.items() if len(found) > 1}, "one version of each action"
+
+
 def test_a_project_is_tested_by_the_commands_of_its_pages() -> None:
     script = [step["run"] for step in jobs(CI)["test"]["steps"] if "run" in step]
     assert script == [
-        "uv sync --all-groups",
+        "[ ! -f uv.lock ] || export UV_LOCKED=1; uv sync --all-groups",
         "uv run ruff check . && uv run ruff format --check . && uv run mypy",
         "uv run pytest",
         "uv run agent selftest",
@@ -87,6 +99,16 @@ def test_a_project_is_tested_by_the_commands_of_its_pages() -> None:
     assert "uv run ruff check . && uv run ruff format --check . && uv run mypy" in (
         ROOT / "template" / "AGENTS.md.jinja"
     ).read_text(encoding="utf-8")
+
+
+def test_dependabot_raises_the_actions_of_both() -> None:
+    """One group: an action of new projects is raised with the one of this repository."""
+    path = ROOT / ".github" / "dependabot.yml"
+    check = ["check-jsonschema", "--builtin-schema", "vendor.dependabot", str(path)]
+    assert subprocess.run(check, capture_output=True).returncode == 0
+    (update,) = load(path)["updates"]
+    assert update["package-ecosystem"] == "github-actions" and update["groups"]
+    assert update["directories"] == ["/", f"/{CI.parent.relative_to(ROOT).as_posix()}"]
 
 
 def test_dependabot_raises_no_range_of_the_template() -> None:

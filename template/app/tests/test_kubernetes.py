@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from app.limits import MAX_BODY
 from app.registry import STORE
 from app.settings import Settings
 
@@ -38,11 +39,12 @@ def test_a_pod_has_no_rights() -> None:
     assert not [name for name in ENV if "TOKEN" in name or "KEY" in name], "secrets come from the secret"
 
 
-def test_the_address_has_tls_and_keeps_silent_calls() -> None:
+def test_the_address_has_tls_keeps_silent_calls_and_refuses_large_bodies() -> None:
     ingress = PARTS["Ingress"]
     hosts = [host for tls in ingress["spec"]["tls"] for host in tls["hosts"]]
     assert [rule["host"] for rule in ingress["spec"]["rules"]] == hosts
     timeouts = [int(value) for name, value in ingress["metadata"]["annotations"].items() if name.endswith("-timeout")]
     assert len(timeouts) == 2 and min(timeouts) >= 3600
+    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == f"{MAX_BODY // 2**20}m"
     service = PARTS["Service"]["spec"]
     assert service["selector"].items() <= PARTS["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
