@@ -49,6 +49,7 @@ lint: .venv/ready ## Check style and types of the template and of its tests
 bench: .venv/ready ## Compare generating with copying, memory with none, a turn with one that is observed; count conflicts of updates
 	"$(BIN)/python" benchmarks/generate.py
 	"$(BIN)/python" -m benchmarks.first_turn
+	"$(BIN)/python" -m benchmarks.fresh_worker
 	"$(BIN)/python" -m benchmarks.observability
 	"$(BIN)/python" -m benchmarks.conflicts
 

@@ -23,13 +23,17 @@ def make(place: Path, answers: Sequence[str], template: Path = ROOT) -> Path:
     return place
 
 
+def environment_of(project: Path) -> dict[str, str]:
+    """For a script of this folder that runs in a project."""
+    return {**os.environ, "PYTHONPATH": str(project)}
+
+
 def measure(script: str, answers: Sequence[str], rounds: int) -> dict[str, float]:
     """The figures that a script of this folder prints as JSON when it runs in a new project."""
     with tempfile.TemporaryDirectory() as folder:
         here = make(Path(folder) / "project", answers)
         command = [str(here / ".venv" / "bin" / "python"), str(Path(__file__).with_name(script)), str(rounds)]
-        environment = {**os.environ, "PYTHONPATH": str(here)}
-        printed = subprocess.check_output(command, cwd=here, env=environment, encoding="utf-8")
+        printed = subprocess.check_output(command, cwd=here, env=environment_of(here), encoding="utf-8")
     figures: dict[str, float] = json.loads(printed.splitlines()[-1])
     return figures
 

@@ -98,6 +98,8 @@ class Observability(Capability):
             _logs.set_logger_provider(self.telemetry.loggers)
             app.add_middleware(Requests, turns=self.turns, received=self.received, sent=self._sent)
             self.health.start(app)
+            for part in self.services.parts_of(RuntimeTelemetry) if self.services else ():
+                part.prepare()
 
     def observe_tokens(self, hop: str, session: Session, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
         if not self.telemetry:

@@ -17,6 +17,10 @@ from app.runtimes import known_tools
 class RuntimeTelemetry(ABC):
     """A part of the registry, for a runtime whose library writes telemetry."""
 
+    @staticmethod  # noqa: B027 (optional)
+    def prepare() -> None:
+        """Called before the runtime warms up, of which the library writes nothing."""
+
     @staticmethod
     @abstractmethod
     def start(runtime: Any, telemetry: Telemetry) -> None:

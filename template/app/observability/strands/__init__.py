@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from opentelemetry.trace import NoOpTracer, NoOpTracerProvider
 from strands.telemetry import get_tracer
 
 from app.observability.runtimes import RuntimeTelemetry
@@ -20,9 +21,15 @@ REDACTED = ("gen_ai_latest_experimental", "gen_ai_unredacted_attributes=")  # no
 
 class StrandsTelemetry(RuntimeTelemetry):
     @staticmethod
-    def start(runtime: Any, telemetry: Telemetry) -> None:
+    def prepare() -> None:
         redact()
-        tracer = get_tracer()  # one for the process; the environment was read when it was made
+        tracer = get_tracer()  # one for the process, which reads the environment here
+        tracer.tracer_provider = NoOpTracerProvider()
+        tracer.tracer = NoOpTracer()
+
+    @staticmethod
+    def start(runtime: Any, telemetry: Telemetry) -> None:
+        tracer = get_tracer()
         tracer.tracer_provider = telemetry.tracers
         tracer.tracer = telemetry.tracers.get_tracer(tracer.service_name)
 

@@ -65,6 +65,7 @@ class AgentFramework(AgentFrameworkRuntime):
         return {**endpoint, **missing_key("AZURE_OPENAI_API_KEY")}
 
     async def warm_up(self) -> None:
+        await super().warm_up()
         if self.identity:
             await self.identity.warm_up()
 

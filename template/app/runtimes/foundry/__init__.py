@@ -84,6 +84,7 @@ class Foundry(AgentFrameworkRuntime):
         return {**{name: fix for name, fix in needed.items() if not os.environ.get(name)}, **missing_identity()}
 
     async def warm_up(self) -> None:
+        await super().warm_up()
         if self.identity:
             await self.identity.warm_up()
 

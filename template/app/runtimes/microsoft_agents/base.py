@@ -26,7 +26,7 @@ from app import config
 from app.history import arguments_of
 from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, safe_error_text, start_record
 from app.runtimes.microsoft_agents.messages import chat_messages, record_of, valid_messages
-from app.runtimes.streams import as_text, first_stream_to_begin
+from app.runtimes.streams import as_text, first_stream_to_begin, rehearse
 from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.turn import Turn
@@ -39,6 +39,9 @@ class AgentFrameworkRuntime(Runtime):
         self.clients = clients
         self.deadline = deadline
         self.client_type: type[FallbackClient] = FallbackClient
+
+    async def warm_up(self) -> None:
+        await rehearse(type(self)([NoModel()], self.deadline))
 
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
@@ -70,6 +73,16 @@ class AgentFrameworkRuntime(Runtime):
                         returned.append(m.ToolReturnPart(name, content.result, str(content.call_id)))
                 if returned:
                     record.append(m.ModelRequest(returned, run_id=turn.run_id))
+
+
+class NoModel(BaseChatClient[Any]):
+    """Answers at once, for the warm-up."""
+
+    def _inner_get_response(self, *, messages: Sequence[Message], stream: bool, options: Any, **kwargs: Any) -> Any:
+        return self._build_response_stream(self._updates())
+
+    async def _updates(self) -> AsyncGenerator[ChatResponseUpdate]:
+        yield ChatResponseUpdate(role="assistant", contents=[Content.from_text("Yes.", merge_mode="append")])
 
 
 class Tokens:

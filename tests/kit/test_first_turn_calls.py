@@ -1,0 +1,28 @@
+"""What a runtime loads late, the first caller of a worker waits for: the start loads it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+FIRST_CALL = """
+import asyncio, sys
+from kit.agent_app import build_app
+from kit.caller import dial_app
+
+async def call():
+    async with dial_app(build_app({"says": "It is on its way."})) as line:
+        before = set(sys.modules)
+        await line.says("Where is my order?")
+        await line.says("And when does it come?")
+        print(*sorted(name for name in set(sys.modules) - before if name.split(".")[0] not in ("encodings", "kit")))
+
+asyncio.run(call())
+"""
+
+
+def test_the_first_turn_of_a_worker_imports_nothing() -> None:
+    """In a process of its own: this one has had turns."""
+    done = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].split() == []
