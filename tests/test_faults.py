@@ -28,7 +28,7 @@ LISTED = {
     "worker": {"killed"},
     "store": {"gone", "frozen", "back"},
     "database": {"locked", "read_only", "full"},
-    "ledger": {"locked, read_only or full"},
+    "ledger": {"locked, read_only or full", "gone", "late"},
 }
 ABOUT = {
     "memory": "app/memory/twilio/__init__.py",

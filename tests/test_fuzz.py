@@ -21,13 +21,20 @@ EXAMPLES = 10_000
 KINDS = 3  # frames, forms and JSON
 PROJECTS: list[Answers] = [
     {"path": "tac"},
-    {"path": "manual", "level": "4", "channels": "omnichannel", "outcome": "outbound", "recording": True},
+    {
+        **{"path": "manual", "level": "4", "channels": "omnichannel", "outcome": "outbound"},
+        **{"regulations": ["gdpr"], "recording": True},
+    },
 ]
 
 
 def fuzz(project: Path, examples: int) -> None:
     """Send so many frames and webhooks to the project. Raises AssertionError with the shortest one that fails."""
     shutil.copytree(ROOT / "tests" / "fuzz", project / "tests" / "fuzz", ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "tests" / "kit").mkdir()
+    shutil.copy(ROOT / "tests" / "kit" / "routes.py", project / "tests" / "kit")
+    for folder in ("", "kit", "fuzz"):
+        (project / "tests" / folder / "__init__.py").touch()
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["dev"]
     (hypothesis,) = [each for each in needed if each.startswith("hypothesis")]
     add = [UV, "pip", "install", "--quiet", hypothesis]

@@ -18,7 +18,6 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 
 from app.capability import Timeouts
 from app.history import UNANSWERED
-from app.limits import MAX_BODY
 from kit import defaults
 from kit.activity import wait_until
 from kit.conventions import build_model
@@ -26,6 +25,7 @@ from kit.scripted_model import last_exchange, tool_calls
 from kit.testing import Begin, Session, Talk
 from kit.webhook import sign
 from tests.kit.fault_table import ROWS, Row, holds
+from tests.kit.routes import routes_of
 from tests.kit.test_signed_routes import PATHS
 
 QUESTION = "Where is it?"
@@ -176,8 +176,9 @@ async def test_a_tool_that_is_late(begin: Begin, logged: Callable[[], str]) -> N
         released.wait(30)
         return "booked"
 
+    # Two deadlines for the tool, then about three for the model: a busy machine needs time to ask it.
     talk = await begin(
-        {"hears": "where", "calls": {"book": {}}, "then": "So: {result}"}, NEXT, tools=[book], deadline=0.1
+        {"hears": "where", "calls": {"book": {}}, "then": "So: {result}"}, NEXT, tools=[book], deadline=0.8
     )
     reply = plain((await talk.says(QUESTION)).text)
     start = says(row, talk, "So: The tool failed (TimeoutError): it took too long.")
@@ -193,7 +194,7 @@ async def test_a_tool_that_is_late(begin: Begin, logged: Callable[[], str]) -> N
 
 BODIES = {
     "a signed webhook has a body that cannot be read": (b"\xff\xfe{" + b"[" * 100_000, 400),
-    "a webhook has more than 1 MB": (b"a" * (MAX_BODY + 1), 413),
+    "a webhook has more than 1 MB": (b"a" * (1024 * 1024 + 1), 413),
     "a webhook is not signed": (b"{}", 403),
 }
 
@@ -203,12 +204,15 @@ async def test_a_webhook_is_no_good(begin: Begin, logged: Callable[[], str], fau
     talk, (body, status) = await begin({"says": "Yes."}), BODIES[fault]
     transport = httpx2.ASGITransport(talk.app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as http:
-        for path in PATHS:
+        posted = [path for method, path in routes_of(talk.app)[0] if method == "POST"]
+        for path in posted if status == 413 else PATHS:  # the others are not Twilio's
             target = f"{path}?bodySHA256={hashlib.sha256(body).hexdigest()}"
-            signature = sign(f"{defaults.PUBLIC_URL}{target}") if status == 400 else "x" * 28
-            headers = {"X-Twilio-Signature": signature, "Content-Type": "application/json"}
-            answer = await http.post(target, content=body, headers=headers)
-            assert answer.status_code == status or (status, answer.status_code) == (400, 403), path  # no form, no JSON
+            signatures = [sign(f"{defaults.PUBLIC_URL}{target}")] if status == 400 else [None, "", "x" * 28]
+            for signature in signatures:
+                headers = {"X-Twilio-Signature": signature} if signature is not None else {}
+                answer = await http.post(target, content=body, headers={"Content-Type": "application/json", **headers})
+                found = answer.status_code
+                assert found == status or (status, found) == (400, 403), path  # no form, no JSON
     assert (await talk.says("Hello")).text == "Yes."
     assert holds(ROWS[fault], logged(), *(["signature.refused"] if status == 400 else []))
 

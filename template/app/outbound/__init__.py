@@ -258,11 +258,15 @@ class Outbound(Capability):
         return router
 
     async def status(self, request: Request) -> Response:
-        """Twilio says how a call has ended."""
+        """Twilio says how a call has ended, once."""
         form = await self.form(request)
-        outcome = outcome_of(form)
-        known = await self.ledger.record_outcome(parties(form)[0], form.get("CallSid", ""), outcome)
-        log.info("outbound.ended", call=form.get("CallSid"), outcome=outcome, known=known)
+        number, call_sid, outcome = parties(form)[0], form.get("CallSid", ""), outcome_of(form)
+
+        async def write() -> None:
+            known = await self.ledger.record_outcome(number, call_sid, outcome)
+            log.info("outbound.ended", call=call_sid, outcome=outcome, known=known)
+
+        await self.keep(number, "outcome", write)
         return Response(status_code=204)
 
 

@@ -145,12 +145,17 @@ def services_of(own: Any) -> Any:
 
 
 def run(own: Any, work: Callable[[Any], Awaitable[T]]) -> T:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from app.database import SchemaError
     from app.outbound.ledger import Ledger
 
     async def start() -> T:
         ledger = Ledger.build(own, lambda: datetime.now(UTC))
         try:
             return await work(ledger)
+        except (OSError, SQLAlchemyError, SchemaError) as error:  # its text may quote the number
+            fail(f"The database of DATABASE_URL does not answer ({type(error).__name__}).")
         finally:
             await ledger.close()
 

@@ -27,9 +27,11 @@ from app.outbound.terms import Regime, Terms, terms_of
 log = structlog.get_logger()
 
 STATUS = "/outbound/status"
+LEDGER = "ledger"  # the gate of a call whose ledger does not answer
 OFF = "AGENT_OFF is set: the agent calls nobody."
 REQUEST_TIMEOUT = 15.0  # seconds
 REGIME_TIMEOUT = 10.0  # seconds
+LEDGER_TIMEOUT = 15.0  # seconds; dialers write in turns
 REFUSED = range(400, 500)  # HTTP statuses with which Twilio has not placed a call
 
 
@@ -63,7 +65,10 @@ class OutboundSettings(LedgerSettings, NumberSettings):
 
 @dataclass
 class Result:
-    """What became of one contact. `result` is called, refused, failed (Twilio placed no call) or unclear."""
+    """What became of one contact. `result` is called, refused, failed (no call was placed) or unclear.
+
+    `gate` is "ledger" when the ledger did not answer.
+    """
 
     result: str
     gate: str = ""
@@ -102,24 +107,30 @@ class Dialer:
             terms = await self.terms(contact)
         except Exception as error:
             return Verdict(False, "terms", unknown_terms(error))
-        async with self.ledger.reading() as turn:
-            person = await turn.person(contact.number, create=False)
-            history = await turn.history(person) if person else History()
-            debt, own = (person.hash(*each) if person else "" for each in ids(contact, campaign))
-            take_consent(history, contact)
-            refused = await turn.suppressed(contact.number)
+        try:
+            async with asyncio.timeout(LEDGER_TIMEOUT), self.ledger.reading() as turn:
+                person = await turn.person(contact.number, create=False)
+                history = await turn.history(person) if person else History()
+                debt, own = (person.hash(*each) if person else "" for each in ids(contact, campaign))
+                take_consent(history, contact)
+                refused = await turn.suppressed(contact.number)
+        except Exception as error:
+            return Verdict(False, LEDGER, no_ledger(error))
         return judge(facts_of(contact, terms, history, self.now(), debt, own, refused))
 
     async def call(self, contact: Contact, campaign: str) -> Result:
-        """Judge, reserve, wait, and ask Twilio for the call."""
+        """Judge, reserve, wait, and ask Twilio for the call. No call is placed without its entry in the ledger."""
         if self.settings.off:
             return Result("refused", "off", OFF)
         try:
             terms = await self.terms(contact)
         except Exception as error:
             return Result("refused", "terms", unknown_terms(error))
-        async with self.ledger.turn() as turn:
-            verdict, number, at = await self._reserve(turn, contact, terms, campaign)
+        try:
+            async with asyncio.timeout(LEDGER_TIMEOUT), self.ledger.turn() as turn:
+                verdict, number, at = await self._reserve(turn, contact, terms, campaign)
+        except Exception as error:
+            return Result("failed", LEDGER, no_ledger(error))
         if not verdict.allowed:
             return Result("refused", verdict.gate, verdict.reason)
         await self.sleep(max(0.0, at - self.now().timestamp()))
@@ -162,26 +173,36 @@ class Dialer:
         except Exception as error:  # its text may quote the number
             status, code = getattr(error, "status", None), getattr(error, "code", None)
             if isinstance(error, TwilioRestException) and status in REFUSED:
-                await self._note(contact, "not placed", call=number)
+                await self._note(contact, "not placed", number)
                 log.warning("outbound.failed", status=status, code=code)
                 return Result("failed", reason=f"Twilio answered {status}, error {code}")
             log.error("outbound.unclear", error=type(error).__name__, status=status)
             return Result("unclear", reason=f"{type(error).__name__}: it counts as a call, and is not repeated")
-        async with self.ledger.turn() as turn:
-            person = await turn.person(contact.number)
-            await turn.append("placed", person.pseudonym, call=number, sid=person.hash("call", str(call.sid)))
+        await self._note(contact, "placed", number, str(call.sid))
         log.info("outbound.called", call=call.sid)
         return Result("called", call_sid=str(call.sid))
 
-    async def _note(self, contact: Contact, kind: str, **data: Any) -> None:
-        async with self.ledger.turn() as turn:
-            await turn.append(kind, (await turn.person(contact.number)).pseudonym, **data)
+    async def _note(self, contact: Contact, kind: str, number: int, call_sid: str = "") -> None:
+        """Append what Twilio has answered. Without this entry, the call counts as one whose outcome is unclear."""
+        try:
+            async with asyncio.timeout(LEDGER_TIMEOUT), self.ledger.turn() as turn:
+                person = await turn.person(contact.number)
+                own = {"sid": person.hash("call", call_sid)} if call_sid else {}
+                await turn.append(kind, person.pseudonym, call=number, **own)
+        except Exception as error:
+            log.error("outbound.not_kept", what=kind, error=type(error).__name__, last=True)
 
 
 def unknown_terms(error: Exception) -> str:
     """What a call needs could not be found out, so there is none. The text of an error may quote the number."""
     log.error("outbound.terms_unknown", error=type(error).__name__)
     return f"what it needs could not be found out ({type(error).__name__})"
+
+
+def no_ledger(error: Exception) -> str:
+    """The text of an error of a database may quote the number."""
+    log.error("outbound.ledger_down", error=type(error).__name__)
+    return f"the ledger does not answer ({type(error).__name__})"
 
 
 def ids(contact: Contact, campaign: str) -> list[tuple[str, str]]:

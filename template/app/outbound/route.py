@@ -13,10 +13,11 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from app.outbound.contacts import Contact, wrong
-from app.outbound.dialer import Dialer
+from app.outbound.dialer import LEDGER, Dialer
 
 CALLS = "/outbound/calls"
 MINUTE = 60.0  # seconds
+RETRY_AFTER = "5"  # seconds
 
 
 class CallRoute:
@@ -32,7 +33,10 @@ class CallRoute:
         router.add_api_route(CALLS, self.call, methods=["POST"], include_in_schema=False)  # no webhook
 
     async def call(self, request: Request) -> JSONResponse:
-        """200 with `result`, `gate`, `reason` and `call_sid`; 400, 401, 404 (closed) or 429 for what is no request."""
+        """200 with `result`, `gate`, `reason` and `call_sid`; 400, 401, 404 (closed) or 429 for what is no request.
+
+        503 when the ledger does not answer: no call was placed, and the request may be repeated.
+        """
         self.admit(request)
         try:
             body = json.loads(await request.body())
@@ -44,9 +48,11 @@ class CallRoute:
             raise HTTPException(400, "Write a JSON object with number, campaign and the fields of a contact.") from None
         if not (isinstance(campaign, str) and campaign and isinstance(dry_run, bool)):
             raise HTTPException(400, "campaign is a name, and dry_run is true or false.")
-        if dry_run:
-            return JSONResponse({**(await self.dialer.would_call(contact, campaign))._asdict(), "dry_run": True})
-        return JSONResponse(vars(await self.dialer.call(contact, campaign)))
+        work = self.dialer.would_call if dry_run else self.dialer.call
+        found: Any = await work(contact, campaign)
+        if found.gate == LEDGER:
+            raise HTTPException(503, f"No call was placed: {found.reason}.", {"Retry-After": RETRY_AFTER})
+        return JSONResponse({**found._asdict(), "dry_run": True} if dry_run else vars(found))
 
     def admit(self, request: Request) -> None:
         """Raises HTTPException. Requests without the token do not count: they must not close the route for others."""

@@ -10,7 +10,6 @@ import httpx2
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from app.main import SERVER_LIMITS
 from app.store import InProcess
 from app.voice.phrases import phrases
 from app.voice.tests.test_security import setup
@@ -126,7 +125,7 @@ async def test_a_frame_is_malformed(call: Call, logged: Callable[[], str]) -> No
 
 async def test_a_frame_is_oversized(call: Call, logged: Callable[[], str]) -> None:
     socket = await websocket(call.address)
-    await socket.send(json.dumps({"type": "prompt", "voicePrompt": "x" * SERVER_LIMITS["ws_max_size"], "last": True}))
+    await socket.send(json.dumps({"type": "prompt", "voicePrompt": "x" * 64 * 1024, "last": True}))
     with pytest.raises(ConnectionClosed) as closed:
         await asyncio.wait_for(socket.recv(), 10)
     assert closed.value.rcvd and closed.value.rcvd.code == 1009

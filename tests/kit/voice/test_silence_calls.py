@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from app.capability import Capability
+from app.session import Session
 from app.voice.phrases import phrases
 from app.voice.silence import CHARACTERS_PER_SECOND, Silence, duration
 from kit.activity import wait_until
@@ -112,6 +114,40 @@ async def test_nothing_is_counted_while_somebody_speaks(dial: Dial, advance_cloc
     assert not call.remarks
     await speaker(call, name, "off")
     advance_clock(LIMIT + duration(call.session.greeting) + 0.1)
+    await asked(call)
+
+
+async def test_nothing_is_counted_while_a_human_has_the_call(dial: Dial, advance_clock: Advance) -> None:
+    class Human(Capability):
+        has_the_call = True
+
+        async def is_with_human(self, session: Session) -> bool:
+            return self.has_the_call
+
+    call = await dial(silence=LIMIT, capabilities=[Human])
+    await quiet(call)
+    for _ in range(3):
+        advance_clock(LIMIT + 1)
+        await settle()
+    assert not call.remarks
+    Human.has_the_call = False
+    advance_clock(LIMIT + 1)
+    await asked(call)
+
+
+@pytest.mark.parametrize("noise", ["", "...", "\u200b"])
+async def test_a_noise_breaks_no_silence(
+    dial: Dial, advance_clock: Advance, logged: Callable[[], str], noise: str
+) -> None:
+    call = await dial(silence=LIMIT)
+    silence = await quiet(call)
+    since = silence.until
+    advance_clock(LIMIT / 2)
+    await call.sends({"type": "prompt", "voicePrompt": noise, "lang": "en-US", "last": True})
+    await call.sends("no frame")
+    await wait_until(lambda: "frame.ignored" in logged(), "the frames were not read")
+    assert silence.until == since
+    advance_clock(LIMIT / 2 + 0.1)
     await asked(call)
 
 

@@ -10,7 +10,7 @@ import json
 import re
 import struct
 from binascii import crc32
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -197,17 +197,35 @@ class Body:
         if isinstance(self.source, bytes):
             yield self.source
             return
-        assert self.loop
         with suppress(CancelledError):
             while not self.down:
-                self.reading = asyncio.run_coroutine_threadsafe(self.next(), self.loop)
+                self.reading = self.run(self.next())
+                if self.down:  # since the line before
+                    self.reading.cancel()
                 if not (data := self.reading.result()):
                     return
                 yield data
+        with suppress(RuntimeError):  # the event loop is closed
+            self.run(self.end())
+
+    def run(self, work: Coroutine[Any, Any, bytes]) -> Future[bytes]:
+        assert self.loop
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:
+            work.close()
+            raise
 
     async def next(self) -> bytes:
         assert not isinstance(self.source, bytes)
         return await anext(self.source, b"")
+
+    async def end(self) -> bytes:
+        """Stop the script. `shutdown` cancels a read in progress, but there may be none."""
+        assert not isinstance(self.source, bytes)
+        with suppress(RuntimeError):  # it runs, and is being cancelled
+            await self.source.aclose()
+        return b""
 
     def shutdown(self) -> None:
         self.down = True
