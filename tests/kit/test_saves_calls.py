@@ -71,6 +71,40 @@ async def test_the_last_save_is_the_latest(monkeypatch: pytest.MonkeyPatch) -> N
     assert contents(await begin(calls_of(worker(store)))) == ["I am Ada", "Yes."]
 
 
+@pytest.mark.parametrize("loses_first", [False, True], ids=["the call ends here", "the server stops"])
+async def test_a_call_that_drops_is_kept_as_it_was_then(loses_first: bool) -> None:
+    """Not as it was at its last turn: what happened between turns moves with the call too."""
+    calls = calls_of(worker(store := Shared()))
+    session = await begin(calls)
+    await turn(calls, session, "I am Ada")
+    await saved(calls)
+    session.state["order"] = 7
+    session.language = "es-MX"
+    calls.on_disconnect(session)
+    if loses_first:
+        await asyncio.wait_for(calls.end_all(), 5)
+    else:
+        await saved(calls)
+    resumed = await begin(calls_of(worker(store)))
+    assert (resumed.state["order"], resumed.language) == (7, "es-MX")
+    assert contents(resumed) == ["I am Ada", "Yes."]
+
+
+async def test_a_server_that_stops_waits_for_the_call_that_has_just_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = calls_of(worker(store := Shared()))
+    session = await begin(calls)
+    started, finish = hold_next_save(store, monkeypatch)
+    session.state["order"] = 7
+    calls.on_disconnect(session)
+    await started.wait()
+    stopping = asyncio.create_task(calls.end_all())
+    done, _ = await asyncio.wait([stopping], timeout=0.05)
+    assert not done, "the store would be closed before the call is in it"
+    finish.set()
+    await asyncio.wait_for(stopping, 5)
+    assert (await begin(calls_of(worker(store)))).state["order"] == 7
+
+
 async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:
     async with serving(*STORY_RULES, capabilities=[]) as (server, address):
         assert await health(address) == (200, {"status": "ok", "active": 0})

@@ -85,6 +85,22 @@ async def test_one_value_of_a_repeated_field_does_not_sign_the_others(
     assert (await http.post(path, content=urlencode(form.multi_items()), headers=headers)).status_code == 403
 
 
+@pytest.mark.parametrize("path", PATHS)
+async def test_the_query_of_a_webhook_is_signed_with_it(http: httpx2.AsyncClient, path: str) -> None:
+    """An address may have one: of a fallback, of a campaign, or of a capability."""
+    form, url = {"CallSid": "CA" + "1" * 32, "CallStatus": "completed"}, f"{defaults.PUBLIC_URL}{path}"
+    for signed, accepted in (
+        ("?to=sales&to=caf%C3%A9%20x", True),
+        ("", False),
+        ("?to=sales", False),
+        ("?to=sales&to=caf%C3%A9%20x&by=me", False),
+        ("?to=caf%C3%A9%20x&to=sales", False),
+    ):
+        headers = {"X-Twilio-Signature": sign(f"{url}{signed}", form)}
+        answer = await http.post(f"{path}?to=sales&to=caf%C3%A9%20x", data=form, headers=headers)
+        assert (answer.status_code != 403) is accepted and answer.status_code < 500
+
+
 HOSTILE: dict[str, bytes] = {
     "deep lists": b"[" * 100_000,
     "deep lists that end": b"[" * 100_000 + b"]" * 100_000,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 import httpx2
 import pytest
@@ -11,8 +11,9 @@ from fastapi import FastAPI
 
 from app.voice.phrases import phrases
 from kit import defaults, twiml
+from kit.activity import wait_until
 from kit.agent_app import build_app
-from kit.caller import caller_on, calls_of
+from kit.caller import Call, caller_on, calls_of
 from kit.local_server import serve
 from kit.plugin import Web
 from kit.testing import Dial
@@ -82,6 +83,26 @@ async def test_a_new_prompt_stops_the_reply_and_closes_its_turn(dial: Dial, held
         ("Yes.", False),
     ]
     assert [frame["last"] for frame in call.frames].count(True) == 2 and call.frames[-1]["last"]
+
+
+async def speaks_over(call: Call) -> None:
+    await call.interrupts(after="red")
+
+
+async def says_more(call: Call) -> None:
+    await call.says("And now?")
+
+
+@pytest.mark.parametrize("stop", [speaks_over, says_more, Call.hangs_up, Call.drops])
+async def test_a_model_is_stopped_that_nobody_listens_to(
+    dial: Dial, held: HeldModel, stop: Callable[[Call], Awaitable[None]]
+) -> None:
+    """Also one that gives no further token, which would end at its deadline."""
+    call = await counting(dial, held)
+    task = call.session.turn.task
+    await stop(call)
+    await wait_until(task.done, "the turn works on")
+    await wait_until(lambda: held.ended, "the model works on")
 
 
 async def test_hanging_up_stops_the_model(dial: Dial, held: HeldModel) -> None:
