@@ -28,6 +28,16 @@ PROJECTS: list[Answers] = [
 ]
 
 
+def add_package(project: Path, name: str) -> None:
+    """Install a package of the template's tools into the project, beside its own."""
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["dev"]
+    (package,) = [each for each in needed if each.startswith(name)]
+    done = subprocess.run(
+        [UV, "pip", "install", "--quiet", package], cwd=project, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def fuzz(project: Path, examples: int) -> None:
     """Send so many frames and webhooks to the project. Raises AssertionError with the shortest one that fails."""
     shutil.copytree(ROOT / "tests" / "fuzz", project / "tests" / "fuzz", ignore=shutil.ignore_patterns("__pycache__"))
@@ -35,11 +45,7 @@ def fuzz(project: Path, examples: int) -> None:
     shutil.copy(ROOT / "tests" / "kit" / "routes.py", project / "tests" / "kit")
     for folder in ("", "kit", "fuzz"):
         (project / "tests" / folder / "__init__.py").touch()
-    needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["dev"]
-    (hypothesis,) = [each for each in needed if each.startswith("hypothesis")]
-    add = [UV, "pip", "install", "--quiet", hypothesis]
-    done = subprocess.run(add, cwd=project, capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr
+    add_package(project, "hypothesis")
     share = -(-examples // KINDS)
     run_offline(
         project, shlex.join(["env", f"SEED={SEED}", f"EXAMPLES={share}", "pytest", "-q", "tests/fuzz"]), limit=3600

@@ -80,8 +80,10 @@ def test_the_shards_of_each_workflow_are_complete() -> None:
                 shards = job["strategy"]["matrix"]["shard"]
                 assert shards == list(range(1, len(shards) + 1)) and job["strategy"]["fail-fast"] is False
                 assert f"SHARD=${{{{ matrix.shard }}}}/{len(shards)} " in command
-                tests += re.findall(r"TESTS=([^\s']+)", command)
-    assert sorted(tests) == ["--ignore=tests/test_combinations.py", "tests/test_combinations.py"]
+                tests += [given.strip('"') for given in re.findall(r"""TESTS=("[^"]+"|[^\s']+)""", command)]
+    apart = sorted(each for each in tests if not each.startswith("--"))
+    assert apart == ["tests/test_combinations.py", "tests/test_mutants.py"]
+    assert [each for each in tests if each not in apart] == [" ".join(f"--ignore={each}" for each in apart)]
 
 
 def test_a_share_of_things() -> None:

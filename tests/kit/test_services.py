@@ -12,12 +12,12 @@ import pytest
 from fastapi import FastAPI
 from pydantic_ai import messages as m
 
+from app import Session
 from app.capability import Background, Capability, Limit, Observes, Services, attach, merge_settings, run_hooks
 from app.connection import Connection, NotSupported
 from app.history import as_heard
 from app.log import without_cards
 from app.runtimes.tools import run_tool
-from app.session import Session
 from app.settings import Settings
 from app.store import SWEEP_THRESHOLD, InProcess
 from app.turn import Turn
