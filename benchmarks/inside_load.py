@@ -82,12 +82,12 @@ def project() -> FastAPI:
     return app
 
 
-def connected(account: SimulatedAccount, call: str, configuration: str) -> None:
+async def connected(account: SimulatedAccount, call: str, configuration: str) -> None:
     """Twilio begins the conversation of a call."""
     account.conversations.begin(configuration, "VOICE", call, defaults.CALLER, defaults.CALLED)
 
 
-def write(account: SimulatedAccount, author: str, text: str) -> dict[str, Any]:
+async def write(account: SimulatedAccount, author: str, text: str) -> dict[str, Any]:
     """The webhook of a message."""
     message = account.conversations.write(author, SETTINGS.phone_number, "SMS", text)
     return webhook("COMMUNICATION_CREATED", message)
@@ -103,13 +103,13 @@ async def answers(account: SimulatedAccount, conversation: str, number: int) -> 
     return False
 
 
-def close(account: SimulatedAccount, conversation: str) -> dict[str, Any]:
+async def close(account: SimulatedAccount, conversation: str) -> dict[str, Any]:
     """The webhook of the end of a conversation."""
     account.conversations.records[conversation]["status"] = "CLOSED"
     return webhook("CONVERSATION_UPDATED", {"id": conversation, "status": "CLOSED"})
 
 
-def forget(account: SimulatedAccount, conversation: str) -> None:
+async def forget(account: SimulatedAccount, conversation: str) -> None:
     """What the simulated Twilio keeps does not count as the server's memory."""
     known = account.conversations
     del known.records[conversation], known.people[conversation], known.visible_at[conversation]
