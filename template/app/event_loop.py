@@ -60,12 +60,12 @@ class Deadline:
         self._wait()
         return self
 
-    async def __aexit__(self, *error: object) -> bool | None:
+    async def __aexit__(self, *error: Any) -> None:
         if self.timer:
             self.timer.cancel()
             if self.left is not None:
                 self.left += max(0.0, self.timer.when() - asyncio.get_running_loop().time())
-        return await self.timeout.__aexit__(*error)  # type: ignore[arg-type]
+        await self.timeout.__aexit__(*error)
 
     def _wait(self) -> None:
         if self.left is None:

@@ -254,7 +254,7 @@ class Outbound(Capability):
         router = APIRouter()
         router.add_api_route(KEY, self.key, methods=["POST"])
         router.add_api_route(STATUS, self.status, methods=["POST"])
-        CallRoute(self.dialer, self.options).add_to(router)
+        CallRoute(self.dialer, self.options, self.services.load).add_to(router)
         return router
 
     async def status(self, request: Request) -> Response:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
+from app.event_loop import Load
 from app.outbound.contacts import Contact, wrong
 from app.outbound.dialer import LEDGER, Dialer
 
@@ -23,8 +24,9 @@ RETRY_AFTER = "5"  # seconds
 class CallRoute:
     """Closed without AGENT_DIAL_TOKEN. The body is a contact as JSON, with `campaign` and perhaps `dry_run`."""
 
-    def __init__(self, dialer: Dialer, settings: Any) -> None:
+    def __init__(self, dialer: Dialer, settings: Any, load: Load) -> None:
         self.dialer = dialer
+        self.load = load
         self.token = settings.dial_token
         self.rate = settings.dial_rate
         self.seen: deque[float] = deque()
@@ -35,7 +37,8 @@ class CallRoute:
     async def call(self, request: Request) -> JSONResponse:
         """200 with `result`, `gate`, `reason` and `call_sid`; 400, 401, 404 (closed) or 429 for what is no request.
 
-        503 when the ledger does not answer: no call was placed, and the request may be repeated.
+        503 when the ledger does not answer or this server cannot keep up: no call was placed, and the request may be
+        repeated.
         """
         self.admit(request)
         try:
@@ -48,6 +51,8 @@ class CallRoute:
             raise HTTPException(400, "Write a JSON object with number, campaign and the fields of a contact.") from None
         if not (isinstance(campaign, str) and campaign and isinstance(dry_run, bool)):
             raise HTTPException(400, "campaign is a name, and dry_run is true or false.")
+        if self.load.is_too_high and not dry_run:
+            raise HTTPException(503, "No call was placed: this server cannot keep up.", {"Retry-After": RETRY_AFTER})
         work = self.dialer.would_call if dry_run else self.dialer.call
         found: Any = await work(contact, campaign)
         if found.gate == LEDGER:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.event_loop import MAX_LAG, RECENT, Load
 from app.outbound.tests.dialing import ADA, Clock, contact
 from kit.agent_app import build_app
 from kit.simulated_twilio.account import SimulatedAccount
@@ -18,8 +19,8 @@ BODY = {**contact().model_dump(mode="json"), "campaign": "spring"}
 
 
 class Route:
-    def __init__(self, http: httpx2.AsyncClient, account: SimulatedAccount) -> None:
-        self.http, self.account = http, account
+    def __init__(self, http: httpx2.AsyncClient, account: SimulatedAccount, load: Load) -> None:
+        self.http, self.account, self.load = http, account, load
 
     async def post(self, token: str | None = TOKEN, **changes: Any) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
@@ -38,7 +39,7 @@ async def opened() -> AsyncGenerator[Open]:
             await stack.enter_async_context(app.router.lifespan_context(app))  # closes the database
             transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
             http = httpx2.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000")
-            return Route(await stack.enter_async_context(http), app.state.account)
+            return Route(await stack.enter_async_context(http), app.state.account, app.state.brain.services.load)
 
         yield start
 
@@ -49,6 +50,16 @@ async def test_a_call_is_placed(opened: Open) -> None:
     assert answer.status_code == 200 and answer.json()["result"] == "called"
     assert answer.json()["call_sid"] in route.account.calls.records
     assert (await route.post()).json()["gate"] == "once"  # a request that is repeated places no second call
+
+
+async def test_a_server_that_cannot_keep_up_places_no_call(opened: Open) -> None:
+    route = await opened()
+    for _ in range(RECENT):
+        route.load.add(2 * MAX_LAG)
+    answer = await route.post()
+    assert answer.status_code == 503 and "keep up" in answer.json()["detail"] and not route.account.calls.records
+    route.load.add(0.0)
+    assert (await route.post()).json()["result"] == "called"
 
 
 async def test_it_passes_the_gate(opened: Open) -> None:
