@@ -275,5 +275,5 @@ async def test_a_database_that_is_down_is_no_permission(no_thread_is_left: None,
     account = SimulatedAccount()
     own = dialer(clock, account, database_url="sqlite:////dev/null/agent.db")
     found = await own.call(contact(ADA), "spring")
-    assert (found.result, found.gate) == ("refused", LEDGER) and not account.calls.records
+    assert (found.result, found.gate) == ("failed", LEDGER) and not account.calls.records
     await own.close()
