@@ -376,3 +376,11 @@ def test_a_history_that_cannot_be_read_costs_the_history_alone(stored: Any) -> N
 )
 def test_a_number_that_json_cannot_give_back_is_none(value: Any) -> None:
     assert history.clean({"a": [value, 1, True, 0.5]}) == {"a": [None, 1, True, 0.5]}
+
+
+def test_a_result_of_no_known_type_is_bounded_too() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return "x" * 30_000
+
+    assert len(history.bounded_result([Odd()])) <= history.MAX_TEXT

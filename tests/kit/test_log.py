@@ -254,3 +254,8 @@ def test_redaction_is_cheap() -> None:
         began = time.process_time()
         redact(text)
         assert time.process_time() - began < 2
+
+
+def test_numbers_stay_numbers() -> None:
+    value = {"seconds": 1.5, "on": True, "none": None, "status": 503}
+    assert json.dumps(redacted(value)) == json.dumps(value)

@@ -207,6 +207,7 @@ WRITTEN: dict[str, tuple[str, str]] = {
         "See our shop: https://shop.example.com/a_b?c=*d*.",
     ),
     "a link that is its text": ("[https://e.com/a](https://e.com/a)", "https://e.com/a"),
+    "a link without words": ("See [](https://e.com/a).", "See https://e.com/a."),
     "a bare link": ("See https://www.example.com/a_b_c?d=e.", "See https://www.example.com/a_b_c?d=e."),
     "a link without a scheme": ("See example.com/a_b?c.", "See example.com/a_b?c."),
     "emoji": ("Great 👍🏽 👨‍👩‍👧", "Great 👍🏽 👨‍👩‍👧"),

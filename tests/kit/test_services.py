@@ -335,3 +335,10 @@ async def test_what_has_expired_is_removed_once_there_is_much() -> None:
 )
 def test_a_number_that_may_be_of_a_card_is_not_logged(text: str, shown: str) -> None:
     assert without_cards(text) == shown
+
+
+async def test_a_limit_that_ends_a_conversation_is_counted_by_its_name(begin: Begin) -> None:
+    talk = await begin({"says": "word " * 400}, capabilities=[Watch], call_tokens=100)
+    for text in ("Tell me everything", "And more?"):
+        await talk.says(text)
+    assert ("limit", {"reason": "call_tokens"}) in Watch.events
