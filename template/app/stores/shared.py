@@ -15,7 +15,6 @@ from typing import Any
 
 import structlog
 
-from app.event_loop import Deadline
 from app.store import InProcess, Store, now
 
 log = structlog.get_logger()
@@ -201,7 +200,7 @@ class SharedStore(Store):
             raise Down from None
 
     async def _limited(self, question: Callable[..., Awaitable[Any]], *args: Any, within: float | None = None) -> Any:
-        async with Deadline(within or REQUEST_TIMEOUT):
+        async with asyncio.timeout(within or REQUEST_TIMEOUT):
             return await question(*args)
 
     # --- after an outage ----------------------------------------------------------------------------------------------
