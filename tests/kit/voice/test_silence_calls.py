@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from app import Session
 from app.capability import Capability
-from app.session import Session
 from app.voice.phrases import phrases
 from app.voice.silence import CHARACTERS_PER_SECOND, Silence, duration
 from kit.activity import wait_until
