@@ -31,7 +31,7 @@ class Load:
         before = self.is_too_high
         self.lags.append(lag)
         if self.is_too_high and not before:
-            log.warning("server.overloaded", lag=round(lag, 2))
+            log.warning("server.overloaded", seconds=round(lag, 2))
         elif before and not self.is_too_high:
             log.info("server.recovered")
 

@@ -96,7 +96,9 @@ CLASSIFIED: dict[str, str] = {
 # Of log lines: the names that this server gives to what it logs. Those of agent/ may hold anything.
 CLASSIFIED |= {
     **dict.fromkeys(("call", "session", "conversation", "recording"), "an id of Twilio"),
-    **dict.fromkeys(("active", "bytes", "count", "items", "messages", "seconds", "status"), "a number or a status"),
+    **dict.fromkeys(
+        ("active", "bytes", "count", "items", "lag", "messages", "seconds", "status"), "a number or a status"
+    ),
     **dict.fromkeys(("capability", "hook", "request", "tool"), "a name in the code"),
     **dict.fromkeys(("language", "model", "runtime"), "of the answers or the environment"),
     **dict.fromkeys(("by", "channel", "kind", "limit", "outcome", "proof", "state", "what"), "one of a few words"),
@@ -161,7 +163,7 @@ EVENTS = {
     "limit": Event(
         "app.limits",
         "Calls and turns that a limit of the owner's has turned away.",
-        facts={"reason": ("off", "max_calls", "caller_calls", "call_tokens", "day_tokens")},
+        facts={"reason": ("off", "max_calls", "caller_calls", "call_tokens", "day_tokens", "overload")},
     ),
     "silence": Event(
         "app.silences",
