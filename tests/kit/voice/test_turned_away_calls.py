@@ -94,7 +94,7 @@ async def test_a_worker_that_cannot_keep_up_takes_no_new_call_until_it_can(logge
                 assert turned_away(second)
             assert (await first.says("Are you there?")).text.strip() == "Yes."
         assert (before.status_code, before.json()["status"]) == (503, "overloaded")
-        assert holds(ROWS["more calls come than the server can serve"], logged())
+        assert holds(ROWS["more calls come than the server can serve"], logged(), "keypad_menu.offered")
         load.add(0.0)
         assert (await http.get("/healthz")).status_code == 200
         async with caller_on(server, address, account=server.state.account, caller="+15005550007") as third:
