@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from app.registry import RUNTIME
 from kit.testing import Begin
 
 pytestmark = pytest.mark.virtual_time
-in_one_thread = pytest.mark.skipif(RUNTIME.__name__ == "BedrockAgents", reason="its thread reads in real time")
+in_one_thread = pytest.mark.skipif(
+    RUNTIME.__name__ == "BedrockAgents" or Path("app/database").exists(), reason="its threads work in real time"
+)
 
 
 def busy(start: float, seconds: float) -> None:
