@@ -86,7 +86,7 @@ def test_a_complete_environment_is_accepted(valid: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("nothing_set")
 def test_every_missing_variable_is_named_at_once_with_its_fix() -> None:
     missing = [problem.split()[0] for problem in problems()]
-    needed = [name for name in KEYS if name in str(missing)]
+    needed = [name for name in KEYS if name in missing]
     assert missing == [*(name for name, field in FIELDS.items() if field.is_required()), *needed]
     assert set(needed) == set(KEYS_OF_FIRST)
     for problem in problems():
