@@ -8,58 +8,31 @@ import asyncio
 import json
 import os
 import time
-from datetime import UTC, datetime
-from typing import Any
 
 os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
 
-from twilio.request_validator import RequestValidator
+from inside_call import PROMPT, connected, hear_reply, setup
 from uvicorn import Server
-from websockets.asyncio.client import connect
 
 from agent import tools
 from app.log import configure_logging
-from app.voice import call_token
-from kit import defaults
 from kit.agent_app import build_app
 from kit.local_server import PromptServer, serve
 
 TURNS = 10
 GREETING = 0.3  # seconds until the caller speaks: what a setup starts is no part of a turn
-SETTINGS: Any = defaults.settings()
-
-
-def setup() -> dict[str, Any]:
-    """The first frame of a call."""
-    call_sid = f"CA{1:032}"
-    return {
-        "type": "setup",
-        "sessionId": f"VX{1:032}",
-        "accountSid": SETTINGS.account_sid,
-        "callSid": call_sid,
-        "customParameters": {call_token.PARAMETER: call_token.issue(SETTINGS, call_sid, datetime.now(UTC))},
-        "from": defaults.CALLER,
-        "to": defaults.CALLED,
-        "direction": "inbound",
-        "callType": "PSTN",
-        "callStatus": "IN-PROGRESS",
-    }
 
 
 async def call(address: str) -> list[float]:
     """Milliseconds of CPU of each turn, from the caller's words to the last of the agent's."""
-    url = f"wss{SETTINGS.public_url.removeprefix('https')}/ws"
-    headers = {"X-Twilio-Signature": RequestValidator(defaults.AUTH_TOKEN).compute_signature(url, {})}
-    prompt = json.dumps({"type": "prompt", "voicePrompt": "Tell me about delivery.", "lang": "en-US", "last": True})
     taken = []
-    async with connect(f"ws://{address}/ws", additional_headers=headers, proxy=None) as socket:
-        await socket.send(json.dumps(setup()))
+    async with connected(address) as socket:
+        await socket.send(json.dumps(setup(1)))
         await asyncio.sleep(GREETING)
         for _ in range(TURNS):
             started = time.process_time()
-            await socket.send(prompt)
-            while not json.loads(await socket.recv()).get("last"):
-                pass
+            await socket.send(PROMPT)
+            await hear_reply(socket)
             taken.append(1000 * (time.process_time() - started))
     return taken
 

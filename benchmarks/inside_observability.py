@@ -11,26 +11,21 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI
-from twilio.request_validator import RequestValidator
-from websockets.asyncio.client import connect
+from inside_call import PROMPT, connected, hear_reply, setup
 
 from agent import tools
 from app.capability import Services
 from app.log import configure_logging
 from app.observability import Observability
 from app.registry import CAPABILITIES
-from app.voice import call_token
-from kit import defaults
 from kit.agent_app import build_app
 from kit.local_server import serve
 
 TURNS = 8  # of each call: a history that grows costs every side the same
 MODEL = {"hears": "", "says": "Standard delivery takes three days and is free."}
-SETTINGS: Any = defaults.settings()
 TOOLS: Sequence[Callable[..., Any]] = [tools.order_status]
 
 
@@ -47,32 +42,11 @@ def build(side: str, endpoint: str) -> FastAPI:
 
 async def call(address: str, number: int) -> None:
     """A caller who only counts."""
-    url = f"wss{SETTINGS.public_url.removeprefix('https')}/ws"
-    headers = {"X-Twilio-Signature": RequestValidator(defaults.AUTH_TOKEN).compute_signature(url, {})}
-    prompt = json.dumps({"type": "prompt", "voicePrompt": "Tell me about delivery.", "lang": "en-US", "last": True})
-    async with connect(f"ws://{address}/ws", additional_headers=headers, proxy=None) as socket:
+    async with connected(address) as socket:
         await socket.send(json.dumps(setup(number)))
         for _ in range(TURNS):
-            await socket.send(prompt)
-            while not json.loads(await socket.recv()).get("last"):
-                pass
-
-
-def setup(number: int) -> dict[str, Any]:
-    """The first frame of a call."""
-    call_sid = f"CA{number:032}"
-    return {
-        "type": "setup",
-        "sessionId": f"VX{number:032}",
-        "accountSid": SETTINGS.account_sid,
-        "callSid": call_sid,
-        "customParameters": {call_token.PARAMETER: call_token.issue(SETTINGS, call_sid, datetime.now(UTC))},
-        "from": defaults.CALLER,
-        "to": defaults.CALLED,
-        "direction": "inbound",
-        "callType": "PSTN",
-        "callStatus": "IN-PROGRESS",
-    }
+            await socket.send(PROMPT)
+            await hear_reply(socket)
 
 
 async def run(side: str, endpoint: str) -> None:

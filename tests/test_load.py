@@ -162,7 +162,7 @@ def test_a_server_that_leaks_breaks_a_limit(kilobytes: float, tasks: int, broken
 
 
 class Measured:
-    """A server that nobody calls."""
+    """A server without a call."""
 
     port, memory, descriptors = 0, 100.0, 10
 

@@ -1,4 +1,4 @@
-"""One event loop serves all calls: deadlines that do not count its lag, what blocks it, and whether it keeps up."""
+"""One event loop serves all calls: deadlines that do not count its lag, whether it keeps up, and tasks that exit."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import aclosing
+from datetime import UTC, datetime
 from inspect import unwrap
 from threading import Thread
 from typing import Any, Self
@@ -80,6 +82,24 @@ class Runtime(ABC):
 
     async def close(self) -> None:  # noqa: B027 (optional)
         """Close connections."""
+
+
+async def rehearse(runtime: Runtime) -> None:
+    """Answer a turn without a caller: frameworks load much with their first turn, for which a caller would wait.
+
+    `runtime` has a model that asks no service. A failure is logged, since real turns can be answered all the same.
+    """
+
+    async def no_tool() -> None:
+        """Nothing."""
+
+    session = Session("", "", "", "", lambda: datetime.now(UTC))
+    try:
+        async with aclosing(runtime.answer(session, Turn("Hello"), "You are on the phone.", [no_tool])) as tokens:
+            async for _ in tokens:
+                pass
+    except Exception as error:
+        log.warning("runtime.not_warm", error=safe_error_text(error))
 
 
 def start_record(turn: Turn, instructions: str) -> list[ModelMessage]:

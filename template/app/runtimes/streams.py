@@ -5,37 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import structlog
 
 from app.event_loop import Deadline
-from app.runtimes import ModelFailed, Runtime, safe_error_text, start_round
-from app.session import Session
+from app.runtimes import ModelFailed, safe_error_text, start_round
 from app.turn import Turn
 
 log = structlog.get_logger()
 
 Item = TypeVar("Item")
-
-
-async def rehearse(runtime: Runtime) -> None:
-    """Answer a turn of nobody: frameworks load much with their first one, and a caller would wait for it.
-
-    `runtime` has a model that asks no service. A failure is logged, since a real one can be answered all the same.
-    """
-
-    async def no_tool() -> None:
-        """Nothing."""
-
-    session = Session("", "", "", "", lambda: datetime.now(UTC))
-    try:
-        async with aclosing(runtime.answer(session, Turn("Hello"), "You are on the phone.", [no_tool])) as tokens:
-            async for _ in tokens:
-                pass
-    except Exception as error:
-        log.warning("runtime.not_warm", error=safe_error_text(error))
 
 
 def as_text(result: Any) -> str:

@@ -94,7 +94,7 @@ async def says_more(call: Call) -> None:
 
 
 @pytest.mark.parametrize("stop", [speaks_over, says_more, Call.hangs_up, Call.drops])
-async def test_a_model_is_stopped_that_nobody_listens_to(
+async def test_a_model_is_stopped_once_its_caller_no_longer_listens(
     dial: Dial, held: HeldModel, stop: Callable[[Call], Awaitable[None]]
 ) -> None:
     """Also one that gives no further token, which would end at its deadline."""

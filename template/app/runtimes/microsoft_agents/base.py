@@ -24,9 +24,9 @@ from pydantic_ai import messages as m
 
 from app import config
 from app.history import arguments_of
-from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, safe_error_text, start_record
+from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, rehearse, safe_error_text, start_record
 from app.runtimes.microsoft_agents.messages import chat_messages, record_of, valid_messages
-from app.runtimes.streams import as_text, first_stream_to_begin, rehearse
+from app.runtimes.streams import as_text, first_stream_to_begin
 from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.turn import Turn

@@ -25,7 +25,7 @@ from pydantic_ai.providers import infer_provider_class
 from app import config
 from app.event_loop import Deadline
 from app.history import tidy_message
-from app.runtimes import ModelFailed, Runtime, safe_error_text, start_record, start_round
+from app.runtimes import ModelFailed, Runtime, rehearse, safe_error_text, start_record, start_round
 from app.runtimes.tools import TurnTool, run_tool
 from app.session import Session
 from app.settings import Settings
@@ -105,11 +105,10 @@ class Models(Runtime):
         return problems
 
     async def warm_up(self) -> None:
-        async for _ in Models([TestModel(call_tools=[])], self.deadline).answer(None, Turn(""), "", []):
-            pass
+        await rehearse(Models([TestModel(call_tools=[])], self.deadline))
 
     async def answer(
-        self, session: Session | None, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
+        self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
     ) -> AsyncGenerator[str]:
         known = {tool.__name__: TurnTool(tool, turn, 2 * self.deadline) for tool in tools}
         offered = ModelRequestParameters(

@@ -23,10 +23,10 @@ from strands.types.streaming import StreamEvent
 from strands.types.tools import AgentTool, ToolGenerator, ToolSpec, ToolUse
 
 from app import config
-from app.runtimes import ModelFailed, Runtime, start_record
+from app.runtimes import ModelFailed, Runtime, rehearse, start_record
 from app.runtimes.aws import AwsSettings, client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, record_of, tool_spec, valid_messages
-from app.runtimes.streams import as_text, first_stream_to_begin, rehearse
+from app.runtimes.streams import as_text, first_stream_to_begin
 from app.runtimes.tools import TurnTool
 from app.session import Session
 from app.turn import Turn
@@ -70,7 +70,8 @@ class Strands(Runtime):
         # Strands reads in these threads. A model that hangs holds one for four deadlines, and the usual few are not
         # enough for the other calls, nor for their next model.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
-        await rehearse(Strands([NoModel()], self.deadline))
+        stand_in: Any = NoModel()
+        await rehearse(Strands([stand_in], self.deadline))
 
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
@@ -101,17 +102,11 @@ def bedrock(model_id: str, settings: StrandsSettings) -> BedrockModel:
     )
 
 
-class NoModel(Model):
-    """Answers at once, for the warm-up."""
-
-    def update_config(self, **model_config: Any) -> None:
-        raise NotImplementedError
+class NoModel:
+    """Answers at once, for the warm-up. It has what FallbackModel uses of a model."""
 
     def get_config(self) -> Any:
         return {}
-
-    def structured_output(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
 
     async def stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamEvent]:
         yield {"messageStart": {"role": "assistant"}}
