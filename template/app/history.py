@@ -21,6 +21,7 @@ UNANSWERED = "(They said something that could not be answered.)"
 MESSAGE_SIZE = 50  # characters that a message counts beside its content
 
 NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+DECODER = codecs.getincrementaldecoder("utf-16-le")
 WORD = regex.compile(r"[[\p{L}\p{N}]--\p{Default_Ignorable_Code_Point}]", regex.V1)
 NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")  # in names of tools: OpenAI, Anthropic and Amazon Bedrock refuse these
 
@@ -53,7 +54,7 @@ def has_words(transcript: str) -> bool:
 
 def text_cleaner() -> Callable[[str], str]:
     """Cleans the tokens of one text. A surrogate pair may be split between two tokens."""
-    decode = codecs.getincrementaldecoder("utf-16-le")("ignore").decode
+    decode = DECODER("ignore").decode
     return lambda token: NOT_TEXT.sub("", decode(token.encode("utf-16-le", "surrogatepass")))
 
 

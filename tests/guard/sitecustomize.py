@@ -15,7 +15,7 @@ def refuse_unless_local(host: Any) -> None:
     if not local:
         if log := os.environ.get("NETWORK_GUARD_LOG"):
             with open(log, "a", encoding="utf-8") as lines:
-                lines.write(f"{name}\n")
+                lines.write(f"{name} {os.environ.get('PYTEST_CURRENT_TEST', '')}".rstrip() + "\n")
         raise OSError(f"{name} is not on this machine")
 
 

@@ -18,7 +18,7 @@ from pydantic_ai.direct import model_request_stream
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse, infer_model
 from pydantic_ai.models.fallback import FallbackModel
-from pydantic_ai.models.test import TestModel
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers import infer_provider_class
 
@@ -105,7 +105,10 @@ class Models(Runtime):
         return problems
 
     async def warm_up(self) -> None:
-        await rehearse(Models([TestModel(call_tools=[])], self.deadline))
+        async def one_word(messages: Sequence[m.ModelMessage], info: AgentInfo) -> AsyncGenerator[str]:
+            yield "Yes."  # read as the streams of providers are, which loads more than a TestModel does
+
+        await rehearse(Models([FunctionModel(stream_function=one_word)], self.deadline))
 
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +83,31 @@ def test_the_first_model_needs_its_key(without_keys: pytest.MonkeyPatch) -> None
     with pytest.raises(SettingsError) as error:
         load()
     assert [problem.partition(" ")[0] for problem in error.value.problems] == KEYS[: len(error.value.problems)]
+
+
+FIRST_TURN = """
+import asyncio, sys
+from app import Session
+from kit import defaults
+from kit.agent_app import build_app
+
+async def turn():
+    app = build_app({"says": "Yes."})
+    brain = app.state.brain
+    async with app.router.lifespan_context(app):
+        session = Session("CA1", defaults.CALLER, defaults.CALLED, "en-US", brain.services.local_now)
+        before = set(sys.modules)
+        async for _ in brain.reply(session, "Hello"):
+            pass
+        print("late:", *sorted(set(sys.modules) - before))
+
+asyncio.run(turn())
+"""
+
+
+@pytest.mark.skipif(Path("app/observability").exists(), reason="exporters load in threads of their own")
+def test_the_start_loads_what_the_stream_of_a_model_loads() -> None:
+    """Without a caller in the process, whose clients load the same."""
+    done = subprocess.run([sys.executable, "-c", FIRST_TURN], capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("late:")] == [[]]
