@@ -35,7 +35,7 @@ DATABASE = {"DATABASE_URL": "postgresql://agent:a-key-for-tests@127.0.0.1:1/agen
 """The variable of a project that several processes may serve, whose server does not start with a file."""
 SHAPED = {  # variables of a model that are no key and have a shape
     "AZURE_OPENAI_ENDPOINT": "https://example.openai.azure.com",
-    "AZURE_TOKEN_CREDENTIALS": "prod",
+    "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential",  # looks for an identity nowhere else
     "AZURE_VOICE_LIVE_ENDPOINT": "https://example.services.ai.azure.com",
     "FOUNDRY_AGENT_NAME": "example",
     "FOUNDRY_PROJECT_ENDPOINT": "https://example.services.ai.azure.com/api/projects/example",

@@ -23,7 +23,7 @@ from tests.kit.healthy_project import DATABASE, KEYS_OF_FIRST
 KEYS = [name for names, _ in config.MODEL_KEYS.values() for name in names]
 SHAPED = {
     "AZURE_OPENAI_ENDPOINT": "https://example.openai.azure.com",
-    "AZURE_TOKEN_CREDENTIALS": "prod",
+    "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential",  # looks for an identity nowhere else
     "AZURE_VOICE_LIVE_ENDPOINT": "https://example.services.ai.azure.com",
     "FOUNDRY_PROJECT_ENDPOINT": "https://example.services.ai.azure.com/api/projects/one",
 }
