@@ -39,7 +39,8 @@ def wall() -> str:
 def offline(command: list[str], log: Path, guard_only: bool = False) -> tuple[list[str], dict[str, str]]:
     """`command` and its environment behind the wall. What the guard refuses, it appends to `log`.
 
-    A namespace makes every user root, and some servers refuse to run as root: they need `guard_only`.
+    A namespace makes every user root, and some servers refuse to run as root: they need `guard_only`. Every start of
+    pytest closes its folder of temporary files to other users, PostgreSQL's among them: a command has one of its own.
     """
-    guarded = {"PYTHONPATH": str(GUARD), "NETWORK_GUARD_LOG": str(log)}
+    guarded = {"PYTHONPATH": str(GUARD), "NETWORK_GUARD_LOG": str(log), "PYTEST_DEBUG_TEMPROOT": str(log.parent)}
     return [*(UNSHARED if can_unshare() and not guard_only else []), *command], {**os.environ, **guarded}
