@@ -17,8 +17,9 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ import structlog
 from fastapi import FastAPI
 
 from app import config
+from app.event_loop import SLICE
 from app.log import configure_logging
 from app.registry import ProjectSettings
 from app.session import Session
@@ -207,6 +209,19 @@ async def advance_clock() -> Callable[[float], None]:
     time, ahead = loop.time, [0.0]
     loop.time = lambda: time() + sum(ahead)  # never restored: the timers of this event loop depend on it
     return ahead.append
+
+
+@pytest.fixture
+async def let_time_pass(advance_clock: Callable[[float], None]) -> Callable[[float], Awaitable[None]]:
+    """Advance that clock a slice at a time, with the loop awake in between: a `Deadline` does not count a jump."""
+
+    async def wait(seconds: float) -> None:
+        for _ in range(ceil(seconds / SLICE)):
+            advance_clock(SLICE)
+            await asyncio.sleep(0)  # now the timers of this slice are due
+            await asyncio.sleep(0)  # now they have run
+
+    return wait
 
 
 # --- markers --------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -43,10 +43,10 @@ async def test_an_empty_answer_after_words_and_a_tool_is_none_to_apologise_for(b
     assert (await talk.says("Note it")).text.strip() == "Noted."
 
 
-# An only model may be left to the brain, which waits for five deadlines. Only `advance_clock` makes these seconds pass.
+# An only model may be left to the brain, which waits for five deadlines. Only `let_time_pass` makes these seconds pass.
 @pytest.mark.parametrize(("second", "deadline", "deadlines"), [("From the second.", 10.0, 1), (None, 4.0, 6)])
 async def test_a_silent_model_is_given_up_at_the_deadline(
-    begin: Begin, advance_clock: Callable[[float], None], second: str | None, deadline: float, deadlines: int
+    begin: Begin, let_time_pass: Callable[[float], Awaitable[None]], second: str | None, deadline: float, deadlines: int
 ) -> None:
     asked = asyncio.Event()
 
@@ -61,7 +61,7 @@ async def test_a_silent_model_is_given_up_at_the_deadline(
     reply = asyncio.create_task(talk.says("first"))
     await asked.wait()
     for _ in range(deadlines):
-        advance_clock(deadline)
+        await let_time_pass(deadline)
         await asyncio.sleep(0.01)
     assert (await reply).text.endswith(second or talk.apology)
     assert (await talk.says("second")).text.endswith("Yes.")

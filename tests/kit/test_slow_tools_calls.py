@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from pydantic_ai import messages as m
@@ -53,26 +53,26 @@ async def booking(dial: Dial, slow: SlowTool) -> Call:
     ("then", "rest"), [("{result}", "booked"), (" ", phrases.APOLOGY)], ids=["a reply", "an empty reply"]
 )
 async def test_a_caller_is_asked_to_hold_while_a_tool_is_slow(
-    dial: Dial, slow: SlowTool, advance_clock: Callable[[float], None], then: str, rest: str
+    dial: Dial, slow: SlowTool, let_time_pass: Callable[[float], Awaitable[None]], then: str, rest: str
 ) -> None:
     call = await dial({"calls": {"book": {}}, "then": then}, tools=[slow.book], deadline=DEADLINE)
     turn = await call.begins("Book it")
     await slow.started.wait()
-    advance_clock(DEADLINE)
+    await let_time_pass(DEADLINE)
     await call.hears(phrases.HOLD)
     slow.finish.set()
     assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {rest}".split()
 
 
 async def test_a_tool_that_hangs_is_given_up(
-    dial: Dial, slow: SlowTool, advance_clock: Callable[[float], None]
+    dial: Dial, slow: SlowTool, let_time_pass: Callable[[float], Awaitable[None]]
 ) -> None:
     rule = {"calls": {"book": {}}, "then": "Sorry, that did not work."}
     call = await dial(rule, tools=[slow.book], deadline=DEADLINE)
     turn = await call.begins("Book it")
     await slow.started.wait()
     for _ in range(2):  # a tool may take twice as long as a model
-        advance_clock(DEADLINE)
+        await let_time_pass(DEADLINE)
         await call.hears(phrases.HOLD)
     assert (await call.hears_reply(turn)).text == f"{phrases.HOLD} Sorry, that did not work."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx2
@@ -78,7 +78,9 @@ async def test_the_model_gets_the_error_of_a_tool_without_its_text(dial: Dial) -
     assert (await call.says("Do it")).text == TOOL_FAILED.format("RuntimeError")
 
 
-async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial, advance_clock: Callable[[float], None]) -> None:
+async def test_a_tool_that_takes_too_long_is_stopped(
+    dial: Dial, let_time_pass: Callable[[float], Awaitable[None]]
+) -> None:
     started = asyncio.Event()
 
     async def look_up() -> None:
@@ -88,7 +90,7 @@ async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial, advance_clock: 
     call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up], deadline=DEADLINE)
     turn = await call.begins("look")
     await started.wait()
-    advance_clock(2 * DEADLINE)
+    await let_time_pass(2 * DEADLINE)
     assert TOOL_TIMED_OUT in (await call.hears_reply(turn)).text
 
 
@@ -230,7 +232,7 @@ async def test_a_response_without_tokens_is_a_failure(dial: Dial, logged: Callab
 
 
 async def test_the_next_deployment_answers_when_one_is_silent(
-    dial: Dial, advance_clock: Callable[[float], None]
+    dial: Dial, let_time_pass: Callable[[float], Awaitable[None]]
 ) -> None:
     """Its reasoning is not a token."""
     thinking = [*reasoning(), event("silence")]
@@ -238,7 +240,7 @@ async def test_the_next_deployment_answers_when_one_is_silent(
     call = await dial(models=azure(down, up), deadline=DEADLINE)
     turn = await call.begins("Hello")
     await down.silent.wait()
-    advance_clock(DEADLINE)
+    await let_time_pass(DEADLINE)
     assert (await call.hears_reply(turn)).text == f"{phrases.HOLD} Yes."
     await asyncio.wait_for(down.closed.wait(), LIMIT)
 

@@ -118,7 +118,7 @@ async def test_a_websocket_that_closes_between_two_turns_is_replaced(dial: Dial)
 
 
 async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
-    dial: Dial, monkeypatch: pytest.MonkeyPatch, advance_clock: Callable[[float], None]
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, let_time_pass: Callable[[float], Awaitable[None]]
 ) -> None:
     model, opened = scripted({"says": "Yes."}), list[str]()
     open_at_once, accepts = model.open, asyncio.Event()
@@ -133,7 +133,7 @@ async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
     call = await dial(models=[model], deadline=DEADLINE)
     turn = await call.begins("Hello")
     await until(lambda: call.session.turn and call.session.turn.record)
-    advance_clock(DEADLINE)
+    await let_time_pass(DEADLINE)
     assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {phrases.APOLOGY}".split()
     accepts.set()
     await until(lambda: model.sockets)
@@ -218,7 +218,7 @@ async def test_the_second_runtime_answers_when_the_first_fails(dial: Dial, talk:
 
 @pytest.mark.parametrize("second", ["Yes.", None])
 async def test_a_silent_runtime_is_given_up_at_the_deadline(
-    dial: Dial, logged: Callable[[], str], advance_clock: Callable[[float], None], second: str | None
+    dial: Dial, logged: Callable[[], str], let_time_pass: Callable[[float], Awaitable[None]], second: str | None
 ) -> None:
     asked = asyncio.Event()
 
@@ -230,7 +230,7 @@ async def test_a_silent_runtime_is_given_up_at_the_deadline(
     call = await dial(models=[runtime(stays_silent), *others], deadline=DEADLINE)
     turn = await call.begins("Hello")
     await asked.wait()
-    advance_clock(DEADLINE)
+    await let_time_pass(DEADLINE)
     assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {second or phrases.APOLOGY}".split()
     assert "model.failed" in logged()
 

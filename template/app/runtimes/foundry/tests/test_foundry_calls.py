@@ -6,7 +6,7 @@ import asyncio
 import importlib.util
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -162,12 +162,14 @@ async def test_the_version_in_the_environment_is_not_used_for_the_second_agent(
     assert up.bodies[0]["agent_reference"] == {"type": "agent_reference", "name": "second"}
 
 
-async def test_the_next_agent_answers_when_one_is_silent(dial: Dial, advance_clock: Callable[[float], None]) -> None:
+async def test_the_next_agent_answers_when_one_is_silent(
+    dial: Dial, let_time_pass: Callable[[float], Awaitable[None]]
+) -> None:
     down, up = ResponsesAPI([event("silence")]), ResponsesAPI(text("Yes."))
     call = await dial(models=foundry(down, up), deadline=DEADLINE)
     turn = await call.begins("Hello")
     await down.silent.wait()
-    advance_clock(DEADLINE)
+    await let_time_pass(DEADLINE)
     assert (await call.hears_reply(turn)).text == f"{phrases.HOLD} Yes."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -74,7 +74,9 @@ async def test_a_result_that_looks_like_a_result_of_strands_is_sent_unchanged(di
     assert (await call.says("order")).text == 'It says {"status": "shipped", "content": "two cups"}'
 
 
-async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial, advance_clock: Callable[[float], None]) -> None:
+async def test_a_tool_that_takes_too_long_is_stopped(
+    dial: Dial, let_time_pass: Callable[[float], Awaitable[None]]
+) -> None:
     started = asyncio.Event()
 
     async def look_up() -> None:
@@ -84,7 +86,7 @@ async def test_a_tool_that_takes_too_long_is_stopped(dial: Dial, advance_clock: 
     call = await dial({"calls": {"look_up": {}}, "then": "{result}"}, tools=[look_up], deadline=DEADLINE)
     turn = await call.begins("look")
     await started.wait()
-    advance_clock(2 * DEADLINE)
+    await let_time_pass(2 * DEADLINE)
     assert "The tool failed (TimeoutError)" in (await call.hears_reply(turn)).text
 
 

@@ -272,7 +272,7 @@ async def test_the_second_model_answers_when_the_first_fails(dial: Dial, broken:
 
 @pytest.mark.parametrize("second", ["Yes.", None])
 async def test_a_silent_service_is_given_up_at_the_deadline(
-    dial: Dial, logged: Callable[[], str], advance_clock: Callable[[float], None], second: str | None
+    dial: Dial, logged: Callable[[], str], let_time_pass: Callable[[float], Awaitable[None]], second: str | None
 ) -> None:
     asked = asyncio.Event()
 
@@ -285,7 +285,7 @@ async def test_a_silent_service_is_given_up_at_the_deadline(
     call = await dial(models=[model, *others], deadline=DEADLINE)
     turn = await call.begins("Hello")
     await asked.wait()
-    advance_clock(DEADLINE)
+    await let_time_pass(DEADLINE)
     assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {second or phrases.APOLOGY}".split()
     log = logged()
     assert "model.failed" in log and KEY not in log
@@ -360,7 +360,7 @@ async def test_a_model_that_is_refused_after_the_handshake_is_logged(dial: Dial,
 
 
 async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
-    dial: Dial, monkeypatch: pytest.MonkeyPatch, advance_clock: Callable[[float], None]
+    dial: Dial, monkeypatch: pytest.MonkeyPatch, let_time_pass: Callable[[float], Awaitable[None]]
 ) -> None:
     model, opened = scripted({"says": "Yes."}), list[int]()
     open_at_once, accepts = model.open, asyncio.Event()
@@ -375,7 +375,7 @@ async def test_a_websocket_that_opens_slowly_is_used_in_the_next_turn(
     call = await dial(models=[model], deadline=DEADLINE)
     turn = await call.begins("Hello")
     await until(lambda: call.session.turn and call.session.turn.record)
-    advance_clock(DEADLINE)
+    await let_time_pass(DEADLINE)
     assert (await call.hears_reply(turn)).text.split() == f"{phrases.HOLD} {phrases.APOLOGY}".split()
     accepts.set()
     await until(lambda: model.sockets)
