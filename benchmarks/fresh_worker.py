@@ -23,8 +23,11 @@ WORKERS = {
     "manual, level 1": ["path=manual"],
     "manual, level 4": ["path=manual", *WHOLE],
     "Strands": ["path=aws"],
+    "AgentCore": ["path=aws", "aws_runtime=agentcore"],
+    "Bedrock Agents": ["path=aws", "aws_runtime=bedrock_agents"],
     "Agent Framework": ["path=azure"],
     "Foundry": ["path=azure", "azure_runtime=foundry"],
+    "Voice Live": ["path=azure", "azure_runtime=voice_live"],
 }
 
 

@@ -7,7 +7,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
+import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 os.environ["TAC_ANALYTICS_DISABLED"] = "true"  # before TAC reads it
 
@@ -23,27 +27,45 @@ TURNS = 10
 GREETING = 0.3  # seconds until the caller speaks: what a setup starts is no part of a turn
 
 
-async def call(address: str) -> list[float]:
+def start_service(runtime: Any) -> Callable[[], float]:
+    """Start the simulated service of a runtime that has one, in a thread of its own: a real one is another machine.
+
+    Returns the clock of the server's CPU.
+    """
+    services = {"AgentCore": lambda: runtime.runtimes[0].start(), "VoiceLive": lambda: runtime.models[0].address()}
+    start = services.get(type(runtime).__name__)
+    if start is None:
+        return time.process_time
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    asyncio.run_coroutine_threadsafe(start(), loop).result()
+    return time.thread_time
+
+
+async def call(address: str, clock: Callable[[], float]) -> list[float]:
     """Milliseconds of CPU of each turn, from the caller's words to the last of the agent's."""
     taken = []
     async with connected(address) as socket:
         await socket.send(json.dumps(setup(1)))
         await asyncio.sleep(GREETING)
         for _ in range(TURNS):
-            started = time.process_time()
+            started = clock()
             await socket.send(PROMPT)
             await hear_reply(socket)
-            taken.append(1000 * (time.process_time() - started))
+            taken.append(1000 * (clock() - started))
     return taken
 
 
-async def run() -> list[float]:
+async def run() -> None:
     app = build_app({"says": "Standard delivery takes three days and is free."}, tools=[tools.order_status])
     PromptServer.main_loop = Server.main_loop  # type: ignore[method-assign]  # the other one looks around every 2 ms
+    clock = start_service(app.state.brain.runtime)
     async with serve(app) as address:
-        return await call(address)
+        print(json.dumps(await call(address, clock)))
+        sys.stdout.flush()
+        os._exit(0)  # a service in a thread cannot be closed from here
 
 
 if __name__ == "__main__":
     configure_logging("critical")
-    print(json.dumps(asyncio.run(run())))
+    asyncio.run(run())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.registry import RUNTIME
+from kit.agent_app import build_app
 
 FIRST_CALL = """
 import asyncio, sys
@@ -35,3 +38,19 @@ def test_the_first_turn_of_a_worker_imports_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", FIRST_CALL], capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("late:")] == [[]]
+
+
+async def test_the_start_rehearses_a_turn(monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]) -> None:
+    """With no model of the project, which would cost something."""
+    said: list[str] = []
+    answer: Any = RUNTIME.answer
+
+    async def heard(*turn: Any) -> AsyncGenerator[str]:
+        async for token in answer(*turn):
+            said.append(token)
+            yield token
+
+    monkeypatch.setattr(RUNTIME, "answer", heard)
+    app = build_app({"says": "Good morning."})
+    async with app.router.lifespan_context(app):
+        assert said == ["Yes."] and "not_warm" not in logged()

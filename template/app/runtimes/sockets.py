@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+import json
+from collections import deque
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -18,6 +20,25 @@ class Socket(Protocol):
     def state(self) -> State: ...
 
     async def close(self) -> None: ...
+
+
+class RehearsedSocket:
+    """Answers each message with the same frames, for the warm-up. It has what a runtime uses of a WebSocket."""
+
+    state = State.OPEN
+
+    def __init__(self, *answer: Mapping[str, Any]) -> None:
+        self.answer = answer
+        self.unread: deque[str] = deque()
+
+    async def send(self, message: Any) -> None:
+        self.unread.extend(map(json.dumps, self.answer))
+
+    async def recv(self) -> str:
+        return self.unread.popleft()
+
+    async def close(self) -> None:
+        """Nothing to close: it leads nowhere."""
 
 
 Model = TypeVar("Model", bound=Hashable)

@@ -21,10 +21,10 @@ from pydantic import Field
 from pydantic_ai import messages as m
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.runtimes import Runtime, start_record, start_round
+from app.runtimes import Runtime, rehearse, start_record, start_round
 from app.runtimes.aws import client_config, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages, content_block, record_of, tool_spec, valid_messages
-from app.runtimes.sockets import CallSockets, failure_reason
+from app.runtimes.sockets import CallSockets, RehearsedSocket, failure_reason
 from app.runtimes.streams import first_stream_to_begin
 from app.runtimes.tools import TurnTool, run_tool
 from app.session import Session
@@ -129,6 +129,16 @@ class DeployedRuntime:
         """Nothing to close: the calls have the WebSockets."""
 
 
+class NoRuntime(DeployedRuntime):
+    """Answers at once, for the warm-up."""
+
+    async def open(self, session_id: str) -> Any:
+        message = {"role": "assistant", "content": [{"text": "Yes."}]}
+        return RehearsedSocket(
+            {"type": "text", "token": "Yes."}, {"type": "message", "message": message, "model": ""}, {"type": "done"}
+        )
+
+
 @cache
 def signer(region: str) -> AgentCoreRuntimeClient:
     """Signs requests. It takes half a second to build, so there is one for each region."""
@@ -174,6 +184,7 @@ class AgentCore(Runtime):
         self.sockets.serving = True
         for runtime in self.runtimes:
             await asyncio.to_thread(runtime.warm_up)
+        await rehearse(AgentCore([NoRuntime("", self.deadline)], self.deadline))
 
     def on_connect(self, session: Session) -> None:
         self.sockets.on_connect(session.id, self.runtimes)

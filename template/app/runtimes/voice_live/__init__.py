@@ -27,9 +27,9 @@ from websockets.protocol import State
 
 from app.event_loop import Deadline
 from app.history import tidy_message
-from app.runtimes import ModelFailed, Runtime, start_record
+from app.runtimes import ModelFailed, Runtime, rehearse, start_record
 from app.runtimes.azure import AzureSettings, Identity, missing_key
-from app.runtimes.sockets import CallSockets, failure_reason
+from app.runtimes.sockets import CallSockets, RehearsedSocket, failure_reason
 from app.runtimes.streams import as_text, first_stream_to_begin
 from app.runtimes.tools import TurnTool, run_tool
 from app.session import Session
@@ -216,6 +216,20 @@ class VoiceLiveSocket:
         await self.websocket.send(json.dumps({"type": type, **fields}))
 
 
+class NoModel(VoiceLiveModel):
+    """Answers at once, for the warm-up."""
+
+    async def open(self) -> VoiceLiveSocket:
+        message = {"type": "message", "content": [{"type": "text", "text": "Yes."}], "id": "1"}
+        socket: Any = RehearsedSocket(
+            {"type": "response.created", "response": {"id": "1"}},
+            {"type": "response.text.delta", "delta": "Yes."},
+            {"type": "response.output_item.done", "item": message},
+            {"type": "response.done", "response": {"status": "completed"}},
+        )
+        return VoiceLiveSocket(socket)
+
+
 class VoiceLive(Runtime):
     """`deadline` is the longest silence of a model in seconds; a tool may take twice as long."""
 
@@ -251,6 +265,7 @@ class VoiceLive(Runtime):
         self.sockets.serving = True
         if self.identity:
             await self.identity.warm_up()
+        await rehearse(VoiceLive([NoModel("", "", "", self.deadline)], self.deadline))
 
     def on_connect(self, session: Session) -> None:
         self.sockets.on_connect(session.id, self.models[:1])
