@@ -97,7 +97,7 @@ class Call(WebhookSender):
     ) -> None:
         super().__init__(address)
         self.app = app
-        self.account = account or SimulatedAccount(pace)
+        self.account = account or getattr(app.state, "account", None) or SimulatedAccount(pace)
         self.pace = pace
         self.caller = caller
         self.called = called
