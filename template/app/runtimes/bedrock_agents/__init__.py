@@ -25,7 +25,7 @@ from botocore.config import Config
 from pydantic import Field
 from pydantic_ai import messages as m
 
-from app.runtimes import Runtime, start_record
+from app.runtimes import Runtime, rehearse, start_record
 from app.runtimes.aws import AwsSettings, missing_credentials
 from app.runtimes.aws.messages import bedrock_messages
 from app.runtimes.streams import AnswerFailed, as_text, first_stream_to_begin
@@ -99,6 +99,13 @@ class Agent:
                 stop_reading(stream)
 
 
+class NoAgent(Agent):
+    """Answers at once, for the warm-up."""
+
+    async def events(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
+        yield {"chunk": {"bytes": b"Yes."}}
+
+
 async def events_of(agent: Agent, request: Mapping[str, Any]) -> AsyncGenerator[tuple[Agent, Mapping[str, Any]]]:
     """The events of one request, each with the agent that sent it."""
     async with aclosing(agent.events(request)) as events:
@@ -142,6 +149,9 @@ class BedrockAgents(Runtime):
     def missing_env() -> dict[str, str]:
         agent = {} if os.environ.get("BEDROCK_AGENT_ID") else {"BEDROCK_AGENT_ID": FIND_ID}
         return {**agent, **missing_credentials()}
+
+    async def warm_up(self) -> None:
+        await rehearse(BedrockAgents([NoAgent(None, "", "")], self.deadline))
 
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]
