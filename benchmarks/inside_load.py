@@ -73,8 +73,9 @@ def project() -> FastAPI:
     """This project with the settings of the simulator, its own tools, and a simulated Twilio behind it."""
     account = SimulatedAccount()
     model = build_model(script())
-    if hasattr(model, "requests"):
-        model.requests = deque(maxlen=1)  # a fake that keeps them all for its tests
+    for fake in [model, *(each for each in vars(account).values() if isinstance(each, Product))]:
+        if hasattr(fake, "requests"):
+            fake.requests = deque(maxlen=1)  # it keeps them all for its tests
     app = create_app(SETTINGS, [model], transport=account.transport)
     app.add_api_route("/benchmark", usage)
     for action in (connected, write, answers, close, forget):
@@ -116,9 +117,6 @@ async def forget(account: SimulatedAccount, conversation: str) -> None:
     known.messages = [each for each in known.messages if each["conversationId"] != conversation]
     known.sent = [each for each in known.sent if each["conversationId"] != conversation]
     known.contents.clear()
-    for product in vars(account).values():
-        if isinstance(product, Product):
-            product.requests.clear()
 
 
 def quickstart() -> FastAPI:
