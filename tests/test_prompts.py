@@ -180,7 +180,9 @@ def test_a_disabled_choice_shows_the_reason(copy: Dial) -> None:
     ("question", "other", "given"),
     [
         ("path", "tac", {"path": "manual", "partial_prompts": True}),
-        ("channels", "messaging", {"path": "azure", "azure_runtime": "voice_live"}),
+        pytest.param(
+            "channels", "messaging", {"path": "azure", "azure_runtime": "voice_live"}, marks=pytest.mark.matrix
+        ),
         pytest.param("stt_provider", "Google", {"languages": ["en-US", "de-DE"]}, marks=pytest.mark.matrix),
         pytest.param(
             *("tts_provider", "ElevenLabs", {"tts_provider": "Amazon", "voice": "Joanna-Generative"}),
