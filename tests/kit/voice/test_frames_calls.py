@@ -11,12 +11,22 @@ from uuid import uuid4
 import pytest
 from pydantic_ai.messages import UserPromptPart
 
+from app.registry import CAPABILITIES
 from app.voice.tests.test_security import PROMPT, setup
 from kit.caller import Call, calls_of
 from kit.testing import Dial
 from kit.voice_fixtures import HeldModel, contents, counting, held, websocket
 
 __all__ = ["held"]  # a fixture
+
+
+@pytest.fixture(autouse=True)
+def no_conversation_is_looked_up_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare WebSocket has none: a server that stops would look for it until its time is over."""
+    for capability in CAPABILITIES:
+        if hasattr(capability, "shutdown_timeout"):
+            monkeypatch.setattr(capability, "shutdown_timeout", 0)
+
 
 WORDS = "pineapple"
 UNREADABLE: dict[str, Any] = {
