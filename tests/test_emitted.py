@@ -110,21 +110,19 @@ READING = [*({"path": path} for path in choices("path")), *map(asked, pairwise()
 NIGHTLY = 6
 """How many more projects a night draws."""
 Share = tuple[int, int]  # 0 of 2: the first half of the files
-OF_FEW = 4
-"""The share of one of the few projects, which `make test` runs: of the server's own tests, half."""
 
 
-def run_suite(project: Path, note: Note, workbench: bool = True, share: Share = (0, 1)) -> None:
+def run_suite(project: Path, note: Note, workbench: bool = True, share: Share = (0, 1), brief: bool = False) -> None:
     """All tests of a project, and those of its workbench. A second try tells a busy machine from a defect.
 
-    A share of OF_FEW has every second file of the server's own tests.
+    `brief` leaves every second file of the server's own tests, and of the workbench's in its folders, to the night.
     """
     run_offline(project, "pytest -q")
     own = sorted(path.relative_to(project) for path in (project / "app").rglob("test_*.py"))
-    skipped = [path for number, path in enumerate(own) if share[1] == OF_FEW and (number + share[0]) % 2]
+    skipped = [path for number, path in enumerate(own) if brief and (number + share[0]) % 2]
     suites = [" ".join(["agent selftest -q -n 0", *(f"--ignore={path}" for path in skipped)])]  # in one process
     if workbench:
-        suites += [f"pytest -q {each}" for each in workbench_tests(project, share)]
+        suites += [f"pytest -q {each}" for each in workbench_tests(project, share, brief)]
     for suite in suites:
         try:
             run_offline(project, suite)
@@ -137,10 +135,10 @@ def run_suite(project: Path, note: Note, workbench: bool = True, share: Share = 
     run_offline(project, "agent scenario")
 
 
-def workbench_tests(project: Path, share: Share = (0, 1)) -> list[str]:
+def workbench_tests(project: Path, share: Share = (0, 1), brief: bool = False) -> list[str]:
     """Copy the tests of `kit/` into the project: those of the folders that it has, and a share of the others.
 
-    With a share, the project runs only every second test of its folders; of OF_FEW, every fourth.
+    With a share, the project runs only every second test of its folders; if `brief`, every fourth.
     """
     place = project / "tests" / "kit"
     shutil.copytree(ROOT / "tests" / "kit", place, ignore=shutil.ignore_patterns("__pycache__"))
@@ -152,7 +150,7 @@ def workbench_tests(project: Path, share: Share = (0, 1)) -> list[str]:
         for path in place.rglob("test_*_calls.py"):
             path.unlink()
     files, (first, step) = sorted(path.relative_to(place) for path in place.rglob("test_*.py")), share
-    of_folders = step if step in (1, OF_FEW) else 2
+    of_folders = (2 if step > 1 else 1) * (2 if brief else 1)
     steps = [of_folders if path.parent.name else step for path in files]
     left_out = [path for number, path in enumerate(files) if (number + first) % steps[number]]
     return [" ".join(["tests/kit", *(f"--ignore=tests/kit/{path}" for path in left_out)])]
@@ -178,7 +176,8 @@ def test_a_project_passes_its_own_tests(
     In `make test` the few do not read their pages, which the default projects do.
     """
     project = install(render(tmp_path / "project", **asked(answers)), answers["python_version"])
-    run_suite(project, note, share=(FEW.index(answers), OF_FEW) if answers in FEW else (MANY.index(answers), 8))
+    share = (FEW.index(answers), 4) if answers in FEW else (MANY.index(answers), 8)
+    run_suite(project, note, share=share, brief=answers in FEW and not is_nightly(request.config))
     if (project / "app" / "memory" / "database").exists():
         said = run_offline(project, "pytest -q app/memory/database", guard_only=True)
         assert "skipped" not in said, "PostgreSQL did not start"
