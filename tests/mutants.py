@@ -15,19 +15,24 @@ import random
 import shutil
 import signal
 import subprocess
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from mutmut.mutation.file_mutation import create_mutations, deep_replace
+from libcst import SimpleString
+from mutmut.mutation.file_mutation import Mutation, create_mutations, deep_replace
 
 from tests.mutation.mutants_plugin import ANSWER, IMPORTED, NO_FUNCTION, SURVIVED
 from tests.offline import offline
 from tests.questionnaire import ROOT
+from tests.test_emitted import install
+from tests.test_fuzz import add_package
 
 NOT_RUN = ["tests/kit/test_dev_calls.py"]  # minutes of waiting for a server that loads itself anew
 MOST_SECONDS = 60.0  # of CPU that the tests of a mutant take in all, without it
@@ -76,7 +81,7 @@ def drawn(project: Path, number: int, seed: str) -> list[Mutant]:
         if "tests" not in path.parts:
             name, code = path.relative_to(project).as_posix(), path.read_text(encoding="utf-8")
             module, mutations, *_ = create_mutations(name, code)
-            found += [(name, code, module, each) for each in mutations if each.contained_by_top_level_function]
+            found += [(name, code, module, each) for each in mutations if counts(each)]
     random.Random(seed).shuffle(found)
     made: list[Mutant] = []
     for name, code, module, each in found:
@@ -86,6 +91,15 @@ def drawn(project: Path, number: int, seed: str) -> list[Mutant]:
         if mutant := compare(name, code, mutated.code):
             made.append(mutant)
     return made
+
+
+def counts(mutation: Mutation) -> bool:
+    """A text is changed once, not in capitals too; a sentence is not, since a test would have to repeat it."""
+    was, now = mutation.original_node, mutation.mutated_node
+    counted = bool(mutation.contained_by_top_level_function)
+    if isinstance(was, SimpleString) and isinstance(now, SimpleString):
+        return counted and " " not in was.value and was.value.lower() != now.value.lower()
+    return counted
 
 
 def compare(path: str, code: str, mutated: str) -> Mutant | None:
@@ -121,11 +135,12 @@ def lines_of(statement: ast.stmt) -> frozenset[int]:
 
 
 class Suite:
-    """The tests of a project, which has `coverage` installed, and what each of them runs."""
+    """The tests of a project and what each of them runs."""
 
     def __init__(self, project: Path, paths: Sequence[str] = ("app", "tests"), record: Path | None = None) -> None:
         self.paths = [*(f"--ignore={each}" for each in NOT_RUN), *paths]
-        self.places = [copied(project, project.parent / f"copy{number}") for number in range(WORKERS)]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            self.places = list(pool.map(partial(copied, project), range(WORKERS)))
         record = record or project.parent / "record.json"
         if not record.exists():
             with pytest_in(self.places[0], self.paths, RECORD=str(record)) as started:
@@ -138,19 +153,26 @@ class Suite:
         self.failed: Sequence[str] = recorded["failed"]
 
     def chosen(self, mutant: Mutant) -> list[str]:
-        """The tests that run the lines of a mutant, the quickest first. All, for lines that run on import only."""
-        numbers = self.numbers(mutant)
+        """The tests that run the lines of a mutant, then all others for one that runs on import."""
+        numbers, path = self.numbers(mutant), Path(mutant.path)
+        module = path.parent.name if path.stem == "__init__" else path.stem
         tests = [self.tests[number] for number in numbers if number != IMPORTED]
-        return self.in_time(tests or (self.tests if IMPORTED in numbers else []))
+        others = set(self.tests) - set(tests) if IMPORTED in numbers else set[str]()
+        return [*self.in_time(tests, module), *self.in_time(others, module)]
 
     def numbers(self, mutant: Mutant) -> set[int]:
         lines = self.lines.get(mutant.path, {})
         return {number for line in mutant.lines for number in lines.get(str(line), [])}
 
-    def in_time(self, tests: Iterable[str]) -> list[str]:
+    def in_time(self, tests: Iterable[str], module: str) -> list[str]:
+        """Those whose file is named after the module come first, then the quickest."""
         ordered: list[str] = []
         seconds = 0.0
-        for test in sorted(tests, key=lambda each: (self.seconds[each][0], each)):
+
+        def place(test: str) -> tuple[bool, float, str]:
+            return module not in test.partition("::")[0].rpartition("/")[2], self.seconds[test][0], test
+
+        for test in sorted(tests, key=place):
             seconds += self.seconds[test][0]
             if seconds > MOST_SECONDS and ordered:
                 break
@@ -199,7 +221,8 @@ class Suite:
         """The first of these tests that fails without a mutant, when only they run."""
         with closing(Served(self.places[0], self.paths)) as served:
             answer = served.ask(tests, self.limit(tests))
-        return None if answer == SURVIVED else answer
+            said = "".join(served.said)
+        return None if answer == SURVIVED else f"{answer}\n{said}"
 
 
 class Served:
@@ -207,19 +230,20 @@ class Served:
 
     def __init__(self, place: Path, paths: Sequence[str]) -> None:
         self.place = place
+        self.said: deque[str] = deque(maxlen=100)  # lines of pytest before its last answer
         self.process = pytest_in(place, paths, SERVE="1")
         self.answer()
 
     def answer(self) -> str:
-        """The next answer among what pytest says. Raises EOFError with all that it says, when it ends before."""
-        said = []
+        """The next answer among what pytest says. Raises EOFError with the end of that, when there is none."""
+        self.said.clear()
         assert self.process.stdout
         for line in self.process.stdout:
             if line.startswith(ANSWER):
                 return line.removeprefix(ANSWER).strip()
-            said.append(line)
+            self.said.append(line)
         self.close()
-        raise EOFError("".join(said[-100:]))
+        raise EOFError("".join(self.said))
 
     def ask(self, tests: Sequence[str], limit: float, mutant: Mutant | None = None) -> str:
         """SURVIVED, NO_FUNCTION, or what noticed the mutant. Without one, the code is that of the place."""
@@ -235,11 +259,13 @@ class Served:
             self.process.communicate()
 
 
-def copied(project: Path, place: Path) -> Path:
-    """A copy that shares the packages. Its own app/ is imported, since it stands first on the path."""
+def copied(project: Path, number: int) -> Path:
+    """A copy with an installation of its own: doctor reports an editable one of another folder."""
+    place = project.parent / f"copy{number}"
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(project, place, symlinks=True, ignore=shutil.ignore_patterns(".venv", "__pycache__"))
-    (place / ".venv").symlink_to(project / ".venv")
+    install(place, str(project / ".venv" / "bin" / "python"))
+    add_package(place, "coverage")
     return place
 
 

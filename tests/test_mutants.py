@@ -14,7 +14,6 @@ from tests.conftest import SEED, Figure, Note, Render
 from tests.mutants import Accepted, Mutant, Suite, accepted, compare, drawn
 from tests.questionnaire import DEFAULTS, ROOT, Answers
 from tests.test_emitted import install, workbench_tests
-from tests.test_fuzz import add_package
 
 NUMBER = 100  # of mutants a project
 KILLED = 0.9
@@ -31,7 +30,6 @@ def test_the_tests_of_a_project_notice_what_is_wrong(
 ) -> None:
     project = install(render(tmp_path / "project", **answers), DEFAULTS["python_version"])
     workbench_tests(project)
-    add_package(project, "coverage")
     suite, listed = Suite(project), accepted()
     results = dict(suite.killers(drawn(project, NUMBER, f"{SEED} {answers}")))
     killers = {killer for killer in results.values() if killer and killer in suite.seconds}

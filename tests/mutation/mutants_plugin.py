@@ -83,6 +83,8 @@ class Server:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if session.testsfailed:  # to collect; pytest would run none of the tests, and none would fail
+            raise session.Failed("errors during collection")
         items = {item.nodeid: item for item in session.items}
         functions = [each for each in gc.get_objects() if isinstance(each, FunctionType)]
         self.answer("ready")
@@ -113,7 +115,8 @@ class Server:
             os._exit(0)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
+        if report.failed and self.fork_pipe is not None:
+            print(report.longreprtext, file=self.answers, flush=True)
             self.leave(report.nodeid)
 
     def pytest_sessionfinish(self) -> None:
@@ -123,11 +126,13 @@ class Server:
 def wait(child: int, lines: IO[str], limit: float) -> str:
     """What a fork answers in so many seconds. Whatever it has started is killed."""
     in_time = select.select([lines], [], [], limit)[0]
-    answer = lines.readline().strip() or "the end of the process" if in_time else TIME
+    answer = lines.readline().strip() if in_time else TIME
+    if not answer:
+        time.sleep(0.5)  # the pipe closes before the process has ended
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return answer
+    _, status = os.waitpid(child, 0)
+    return answer or f"the end of the process ({os.waitstatus_to_exitcode(status)})"
 
 
 def take(path: str, mutated: str, functions: list[FunctionType]) -> bool:
