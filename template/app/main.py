@@ -83,9 +83,7 @@ def create_app(
         await runtime.close()
         await store.close()
 
-    app = FastAPI(
-        docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, max_body_size=MAX_BODY, telemetry=QUIET
-    )
+    app = FastAPI(openapi_url=None, lifespan=lifespan, max_body_size=MAX_BODY, telemetry=QUIET)
     app.state.brain = brain
     app.state.conversations = Conversations(channels, services.capabilities)
     app.add_exception_handler(ClientDisconnect, ignore_disconnect)

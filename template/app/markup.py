@@ -145,7 +145,7 @@ class MarkupFilter:
         found = {kind: text for kind, text in match.groupdict().items() if text is not None}
         spoken, after = self.reader == "spoken", match.string[match.end() : match.end() + 1]
         match found:
-            case {"url": url} | {"auto": url} if "@" in url and "/" not in url:
+            case {"auto": url} if "@" in url and "/" not in url:
                 return str(url.removeprefix("mailto:"))
             case {"url": url} | {"auto": url}:
                 end = end_of(url)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 
-from app.capability import Capability, Services
-from app.observability import Observability
+from fastapi import FastAPI
+
+from app import Session
+from app.capability import Capability
 from app.registry import CAPABILITIES
 
 
@@ -16,10 +19,16 @@ class Counted(list[tuple[str, ...]]):
         """`chosen`, or those of the project, and one that records what they count."""
         events = self
 
-        class Counting(Observability):
-            @classmethod
-            def build(cls, services: Services) -> Any:
-                return cls(None)
+        class Counting(Capability):
+            def observe_app(self, app: FastAPI) -> None: ...
+
+            def observe_tokens(self, hop: str, session: Session, tokens: AsyncGenerator[str]) -> AsyncGenerator[str]:
+                return tokens
+
+            def observe_work(
+                self, hop: str, session: Session, work: Coroutine[Any, Any, Any]
+            ) -> Coroutine[Any, Any, Any]:
+                return work
 
             def count(self, event: str, **facts: str) -> None:
                 events.append((event, *(value for _, value in sorted(facts.items()))))

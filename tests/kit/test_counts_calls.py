@@ -1,13 +1,15 @@
-"""What a call counts that drops, that comes back, and that is lost."""
+"""What calls count: one that drops, comes back, is lost or turned away, and a caller who says nothing."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
 from kit.activity import wait_until
 from kit.testing import Dial
 from kit.voice_fixtures import HeldModel
-from tests.kit.observability.counting import Counted
+from tests.kit.counting import Counted
 
 FAILED = {"CallStatus": "in-progress", "SessionStatus": "failed", "ErrorCode": "64105"}
 
@@ -45,6 +47,33 @@ async def test_an_interrupted_turn_is_not_lost(dial: Dial, counted: Counted, hel
     await call.hangs_up()
     await wait_until(lambda: not call.session.connection.open, "the call did not end")
     assert counted.of("turn_lost") == []
+
+
+async def test_a_call_that_is_turned_away(dial: Dial, counted: Counted) -> None:
+    await dial(off=True, capabilities=counted.capabilities())
+    assert counted.of("limit") == [("off",)] and not counted.of("call")
+
+
+async def test_a_turn_that_is_turned_away(dial: Dial, counted: Counted) -> None:
+    call = await dial({"says": "word " * 400}, call_tokens=100, capabilities=counted.capabilities())
+    for _ in range(2):
+        await call.says("Tell me everything")
+    assert counted.of("limit") == [("call_tokens",)]
+
+
+async def test_a_caller_who_says_nothing(dial: Dial, counted: Counted, advance_clock: Callable[[float], None]) -> None:
+    call = await dial(silence=10, capabilities=counted.capabilities())
+    for number, outcome in enumerate(["asked", "ended"], 1):
+        advance_clock(30)
+        await wait_until(lambda number=number: len(counted.of("silence")) == number, "the silence was not noticed")
+        assert counted.of("silence")[-1] == (outcome,)
+    await call.wait_for_end()
+
+
+async def test_a_model_that_fails_is_an_apology(dial: Dial, counted: Counted) -> None:
+    call = await dial({"fails": True}, capabilities=counted.capabilities())
+    await call.says("Hello")
+    assert counted.of("apology") == [()]
 
 
 async def test_a_signal_of_twilio_is_received_before_it_is_handled(dial: Dial, counted: Counted) -> None:

@@ -49,9 +49,13 @@ async def test_the_time_of_a_busy_event_loop_does_not_count(seconds: float) -> N
     assert await time_out(Deadline(seconds)) == pytest.approx(60 + seconds, abs=0.25)
 
 
-async def test_it_may_be_extended() -> None:
-    deadline = Deadline(1.0)
-    asyncio.get_running_loop().call_later(0.6, deadline.extend, 4.0)
+@pytest.mark.parametrize(("total", "at"), [(1.0, 0.6), (1.0, 0.0), (0.0, 0.0)])
+async def test_it_may_be_extended(total: float, at: float) -> None:
+    deadline = Deadline(total)
+    if at:
+        asyncio.get_running_loop().call_later(at, deadline.extend, 4.0)
+    else:
+        deadline.extend(4.0)
     assert await time_out(deadline) == pytest.approx(4.0)
 
 

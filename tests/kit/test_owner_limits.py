@@ -68,6 +68,15 @@ async def test_the_next_day_begins_anew_in_the_zone_of_the_owner() -> None:
     assert await services.limits.reached(0) == "", "midnight in Berlin"
 
 
+async def test_a_day_has_the_tokens_of_the_setting() -> None:
+    limits = build_app(day_tokens=100).state.brain.services.limits
+    used = 0
+    while await limits.reached(0) == "":
+        limits.left -= 1
+        used += 1
+    assert used == 100
+
+
 async def test_workers_share_the_tokens_of_a_day() -> None:
     """Each takes a part of them at a time from the store."""
     first = build_app(day_tokens=1000).state.brain.services

@@ -135,6 +135,28 @@ class Chatty(Runtime):
             yield "word "
 
 
+class Prompt(Chatty):
+    """Has answered before anyone listens."""
+
+    async def answer(self, session: Session, turn: Turn, instructions: str, tools: Any) -> AsyncGenerator[str]:
+        turn.record = [m.ModelResponse([m.TextPart("one two three ")], run_id=turn.run_id)]
+        for word in ("one ", "two ", "three "):
+            yield word
+
+
+@pytest.mark.virtual_time
+async def test_a_reply_that_is_complete_is_heard_whole_however_slow_the_line_is() -> None:
+    services = Services(defaults.settings(), InProcess(), lambda: datetime.now(UTC))
+    session = Session("CA1", "", "", "en-US", services.now)
+    session.connection.apology = "Sorry."
+    brain = Brain(Prompt(0), "Be brief.", [], services, deadline=5.0)
+    heard = []
+    async for token in brain.reply(session, "Hello"):
+        heard.append(token)
+        await asyncio.sleep(100)
+    assert heard == ["one ", "two ", "three "]
+
+
 @pytest.mark.virtual_time
 @pytest.mark.parametrize(("pause", "seconds"), [(0, 0), (0.01, 60.0), (4.0, 60.0), (19.0, 60.0)])
 async def test_a_turn_has_a_limit_of_time(pause: float, seconds: float) -> None:

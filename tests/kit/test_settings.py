@@ -6,15 +6,17 @@ import inspect
 import os
 import re
 from pathlib import Path
+from typing import Self
 
 import pytest
+from pydantic import ValidationError, field_validator, model_validator
 from typer.testing import CliRunner
 
 from app import config
-from app.environment import SettingsError, load
+from app.environment import SettingsError, load, problems_in
 from app.main import create_app
 from app.registry import ProjectSettings
-from app.settings import Settings
+from app.settings import Settings, WrongValue
 from kit import cli, defaults
 from kit.scripted_model import scripted
 from kit.simulated_twilio.account import SimulatedAccount
@@ -116,6 +118,40 @@ def test_a_blank_optional_value_is_the_default(valid: pytest.MonkeyPatch, name: 
     valid.setenv(name, "")
     field = next(field for field in ProjectSettings.model_fields if ProjectSettings.model_fields[field].alias == name)
     assert getattr(load(), field) == ProjectSettings.model_fields[field].default
+
+
+class Checked(Settings):
+    """Settings whose validators say what is wrong."""
+
+    @field_validator("drain")
+    @classmethod
+    def not_seven(cls, drain: float) -> float:
+        if drain == 7:
+            raise WrongValue("It is unlucky. Write 8.")
+        if drain == 6:
+            raise ValueError("not for the user")
+        return drain
+
+    @model_validator(mode="after")
+    def not_both(self) -> Self:
+        if self.drain == self.port:
+            raise ValueError("Write another port.\nWrite another time.")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("drain", "found"),
+    [
+        (7, ["AGENT_DRAIN is '7'. It is unlucky. Write 8."]),
+        (6, [f"AGENT_DRAIN is '6'. {Settings.model_fields['drain'].description}"]),
+        (8000, ["Write another port.", "Write another time."]),
+    ],
+)
+def test_a_validator_may_say_what_is_wrong(valid: pytest.MonkeyPatch, drain: int, found: list[str]) -> None:
+    valid.setenv("AGENT_DRAIN", str(drain))
+    with pytest.raises(ValidationError) as error:
+        Checked()  # type: ignore[call-arg]
+    assert problems_in(error.value, Checked) == found
 
 
 def test_neither_settings_nor_their_errors_show_secrets(valid: pytest.MonkeyPatch) -> None:

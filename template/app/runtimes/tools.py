@@ -144,7 +144,7 @@ def tool_problem(function: Callable[..., Any]) -> str | None:
 
 def with_one_parameter(function: Callable[..., Any], name: str, annotation: Any) -> Callable[..., Any]:
     """A function with the annotation of one parameter of `function`, or of its result."""
-    probe = FunctionType((lambda: None).__code__, getattr(unwrap(function), "__globals__", {}), function.__name__)
+    probe = FunctionType((lambda: None).__code__, unwrap(function).__globals__, function.__name__)
     probe.__annotations__ = {name: annotation}
     parameters = [] if name == "return" else [Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation)]
     probe.__signature__ = Signature(parameters)  # type: ignore[attr-defined]

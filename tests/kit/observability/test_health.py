@@ -19,7 +19,7 @@ from app.observability.telemetry import Telemetry
 from app.registry import folders
 from kit import defaults
 from kit.agent_app import build_app
-from tests.kit.observability.counting import Counted
+from tests.kit.counting import Counted
 
 Reader = InMemoryMetricReader
 

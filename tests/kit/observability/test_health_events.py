@@ -8,7 +8,7 @@ import pytest
 
 from kit.activity import wait_until
 from kit.testing import Begin
-from tests.kit.observability.counting import Counted
+from tests.kit.counting import Counted
 
 
 async def test_a_model_that_fails_is_an_apology(begin: Begin) -> None:

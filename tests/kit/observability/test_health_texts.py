@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kit.testing import Reach
-from tests.kit.observability.counting import Counted
+from tests.kit.counting import Counted
 
 messaging = pytest.importorskip("app.messaging", reason="calls only")
 

@@ -40,6 +40,22 @@ async def test_unknown_calls_and_missing_fields_are_answered(in_call: Web, form:
     assert twiml.read(answer.text).verbs[-2:] == ["Say", "Hangup"]
 
 
+class Rescue(Capability):
+    """Rings a number for a call that is lost."""
+
+    async def on_lost(self, form: Mapping[str, str]) -> str:
+        response = VoiceResponse()
+        response.dial(form["From"])
+        return str(response)
+
+
+@pytest.mark.parametrize("app", [[Capability, Rescue]], indirect=True, ids=["rescue"])
+async def test_a_lost_call_is_given_to_the_capability_that_rescues_it(in_call: Web) -> None:
+    assert (await action(in_call, FAILED, From="+15005550006")).verbs == ["Connect"]
+    document = await action(in_call, FAILED, From="+15005550006")
+    assert document.verbs == ["Dial"]
+
+
 class Desk(Capability):
     """Transfers a caller who wants a person."""
 

@@ -117,6 +117,18 @@ async def test_nothing_is_counted_while_somebody_speaks(dial: Dial, advance_cloc
     await asked(call)
 
 
+async def test_text_that_is_played_counts_as_speech(dial: Dial, advance_clock: Advance) -> None:
+    call = await dial(silence=LIMIT)
+    await quiet(call)
+    advance_clock(LIMIT - 1)
+    await speaker(call, "tokensPlayed", "Hello")
+    advance_clock(LIMIT - 1)
+    await settle()
+    assert not call.remarks
+    advance_clock(1.1)
+    await asked(call)
+
+
 async def test_nothing_is_counted_while_a_human_has_the_call(dial: Dial, advance_clock: Advance) -> None:
     class Human(Capability):
         has_the_call = True

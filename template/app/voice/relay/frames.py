@@ -93,7 +93,7 @@ def read(text: str) -> Frame:
                 raise
         return Other.model_validate_json(text)
     except ValidationError as error:
-        problem = error.errors(include_input=False, include_context=False)[0]
+        problem = error.errors()[0]
         raise Unreadable(f"{'.'.join(map(str, problem['loc'][:2])) or 'message'}: {problem['type']}") from None
 
 

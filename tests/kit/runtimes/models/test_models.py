@@ -41,6 +41,13 @@ def test_an_unknown_model_is_named(without_keys: pytest.MonkeyPatch, name: str, 
     assert problem.startswith(barred or f"{name} is {value!r}. ")
 
 
+def test_a_model_without_its_package_says_which(without_keys: pytest.MonkeyPatch) -> None:
+    without_keys.setenv("AGENT_MODEL", "groq:llama-3.3-70b-versatile")
+    without_keys.setitem(sys.modules, "groq", None)
+    problem = Models.invalid_models(ModelsSettings(**defaults.settings().model_dump() | {"model": "groq:x"}))[0]
+    assert problem.startswith("AGENT_MODEL is 'groq:x'. ") and "install" in problem and "Write" not in problem
+
+
 def test_an_empty_agent_model_is_the_one_of_the_answers(without_keys: pytest.MonkeyPatch) -> None:
     without_keys.setenv("AGENT_MODEL", "")
     without_keys.setenv("AGENT_FALLBACK_MODEL", "")

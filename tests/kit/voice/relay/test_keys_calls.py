@@ -80,6 +80,17 @@ async def test_the_interruption_of_a_menu_does_not_lose_the_keys_that_came_befor
     assert told == heard if heard else True
 
 
+async def test_a_late_report_of_an_interruption_leaves_the_next_answer_alone(dial: Dial) -> None:
+    call = await dial({"hears": "open", "says": "Until six.", "delay": 0.05}, LONG)
+    await call.begins("Tell me")
+    await call.hears("One moment please")
+    turn = await call.begins("How long are you open?")
+    await call.sends({"type": "interrupt", "utteranceUntilInterrupt": "One moment", "durationUntilInterruptMs": 12})
+    assert (await call.hears_reply(turn)).text.strip() == "Until six."
+    await call.says("Tell me")
+    assert contents(call.session, TextPart)[:2] == ["One moment", "Until six."]
+
+
 async def test_the_interruption_of_the_greeting_does_not_lose_the_keys_that_came_before_it(dial: Dial) -> None:
     call = await dial({"hears": "pressed", "says": "Booked.", "delay": 0.05}, {"says": "Yes."})
     turn = await call.types("47#")
