@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from websockets.asyncio.client import ClientConnection
@@ -36,13 +36,13 @@ JUNK = ["", "hello", "[]", '{"type": "info"}', PROMPT, '{"type": "dtmf", "digit"
 
 
 async def test_a_websocket_without_a_setup_is_closed_whatever_else_it_sends(
-    address: str, advance_clock: Callable[[float], None], logged: Callable[[], str]
+    address: str, let_time_pass: Callable[[float], Awaitable[None]], logged: Callable[[], str]
 ) -> None:
     silent, noisy = await websocket(address), await websocket(address)
     for junk in JUNK:
         await noisy.send(junk)
-        await asyncio.sleep(0.01)
-        advance_clock(SETUP / len(JUNK))
+        await let_time_pass(SETUP / len(JUNK))
+    await let_time_pass(1)
     assert await close_code(silent) in (1000, 1008)
     assert await close_code(noisy) in (1000, 1008)
     assert "setup did not come in time" in logged()
