@@ -43,12 +43,12 @@ def run_offline(project: Path, command: str, guard_only: bool = False, limit: fl
     return done.stdout
 
 
-def grouped(path: str, nightly: bool) -> Any:
-    """The same worker installs a project and tests it."""
-    return pytest.param(path, marks=[pytest.mark.xdist_group(path), *([pytest.mark.matrix] if nightly else [])])
+def grouped(path: str) -> Any:
+    """The same worker installs a project and tests it; those of other paths than TAC at night."""
+    return pytest.param(path, marks=[pytest.mark.xdist_group(path), *([pytest.mark.matrix] if path != "tac" else [])])
 
 
-@pytest.fixture(scope="module", params=[grouped(path, nightly=path in ("aws", "azure")) for path in choices("path")])
+@pytest.fixture(scope="module", params=[grouped(path) for path in choices("path")])
 def project(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The default project of a path."""
     place = tmp_path_factory.mktemp(request.param) / "project"
@@ -76,7 +76,6 @@ def test_the_pages_do_what_they_say_offline(project: Path, note: Note) -> None:
     read_pages(project, note)
 
 
-@pytest.mark.parametrize("project", [grouped(path, nightly=path != "tac") for path in choices("path")], indirect=True)
 def test_the_server_passes_its_own_tests(project: Path) -> None:
     """A row of FEW has almost those of another path, and more."""
     run_offline(project, "agent selftest")
