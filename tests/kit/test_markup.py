@@ -66,7 +66,7 @@ SPOKEN: dict[str, tuple[str, str]] = {
     "a gap": ("Name: ______ please", "Name:  please"),
     "a star at the end": ("Terms apply*", "Terms apply"),
     "a fence": ("Run:\n```python\nprint(1)\n```\nDone.", "Run:\nprint(1)\nDone."),
-    "headings": ("# One\nText.\n### Two\nThe #1 and # 5.", "One\nText.\nTwo\nThe #1 and # 5."),
+    "headings": ("# One\nText.\n### X-rays\nThe #1 and # 5.", "One\nText.\nX-rays\nThe #1 and # 5."),
     "bullets": ("- one\n* two\n  + three\n• four\n-5 degrees", "one\ntwo\n  three\nfour\n-5 degrees"),
     "tasks": ("- [x] one\n- [ ] two", "one\ntwo"),
     "numbers": ("1. One\n2) Two\n10. Ten", "1. One\n2) Two\n10. Ten"),

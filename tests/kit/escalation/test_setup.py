@@ -135,9 +135,23 @@ async def test_text_conversations_use_the_workspace_of_flex(account: OwnRouting)
     assert bool(made["assignment_callback_url"]) is (mine != flex)
 
 
-async def test_invalid_routing_stops_before_any_request(account: OwnRouting) -> None:
-    account.routes(ROUTING.replace("skills HAS", "skill HAS", 1))
-    with pytest.raises(SetupError, match="queues.billing") as error:
+@pytest.mark.parametrize(
+    ("right", "wrong", "place"),
+    [
+        ('billing: skills HAS "billing"', 'billing: skill HAS "billing"', "queues.billing"),
+        ('expression: skills HAS "billing"', 'expression: skill HAS "billing"', "workflow.filters.0.expression"),
+        ("timeout: 60", "expression: worker.nobody == 1", "workflow.filters.0.targets.0.expression"),
+        ("timeout: 60", "skip_if: workers.gone == 0", "workflow.filters.0.targets.0.skip_if"),
+        ("timeout: 60", "order_by: worker.skills", "workflow.filters.0.targets.0.order_by"),
+        ("default: everyone", "default: nobody", "workflow.default"),
+    ],
+)
+async def test_invalid_routing_stops_before_any_request(
+    account: OwnRouting, right: str, wrong: str, place: str
+) -> None:
+    assert ROUTING.count(right) == 1
+    account.routes(ROUTING.replace(right, wrong))
+    with pytest.raises(SetupError, match=f"{place}: ") as error:
         await account.run(plan)
     assert error.value.code == 2 and account.wire.requests == []
     assert "TWILIO_WORKFLOW_SID" in variables()

@@ -255,8 +255,9 @@ async def test_a_signal_is_kept_when_its_reaction_raises(
     assert line["reason"].startswith("KeyError") and line["signal"]["label"] == "negative"
     assert (line["session"]["id"], line["session"]["caller"]) == (call.sid, defaults.CALLER)
     assert line["session"]["state"]["before"] == 1 and "touched" not in line["session"]["state"]
-    assert mode(failed_file) == 0o600
-    assert "reaction.failed" in logged() and defaults.CALLER[1:] not in logged()
+    assert mode(failed_file) == 0o600 and defaults.CALLER[1:] not in logged()
+    (failed,) = [each for each in map(json.loads, logged().splitlines()) if each["event"] == "reaction.failed"]
+    assert (failed["session"], failed["kind"]) == (call.sid, "sentiment")
     await simulate(call, sentiment="positive")
     assert len(reactions.seen) == 1
 
