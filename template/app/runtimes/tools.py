@@ -65,7 +65,7 @@ class TurnTool:
             except ValidationError as error:
                 valid = validator.validate_json(with_decoded(given, error))
         except ValidationError as error:
-            found = error.errors(include_url=False, include_input=False)
+            found = error.errors()
             wrong = [": ".join(filter(None, [".".join(map(str, each["loc"])), each["msg"]])) for each in found]
             raise ModelRetry(f"Wrong arguments. {'; '.join(wrong)}.") from None
         return valid

@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -28,24 +27,6 @@ MAX_CALL_DURATION = 4 * 3600  # seconds; Twilio ends a call after four hours
 MAX_DETOUR = 15 * 60.0  # seconds that a call may be away before it ends
 
 
-class CallState(Enum):
-    """A call is opened once; after a disconnect it is resumed or ended."""
-
-    OPEN = "open"
-    DISCONNECTED = "disconnected"
-    RESUMED = "resumed"
-    ENDED = "ended"
-
-
-NEXT_STATES = {
-    CallState.OPEN: {CallState.DISCONNECTED, CallState.RESUMED, CallState.ENDED},
-    CallState.RESUMED: {CallState.DISCONNECTED, CallState.RESUMED, CallState.ENDED},
-    CallState.DISCONNECTED: {CallState.DISCONNECTED, CallState.RESUMED, CallState.ENDED},
-    CallState.ENDED: set[CallState](),
-}
-"""OPEN → RESUMED: the call came back before this worker had noticed the disconnect."""
-
-
 class CallRefused(Exception):
     """This call is already being served, or it is over."""
 
@@ -55,14 +36,8 @@ class Call:
     """A call that this worker serves, or did until it disconnected."""
 
     session: Session
-    state: CallState = CallState.OPEN
+    resumed: bool = False
     expiry: asyncio.Task[None] | None = None  # ends the call unless it is resumed
-
-    def move(self, state: CallState) -> None:
-        """Raises ValueError for a state that cannot follow the present one."""
-        if state not in NEXT_STATES[self.state]:
-            raise ValueError(f"a call that is {self.state.value} cannot be {state.value}")
-        self.state = state
 
     def cancel_expiry(self) -> None:
         if self.expiry:
@@ -148,11 +123,9 @@ class Calls:
         if session is None:
             call = Call(self._new_session(call_sid, caller, called))
         else:
-            state = call.state if call else CallState.DISCONNECTED
             if call:
                 call.cancel_expiry()
-            call = Call(session, state)
-            call.move(CallState.RESUMED)
+            call = Call(session, resumed=True)
             session.generation += 1
         self._calls[call_sid] = call
         session = call.session
@@ -160,12 +133,13 @@ class Calls:
         connection.instructions = "" if has_number(session.caller) else NO_NUMBER
         session.tools = None
         self.brain.commit_turn(session)  # an interruption from now on refers to the RECONNECTED greeting
-        log.info(f"call.{'started' if call.state is CallState.OPEN else 'resumed'}", call=call_sid)
-        self.services.count("call", outcome="started" if call.state is CallState.OPEN else "resumed")
+        outcome = "resumed" if call.resumed else "started"
+        log.info(f"call.{outcome}", call=call_sid)
+        self.services.count("call", outcome=outcome)
         self.brain.runtime.on_connect(session)
         await self._write(session)
         await attach(session, self.services)
-        await self._run(Capability.on_start if call.state is CallState.OPEN else Capability.on_resume, session)
+        await self._run(Capability.on_resume if call.resumed else Capability.on_start, session)
         return session
 
     def _new_session(self, call_sid: str, caller: str, called: str) -> Session:
@@ -219,7 +193,6 @@ class Calls:
         self.brain.cancel_model(session)
         call = self._calls.get(session.id)
         if call and call.session is session:
-            call.move(CallState.DISCONNECTED)
             self._start_saving(session)
             call.expiry = asyncio.create_task(self._expire_later(call))
 
@@ -268,7 +241,6 @@ class Calls:
         call = self._calls.pop(call_sid, None)
         self.brain.runtime.on_end(call_sid)
         if call:
-            call.move(CallState.ENDED)
             call.cancel_expiry()
 
     async def _run(self, hook: Callable[..., Any], session: Session, timeout: float | None = None) -> None:
