@@ -49,6 +49,7 @@ async def test_a_process_does_nothing_at_import_serves_and_stops_at_a_signal(pro
     assert await health(address) == (200, {"status": "ok", "active": 0})
     process.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(process.wait, 20) == 0
+    assert "/healthz" not in process.stdout.read(), "requests are not logged"
 
 
 def address_of(log: TextIO) -> str:
