@@ -103,10 +103,41 @@ MALFORMED = {  # a blank value is a missing one
     "AGENT_DRAIN": ["-1", "later"],
     "PORT": ["http", "70000", "-1"],
     "LOG_LEVEL": ["verbose", "INFO?"],
+    "AGENT_HISTORY": ["999", "-1", "all"],
+    "AGENT_TIME_ZONE": ["Mars/Phobos"],
+    "AGENT_OFF": ["perhaps"],
+    "AGENT_CALL_TOKENS": ["-1", "many"],
+    "AGENT_DAY_TOKENS": ["-1", "many"],
+    "AGENT_MAX_CALLS": ["-1", "many"],
+    "AGENT_CALLER_CALLS": ["-1", "many"],
+    "AGENT_SILENCE": ["-1", "601", "long"],
+    "TWILIO_REGION": ["us2", "us1x", "xus1"],
+    "TWILIO_EDGE": ["Dublin", "dublin!", "!dublin"],
+}
+AT_THE_LIMIT = {
+    "AGENT_DEADLINE": ["0.1", "30"],
+    "AGENT_DRAIN": ["0"],
+    "PORT": ["0", "65535"],
+    "AGENT_HISTORY": ["1000"],
+    "AGENT_CALL_TOKENS": ["0", "1"],
+    "AGENT_DAY_TOKENS": ["0", "1"],
+    "AGENT_MAX_CALLS": ["0", "1"],
+    "AGENT_CALLER_CALLS": ["0", "1"],
+    "AGENT_SILENCE": ["0", "600"],
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values])
+def of_project(values: dict[str, list[str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name in values if name in FIELDS for value in values[name]]
+
+
+@pytest.mark.parametrize(("name", "value"), of_project(AT_THE_LIMIT))
+def test_a_value_at_the_limit_is_taken(valid: pytest.MonkeyPatch, name: str, value: str) -> None:
+    valid.setenv(name, value)
+    assert load().model_dump(by_alias=True)[name] == float(value)
+
+
+@pytest.mark.parametrize(("name", "value"), of_project(MALFORMED))
 def test_a_malformed_value_is_named_and_shown(valid: pytest.MonkeyPatch, name: str, value: str) -> None:
     valid.setenv(name, value)
     (problem,) = problems()

@@ -152,11 +152,7 @@ class IntelligenceConfiguration(Resource):
         return {}
 
     def same(self, name: str, before: Any, after: Any) -> bool:
-        return (
-            comparable_rules(before) == comparable_rules(after)
-            if name == "rules"
-            else super().same(name, before, after)
-        )
+        return comparable_rules(before) == comparable_rules(after)  # of a configuration that exists, only rules differ
 
     async def create(self, wanted: Record) -> str:
         return self.id_of(await self.api.send_json("POST", f"{URL}/Configurations", wanted))
