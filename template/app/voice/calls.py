@@ -36,7 +36,6 @@ class Call:
     """A call that this worker serves, or did until it disconnected."""
 
     session: Session
-    resumed: bool = False
     expiry: asyncio.Task[None] | None = None  # ends the call unless it is resumed
 
     def cancel_expiry(self) -> None:
@@ -118,28 +117,24 @@ class Calls:
             raise CallRefused(f"{call_sid} is over")
         if session and session.connection.open and dropped is None:
             raise CallRefused(f"{call_sid} is being served")
-        call = self._calls.pop(call_sid, None)
+        if call := self._calls.pop(call_sid, None):
+            call.cancel_expiry()
         self.expected.pop(call_sid, None)
-        if session is None:
-            call = Call(self._new_session(call_sid, caller, called))
-        else:
-            if call:
-                call.cancel_expiry()
-            call = Call(session, resumed=True)
-            session.generation += 1
-        self._calls[call_sid] = call
-        session = call.session
+        resumed = session is not None
+        session = session or self._new_session(call_sid, caller, called)
+        session.generation += resumed
+        self._calls[call_sid] = Call(session)
         session.connection, session.parameters = connection, parameters or session.parameters
         connection.instructions = "" if has_number(session.caller) else NO_NUMBER
         session.tools = None
         self.brain.commit_turn(session)  # an interruption from now on refers to the RECONNECTED greeting
-        outcome = "resumed" if call.resumed else "started"
+        outcome = "resumed" if resumed else "started"
         log.info(f"call.{outcome}", call=call_sid)
         self.services.count("call", outcome=outcome)
         self.brain.runtime.on_connect(session)
         await self._write(session)
         await attach(session, self.services)
-        await self._run(Capability.on_resume if call.resumed else Capability.on_start, session)
+        await self._run(Capability.on_resume if resumed else Capability.on_start, session)
         return session
 
     def _new_session(self, call_sid: str, caller: str, called: str) -> Session:
