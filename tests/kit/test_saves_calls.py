@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from contextlib import suppress
 
 import httpx2
 import pytest
 
+from app.session import Session
 from app.store import InProcess
 from app.voice.calls import CallRefused
 from kit.caller import caller_on, calls_of
@@ -103,6 +105,28 @@ async def test_a_server_that_stops_waits_for_the_call_that_has_just_dropped(monk
     finish.set()
     await asyncio.wait_for(stopping, 5)
     assert (await begin(calls_of(worker(store)))).state["order"] == 7
+
+
+async def test_a_save_that_fails_keeps_no_call_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(session: Session) -> None:
+        raise ConnectionError
+
+    calls = calls_of(worker(Shared()))
+    monkeypatch.setattr(calls, "_save", fails)
+    for end in (calls.end("CA1"), calls.end_all()):
+        await turn(calls, await begin(calls, "CA1" if not ended else "CA2"), "Bye")
+        await end
+    assert ended == [["Bye", "Yes."], ["Bye", "Yes."]]
+
+
+async def test_a_record_of_a_release_without_generations_is_the_older_one() -> None:
+    calls = calls_of(worker(store := Shared()))
+    await begin(calls)
+    first = json.loads(await store.get("session:CA1") or "")
+    del first["generation"]
+    await store.put("session:CA1", json.dumps(first), 60)
+    await store.put("session:CA1:2", json.dumps({**first, "generation": 1, "language": "es-MX"}), 60)
+    assert (await begin(calls_of(worker(store)))).language == "es-MX"
 
 
 async def test_a_draining_server_finishes_its_calls_and_reports_503() -> None:

@@ -213,7 +213,7 @@ class Calls:
         if session is None or not await self.store.claim(f"ended:{call_sid}", MAX_CALL_DURATION):
             self._forget(call_sid)
             return
-        await asyncio.gather(*self._saving, return_exceptions=True)  # no later save may overwrite the end
+        await self._saves_end()  # no later save may overwrite the end
         self._forget(call_sid)
         await self.sessions.end(call_sid, MAX_CALL_DURATION)
         self.brain.commit_turn(session)
@@ -223,13 +223,16 @@ class Calls:
 
     async def end_all(self) -> None:
         """The server stops. A disconnected call comes back, or ends, on another worker, if there are others."""
-        await asyncio.gather(*self._saving, return_exceptions=True)
+        await self._saves_end()
         for call_sid, call in list(self._calls.items()):
             left = call.expiry and self.store.shared and not self.store.down
             if left or await self._has_moved_or_ended(call_sid):
                 self._forget(call_sid)
             else:
                 await self.end(call_sid)
+        await self._saves_end()
+
+    async def _saves_end(self) -> None:
         await asyncio.gather(*self._saving, return_exceptions=True)
 
     def _forget(self, call_sid: str) -> None:

@@ -56,6 +56,18 @@ async def test_a_lost_call_is_given_to_the_capability_that_rescues_it(in_call: W
     assert document.verbs == ["Dial"]
 
 
+class Farewell(Capability):
+    """Says a sentence of its own before the last word."""
+
+    def add_words(self, text: str, last: bool) -> str:
+        return f"{text} Your number is 7." if last else text
+
+
+@pytest.mark.parametrize("app", [[Farewell]], indirect=True, ids=["farewell"])
+async def test_a_capability_may_add_words_to_the_goodbye(in_call: Web) -> None:
+    assert (await action(in_call, ENDED)).said == f"{phrases.GOODBYE} Your number is 7."
+
+
 class Desk(Capability):
     """Transfers a caller who wants a person."""
 
