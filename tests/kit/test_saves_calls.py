@@ -107,6 +107,17 @@ async def test_a_server_that_stops_waits_for_the_call_that_has_just_dropped(monk
     assert (await begin(calls_of(worker(store)))).state["order"] == 7
 
 
+async def test_what_a_caller_has_heard_of_a_reply_moves_with_the_call() -> None:
+    calls = calls_of(worker(store := Shared()))
+    session = await begin(calls)
+    await turn(calls, session, "I am Ada")
+    await saved(calls)
+    await calls.on_heard(session, "Ye", True)
+    await saved(calls)
+    calls.on_disconnect(session)
+    assert contents(await begin(calls_of(worker(store)))) == ["I am Ada", "Ye"]
+
+
 async def test_a_save_that_fails_keeps_no_call_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(session: Session) -> None:
         raise ConnectionError
