@@ -44,6 +44,21 @@ async def test_the_tokens_of_a_conversation_end_it_with_words(begin: Begin, logg
     assert '"limit": "call_tokens"' in logged()
 
 
+async def test_a_conversation_at_its_limit_goes_to_a_human_without_a_word() -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def escalate(reason_code: str, summary: str) -> bool:
+        asked.append((reason_code, summary))
+        return True
+
+    brain = build_app(call_tokens=100).state.brain
+    session = Session("CA1", "", "", "en-US", brain.services.now, usage=[["openai", "gpt", {"output_tokens": 100}]])
+    session.actions["escalate"] = escalate
+    session.connection.apology = session.connection.busy = "Sorry."
+    assert [token async for token in brain.reply(session, "And more?")] == []
+    assert asked == [("call_tokens", "")] and session.turn and session.turn.stopped
+
+
 async def test_tokens_below_the_limit_change_nothing(begin: Begin) -> None:
     talk = await begin(call_tokens=1_000_000, day_tokens=1_000_000)
     for _ in range(3):

@@ -94,7 +94,7 @@ def read(text: str) -> Frame:
         return Other.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise Unreadable(f"{'.'.join(map(str, problem['loc'][:2])) or 'message'}: {problem['type']}") from None
+        raise Unreadable(f"{'.'.join(map(str, problem['loc'])) or 'message'}: {problem['type']}") from None
 
 
 class Sent(BaseModel):
