@@ -15,7 +15,7 @@ from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
 from app import Session, this_session
 from app.brain import Brain
 from app.capability import Services
-from app.runtimes import MAX_ROUNDS, Runtime, start_round
+from app.runtimes import MAX_ROUNDS, ModelFailed, Runtime, start_round
 from app.store import InProcess
 from app.turn import Turn
 from kit import defaults
@@ -133,6 +133,31 @@ class Chatty(Runtime):
         while True:
             await asyncio.sleep(self.pause)
             yield "word "
+
+
+class Refusing(Chatty):
+    """Fails after `pause` seconds, without a word."""
+
+    asked = 0
+
+    async def answer(self, session: Session, turn: Turn, instructions: str, tools: Any) -> AsyncGenerator[str]:
+        self.asked += 1
+        await asyncio.sleep(self.pause)
+        raise ModelFailed("refused")
+        yield ""
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(("pause", "again"), [(0.0, True), (2.4, True), (2.6, False), (4.0, False)])
+async def test_only_a_refusal_in_half_of_the_deadline_leaves_time_to_ask_again(pause: float, again: bool) -> None:
+    services = Services(defaults.settings(), InProcess(), lambda: datetime.now(UTC))
+    history = [m.ModelRequest.user_text_prompt("Hello"), m.ModelResponse([m.TextPart("Yes.")])]
+    session = Session("CA1", "", "", "en-US", services.now, history=[*history])
+    runtime = Refusing(pause)
+    brain = Brain(runtime, "Be brief.", [], services, deadline=5.0)
+    async for _ in brain.reply(session, "And now?"):
+        pass
+    assert (runtime.asked > 1) is again
 
 
 class Prompt(Chatty):

@@ -212,6 +212,13 @@ async def test_without_a_fallback_retries_end_at_the_deadline(meet: Meet, kind: 
     assert loop.time() - start < 4
 
 
+async def test_without_a_fallback_the_client_asks_once_more(meet: Meet, kind: type[Provider]) -> None:
+    if kind.__name__ not in ("OpenAI", "Azure", "Anthropic"):
+        pytest.skip("this client does not ask again")
+    agent = await meet(refusals(kind)["500"], ["Yes."], fallback=False, deadline=20.0)
+    assert await agent.says("Hello") == "Yes."
+
+
 async def test_the_next_turn_works_after_a_failure(meet: Meet) -> None:
     agent = await meet(["One ", CUT], ["Yes."])
     assert (await agent.says("Count")).endswith("Sorry.")
