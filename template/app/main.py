@@ -87,7 +87,7 @@ def create_app(
     app.state.brain = brain
     app.state.conversations = Conversations(channels, services.capabilities)
     app.add_exception_handler(ClientDisconnect, ignore_disconnect)
-    app.add_api_route("/healthz", health, methods=["GET"])
+    app.add_api_route("/healthz", health)
     for channel in channels:
         channel.connect(app)
     for capability in services.capabilities:

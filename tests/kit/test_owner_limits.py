@@ -116,6 +116,11 @@ async def test_a_conversation_that_moves_to_another_worker_keeps_its_count() -> 
     assert await services.limits.reached(tokens_of(moved.usage)) == "call_tokens"
 
 
+def test_tokens_of_both_directions_are_counted() -> None:
+    rows: list[list[Any]] = [["", "gpt", {}], ["", "gpt", {"input_tokens": 3}], ["", "gpt", {"output_tokens": 4}]]
+    assert tokens_of(rows) == 7
+
+
 async def test_zero_is_no_limit() -> None:
     services = build_app().state.brain.services
     session = Session(

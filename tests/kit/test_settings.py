@@ -73,6 +73,11 @@ def test_names_and_variables_of_settings_are_unique() -> None:
     assert len(FIELDS) == len(named)
 
 
+def test_every_setting_says_what_to_write() -> None:
+    for name, field in FIELDS.items():
+        assert field.description and field.description.endswith("."), name
+
+
 def problems() -> list[str]:
     with pytest.raises(SettingsError) as error:
         load()

@@ -161,7 +161,7 @@ def tool_of(function: Callable[..., Any]) -> Tool[Any]:
 
 def shape_of(function: Any) -> tuple[Any, ...]:
     """What the schema of a function depends on. Its code comes first."""
-    code = getattr(unwrap(function), "__code__", function)
+    code = unwrap(function).__code__
     own = [getattr(function, name, None) for name in ("__defaults__", "__kwdefaults__", "__signature__")]
     types: Any = tuple(getattr(function, "__annotations__", {}).values())
     try:

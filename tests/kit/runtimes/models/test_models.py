@@ -11,7 +11,7 @@ import pytest
 
 from app import config
 from app.environment import SettingsError, load
-from app.runtimes.models import Models, ModelsSettings, missing_key
+from app.runtimes.models import WRITE_MODEL, Models, ModelsSettings, missing_key
 from kit import defaults
 from kit.testing import Begin
 
@@ -38,7 +38,7 @@ def test_an_unknown_model_is_named(without_keys: pytest.MonkeyPatch, name: str, 
         load()
     (problem,) = error.value.problems
     barred = "hipaa" in getattr(config, "REGULATIONS", ()) and f"{name} names {value.partition(':')[0]}, "
-    assert problem.startswith(barred or f"{name} is {value!r}. ")
+    assert problem.startswith(barred or f"{name} is {value!r}. {WRITE_MODEL}")
 
 
 def test_a_model_without_its_package_says_which(without_keys: pytest.MonkeyPatch) -> None:
