@@ -59,13 +59,13 @@ class Mutant:
 class Accepted:
     """A mutant that may survive. Without `now`, any change of these lines; without `was`, any of the function."""
 
-    place: str  # as in "app/voice/calls.py Calls.start"
+    place: str  # as in "app/voice/calls.py Calls.start", or of a class "app/voice/calls.py Calls"
     reason: str
     was: str = ""
     now: str = ""
 
     def matches(self, mutant: Mutant) -> bool:
-        same = self.place == f"{mutant.path} {mutant.function}"
+        same = f"{mutant.path} {mutant.function}.".startswith(f"{self.place}.")
         return same and self.was in ("", mutant.was) and self.now in ("", mutant.now)
 
 

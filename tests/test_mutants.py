@@ -79,6 +79,8 @@ def test_a_mutant_is_known_by_its_function_and_its_line() -> None:
     accepted = Accepted(place="app/calls.py Calls.take", was="return first + 1", reason="it is never read")
     assert moved and moved.lines == {10} and accepted.matches(moved) and accepted.matches(mutant)
     assert replace(accepted, now="return first - 1").matches(mutant) and replace(accepted, was="").matches(mutant)
+    assert replace(accepted, place="app/calls.py Calls").matches(mutant)
+    assert not replace(accepted, place="app/calls.py Call").matches(mutant)
     assert not replace(accepted, now="return first + 2").matches(mutant)
     assert not replace(accepted, place="app/calls.py Calls.give").matches(mutant)
 

@@ -102,6 +102,14 @@ PROBLEMS: dict[Callable[..., Any], str] = {
 }
 
 
+def test_tools_that_need_an_open_capability_keep_no_server_from_its_start() -> None:
+    class Closed(Capability):
+        def tools(self, session: Session) -> list[Callable[..., Any]]:
+            raise RuntimeError("not open yet")
+
+    assert build_app(capabilities=[Closed])
+
+
 def problems_of(**options: Any) -> list[str]:
     with pytest.raises(ToolsError) as error:
         build_app(**options)

@@ -75,6 +75,7 @@ async def test_scope_number_and_age_limit_recall(account: SimulatedAccount) -> N
     account.memory.add_caller(ADA.value, {"firstName": "Ada"}, ["First.", "Second.", "Third."], ["Called."])
     assert await recalled(account, memory_items=2) == (["Third.", "Second."], ["Called."])
     assert await recalled(account, memory_scope="summaries") == ([], ["Called."])
+    assert await recalled(account, memory_scope="observations") == (["Third.", "Second.", "First."], [])
     (ada,) = account.memory.profiles.values()
     ada.items["observations"][0]["occurredAt"] = "2020-01-01T00:00:00Z"
     assert await recalled(account) == (["Second.", "First."], ["Called."])
