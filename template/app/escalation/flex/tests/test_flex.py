@@ -16,8 +16,9 @@ from twilio.rest.flex_api.v1.interaction import InteractionInstance
 from twilio.rest.taskrouter.v1.workspace.task import TaskInstance
 from typer.testing import CliRunner
 
+from app.capability import Timeouts
 from app.escalation import Escalation
-from app.escalation.flex import channel_of
+from app.escalation.flex import FlexTransfer, channel_of
 from app.escalation.handoff import handoff
 from app.escalation.record import Payload, Record, Records, State
 from app.messaging.tests.test_messaging import HeldModel
@@ -502,6 +503,15 @@ async def test_a_signal_lets_the_agent_finish(reach: Reach) -> None:
     assert await escalating
     await customer.wait_for_app()
     assert customer.unread() == ["A long story.", handoff.CONNECTING]
+
+
+async def test_a_server_that_stops_waits_for_a_transfer_only_so_long(logged: Callable[[], str]) -> None:
+    capabilities = build_app(timeouts=Timeouts(shutdown=2.05)).state.brain.services.capabilities
+    (escalation,) = [each for each in capabilities if isinstance(each, Escalation)]
+    (flex,) = [each for each in escalation.transfers if isinstance(each, FlexTransfer)]
+    flex.working.start(asyncio.sleep(3600))
+    await asyncio.wait_for(flex.close(), 10)
+    assert "escalation.unfinished" in logged() and not flex.working
 
 
 async def test_negative_sentiment_of_messages_transfers_to_a_human(
