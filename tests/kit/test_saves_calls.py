@@ -10,7 +10,7 @@ from contextlib import suppress
 import httpx2
 import pytest
 
-from app.session import Session
+from app import Session
 from app.store import InProcess
 from app.voice.calls import CallRefused
 from kit.caller import caller_on, calls_of
