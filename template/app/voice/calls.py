@@ -128,9 +128,8 @@ class Calls:
         connection.instructions = "" if has_number(session.caller) else NO_NUMBER
         session.tools = None
         self.brain.commit_turn(session)  # an interruption from now on refers to the RECONNECTED greeting
-        outcome = "resumed" if resumed else "started"
-        log.info(f"call.{outcome}", call=call_sid)
-        self.services.count("call", outcome=outcome)
+        log.info("call.resumed" if resumed else "call.started", call=call_sid)
+        self.services.count("call", outcome="resumed" if resumed else "started")
         self.brain.runtime.on_connect(session)
         await self._write(session)
         await attach(session, self.services)
