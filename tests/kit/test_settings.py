@@ -73,6 +73,12 @@ def test_names_and_variables_of_settings_are_unique() -> None:
     assert len(FIELDS) == len(named)
 
 
+def test_settings_do_not_change_while_the_server_runs() -> None:
+    settings = defaults.settings()
+    with pytest.raises(ValidationError):
+        settings.port = 1
+
+
 def test_every_setting_says_what_to_write() -> None:
     for name, field in FIELDS.items():
         assert field.description and field.description.endswith("."), name

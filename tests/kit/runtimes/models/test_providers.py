@@ -195,7 +195,7 @@ async def test_two_providers_stand_in_for_each_other_in_a_conversation(
         assert "booked" in json.dumps(first.requests[-1]) and len(second.requests) == 3
 
 
-@pytest.mark.parametrize("end", [CUT, OVERLOADED, END])
+@pytest.mark.parametrize("end", [CUT, OVERLOADED, END, FILTERED])
 async def test_a_failure_after_the_first_word_is_apologised_for_and_nothing_is_said_twice(meet: Meet, end: str) -> None:
     agent = await meet(["One ", "two", 0.1, end])
     async with asyncio.timeout(8):

@@ -1,4 +1,4 @@
-"""The log says why a frame was ignored, and nothing of what it holds."""
+"""Frames of Twilio: what a capability learns of them, and what the log says of one that is ignored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from uuid import uuid4
 
 import pytest
 
+from app import Session
+from app.capability import Capability
 from app.voice.tests.test_security import PROMPT, setup
+from kit.activity import wait_until
+from kit.testing import Dial
 from kit.voice_fixtures import websocket
 
 REASONS = {
@@ -33,3 +37,17 @@ async def test_a_reason_names_the_frame_and_the_field(
     await socket.close()
     ignored = [json.loads(line) for line in logged().splitlines() if "frame.ignored" in line]
     assert [each["reason"] for each in ignored] == [reason]
+
+
+async def test_text_that_was_played_is_told_to_the_capabilities(dial: Dial) -> None:
+    heard: list[tuple[str, bool]] = []
+
+    class Follows(Capability):
+        async def on_heard(self, session: Session, text: str, interrupted: bool) -> None:
+            heard.append((text, interrupted))
+
+    call = await dial(capabilities=[Follows])
+    await call.sends({"type": "info", "name": "tokensPlayed", "value": "Hello Ada"})
+    await call.sends({"type": "interrupt", "utteranceUntilInterrupt": "Hello", "durationUntilInterruptMs": 12})
+    await wait_until(lambda: ("Hello", True) in heard, "the interruption was not told")
+    assert ("Hello Ada", False) in heard
