@@ -124,7 +124,7 @@ class Provider:
                 for chunk in () if step == END else stream.chunks(step):
                     writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
                 await writer.drain()
-                if step == END:
+                if step in (END, FILTERED):
                     break
         writer.write(b"0\r\n\r\n")
         await writer.drain()
