@@ -98,6 +98,7 @@ SPOKEN: dict[str, tuple[str, str]] = {
     "a link without a scheme": ("www.example.co.uk/a and example.com/a/b?c=d.", "example.co.uk and example.com."),
     "a link in bold": ("**https://example.com/a** now", "example.com now"),
     "a link of another script": ("https://münchen.example/über", "münchen.example"),
+    "what begins inside a word": ("Say awww.x or ahttp:// to it.", "Say awww.x or ahttp:// to it."),
     "a line break before a space": ("One<br> two</p> three", "One two three"),
     "an address in angle brackets": ("Write to <mailto:ada@example.com>.", "Write to ada@example.com."),
     "an address": ("Write to ada+l@mail.example.com.", "Write to ada+l@mail.example.com."),
