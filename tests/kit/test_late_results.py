@@ -10,6 +10,7 @@ import pytest
 from pydantic_ai import messages as m
 
 from app.runtimes import TOOL_TIMED_OUT, tools
+from app.store import InProcess
 from kit.activity import wait_until
 from kit.testing import Begin, Session, Talk
 
@@ -66,3 +67,15 @@ def results(session: Session) -> list[str]:
     """The results of tools in the history."""
     parts = [part for message in session.history for part in message.parts]
     return [str(part.content) for part in parts if isinstance(part, m.ToolReturnPart)]
+
+
+async def test_the_store_keeps_no_result_that_is_in_the_history(begin: Begin) -> None:
+    async def book(day: str) -> str:
+        """Book a table."""
+        return "booked"
+
+    store = InProcess()
+    talk = await begin({"hears": "book", "calls": {"book": {"day": "monday"}}}, tools=[book], store=store)
+    assert (await talk.says("Please book")).tools == ["book"]
+    await wait_until(lambda: not talk.app.state.brain.waiting, "a result is being kept")
+    assert not [key for key in store.values if key.startswith("late-result:")]

@@ -163,7 +163,7 @@ def shape_of(function: Any) -> tuple[Any, ...]:
     """What the schema of a function depends on. Its code comes first."""
     code = unwrap(function).__code__
     own = [getattr(function, name, None) for name in ("__defaults__", "__kwdefaults__", "__signature__")]
-    types: Any = tuple(getattr(function, "__annotations__", {}).values())
+    types: Any = tuple(function.__annotations__.values())
     try:
         hash(types)
     except TypeError:  # a list in Annotated

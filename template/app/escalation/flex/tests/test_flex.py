@@ -511,7 +511,7 @@ async def test_a_server_that_stops_waits_for_a_transfer_only_so_long(logged: Cal
     (flex,) = [each for each in escalation.transfers if isinstance(each, FlexTransfer)]
     flex.working.start(asyncio.sleep(3600))
     await asyncio.wait_for(flex.close(), 10)
-    assert "escalation.unfinished" in logged() and not flex.working
+    assert "escalation.unfinished" in logged()
 
 
 async def test_negative_sentiment_of_messages_transfers_to_a_human(
