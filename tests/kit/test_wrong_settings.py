@@ -84,9 +84,12 @@ def test_a_model_that_cannot_be_used_is_one_line_with_the_fix(
     for name in KEYS:
         monkeypatch.setenv(name, SHAPED.get(name, "a-key"))
     monkeypatch.setenv(variable, model)
-    for command in [*([name] for name in TALKS), ["scenario", "--model"]]:
+    try:
         if not RUNTIME.invalid_models(defaults.settings()):
             pytest.skip("this runtime finds that out at the first turn")
+    except ValidationError:
+        pass  # this runtime's names of models have a pattern
+    for command in [*([name] for name in TALKS), ["scenario", "--model"]]:
         result = run(*command)
         has_no_traceback(result)
         (line,) = result.stderr.splitlines()
