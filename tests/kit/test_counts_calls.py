@@ -54,13 +54,6 @@ async def test_a_call_that_is_turned_away(dial: Dial, counted: Counted) -> None:
     assert counted.of("limit") == [("off",)] and not counted.of("call")
 
 
-async def test_a_turn_that_is_turned_away(dial: Dial, counted: Counted) -> None:
-    call = await dial({"says": "word " * 400}, call_tokens=100, capabilities=counted.capabilities())
-    for _ in range(2):
-        await call.says("Tell me everything")
-    assert counted.of("limit") == [("call_tokens",)]
-
-
 async def test_a_caller_who_says_nothing(dial: Dial, counted: Counted, advance_clock: Callable[[float], None]) -> None:
     call = await dial(silence=10, capabilities=counted.capabilities())
     for number, outcome in enumerate(["asked", "ended"], 1):

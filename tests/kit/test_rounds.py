@@ -135,6 +135,14 @@ class Chatty(Runtime):
             yield "word "
 
 
+def begun(runtime: Runtime) -> tuple[Brain, Session]:
+    """A brain with a deadline of 5 seconds, and a session of it that hears "Sorry." as an apology."""
+    services = Services(defaults.settings(), InProcess(), lambda: datetime.now(UTC))
+    session = Session("CA1", "", "", "en-US", services.now)
+    session.connection.apology = "Sorry."
+    return Brain(runtime, "Be brief.", [], services, deadline=5.0), session
+
+
 class Refusing(Chatty):
     """Fails after `pause` seconds, without a word."""
 
@@ -150,11 +158,9 @@ class Refusing(Chatty):
 @pytest.mark.virtual_time
 @pytest.mark.parametrize(("pause", "again"), [(0.0, True), (2.4, True), (2.6, False), (4.0, False)])
 async def test_only_a_refusal_in_half_of_the_deadline_leaves_time_to_ask_again(pause: float, again: bool) -> None:
-    services = Services(defaults.settings(), InProcess(), lambda: datetime.now(UTC))
-    history = [m.ModelRequest.user_text_prompt("Hello"), m.ModelResponse([m.TextPart("Yes.")])]
-    session = Session("CA1", "", "", "en-US", services.now, history=[*history])
     runtime = Refusing(pause)
-    brain = Brain(runtime, "Be brief.", [], services, deadline=5.0)
+    brain, session = begun(runtime)
+    session.history = [m.ModelRequest.user_text_prompt("Hello"), m.ModelResponse([m.TextPart("Yes.")])]
     async for _ in brain.reply(session, "And now?"):
         pass
     assert (runtime.asked > 1) is again
@@ -171,10 +177,7 @@ class Prompt(Chatty):
 
 @pytest.mark.virtual_time
 async def test_a_reply_that_is_complete_is_heard_whole_however_slow_the_line_is() -> None:
-    services = Services(defaults.settings(), InProcess(), lambda: datetime.now(UTC))
-    session = Session("CA1", "", "", "en-US", services.now)
-    session.connection.apology = "Sorry."
-    brain = Brain(Prompt(0), "Be brief.", [], services, deadline=5.0)
+    brain, session = begun(Prompt(0))
     heard = []
     async for token in brain.reply(session, "Hello"):
         heard.append(token)
@@ -185,10 +188,7 @@ async def test_a_reply_that_is_complete_is_heard_whole_however_slow_the_line_is(
 @pytest.mark.virtual_time
 @pytest.mark.parametrize(("pause", "seconds"), [(0, 0), (0.01, 60.0), (4.0, 60.0), (19.0, 60.0)])
 async def test_a_turn_has_a_limit_of_time(pause: float, seconds: float) -> None:
-    services = Services(defaults.settings(), InProcess(), lambda: datetime.now(UTC))
-    session = Session("CA1", "", "", "en-US", services.now)
-    session.connection.apology = "Sorry."
-    brain = Brain(Chatty(pause), "Be brief.", [], services, deadline=5.0)
+    brain, session = begun(Chatty(pause))
     tokens = [token async for token in brain.reply(session, "Hello")]
     assert tokens[-1].strip() == "Sorry."
     assert asyncio.get_running_loop().time() == pytest.approx(seconds, abs=0.1)

@@ -341,4 +341,4 @@ async def test_a_limit_that_ends_a_conversation_is_counted_by_its_name(begin: Be
     talk = await begin({"says": "word " * 400}, capabilities=[Watch], call_tokens=100)
     for text in ("Tell me everything", "And more?"):
         await talk.says(text)
-    assert ("limit", {"reason": "call_tokens"}) in Watch.events
+    assert [each for each in Watch.events if each[0] == "limit"] == [("limit", {"reason": "call_tokens"})]

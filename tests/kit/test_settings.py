@@ -192,7 +192,7 @@ class Checked(Settings):
 def test_a_validator_may_say_what_is_wrong(valid: pytest.MonkeyPatch, drain: int, found: list[str]) -> None:
     valid.setenv("AGENT_DRAIN", str(drain))
     with pytest.raises(ValidationError) as error:
-        Checked()  # type: ignore[call-arg]
+        Checked()  # type: ignore[call-arg]  # mypy does not know that the environment has the rest
     assert problems_in(error.value, Checked) == found
 
 

@@ -140,10 +140,10 @@ async def test_text_conversations_use_the_workspace_of_flex(account: OwnRouting)
     [
         ('billing: skills HAS "billing"', 'billing: skill HAS "billing"', "queues.billing"),
         ('expression: skills HAS "billing"', 'expression: skill HAS "billing"', "workflow.filters.0.expression"),
-        ("timeout: 60", "expression: worker.nobody == 1", "workflow.filters.0.targets.0.expression"),
+        ("timeout: 60", "expression: worker.floor == 1", "workflow.filters.0.targets.0.expression"),
         ("timeout: 60", "skip_if: workers.gone == 0", "workflow.filters.0.targets.0.skip_if"),
         ("timeout: 60", "order_by: worker.skills", "workflow.filters.0.targets.0.order_by"),
-        ("default: everyone", "default: nobody", "workflow.default"),
+        ("default: everyone", "default: missing", "workflow.default"),
     ],
 )
 async def test_invalid_routing_stops_before_any_request(

@@ -49,6 +49,7 @@ class Provider:
     model = ""
     extra = ""  # the module of its client
     thinks = True
+    asks_again = True  # its client, after a failure of the server
     keeps_alive = False  # botocore closes a stream that hangs only when its connection is kept
 
     def __init__(self, *answers: Answer) -> None:
@@ -364,6 +365,7 @@ class Google(Provider):
 
     model = "google:gemini-3.8-flash"
     extra = "google.genai"
+    asks_again = False
 
     def environment(self) -> dict[str, str]:
         return {"GOOGLE_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": self.address}
@@ -402,6 +404,7 @@ class Bedrock(Provider):
 
     model = "bedrock:global.anthropic.claude-haiku-5-5"
     extra = "boto3"
+    asks_again = False
     content_type = "application/vnd.amazon.eventstream"
     keeps_alive = True
 

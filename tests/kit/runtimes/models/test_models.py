@@ -42,9 +42,8 @@ def test_an_unknown_model_is_named(without_keys: pytest.MonkeyPatch, name: str, 
 
 
 def test_a_model_without_its_package_says_which(without_keys: pytest.MonkeyPatch) -> None:
-    without_keys.setenv("AGENT_MODEL", "groq:llama-3.3-70b-versatile")
     without_keys.setitem(sys.modules, "groq", None)
-    problem = Models.invalid_models(ModelsSettings(**defaults.settings().model_dump() | {"model": "groq:x"}))[0]
+    (problem,) = Models.invalid_models(defaults.settings(model="groq:x"))
     assert problem.startswith("AGENT_MODEL is 'groq:x'. ") and "install" in problem and "Write" not in problem
 
 
