@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import subprocess
@@ -81,13 +82,20 @@ def test_every_name_in_a_template_is_known() -> None:
         assert meta.find_undeclared_variables(tree) - known - set_there == set(), text[:300]
 
 
+@functools.cache
+def expected(questions: frozenset[str]) -> list[tuple[Answers, frozenset[str]]]:
+    """Every combination of the answers to these questions, and the files that the template then gives."""
+    found = filter(None, map(completed, together(questions)))
+    return [(defaults(answers) | answers, expected_files(answers)) for answers in found]
+
+
 @pytest.mark.parametrize("pattern", sorted(FOLDERS))
 def test_a_folder_belongs_to_its_answers(pattern: str, figure: Figure) -> None:
     """In every combination of the answers that the template asks for it."""
     files, count = matched(pattern), 0
     for questions in {frozenset(questions_behind(bringing(name))) for name in files}:
-        for answers in filter(None, map(completed, together(questions))):
-            assert expected_files(answers) & files == files_of(defaults(answers) | answers) & files, answers
+        for answers, given in expected(questions):
+            assert given & files == files_of(answers) & files, answers
             count += 1
     assert count > 1
     figure("combinations of answers that bring a folder", count)
