@@ -133,7 +133,9 @@ class DynamoDBStore(SharedStore):
         """True when the condition was met."""
         try:
             await self._request(operation, **parameters)
-        except self.client.exceptions.ConditionalCheckFailedException:
+        except ClientError as error:  # by its code: threads that fail together do not get one class of exceptions
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
             return False
         return True
 

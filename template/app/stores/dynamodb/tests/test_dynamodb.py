@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from app.environment import problem
@@ -225,6 +226,23 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
             for value in ("1", "2", "3"):
                 await store.push("queue", value, 60)
         assert [await store.pop("queue", 0) for _ in range(3)] == ["1", "2", "3"]
+
+    async def test_a_refused_condition_of_another_class_is_no_outage(
+        self, store: DynamoDBStore, elsewhere: DynamoDBStore
+    ) -> None:
+        """Threads that get their first error together each make classes of exceptions: the client keeps one of them."""
+        request = store._request
+
+        async def of_another_class(operation: str, **parameters: Any) -> dict[str, Any]:
+            try:
+                return await request(operation, **parameters)
+            except ClientError as error:
+                raise ClientError(error.response, operation) from None
+
+        store._request = of_another_class  # type: ignore[method-assign]
+        assert await elsewhere.claim("token", 60)
+        assert not await store.claim("token", 60)
+        assert not store.down
 
     async def test_every_message_is_taken_once(self, store: DynamoDBStore, elsewhere: DynamoDBStore) -> None:
         for number in range(10):
