@@ -22,6 +22,7 @@ from tests.renderer import (
     names_in,
     questions_behind,
     source,
+    written,
 )
 
 Names = frozenset[str]
@@ -100,10 +101,10 @@ def rows(name: str, beside: Names = frozenset()) -> Iterator[Answers]:
     for part in sorted({part | beside for part in parts(source(name))}, key=sorted):
         if name in WHOLE and combinations_of(part | bringing(name)) > LARGEST:
             continue
-        seen: set[str] = set()
+        seen: set[tuple[str, ...]] = set()
         for answers in together(questions_behind(part | bringing(name))):
             computed = Computed(defaults(answers) | answers)
-            value = repr([computed[each] for each in sorted(part)])
+            value = written(computed[each] for each in sorted(part))
             if value in seen or not completed(answers):
                 continue
             full = drawn(answers, random)

@@ -113,13 +113,13 @@ WRITTEN = {id(question["default"]): repr(question["default"]) for question in QU
 """What `repr` writes of each value in QUESTIONS and KNOWN, by its identity: some are tables."""
 
 
-def written(values: dict[str, Any]) -> tuple[str, ...]:
+def written(values: Iterable[Any]) -> tuple[str, ...]:
     """The values in a form that a dict takes as a key."""
-    return tuple(WRITTEN.get(id(value)) or repr(value) for value in values.values())
+    return tuple(WRITTEN.get(id(value)) or repr(value) for value in values)
 
 
 def computed(default: str, kind: str, values: dict[str, Any]) -> Any:
-    key = default, written(values)
+    key = default, written(values.values())
     if key not in KNOWN:
         text = compiled(default).render(values).strip()
         KNOWN[key] = yaml.load(text, yaml.CSafeLoader) if kind in ("bool", "int", "yaml") else text
@@ -172,7 +172,7 @@ def text_of(name: str, values: Computed) -> str:
     if TEMPLATE_OF[name].suffix != ".jinja":
         return text
     read = values.reading(text)
-    key = name, written(read)
+    key = name, written(read.values())
     if key not in TEXTS:
         TEXTS[key] = template(name).render(read)
     return TEXTS[key]

@@ -223,10 +223,22 @@ class Records:
             if record is None or (escalation_id and escalation_id != record.id):
                 log.warning("escalation.unknown", call=session_id, state=state)
                 return None
-            if record.may_become(state):
-                record.state = state
-                await self.save_and_count(session_id, record)
+            return await self._advance(session_id, record, state)
+
+    async def queue(self, session_id: str, payload: Payload) -> Record:
+        """Move the escalation of a call to the queue. A call that was turned away before it began has no record yet,
+        and that of another may be lost: it begins here."""
+        async with self._lock_of(session_id):
+            if record := await self.get(session_id):
+                return await self._advance(session_id, record, State.QUEUED)
+            await self.put(session_id, record := Record(payload=payload, state=State.QUEUED))
             return record
+
+    async def _advance(self, session_id: str, record: Record, state: State) -> Record:
+        if record.may_become(state):
+            record.state = state
+            await self.save_and_count(session_id, record)
+        return record
 
     async def update_fields(self, session_id: str, **fields: Any) -> Record | None:
         """Set `way_out` or `recording`. None when there is no record."""

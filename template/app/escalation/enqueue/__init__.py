@@ -79,10 +79,7 @@ class EnqueueTransfer(Transfer):
             payload = Payload.model_validate(handoff)
         except ValidationError:
             return None  # the call ends without a transfer
-        known = await self.records.get(session.id)
-        record = await self.records.move(session.id, State.QUEUED) if known else None
-        if record is None:  # the call was turned away before it began, or the store does not have it
-            await self.records.put(session.id, record := Record(payload=payload, state=State.QUEUED))
+        record = await self.records.queue(session.id, payload)
         session.state["escalation"] = record.model_dump(mode="json")
         options = self.options
         return enqueue_twiml(

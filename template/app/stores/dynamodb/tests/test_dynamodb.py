@@ -207,14 +207,16 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         allowed = {str(action) for each in statements() for action in many(each["Action"])}
         assert {action for action in allowed if action.startswith("dynamodb")} == done
 
-    async def test_a_claim_that_is_sent_twice_succeeds(self, store: DynamoDBStore) -> None:
+    async def test_a_claim_that_is_sent_twice_succeeds(
+        self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         request = store._request
 
         async def twice(operation: str, **parameters: Any) -> dict[str, Any]:
             await request(operation, **parameters)
             return await request(operation, **parameters)
 
-        store._request = twice  # type: ignore[method-assign]
+        monkeypatch.setattr(store, "_request", twice)
         assert await store.claim("token", 60)
 
     async def test_a_queue_keeps_the_order_when_the_clock_goes_back(
@@ -228,7 +230,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         assert [await store.pop("queue", 0) for _ in range(3)] == ["1", "2", "3"]
 
     async def test_a_refused_condition_of_another_class_is_no_outage(
-        self, store: DynamoDBStore, elsewhere: DynamoDBStore
+        self, store: DynamoDBStore, elsewhere: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Threads that get their first error together each make classes of exceptions: the client keeps one of them."""
         request = store._request
@@ -239,7 +241,7 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
             except ClientError as error:
                 raise ClientError(error.response, operation) from None
 
-        store._request = of_another_class  # type: ignore[method-assign]
+        monkeypatch.setattr(store, "_request", of_another_class)
         assert await elsewhere.claim("token", 60)
         assert not await store.claim("token", 60)
         assert not store.down
