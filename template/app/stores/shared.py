@@ -29,6 +29,7 @@ OVERHEAD = 300  # characters that a key counts for, beside its value
 STAMP = 20  # characters before a value: the time of writing, in nanoseconds since 1970
 RELEASED = "\0"  # instead of a value: a release that the store does not know yet
 LISTEN_TIMEOUT = 5.0  # seconds of one pop in the store: a connection that died unnoticed costs no more
+RETRY_WINDOW = LISTEN_TIMEOUT + REQUEST_TIMEOUT  # seconds in which a client may repeat a change
 
 
 class Down(Exception):

@@ -41,13 +41,12 @@ from pydantic import AfterValidator, Field, SecretStr
 from app.runtimes.azure import AzureSettings, default_credential
 from app.store import InProcess, Store
 from app.stores.polling import poll
-from app.stores.shared import ALONE, LISTEN_TIMEOUT, REQUEST_TIMEOUT, Down, SharedStore, milliseconds
+from app.stores.shared import ALONE, REQUEST_TIMEOUT, RETRY_WINDOW, Down, SharedStore, milliseconds
 
 log = structlog.get_logger()
 
 CONNECT_TIMEOUT = 4.0  # seconds for token, account and container; callers wait for it no longer than REQUEST_TIMEOUT
 CLAIM_ATTEMPTS = 5  # for a key that exists for a write and not for a read
-RETRY_WINDOW = LISTEN_TIMEOUT + REQUEST_TIMEOUT  # seconds in which the client may repeat a change
 MAX_TAKEN = 10  # entries of a queue's list of taken messages: more than others take before a change is repeated
 MAX_BYTES = 1_900_000  # an item of Cosmos DB may have 2 MB
 NO_CONTAINER = 1003  # sub-status of a 404: the database or the container is missing

@@ -28,7 +28,7 @@ from pydantic import Field
 from app.runtimes.aws import AwsSettings
 from app.store import InProcess, Store
 from app.stores.polling import poll
-from app.stores.shared import ALONE, REQUEST_TIMEOUT, STAMP, Down, SharedStore, milliseconds
+from app.stores.shared import ALONE, REQUEST_TIMEOUT, RETRY_WINDOW, STAMP, Down, SharedStore, milliseconds
 
 log = structlog.get_logger()
 
@@ -56,7 +56,7 @@ class DynamoDBStore(SharedStore):
     def __init__(self, table: str, region: str) -> None:
         super().__init__()
         self.table = table
-        # A failed request is sent once more. A put or a claim that is sent twice counts once.
+        # A failed request is sent once more. A change that is sent twice counts once.
         self.client: Any = botocore.session.Session().create_client(
             "dynamodb",
             region_name=region,
@@ -95,28 +95,37 @@ class DynamoDBStore(SharedStore):
 
     async def _push(self, key: str, value: str, seconds: float) -> None:
         message_key = {"pk": {"S": f"queue:{key}"}, "sk": {"S": f"{value[:STAMP]}:{uuid4().hex}"}}
-        await self._request("put_item", Item=message_key | content(value, seconds))
+        await self._on_condition(
+            "put_item", Item=message_key | content(value, seconds), ConditionExpression="attribute_not_exists(pk)"
+        )
 
     async def _pop(self, key: str, wait: float) -> str | None:
         return await poll(lambda: self._oldest(key), wait)
 
     async def _oldest(self, key: str) -> str | None:
-        """Take the first message that has not expired and that no other worker takes."""
-        while True:
-            found = await self._request(
-                "query",
-                KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues={":pk": {"S": f"queue:{key}"}},
-                ConsistentRead=True,
-                Limit=1,
-            )
-            if not found["Items"]:
-                return None
-            item = found["Items"][0]
+        """Take the first message that has not expired and that no other worker takes.
+
+        One that is taken leaves a mark, by which the client that has sent that twice knows its own.
+        """
+        mine = {"S": uuid4().hex}
+        found = await self._request(
+            "query",
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": f"queue:{key}"}},
+            ConsistentRead=True,
+        )
+        for item in found["Items"]:
             item_key = {"pk": item["pk"], "sk": item["sk"]}
-            deleted = await self._on_condition("delete_item", Key=item_key, ConditionExpression="attribute_exists(pk)")
-            if deleted and is_alive(item):
+            if not is_alive(item):
+                await self._request("delete_item", Key=item_key)
+            elif "taken" not in item and await self._on_condition(
+                "put_item",
+                Item=item_key | content("", RETRY_WINDOW) | {"taken": mine},
+                ConditionExpression="attribute_exists(pk) AND (attribute_not_exists(taken) OR taken = :mine)",
+                ExpressionAttributeValues={":mine": mine},
+            ):
                 return text_of(item)
+        return None
 
     async def reach(self) -> object:
         return await self._request("get_item", Key=value_key("reach"))

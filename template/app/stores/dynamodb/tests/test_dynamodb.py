@@ -20,8 +20,9 @@ from app.environment import problem
 from app.registry import STORE
 from app.runtimes.aws.tests.deployed import RESOURCES, many, statements
 from app.store import InProcess
-from app.stores.dynamodb import DynamoDBStore
+from app.stores.dynamodb import DynamoDBStore, text_of
 from app.stores.polling import FIRST_POLL, MAX_POLL
+from app.stores.shared import RETRY_WINDOW
 from app.stores.tests.shared_store import PASSWORD, EverySharedStore, check_pauses
 from kit import defaults
 from kit.plugin import Begin
@@ -207,9 +208,9 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
         allowed = {str(action) for each in statements() for action in many(each["Action"])}
         assert {action for action in allowed if action.startswith("dynamodb")} == done
 
-    async def test_a_claim_that_is_sent_twice_succeeds(
-        self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.fixture
+    def sent_twice(self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The response to each first request is lost."""
         request = store._request
 
         async def twice(operation: str, **parameters: Any) -> dict[str, Any]:
@@ -217,7 +218,44 @@ class TestDynamoDB(OnDynamoDB, EverySharedStore):
             return await request(operation, **parameters)
 
         monkeypatch.setattr(store, "_request", twice)
+
+    @pytest.mark.usefixtures("sent_twice")
+    async def test_a_claim_that_is_sent_twice_succeeds(self, store: DynamoDBStore) -> None:
         assert await store.claim("token", 60)
+
+    @pytest.mark.usefixtures("sent_twice")
+    async def test_no_message_is_lost_when_a_pop_is_sent_twice(
+        self, store: DynamoDBStore, elsewhere: DynamoDBStore
+    ) -> None:
+        for value in ("1", "2"):
+            await elsewhere.push("queue", value, 60)
+        assert [await store.pop("queue", 0), await elsewhere.pop("queue", 0)] == ["1", "2"]
+        assert not await store.pop("queue", 0)
+
+    async def test_a_message_that_is_taken_before_its_push_is_sent_again_is_received_once(
+        self, store: DynamoDBStore, elsewhere: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request, taken = store._request, []
+
+        async def again(operation: str, **parameters: Any) -> dict[str, Any]:
+            await request(operation, **parameters)
+            taken.append(await elsewhere.pop("queue", 0))
+            return await request(operation, **parameters)
+
+        monkeypatch.setattr(store, "_request", again)
+        await store.push("queue", "1", 60)
+        elsewhere.received.clear()  # as on a worker that has not taken it
+        assert taken == ["1"] and not await elsewhere.pop("queue", 0) and not store.down
+
+    async def test_what_was_taken_is_deleted_when_no_request_can_come_again(
+        self, store: DynamoDBStore, table: Table, clock: list[int]
+    ) -> None:
+        await store.push("queue", "a message", 3600)
+        assert await store.pop("queue", 0) == "a message"
+        (mark,) = table.items()
+        assert text_of(mark) == ""
+        clock[0] += int(1000 * RETRY_WINDOW)
+        assert not await store.pop("queue", 0) and not table.items()
 
     async def test_a_queue_keeps_the_order_when_the_clock_goes_back(
         self, store: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
