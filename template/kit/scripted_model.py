@@ -18,6 +18,7 @@ from pydantic_ai.tools import ToolDefinition
 from kit.conventions import build_model
 
 WORD_DELAY = 0.02  # seconds between the words of echo_model
+WORD = re.compile(r"\S+\s*")
 TOOL_COMMAND = re.compile(r"/tool (\w+) (\{.*\})", re.DOTALL)  # makes echo_model call a tool; see tool_command.py
 
 
@@ -55,10 +56,11 @@ class ModelDown(Exception):
 def scripted(*rules: Rule | dict[str, Any]) -> Any:
     """A model that follows `rules`. Raises ModelDown for a user text that no rule matches."""
     script = [rule if isinstance(rule, Rule) else Rule.model_validate(rule) for rule in rules]
+    patterns = [re.compile(rule.hears, re.IGNORECASE) for rule in script]
 
     async def stream(messages: list[m.ModelMessage], info: AgentInfo) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
         user_text, results = last_exchange(messages)
-        rule = next((rule for rule in script if re.search(rule.hears, user_text, re.IGNORECASE)), None)
+        rule = next((rule for rule, hears in zip(script, patterns, strict=True) if hears.search(user_text)), None)
         if rule is None:
             raise ModelDown(f"the script has no rule for {user_text!r}")
         await asyncio.sleep(rule.delay)
@@ -179,4 +181,4 @@ def tool_calls(calls: dict[str, dict[str, Any]]) -> dict[int, DeltaToolCall]:
 
 
 def words(text: str) -> list[str]:
-    return re.findall(r"\S+\s*", text) or [text]
+    return WORD.findall(text) or [text]

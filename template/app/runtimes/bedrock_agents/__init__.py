@@ -36,6 +36,7 @@ from app.turn import Turn
 log = structlog.get_logger()
 
 ID = r"[0-9a-zA-Z]{10}"
+BEFORE_SEND = "before-send.bedrock-agent-runtime.InvokeAgent"
 FIND_ID = "Copy the agent's ID, ten letters and digits, from the Amazon Bedrock console, Agents."
 NO_SUCH_TOOL = "There is no {} here. Go on without it, and tell the caller plainly what you cannot do."
 UNCONFIRMED = "Nothing was done. Ask the caller in your own words first."
@@ -99,11 +100,26 @@ class Agent:
                 stop_reading(stream)
 
 
-class NoAgent(Agent):
-    """Answers at once, for the warm-up."""
+class NotSent(Exception):
+    """A request that was made, and signed, but not sent."""
+
+
+class Rehearsed(Agent):
+    """For the warm-up: boto3 makes the request, but does not send it. Then the agent says yes."""
 
     async def events(self, request: Mapping[str, Any]) -> AsyncGenerator[Mapping[str, Any]]:
-        yield {"chunk": {"bytes": b"Yes."}}
+        self.client.meta.events.register_first(BEFORE_SEND, do_not_send)
+        try:
+            async for event in super().events(request):
+                yield event
+        except NotSent:
+            yield {"chunk": {"bytes": b"Yes."}}
+        finally:
+            self.client.meta.events.unregister(BEFORE_SEND, do_not_send)
+
+
+def do_not_send(**_: Any) -> None:
+    raise NotSent
 
 
 async def events_of(agent: Agent, request: Mapping[str, Any]) -> AsyncGenerator[tuple[Agent, Mapping[str, Any]]]:
@@ -151,7 +167,8 @@ class BedrockAgents(Runtime):
         return {**agent, **missing_credentials()}
 
     async def warm_up(self) -> None:
-        await rehearse(BedrockAgents([NoAgent(None, "", "")], self.deadline))
+        first = self.agents[0]
+        await rehearse(BedrockAgents([Rehearsed(first.client, first.id, first.alias)], self.deadline))
 
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]

@@ -25,7 +25,7 @@ from pydantic_ai import messages as m
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
 from app.runtimes.aws.messages import record_of
-from app.runtimes.bedrock_agents import Agent
+from app.runtimes.bedrock_agents import BEFORE_SEND, Agent
 from kit.scripted_model import deltas
 
 ADDRESS = re.compile(
@@ -256,5 +256,5 @@ def build_model(script: FunctionModel) -> ScriptedAgent:
     """A script as an agent of this runtime."""
     service = Service(script)
     client = boto_session().client("bedrock-agent-runtime", config=Config(retries={"total_max_attempts": 1}))
-    client.meta.events.register("before-send.bedrock-agent-runtime.InvokeAgent", service.answer)
+    client.meta.events.register(BEFORE_SEND, service.answer)
     return ScriptedAgent(client, "PLAYEDAGNT", "TSTALIASID", service)

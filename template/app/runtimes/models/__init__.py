@@ -109,6 +109,8 @@ class Models(Runtime):
             yield "Yes."  # read as the streams of providers are, which loads more than a TestModel does
 
         await rehearse(Models([FunctionModel(stream_function=one_word)], self.deadline))
+        for model in self.models:
+            model.prepare_messages([], ModelRequestParameters())  # looks up what this model can do
 
     async def answer(
         self, session: Session, turn: Turn, instructions: str, tools: Sequence[Callable[..., Any]]

@@ -9,6 +9,7 @@ Sources, 2026-11-29: https://www.twilio.com/docs/voice/twiml/gather, /dial and /
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Self
 
 import structlog
@@ -61,7 +62,7 @@ class KeypadMenu(Capability):
     def build(cls, services: Services) -> Self:
         return cls(services)
 
-    @property
+    @cached_property
     def handoffs(self) -> Sequence[Capability]:
         """The capabilities that bring in a human."""
         known = [each for each in self.services.capabilities if isinstance(each, HandlesHandoff)]
