@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -208,6 +208,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mine = set(share_of_tests(items))
     config.hook.pytest_deselected(items=[item for item in items if item not in mine])
     items[:] = [item for item in items if item in mine]
+
+
+def mostly_at_night(rows: Sequence[tuple[Any, ...]], step: int) -> list[Any]:
+    """Rows of a parametrized test; `make test` takes every `step`-th, from the first on, and a night all."""
+    return [pytest.param(*row, marks=pytest.mark.matrix if number % step else ()) for number, row in enumerate(rows)]
 
 
 def is_nightly(config: pytest.Config) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import conflicts
 from benchmarks.edits import lines, uv_add, write
-from tests.conftest import Render, commit, git
+from tests.conftest import Render, commit, git, mostly_at_night
 from tests.questionnaire import changes
 
 LISTS = {"dependencies": [], "dev": ["--dev"]}
@@ -51,7 +51,7 @@ def next_release(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return template
 
 
-@pytest.mark.parametrize("list_name", LISTS)
+@pytest.mark.parametrize("list_name", mostly_at_night([(name,) for name in LISTS], 2))
 def test_a_package_added_with_uv_never_meets_a_release_that_bumps_packages(
     list_name: str, create: Render, next_release: Path, tmp_path: Path
 ) -> None:

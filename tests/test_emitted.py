@@ -114,11 +114,11 @@ Share = tuple[int, int]  # 0 of 2: the first half of the files
 def run_suite(project: Path, note: Note, workbench: bool = True, share: Share = (0, 1), brief: bool = False) -> None:
     """All tests of a project, and those of its workbench. A second try tells a busy machine from a defect.
 
-    `brief` leaves two of three files of the server's own tests, and of the workbench's in its folders, to the night.
+    `brief` leaves most of the server's own tests, and of the workbench's in its folders, to the night.
     """
     run_offline(project, "pytest -q")
     own = sorted(path.relative_to(project) for path in (project / "app").rglob("test_*.py"))
-    skipped = [path for number, path in enumerate(own) if brief and (number + share[0]) % 3]
+    skipped = [path for number, path in enumerate(own) if brief and (number + share[0]) % 4]
     suites = [" ".join(["agent selftest -q -n 0", *(f"--ignore={path}" for path in skipped)])]  # in one process
     if workbench:
         suites += [f"pytest -q {each}" for each in workbench_tests(project, share, brief)]
@@ -137,7 +137,7 @@ def run_suite(project: Path, note: Note, workbench: bool = True, share: Share = 
 def workbench_tests(project: Path, share: Share = (0, 1), brief: bool = False) -> list[str]:
     """Copy the tests of `kit/` into the project: those of the folders that it has, and a share of the others.
 
-    With a share, the project runs only every second test of its folders; if `brief`, every sixth.
+    With a share, the project runs only every second test of its folders; if `brief`, every tenth.
     """
     place = project / "tests" / "kit"
     shutil.copytree(ROOT / "tests" / "kit", place, ignore=shutil.ignore_patterns("__pycache__"))
@@ -149,7 +149,7 @@ def workbench_tests(project: Path, share: Share = (0, 1), brief: bool = False) -
         for path in place.rglob("test_*_calls.py"):
             path.unlink()
     files, (first, step) = sorted(path.relative_to(place) for path in place.rglob("test_*.py")), share
-    of_folders = (2 if step > 1 else 1) * (3 if brief else 1)
+    of_folders = (2 if step > 1 else 1) * (5 if brief else 1)
     steps = [of_folders if path.parent.name else step for path in files]
     left_out = [path for number, path in enumerate(files) if (number + first) % steps[number]]
     return [" ".join(["tests/kit", *(f"--ignore=tests/kit/{path}" for path in left_out)])]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.conftest import Render, Update, recorded
+from tests.conftest import Render, Update, mostly_at_night, recorded
 from tests.questionnaire import ASKED, Answers, choices, defaults, is_asked, record
 
 ENTER, DOWN, UP, ERASE = "\r", "\x1b[B", "\x1b[A", "\x15"
@@ -100,7 +100,9 @@ def test_the_arrow_keys_choose(copy: Dial) -> None:
     assert (project / "app" / "voice" / "relay").is_dir()
 
 
-@pytest.mark.parametrize(("downs", "path", "runtime"), [(1, "aws", "strands"), (2, "azure", "agent_framework")])
+@pytest.mark.parametrize(
+    ("downs", "path", "runtime"), mostly_at_night([(1, "aws", "strands"), (2, "azure", "agent_framework")], 2)
+)
 def test_a_cloud_path_asks_for_its_runtime(downs: int, path: str, runtime: str, copy: Dial) -> None:
     terminal, project = copy()
     asked = prompts(path=path)

@@ -13,7 +13,7 @@ from typing import Any
 import copier
 import pytest
 
-from tests.conftest import Render, Update, files, git, recorded
+from tests.conftest import Render, Update, files, git, mostly_at_night, recorded
 from tests.questionnaire import (
     ASKED,
     COMPUTED,
@@ -357,7 +357,7 @@ BREAKING_CHANGES: list[tuple[Answers, Answers, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "change", "named"), BREAKING_CHANGES)
+@pytest.mark.parametrize(("given", "change", "named"), mostly_at_night(BREAKING_CHANGES, 3))
 def test_an_update_never_resets_a_recorded_answer_without_a_message(
     given: Answers, change: Answers, named: str, create: Render, update: Update, tmp_path: Path
 ) -> None:
@@ -370,31 +370,31 @@ def test_an_update_never_resets_a_recorded_answer_without_a_message(
     assert files(project) == before and git(project, "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize(
-    ("given", "change"),
-    [
-        ({"languages": ["de-DE"]}, {"stt_provider": "Google", "languages": ["en-US"]}),
-        ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic", "fallback_provider": "openai"}),
-        ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic", "fallback_provider": "none"}),
-        ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google", "voice": ""}),
-        (
-            {"tts_provider": "Amazon", "voice": "Joanna-Generative"},
-            {"languages": ["de-DE"], "voice": "Vicki-Generative"},
-        ),
-        ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "Amazon"}),
-        ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
-        ({"turn_detection": "flux"}, {"languages": ["ko-KR"], "turn_detection": "auto"}),
-        ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual", "session_store": "redis"}),
-        ({"path": "azure", "session_store": "cosmos"}, {"path": "aws", "session_store": "dynamodb"}),
-        ({"path": "azure", "azure_runtime": "voice_live"}, {"channels": "messaging", "azure_runtime": "foundry"}),
-        (IN_LAMBDA, {"session_store": "process", "deploy_target": "fargate"}),
-        ({}, {"regulations": ["hipaa"], "path": "manual"}),
-        (PCI, {"regulations": ["gdpr"], "channels": "omnichannel", "path": "tac"}),
-        (PCI | {"memory_backend": "twilio"}, {"level": "4", "memory_backend": "database"}),
-        ({"path": "manual", "level": "4"}, {"regulations": ["pci"], "memory_backend": "database"}),
-        ({"path": "manual", "level": "4"}, {"regulations": ["pci"], "level": "1"}),
-    ],
-)
+BOTH: list[tuple[Answers, Answers]] = [
+    ({"languages": ["de-DE"]}, {"stt_provider": "Google", "languages": ["en-US"]}),
+    ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic", "fallback_provider": "openai"}),
+    ({"fallback_provider": "anthropic"}, {"model_provider": "anthropic", "fallback_provider": "none"}),
+    ({"tts_provider": "Amazon", "voice": "Joanna-Generative"}, {"tts_provider": "Google", "voice": ""}),
+    (
+        {"tts_provider": "Amazon", "voice": "Joanna-Generative"},
+        {"languages": ["de-DE"], "voice": "Vicki-Generative"},
+    ),
+    ({"tts_provider": "Google", "languages": ["zh-HK"]}, {"tts_provider": "Amazon"}),
+    ({"path": "manual", "partial_prompts": True}, {"path": "tac", "partial_prompts": False}),
+    ({"turn_detection": "flux"}, {"languages": ["ko-KR"], "turn_detection": "auto"}),
+    ({"path": "aws", "session_store": "dynamodb"}, {"path": "manual", "session_store": "redis"}),
+    ({"path": "azure", "session_store": "cosmos"}, {"path": "aws", "session_store": "dynamodb"}),
+    ({"path": "azure", "azure_runtime": "voice_live"}, {"channels": "messaging", "azure_runtime": "foundry"}),
+    (IN_LAMBDA, {"session_store": "process", "deploy_target": "fargate"}),
+    ({}, {"regulations": ["hipaa"], "path": "manual"}),
+    (PCI, {"regulations": ["gdpr"], "channels": "omnichannel", "path": "tac"}),
+    (PCI | {"memory_backend": "twilio"}, {"level": "4", "memory_backend": "database"}),
+    ({"path": "manual", "level": "4"}, {"regulations": ["pci"], "memory_backend": "database"}),
+    ({"path": "manual", "level": "4"}, {"regulations": ["pci"], "level": "1"}),
+]
+
+
+@pytest.mark.parametrize(("given", "change"), mostly_at_night(BOTH, 3))
 def test_both_answers_at_once_are_taken(
     given: Answers, change: Answers, create: Render, update: Update, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import Render, commit, files, git
+from tests.conftest import Render, commit, files, git, mostly_at_night
 from tests.questionnaire import Answers, asked
 from tests.renderer import ALL_FILES, expected_files
 from tests.test_emitted import ROWS
@@ -45,7 +45,8 @@ AWS = {"path": "aws"}
 
 
 @pytest.mark.parametrize(
-    ("mine", "change"), [("deploy", AWS), ("agent/handoff.py", {"level": "4"}), ("app/memory.py", MEMORY)]
+    ("mine", "change"),
+    mostly_at_night([("deploy", AWS), ("agent/handoff.py", {"level": "4"}), ("app/memory.py", MEMORY)], 3),
 )
 def test_a_file_in_the_way_meets_an_update(mine: str, change: Answers, create: Render, tmp_path: Path) -> None:
     project = create(tmp_path / "project")

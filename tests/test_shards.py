@@ -35,6 +35,7 @@ def test_shared(): ...
 def run(place: Path, *arguments: str, **environment: str) -> str:
     (place / "test_of_a_run.py").write_text(TESTS)
     plugins = ["-p", "tests.conftest", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), "-m", ""]
+    plugins.append(f"--basetemp={place / 'temporary'}")  # or else the folders of earlier runs are deleted first
     inherited = {name: value for name, value in os.environ.items() if name.partition("_")[0] not in ("SHARD", "PYTEST")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *plugins, *arguments, str(place / "test_of_a_run.py")],
