@@ -38,8 +38,8 @@ INLINE = (
     r"|\\(?P<escaped>[\\`*_{}\[\]()\#+.!|<>~-])|(?P<entity>&(?:\#\d{1,7}|\#x[0-9a-f]{1,6}|[a-z]{2,8});)"
     rf"|(?P<mark>\*+|____+|~~+|`+)|(?<!\w)_{{1,3}}(?P<slanted>[^_\n]{{1,80}})_{{1,3}}(?!\w)|(?P<url>(?:https?://|www\.){ADDRESS}+)"
 )
-CANDIDATE = r"[<\[\\&*_~`【◁|#>=:+•◦‣/-]|!\[|ht(?=t|$)|ww(?=w|$)"
-PLAIN = re.compile(r"(?!.*\b(?:ht|ww))(?:[^\W_]|[ ,.;?!'\"()%$€’“”…。，？！])*+", re.I)  # most tokens
+CANDIDATE = r"[<\[\\&*_~`【◁|#>=:+•◦‣/-]|!\[|h(?=tt|t?$)|w(?=ww|w?$)"
+PLAIN = re.compile(r"(?!.*\b(?:ht|ww|[hw]$))(?:[^\W_]|[ ,.;?!'\"()%$€’“”…。，？！])*+", re.I)  # most tokens
 CELL = regex.compile(r"(?P<cell>[ \t]*\|[ \t|]*)")
 PATH = regex.compile(rf"(?P<path>/{ADDRESS}*)")
 DOMAIN = regex.compile(r"(?<![@\w.-])(?:[\w-]+\.)+(?:com|org|net|edu|gov|info|shop|app|dev|[a-z]{2})$", regex.I)
@@ -69,6 +69,7 @@ class Rules:
 
 
 HIDDEN_TAGS = "think thinking thought thoughts reasoning reflection scratchpad analysis monologue antthinking"
+HIDDEN_TAGS += " tool_call tool_calls tool_response function_call function_calls function_response"  # written as text
 own = AgentModule("markup", {"HIDDEN_TAGS": HIDDEN_TAGS.split(), "KEPT_TAGS": [], "LINK": "{domain}", "SAID": {}})
 rules = Rules(own.HIDDEN_TAGS, own.KEPT_TAGS, own.LINK, own.SAID)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 
 import pytest
 
@@ -30,6 +31,8 @@ SPOKEN: dict[str, tuple[str, str]] = {
         f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant<|channel|>final<|message|>Yes.<|return|>",
         "Yes.",
     ),
+    "a call of a tool as text": ('One moment. <tool_call>\n{"name": "a"}\n</tool_call>Yes.', "One moment. Yes."),
+    "calls of tools": ("<function_calls><invoke name='a'>1</invoke></function_calls>Yes.", "Yes."),
     "scratchpad": (f"<scratchpad>{THOUGHT}</scratchpad>Yes.", "Yes."),
     "reflection": (f"<reflection>{THOUGHT}</reflection>Yes.", "Yes."),
     "markup inside": (f"<think>**a** <b>x < 5</b> {THOUGHT}</think>Yes.", "Yes."),
@@ -120,9 +123,8 @@ def read(tokens: list[str], reader: str = "spoken") -> str:
 
 
 def places(text: str) -> list[int]:
-    """Where a text may be split. Nobody waits for the second letter of a word, nor behind an exclamation mark."""
-    unknown = ("h|tt", "w|ww", "!|[")
-    return [at for at in range(1, len(text)) if not f"{text[at - 1]}|{text[at:]}".startswith(unknown)]
+    """Where a text may be split. Nobody waits behind an exclamation mark."""
+    return [at for at in range(1, len(text)) if not f"{text[at - 1]}|{text[at:]}".startswith("!|[")]
 
 
 @pytest.mark.parametrize(("text", "heard"), SPOKEN.values(), ids=SPOKEN.keys())
@@ -163,9 +165,12 @@ PLAIN = [
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 7])
 def test_plain_text_passes_at_once(text: str, size: int) -> None:
     tokens = [text[at : at + size] for at in range(0, len(text), size)] if size else text.split(" ")
-    words = MarkupFilter()
-    assert [words.feed(token) for token in tokens] == tokens
-    assert words.feed("", last=True) == ""
+    words, heard = MarkupFilter(), ""
+    for number, token in enumerate(tokens, start=1):
+        heard += words.feed(token)
+        begun = "".join(tokens[:number]).removeprefix(heard)
+        assert not begun or re.search(rf"\b{begun}$", heard + begun) and begun in "hwW"  # of a link, or of a word
+    assert heard + words.feed("", last=True) == "".join(tokens)
 
 
 def test_text_after_markup_passes_at_once_again() -> None:
