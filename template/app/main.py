@@ -72,7 +72,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         asyncio.get_running_loop().set_task_factory(contained_task)
         await runtime.warm_up()
-        services.filtered("")  # the first one, too, loads what later ones have
+        services.filtered("")  # looks for the filters, which the first turn would do
         await run_hooks(services.capabilities, Capability.open, timeout=services.timeouts.startup)
         gc.freeze()  # a full collection walks every imported module, and all calls wait for it
         with watch_event_loop(services.timeouts.blocked, services.load):

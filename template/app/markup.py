@@ -68,8 +68,10 @@ class Rules:
         return str(self.link.replace("{domain}", HOST.match(address)[1])) if address else ""
 
 
-HIDDEN_TAGS = "think thinking thought thoughts reasoning reflection scratchpad analysis monologue antthinking"
-HIDDEN_TAGS += " tool_call tool_calls tool_response function_call function_calls function_response"  # written as text
+HIDDEN_TAGS = (
+    "think thinking thought thoughts reasoning reflection scratchpad analysis monologue antthinking "
+    "tool_call tool_calls tool_response function_call function_calls function_response"
+)
 own = AgentModule("markup", {"HIDDEN_TAGS": HIDDEN_TAGS.split(), "KEPT_TAGS": [], "LINK": "{domain}", "SAID": {}})
 rules = Rules(own.HIDDEN_TAGS, own.KEPT_TAGS, own.LINK, own.SAID)
 
