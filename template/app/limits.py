@@ -18,11 +18,15 @@ MAX_HEAD = 16 * 1024  # bytes of URL and headers; larger ones are answered with 
 REQUEST_TIMEOUT = 10.0  # seconds in which a request must be complete
 HOUR, DAY = 3600.0, 24 * 3600.0
 BLOCKS = 100  # parts of AGENT_DAY_TOKENS: each worker takes one from the store at a time
-MAX_INCOMPLETE = 64  # connections with a request that is not complete; each may hold MAX_BODY
+MAX_INCOMPLETE = 64  # connections with a request that is not complete after a MOMENT; each may hold MAX_BODY
+MOMENT = 1.0  # seconds; many calls may begin in one
+MAX_BURST = 1000  # such connections, within a moment too
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """Closes a connection whose request is not complete in time, and the oldest of them when there are too many.
+
+    Not within a moment: when hundreds of calls begin at once, each of them is answered.
 
     Uvicorn has no limit for either, and `limit_concurrency` would refuse calls.
     """
@@ -34,9 +38,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._set_deadline()
-        waiting = [each for each in self.connections if isinstance(each, LimitedProtocol) and each.deadline]
-        if len(waiting) > MAX_INCOMPLETE:
-            min(waiting, key=lambda each: each.deadline.when() if each.deadline else 0.0).transport.abort()
+        if self._close_oldest():
+            self.loop.call_later(MOMENT, self._close_oldest)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._clear_deadline()
@@ -67,6 +70,20 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self.reading = None
         super().on_message_complete()
+
+    def _close_oldest(self) -> bool:
+        """Whether too many requests are not complete. Those that are older than a moment, or beyond a burst, end."""
+        waiting = [
+            (each.deadline.when(), each.transport)
+            for each in self.connections
+            if isinstance(each, LimitedProtocol) and each.deadline
+        ]
+        waiting.sort(key=lambda each: each[0])
+        old = self.loop.time() + REQUEST_TIMEOUT - MOMENT
+        for number, (deadline, transport) in enumerate(waiting[:-MAX_INCOMPLETE]):
+            if deadline <= old or number < len(waiting) - MAX_BURST:
+                transport.abort()
+        return len(waiting) > MAX_INCOMPLETE
 
     def _set_deadline(self) -> None:
         self.deadline = self.loop.call_later(REQUEST_TIMEOUT, self.transport.abort)

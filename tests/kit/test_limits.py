@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import httpx2
 import pytest
 
-from app.limits import MAX_BODY, MAX_HEAD, MAX_INCOMPLETE, REQUEST_TIMEOUT
+from app.limits import MAX_BODY, MAX_HEAD, MAX_INCOMPLETE, MOMENT, REQUEST_TIMEOUT
 from app.main import create_app
 from app.registry import CHANNELS
 from kit import defaults
@@ -212,12 +212,28 @@ async def test_small_chunks_do_not_stop_the_server(client: Client) -> None:
     assert max(stalls) < 1
 
 
-async def test_hundreds_of_slow_connections_leave_room(client: Client) -> None:
+async def test_hundreds_of_slow_connections_leave_room(client: Client, advance_clock: Callable[[float], None]) -> None:
     """The oldest give way; a request that is complete never does."""
     readers = [await client.opens(HEAD) for _ in range(MAX_INCOMPLETE + 100)]
     assert await health_of(client) == 200
+    advance_clock(MOMENT)
     assert all([await is_closed(reader) for reader in readers[:100]])
     assert not readers[-1].at_eof()
+
+
+async def test_a_burst_of_requests_is_answered(client: Client) -> None:
+    """They are all connected before one of them is read, as on a busy machine."""
+    readers = [await client.opens(b"") for _ in range(MAX_INCOMPLETE + 100)]
+    await client.sends(GET)
+    assert [b" 200 " in await asyncio.wait_for(reader.readline(), 5) for reader in readers] == [True] * len(readers)
+
+
+async def test_a_burst_has_an_end(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.limits.MAX_BURST", MAX_INCOMPLETE + 10)
+    readers = [await client.opens(HEAD) for _ in range(MAX_INCOMPLETE + 30)]
+    assert await health_of(client) == 200
+    assert all([await is_closed(reader) for reader in readers[:20]])
+    assert not readers[30].at_eof()
 
 
 async def test_idle_connections_of_a_proxy_are_not_counted(client: Client) -> None:
