@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 import app.main
+from app.capability import Timeouts
 from app.event_loop import MAX_LAG, RECENT, Load
 from app.voice.phrases import phrases
 from kit.activity import wait_until
@@ -82,8 +83,11 @@ async def test_a_call_in_progress_ends_with_words_when_its_tokens_are_used() -> 
             assert call.handoff == {"reasonCode": "call_tokens"} and phrases.GOODBYE in call.farewell
 
 
-async def test_a_worker_that_cannot_keep_up_takes_no_new_call_until_it_can(logged: Callable[[], str]) -> None:
-    server = build_app()
+async def test_a_worker_that_cannot_keep_up_takes_no_new_call_until_it_can(
+    logged: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.main, "LOOK", 3600.0)  # this worker keeps up with its test
+    server = build_app(timeouts=Timeouts(blocked=3600.0))
     load = server.state.brain.services.load
     async with serve(server) as address, httpx2.AsyncClient(base_url=f"http://{address}") as http:
         async with caller_on(server, address, account=server.state.account) as first:
