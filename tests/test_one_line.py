@@ -13,6 +13,7 @@ import pytest
 import yaml
 from copier._cli import CopierApp
 from copier._main import Worker
+from copier.errors import CopierError
 
 import hooks.new
 from hooks.check import Interview, check, written
@@ -109,8 +110,12 @@ def by_new(
     patch: pytest.MonkeyPatch,
     capsys: Any,
     commands: list[list[str]] | None = None,
+    refusal: Exception | None = None,
 ) -> list[str]:
-    """The lines that `make new` ends with before it copies, or none; `commands` then gets that of Copier."""
+    """The lines that `make new` ends with before it copies, or none; `commands` then gets that of Copier.
+
+    With a `refusal`, Copier ends so, as at one of its prompts.
+    """
 
     class Opened:
         def __init__(self, **where: object) -> None: ...
@@ -124,7 +129,7 @@ def by_new(
     def copied(command: list[str], exit: bool) -> None:
         if commands is not None:
             commands.append(command)
-        raise Copied
+        raise refusal or Copied
 
     patch.setattr(hooks.new, "Interview", Opened)
     patch.setattr(hooks.new, "copied_ref", lambda *_: "HEAD")
@@ -193,6 +198,15 @@ def test_an_odd_answer_is_refused_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     hold_three_ways(ODDS[place], interview, folder, tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError, CopierError])
+def test_a_refusal_at_a_prompt_is_no_traceback(
+    kind: type[Exception], interview: Interview, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = kind("path=tac cannot have\n  regulations=hipaa. Take path=manual.\n")
+    said = by_new([], interview, monkeypatch, capsys, refusal=refusal)
+    assert said == ["path=tac cannot have regulations=hipaa. Take path=manual."]
 
 
 @pytest.mark.parametrize(
