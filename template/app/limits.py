@@ -78,12 +78,14 @@ class LimitedProtocol(HttpToolsProtocol):
             for each in self.connections
             if isinstance(each, LimitedProtocol) and each.deadline
         ]
+        if len(waiting) <= MAX_INCOMPLETE:
+            return False
         waiting.sort(key=lambda each: each[0])
         old = self.loop.time() + REQUEST_TIMEOUT - MOMENT
         for number, (deadline, transport) in enumerate(waiting[:-MAX_INCOMPLETE]):
             if deadline <= old or number < len(waiting) - MAX_BURST:
                 transport.abort()
-        return len(waiting) > MAX_INCOMPLETE
+        return True
 
     def _set_deadline(self) -> None:
         self.deadline = self.loop.call_later(REQUEST_TIMEOUT, self.transport.abort)

@@ -123,7 +123,7 @@ def read(tokens: list[str], reader: str = "spoken") -> str:
 
 
 def places(text: str) -> list[int]:
-    """Where a text may be split. Nobody waits behind an exclamation mark."""
+    """Where a text may be split. The filter holds no exclamation mark, though an image may begin with it."""
     return [at for at in range(1, len(text)) if not f"{text[at - 1]}|{text[at:]}".startswith("!|[")]
 
 
